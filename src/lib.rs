@@ -1,0 +1,1 @@
+//! pcictl removes PCI devices and brings them back without hanging the kernel.

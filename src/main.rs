@@ -1,0 +1,3 @@
+//! The `pcictl` binary.
+
+fn main() {}
