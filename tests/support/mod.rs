@@ -1,0 +1,155 @@
+//! What the integration tests share: machines made of files, and the binary run the same way everywhere.
+//!
+//! A tree is not a simulated kernel: writing to its `remove` removes nothing. [`Tree::remove`] plays that part where a
+//! test wants to see a device gone.
+#![allow(dead_code)] // Each test crate takes what it needs.
+
+pub mod dump;
+pub mod golden;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use dump::Dump;
+use nix::libc;
+use tempfile::TempDir;
+
+/// Where the dumps lie.
+pub fn trees_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trees")
+}
+
+/// The names of all committed trees, sorted.
+pub fn tree_names() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(trees_dir())
+        .expect("tests/trees")
+        .filter_map(|entry| {
+            Some(
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_str()?
+                    .strip_suffix(".tree")?
+                    .to_owned(),
+            )
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// The dump `tests/trees/NAME.tree`.
+pub fn load_dump(name: &str) -> Dump {
+    let path = trees_dir().join(format!("{name}.tree"));
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Dump::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A machine as files, in a directory of its own that goes away with the value.
+pub struct Tree {
+    directory: TempDir,
+}
+
+impl Tree {
+    /// Unpacks `tests/trees/NAME.tree`.
+    pub fn load(name: &str) -> Self {
+        Self::unpack(&load_dump(name))
+    }
+
+    /// Unpacks a dump written in the test itself.
+    pub fn parse(text: &str) -> Self {
+        Self::unpack(&Dump::parse(text).unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// Unpacks a dump.
+    pub fn unpack(dump: &Dump) -> Self {
+        let tree = Self {
+            directory: tempfile::Builder::new()
+                .prefix("pcictl-tree-")
+                .tempdir()
+                .expect("a temp dir"),
+        };
+        dump.unpack(tree.path(), &trees_dir())
+            .expect("the dump unpacks");
+        tree
+    }
+
+    /// The root: what `--sysroot` takes.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The real directory of a function.
+    pub fn device(&self, address: &str) -> PathBuf {
+        let link = self.path().join("sys/bus/pci/devices").join(address);
+        link.canonicalize()
+            .unwrap_or_else(|error| panic!("{}: {error}", link.display()))
+    }
+
+    /// Writes a file, given relative to the root; links on the way are followed, and a missing file is made.
+    pub fn edit(&self, path: &str, content: impl AsRef<[u8]>) {
+        let target = self.path().join(path);
+        fs::write(&target, content).unwrap_or_else(|error| panic!("{}: {error}", target.display()));
+    }
+
+    /// Takes a function and all below it away, with every link that led there, as the kernel would.
+    pub fn remove(&self, address: &str) {
+        fs::remove_dir_all(self.device(address)).expect("the function's directory goes");
+        for top in ["sys/bus/pci", "sys/class", "sys/dev", "sys/kernel"] {
+            remove_dangling(&self.path().join(top));
+        }
+    }
+}
+
+/// Removes the links below `directory` that lead to a device no more.
+fn remove_dangling(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        if path.is_symlink() {
+            let target = fs::read_link(&path).expect("a link");
+            let leads_to_device = target
+                .components()
+                .any(|part| part.as_os_str() == "devices");
+            if leads_to_device && !path.exists() {
+                fs::remove_file(&path).expect("a dangling link goes");
+            }
+        } else if path.is_dir() {
+            remove_dangling(&path);
+        }
+    }
+}
+
+/// The binary, ready to run the same way on every machine: an environment of its own, no terminal, a fresh run directory.
+///
+/// Files of mode 000 are unreadable even if the tests run as root: the capability that reads them is dropped.
+pub fn pcictl<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(
+    arguments: I,
+    run_dir: &Path,
+) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pcictl"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C")
+        .env("PCICTL_RUN_DIR", run_dir)
+        .stdin(Stdio::null());
+    // SAFETY: setsid and prctl are async-signal-safe and touch nothing but the child's own session and capabilities.
+    unsafe {
+        command.pre_exec(|| {
+            const CAP_DAC_OVERRIDE: libc::c_ulong = 1;
+            const CAP_DAC_READ_SEARCH: libc::c_ulong = 2;
+            // Failure is fine: without root there is nothing to drop, and a session leader has no terminal to lose.
+            libc::setsid();
+            libc::prctl(libc::PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
+            libc::prctl(libc::PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
+            Ok(())
+        });
+    }
+    command
+}
