@@ -15,26 +15,15 @@ use support::{Tree, load_dump, tree_names, trees_dir};
 const NOT_CAPTURABLE: [&str; 1] = ["garbage"];
 
 fn capture(root: &Path) -> Dump {
-    let output = Command::new("sh")
-        .arg(trees_dir().join("capture"))
-        .arg(root)
-        .output()
-        .expect("sh runs");
+    let output = Command::new("sh").arg(trees_dir().join("capture")).arg(root).output().expect("sh runs");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && errors.is_empty(),
-        "capture {}: {errors}",
-        root.display()
-    );
+    assert!(output.status.success() && errors.is_empty(), "capture {}: {errors}", root.display());
     Dump::parse(&String::from_utf8(output.stdout).expect("text")).expect("a dump")
 }
 
 /// What capture is about: /sys, without the directories, which follow from what lies in them.
 fn captured_part(dump: &Dump) -> BTreeMap<&PathBuf, &Node> {
-    dump.0
-        .iter()
-        .filter(|(path, node)| path.starts_with("sys") && **node != Node::Directory)
-        .collect()
+    dump.0.iter().filter(|(path, node)| path.starts_with("sys") && **node != Node::Directory).collect()
 }
 
 #[test]
@@ -45,25 +34,13 @@ fn every_tree_unpacks() {
             let target = tree.path().join(path);
             match node {
                 Node::Directory => assert!(target.is_dir(), "{name}: {}", path.display()),
-                Node::File {
-                    mode: 0o644,
-                    content,
-                } => {
-                    assert_eq!(
-                        &fs::read(&target).expect("readable"),
-                        content,
-                        "{name}: {}",
-                        path.display()
-                    );
+                Node::File { mode: 0o644, content } => {
+                    assert_eq!(&fs::read(&target).expect("readable"), content, "{name}: {}", path.display());
                 }
                 Node::File { .. } | Node::Include(_) => {
                     assert!(target.is_file(), "{name}: {}", path.display())
                 }
-                Node::Link(to) => assert_eq!(
-                    fs::read_link(&target).expect("a link"),
-                    Path::new(to),
-                    "{name}"
-                ),
+                Node::Link(to) => assert_eq!(fs::read_link(&target).expect("a link"), Path::new(to), "{name}"),
             }
         }
     }
@@ -71,10 +48,7 @@ fn every_tree_unpacks() {
 
 #[test]
 fn every_device_link_leads_to_its_device() {
-    for name in tree_names()
-        .iter()
-        .filter(|name| !NOT_CAPTURABLE.contains(&name.as_str()))
-    {
+    for name in tree_names().iter().filter(|name| !NOT_CAPTURABLE.contains(&name.as_str())) {
         let tree = Tree::load(name);
         let Ok(entries) = fs::read_dir(tree.path().join("sys/bus/pci/devices")) else {
             continue;
@@ -82,25 +56,15 @@ fn every_device_link_leads_to_its_device() {
         for entry in entries.map(|entry| entry.expect("an entry")) {
             let address = entry.file_name().into_string().expect("text");
             let device = tree.device(&address);
-            assert_eq!(
-                device.file_name().and_then(|file| file.to_str()),
-                Some(&*address),
-                "{name}"
-            );
-            assert!(
-                device.join("class").is_file(),
-                "{name}: {address} has no class"
-            );
+            assert_eq!(device.file_name().and_then(|file| file.to_str()), Some(&*address), "{name}");
+            assert!(device.join("class").is_file(), "{name}: {address} has no class");
         }
     }
 }
 
 #[test]
 fn capture_makes_the_same_dump_of_an_unpacked_tree() {
-    for name in tree_names()
-        .iter()
-        .filter(|name| !NOT_CAPTURABLE.contains(&name.as_str()))
-    {
+    for name in tree_names().iter().filter(|name| !NOT_CAPTURABLE.contains(&name.as_str())) {
         let again = capture(Tree::load(name).path());
         let expected = load_dump(name);
         let (expected, again) = (captured_part(&expected), captured_part(&again));
@@ -108,11 +72,7 @@ fn capture_makes_the_same_dump_of_an_unpacked_tree() {
             assert_eq!(Some(node), again.get(path), "{name}: {}", path.display());
         }
         for path in again.keys() {
-            assert!(
-                expected.contains_key(path),
-                "{name}: only captured: {}",
-                path.display()
-            );
+            assert!(expected.contains_key(path), "{name}: only captured: {}", path.display());
         }
     }
 }
@@ -124,17 +84,7 @@ fn capture_never_opens_what_must_not_be_read() {
     let tree = Tree::parse(text);
     let device = tree.device("0000:00:01.0");
     // A reader of a FIFO without a writer waits for ever: timeout(1) would give 124.
-    for name in [
-        "uevent",
-        "vpd",
-        "rom",
-        "resource0",
-        "sriov_numvfs",
-        "driver_override",
-        "config",
-        "remove",
-        "label",
-    ] {
+    for name in ["uevent", "vpd", "rom", "resource0", "sriov_numvfs", "driver_override", "config", "remove", "label"] {
         nix::unistd::mkfifo(&device.join(name), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
     }
     let status = Command::new("timeout")
@@ -144,10 +94,7 @@ fn capture_never_opens_what_must_not_be_read() {
         .stdout(std::process::Stdio::null())
         .status()
         .expect("timeout runs");
-    assert!(
-        status.success(),
-        "capture read a file that it must not: {status}"
-    );
+    assert!(status.success(), "capture read a file that it must not: {status}");
 }
 
 #[test]
@@ -157,16 +104,9 @@ fn capture_writes_bytes_where_text_would_not_do() {
     let tree = Tree::parse(text);
     let dump = capture(tree.path());
     let device = Path::new("sys/devices/pci0000:00/0000:00:01.0");
-    for (name, content) in [
-        ("vendor", &b"0x8086"[..]),
-        ("device", b"\n\n\nx\n"),
-        ("class", b"\0\xff\n"),
-        ("irq", b""),
-    ] {
-        let expected = Node::File {
-            content: content.into(),
-            mode: 0o644,
-        };
+    for (name, content) in [("vendor", &b"0x8086"[..]), ("device", b"\n\n\nx\n"), ("class", b"\0\xff\n"), ("irq", b"")]
+    {
+        let expected = Node::File { content: content.into(), mode: 0o644 };
         assert_eq!(dump.0.get(&device.join(name)), Some(&expected), "{name}");
     }
 }
@@ -176,10 +116,7 @@ fn a_dump_with_a_mistake_is_refused_with_its_line() {
     for (text, what) in [
         ("  vendor = 1\n", "line 1: an entry before any directory"),
         ("sys\n", "line 1: neither a directory nor an entry"),
-        (
-            "sys:\n  vendor 0x8086\n",
-            "line 2: no '=', ':', '->' or '<'",
-        ),
+        ("sys:\n  vendor 0x8086\n", "line 2: no '=', ':', '->' or '<'"),
         ("sys:\n  a = 1\n  a -> b\n", "line 3: a second time"),
         ("sys:\n  ../a = 1\n", "line 2: '../a' leaves the tree"),
         ("/sys:\n", "line 1: '/sys' leaves the tree"),
@@ -187,10 +124,7 @@ fn a_dump_with_a_mistake_is_refused_with_its_line() {
         ("sys:\n  a : 123\n", "line 2: half a byte"),
         ("sys:\n  a : 1g\n", "line 2: 'g' is no hexadecimal digit"),
         ("sys:\n  a {999} = 1\n", "line 2: 999 is no file mode"),
-        (
-            "sys:\n  a {644} -> b\n",
-            "line 2: permissions are for files",
-        ),
+        ("sys:\n  a {644} -> b\n", "line 2: permissions are for files"),
         ("sys:\n  a -> b\n    +3\n", "line 3: continues nothing"),
         ("sys:\n  a = 1\n    +x\n", "line 3: 'x' is no number"),
     ] {
@@ -204,11 +138,7 @@ fn a_removed_function_leaves_no_link_behind() {
     let tree = Tree::load("guest-switch8");
     let endpoint = "0000:03:00.0";
     let link = tree.path().join("sys/bus/pci/devices").join(endpoint);
-    let driver = tree
-        .device(endpoint)
-        .join("driver")
-        .canonicalize()
-        .expect("a driver");
+    let driver = tree.device(endpoint).join("driver").canonicalize().expect("a driver");
     assert!(link.is_symlink() && driver.join(endpoint).is_symlink());
     tree.remove(endpoint);
     assert!(!link.is_symlink() && !driver.join(endpoint).is_symlink());

@@ -105,8 +105,7 @@ impl Dump {
             let target = root.join(path);
             match node {
                 Node::Directory => match fs::create_dir(&target) {
-                    Err(error)
-                        if error.kind() == io::ErrorKind::AlreadyExists && target.is_dir() => {}
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists && target.is_dir() => {}
                     made => made?,
                 },
                 Node::File { content, mode } => {
@@ -138,14 +137,8 @@ fn parse_entry(entry: &str) -> Result<(String, Node, bool), String> {
     let value = entry.get(start + sign.len() + 2..).unwrap_or_default();
     let (name, mode) = parse_name(&entry[..start])?;
     let node = match (sign, mode) {
-        ("=", mode) => Node::File {
-            content: format!("{value}\n").into_bytes(),
-            mode: mode.unwrap_or(DEFAULT_MODE),
-        },
-        (":", mode) => Node::File {
-            content: parse_hex(value)?,
-            mode: mode.unwrap_or(DEFAULT_MODE),
-        },
+        ("=", mode) => Node::File { content: format!("{value}\n").into_bytes(), mode: mode.unwrap_or(DEFAULT_MODE) },
+        (":", mode) => Node::File { content: parse_hex(value)?, mode: mode.unwrap_or(DEFAULT_MODE) },
         (_, Some(_)) => return Err("permissions are for files".into()),
         ("->", None) => Node::Link(value.into()),
         (_, None) => Node::Include(value.into()),
@@ -155,10 +148,7 @@ fn parse_entry(entry: &str) -> Result<(String, Node, bool), String> {
 
 /// A name with or without its `{MODE}`.
 fn parse_name(text: &str) -> Result<(&str, Option<u32>), String> {
-    let Some((name, mode)) = text
-        .strip_suffix('}')
-        .and_then(|text| text.split_once(" {"))
-    else {
+    let Some((name, mode)) = text.strip_suffix('}').and_then(|text| text.split_once(" {")) else {
         return Ok((text, None));
     };
     match u32::from_str_radix(mode, 8) {
@@ -171,18 +161,12 @@ fn parse_hex(text: &str) -> Result<Vec<u8>, String> {
     let digits: Vec<u32> = text
         .chars()
         .filter(|c| *c != ' ')
-        .map(|c| {
-            c.to_digit(16)
-                .ok_or(format!("'{c}' is no hexadecimal digit"))
-        })
+        .map(|c| c.to_digit(16).ok_or(format!("'{c}' is no hexadecimal digit")))
         .collect::<Result<_, _>>()?;
     if digits.len() % 2 != 0 {
         return Err("half a byte".into());
     }
-    Ok(digits
-        .chunks(2)
-        .map(|pair| (pair[0] << 4 | pair[1]) as u8)
-        .collect())
+    Ok(digits.chunks(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect())
 }
 
 /// What follows the `+`: nothing or ` TEXT` is a line, a number repeats the last one.
@@ -193,19 +177,14 @@ fn continue_text(content: &mut Vec<u8>, more: &str) -> Result<(), String> {
         return Ok(());
     }
     let times: usize = more.parse().map_err(|_| format!("'{more}' is no number"))?;
-    let start = content[..content.len() - 1]
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |end| end + 1);
+    let start = content[..content.len() - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let last = content[start..].to_vec();
     content.extend(last.repeat(times));
     Ok(())
 }
 
 fn join(directory: &Path, name: &str) -> Result<PathBuf, String> {
-    let is_inside = Path::new(name)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
+    let is_inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     if name.is_empty() || !is_inside {
         return Err(format!("'{name}' leaves the tree"));
     }

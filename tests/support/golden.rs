@@ -48,11 +48,8 @@ pub struct Golden {
 impl Golden {
     /// Runs every case of a transcript file. The error is a diff to read, or what is wrong with the file.
     pub fn check(&mut self, path: &Path) -> Result<(), String> {
-        let expected =
-            fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let actual = self
-            .run(&expected)
-            .map_err(|what| format!("{}: {what}", path.display()))?;
+        let expected = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let actual = self.run(&expected).map_err(|what| format!("{}: {what}", path.display()))?;
         if expected == actual {
             return Ok(());
         }
@@ -74,11 +71,7 @@ impl Golden {
                 Piece::Prose(line) => actual.push_str(line),
                 Piece::Case(line) => {
                     writeln!(actual, "$ {line}").expect("a string");
-                    actual.push_str(
-                        &self
-                            .run_case(line)
-                            .map_err(|what| format!("{what}: $ {line}"))?,
-                    );
+                    actual.push_str(&self.run_case(line).map_err(|what| format!("{what}: $ {line}"))?);
                     continue;
                 }
             }
@@ -94,20 +87,13 @@ impl Golden {
         for word in split(line)? {
             words.push(self.expand(word, run_dir.path(), &mut shown)?);
         }
-        let program = words
-            .iter()
-            .position(|word| word == "pcictl")
-            .ok_or("no pcictl in it")?;
+        let program = words.iter().position(|word| word == "pcictl").ok_or("no pcictl in it")?;
         let mut command = pcictl(&words[program + 1..], run_dir.path());
         for assignment in &words[..program] {
-            let (name, value) = assignment
-                .split_once('=')
-                .ok_or(format!("'{assignment}' is no NAME=value"))?;
+            let (name, value) = assignment.split_once('=').ok_or(format!("'{assignment}' is no NAME=value"))?;
             command.env(name, value);
         }
-        let output = command
-            .output()
-            .map_err(|error| format!("cannot run: {error}"))?;
+        let output = command.output().map_err(|error| format!("cannot run: {error}"))?;
         let mut text = render(&output);
         for (path, word) in shown {
             text = text.replace(&path, &word);
@@ -116,22 +102,12 @@ impl Golden {
     }
 
     /// Replaces `@NAME` at the start of a word, or after `=` in one, by the directory it stands for.
-    fn expand(
-        &mut self,
-        word: String,
-        run: &Path,
-        shown: &mut Vec<(String, String)>,
-    ) -> Result<String, String> {
-        let Some(at) = word
-            .find('@')
-            .filter(|at| *at == 0 || word[..*at].ends_with('='))
-        else {
+    fn expand(&mut self, word: String, run: &Path, shown: &mut Vec<(String, String)>) -> Result<String, String> {
+        let Some(at) = word.find('@').filter(|at| *at == 0 || word[..*at].ends_with('=')) else {
             return Ok(word);
         };
         let rest = &word[at + 1..];
-        let (name, tail) = rest
-            .find('/')
-            .map_or((rest, ""), |slash| rest.split_at(slash));
+        let (name, tail) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         if name == "run" {
             return Ok(format!("{}{}{tail}", &word[..at], run.display()));
         }
@@ -160,9 +136,7 @@ fn parse(transcript: &str) -> Result<Vec<Piece<'_>>, String> {
             }
             (None, None) => pieces.push(Piece::Prose(line)),
             (Some(start), Some(_)) => {
-                return Err(format!(
-                    "line {start}: the case has no '?' line with its status"
-                ));
+                return Err(format!("line {start}: the case has no '?' line with its status"));
             }
             (Some(_), None) if line.starts_with('?') => open = None,
             (Some(_), None) => {
@@ -174,9 +148,7 @@ fn parse(transcript: &str) -> Result<Vec<Piece<'_>>, String> {
         }
     }
     match open {
-        Some(start) => Err(format!(
-            "line {start}: the case has no '?' line with its status"
-        )),
+        Some(start) => Err(format!("line {start}: the case has no '?' line with its status")),
         None => Ok(pieces),
     }
 }
@@ -220,11 +192,7 @@ fn split(line: &str) -> Result<Vec<String>, String> {
         }
     }
     words.extend(word);
-    if quote.is_some() {
-        Err("a quote is left open".into())
-    } else {
-        Ok(words)
-    }
+    if quote.is_some() { Err("a quote is left open".into()) } else { Ok(words) }
 }
 
 /// A line diff with two lines of context; the command line a change belongs to is shown with it.
@@ -234,11 +202,8 @@ pub fn diff(expected: &str, actual: &str) -> String {
     let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
     for i in (0..old.len()).rev() {
         for j in (0..new.len()).rev() {
-            common[i][j] = if old[i] == new[j] {
-                common[i + 1][j + 1] + 1
-            } else {
-                common[i + 1][j].max(common[i][j + 1])
-            };
+            common[i][j] =
+                if old[i] == new[j] { common[i + 1][j + 1] + 1 } else { common[i + 1][j].max(common[i][j + 1]) };
         }
     }
     let (mut i, mut j) = (0, 0);
@@ -257,15 +222,9 @@ pub fn diff(expected: &str, actual: &str) -> String {
     }
     let mut text = String::new();
     let mut shown_to = 0;
-    for (at, _) in lines
-        .iter()
-        .enumerate()
-        .filter(|(_, (mark, _))| *mark != ' ')
-    {
+    for (at, _) in lines.iter().enumerate().filter(|(_, (mark, _))| *mark != ' ') {
         let from = at.saturating_sub(2).max(shown_to);
-        let command = lines[..from]
-            .iter()
-            .rposition(|(_, line)| line.starts_with("$ "));
+        let command = lines[..from].iter().rposition(|(_, line)| line.starts_with("$ "));
         if let Some(command) = command.filter(|command| *command >= shown_to) {
             writeln!(text, " {}\n ...", lines[command].1).expect("a string");
         }

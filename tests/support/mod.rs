@@ -25,16 +25,7 @@ pub fn trees_dir() -> PathBuf {
 pub fn tree_names() -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(trees_dir())
         .expect("tests/trees")
-        .filter_map(|entry| {
-            Some(
-                entry
-                    .expect("an entry")
-                    .file_name()
-                    .to_str()?
-                    .strip_suffix(".tree")?
-                    .to_owned(),
-            )
-        })
+        .filter_map(|entry| Some(entry.expect("an entry").file_name().to_str()?.strip_suffix(".tree")?.to_owned()))
         .collect();
     names.sort();
     names
@@ -43,8 +34,7 @@ pub fn tree_names() -> Vec<String> {
 /// The dump `tests/trees/NAME.tree`.
 pub fn load_dump(name: &str) -> Dump {
     let path = trees_dir().join(format!("{name}.tree"));
-    let text =
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     Dump::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -66,14 +56,8 @@ impl Tree {
 
     /// Unpacks a dump.
     pub fn unpack(dump: &Dump) -> Self {
-        let tree = Self {
-            directory: tempfile::Builder::new()
-                .prefix("pcictl-tree-")
-                .tempdir()
-                .expect("a temp dir"),
-        };
-        dump.unpack(tree.path(), &trees_dir())
-            .expect("the dump unpacks");
+        let tree = Self { directory: tempfile::Builder::new().prefix("pcictl-tree-").tempdir().expect("a temp dir") };
+        dump.unpack(tree.path(), &trees_dir()).expect("the dump unpacks");
         tree
     }
 
@@ -85,8 +69,7 @@ impl Tree {
     /// The real directory of a function.
     pub fn device(&self, address: &str) -> PathBuf {
         let link = self.path().join("sys/bus/pci/devices").join(address);
-        link.canonicalize()
-            .unwrap_or_else(|error| panic!("{}: {error}", link.display()))
+        link.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", link.display()))
     }
 
     /// Writes a file, given relative to the root; links on the way are followed, and a missing file is made.
@@ -112,9 +95,7 @@ fn remove_dangling(directory: &Path) {
     for path in entries.map(|entry| entry.expect("an entry").path()) {
         if path.is_symlink() {
             let target = fs::read_link(&path).expect("a link");
-            let leads_to_device = target
-                .components()
-                .any(|part| part.as_os_str() == "devices");
+            let leads_to_device = target.components().any(|part| part.as_os_str() == "devices");
             if leads_to_device && !path.exists() {
                 fs::remove_file(&path).expect("a dangling link goes");
             }
@@ -127,10 +108,7 @@ fn remove_dangling(directory: &Path) {
 /// The binary, ready to run the same way on every machine: an environment of its own, no terminal, a fresh run directory.
 ///
 /// Files of mode 000 are unreadable even if the tests run as root: the capability that reads them is dropped.
-pub fn pcictl<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(
-    arguments: I,
-    run_dir: &Path,
-) -> Command {
+pub fn pcictl<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: I, run_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pcictl"));
     command
         .args(arguments)

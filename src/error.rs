@@ -1,0 +1,184 @@
+//! What went wrong, in one line that says what happened, to which device, why and what to do next; and the exit status.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::address::PciAddress;
+use crate::selector::SelectorError;
+
+/// The exit statuses of the contract. Never 0 when the kernel said no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitStatus {
+    /// Done, or already so where `--if-present` allows that.
+    Done = 0,
+    /// Failed; nothing is left changed.
+    Failed = 1,
+    /// The command line cannot be understood.
+    Usage = 2,
+    /// No such device; nothing matched.
+    NoSuchDevice = 3,
+    /// Refused: in use, protected, or not safe.
+    Refused = 4,
+    /// Partly done; the report says what is and what is not.
+    Partly = 5,
+    /// Done, but what came back is not what was expected.
+    Unexpected = 6,
+    /// Somebody else holds a lock that is needed.
+    Locked = 75,
+    /// Not permitted.
+    NotPermitted = 77,
+}
+
+impl From<ExitStatus> for std::process::ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+/// The kinds of error, as `error.kind` of the JSON document names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The command line cannot be understood.
+    Usage,
+    /// A selector fits several functions where one is wanted.
+    Ambiguous,
+    /// Nothing fits a selector, or what is there does not read as a PCI function.
+    NoSuchDevice,
+    /// pcictl will not do this.
+    Refused,
+    /// A lock is held by someone else.
+    Locked,
+    /// The lock files cannot be trusted or cannot be made.
+    LockFiles,
+    /// The kernel or the file system said no for want of rights.
+    NotPermitted,
+    /// A call failed, and nothing is left changed.
+    Failed,
+    /// Some of the work is done and some is not.
+    Partly,
+}
+
+impl ErrorKind {
+    /// The kind's name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::Ambiguous => "ambiguous",
+            Self::NoSuchDevice => "no_such_device",
+            Self::Refused => "refused",
+            Self::Locked => "locked",
+            Self::LockFiles => "lock_files",
+            Self::NotPermitted => "not_permitted",
+            Self::Failed => "failed",
+            Self::Partly => "partly",
+        }
+    }
+
+    /// The exit status that this kind of error ends with.
+    pub fn status(self) -> ExitStatus {
+        match self {
+            Self::Usage | Self::Ambiguous => ExitStatus::Usage,
+            Self::NoSuchDevice => ExitStatus::NoSuchDevice,
+            Self::Refused => ExitStatus::Refused,
+            Self::Locked => ExitStatus::Locked,
+            Self::NotPermitted => ExitStatus::NotPermitted,
+            Self::LockFiles | Self::Failed => ExitStatus::Failed,
+            Self::Partly => ExitStatus::Partly,
+        }
+    }
+}
+
+/// An error as people and runbooks see it.
+///
+/// The message is written where the facts are known; what a program may want of them goes into `facts` as well.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    facts: Map<String, Value>,
+}
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of this kind; the message is one line without a full stop.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), facts: Map::new() }
+    }
+
+    /// Adds a fact to the JSON document.
+    #[must_use]
+    pub fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.facts.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Names the device that the error is about in the JSON document.
+    #[must_use]
+    pub fn about(self, address: PciAddress) -> Self {
+        self.fact("address", address.to_string())
+    }
+
+    /// A command line that cannot be understood.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, message)
+    }
+
+    /// A call that failed: EACCES, EPERM and EROFS become "not permitted", all else "failed".
+    pub fn io(doing: impl fmt::Display, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        match error.kind() {
+            Io::PermissionDenied => {
+                let next = if nix::unistd::geteuid().is_root() { "" } else { "; run it as root" };
+                Self::new(ErrorKind::NotPermitted, format!("{doing}: {}{next}", plain(error)))
+            }
+            Io::ReadOnlyFilesystem => Self::new(
+                ErrorKind::NotPermitted,
+                format!("{doing}: {}; in a container, run it on the host", plain(error)),
+            ),
+            _ => Self::new(ErrorKind::Failed, format!("{doing}: {}", plain(error))),
+        }
+    }
+
+    /// What kind of error this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The exit status it ends with.
+    pub fn status(&self) -> ExitStatus {
+        self.kind.status()
+    }
+
+    /// The JSON document of the contract.
+    pub fn to_json(&self) -> Value {
+        let mut error = Map::new();
+        error.insert("kind".into(), self.kind.name().into());
+        error.insert("message".into(), self.message.clone().into());
+        error.insert("exit_code".into(), (self.status() as u8).into());
+        error.extend(self.facts.clone());
+        serde_json::json!({ "schema": 1, "error": error })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<SelectorError> for Error {
+    fn from(error: SelectorError) -> Self {
+        Self::usage(error.to_string()).fact("selector", error.text)
+    }
+}
+
+/// The system's words for an error, without Rust's "(os error N)".
+pub fn plain(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |code| nix::errno::Errno::from_raw(code).desc().to_owned())
+}

@@ -1,0 +1,108 @@
+//! The plan of a removal: stop from the bottom up, then remove in one short step.
+//!
+//! The kernel's own `remove` stops drivers one by one while holding the one global mutex. Stopping them first, without
+//! it, is quicker and keeps the mutex free; the order below is what makes that safe (drivers/pci/remove.c does the same
+//! two passes). A port is stopped only after all below it: its driver ends in pci_disable_device, which stops the DMA of
+//! whatever is still at work there. VFs go before their PF: a PF removed with its VFs on hangs some kernels.
+
+use super::{Action, Plan};
+use crate::address::PciAddress;
+use crate::claims::Claims;
+use crate::error::{Error, ErrorKind, Result};
+use crate::topology::{FunctionId, Topology};
+
+/// What a removal will do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removal {
+    /// The stop phase: unbinding, and taking VFs away.
+    pub stop: Plan,
+    /// The remove phase: one write a subtree.
+    pub remove: Plan,
+    /// The tops of the subtrees, ordered by address; targets below others are merged into them.
+    pub tops: Vec<PciAddress>,
+    /// Every function that will be gone, parents before children.
+    pub gone: Vec<PciAddress>,
+}
+
+/// Plans to remove these functions and everything below them.
+///
+/// # Errors
+/// A target is a virtual function, or a physical one has VFs that no driver can take away.
+pub fn plan_removal(topology: &Topology, targets: &[FunctionId]) -> Result<Removal> {
+    let mut removal = Removal::default();
+    for top in tops(topology, targets) {
+        refuse_virtual(topology, top)?;
+        let address = topology.function(top).address;
+        stop(topology, top, &mut removal.stop)?;
+        removal.remove.push(Action::Remove { address }, &topology.path(top), Vec::new());
+        removal.tops.push(address);
+        removal.gone.extend(topology.subtree(top).into_iter().map(|id| topology.function(id).address));
+    }
+    let places: Vec<_> = targets.iter().map(|id| topology.place(*id)).collect();
+    removal.stop.claims = Claims::changing(places);
+    removal.remove.claims = removal.stop.claims.clone();
+    Ok(removal)
+}
+
+/// The targets that lie below no other, ordered by address, each once.
+fn tops(topology: &Topology, targets: &[FunctionId]) -> Vec<FunctionId> {
+    let places: Vec<_> = targets.iter().map(|id| topology.place(*id)).collect();
+    let topmost = crate::place::topmost(places);
+    let mut tops: Vec<FunctionId> =
+        targets.iter().copied().filter(|id| topmost.contains(&topology.place(*id))).collect();
+    tops.sort_unstable_by_key(|id| topology.function(*id).address);
+    tops.dedup();
+    tops
+}
+
+fn refuse_virtual(topology: &Topology, id: FunctionId) -> Result<()> {
+    let function = topology.function(id);
+    let Some(of) = function.virtual_of else { return Ok(()) };
+    let physical = topology.function(of.physical).address;
+    let message = format!(
+        "{}: is a virtual function of {physical} and cannot be removed by itself; change the number of VFs of {physical}, or remove {physical}",
+        function.address
+    );
+    Err(Error::new(ErrorKind::Refused, message).about(function.address).fact("physical_function", physical.to_string()))
+}
+
+/// Adds the steps that stop a function and all below it; gives those that whatever lies above must wait for.
+fn stop(topology: &Topology, id: FunctionId, plan: &mut Plan) -> Result<Vec<usize>> {
+    let mut pending = stop_virtual(topology, id, plan)?;
+    for child in topology.below(id) {
+        pending.extend(stop(topology, child, plan)?);
+    }
+    for bridge in topology.bridges_below(id) {
+        for child in topology.on_root_bus(*bridge) {
+            pending.extend(stop(topology, child, plan)?);
+        }
+    }
+    let function = topology.function(id);
+    let Some(driver) = &function.driver else { return Ok(pending) };
+    let unbind = Action::Unbind { address: function.address, driver: driver.to_string() };
+    Ok(vec![plan.push(unbind, "", pending)])
+}
+
+/// VFs are stopped, then taken away, all before their PF is stopped.
+fn stop_virtual(topology: &Topology, physical: FunctionId, plan: &mut Plan) -> Result<Vec<usize>> {
+    let virtual_functions = topology.virtual_functions(physical);
+    if virtual_functions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let address = topology.function(physical).address;
+    if topology.function(physical).driver.is_none() {
+        // sriov_numvfs_store (drivers/pci/iov.c) needs the PF's driver, and nothing else takes VFs away.
+        let message = format!(
+            "{address}: has {} virtual functions left on but no driver that could take them away; bind its driver first, then remove it",
+            virtual_functions.len()
+        );
+        return Err(Error::new(ErrorKind::Refused, message).about(address));
+    }
+    let was = virtual_functions.len();
+    let mut pending = Vec::new();
+    for id in virtual_functions {
+        pending.extend(stop(topology, id, plan)?);
+    }
+    let disable = Action::SetVfs { address, count: 0, was };
+    Ok(vec![plan.push(disable, &topology.path(physical), pending)])
+}

@@ -1,0 +1,92 @@
+//! The plan of a rescan: the smallest bus that can bring a device back.
+
+use super::{Action, Plan};
+use crate::address::BusNumber;
+use crate::claims::Claims;
+use crate::place::Place;
+
+/// A bus to be scanned, as the choice fell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RescanTarget {
+    /// The bus, none for all of them.
+    pub bus: Option<BusNumber>,
+    /// The directory of the bridge that leads to it, below `sys`; empty for all buses.
+    pub bridge: String,
+    /// The node of that bridge.
+    pub place: Place,
+    /// Whether nothing sits on the bus now. The kernel then resizes the bridge and may release windows of the bus above.
+    pub empty: bool,
+    /// Why this bus, in a few words for people.
+    pub why: String,
+}
+
+impl RescanTarget {
+    /// Everything: the file that no removal drains.
+    pub fn all() -> Self {
+        Self {
+            bus: None,
+            bridge: String::new(),
+            place: Place::root(),
+            empty: false,
+            why: "everything was asked for".to_owned(),
+        }
+    }
+
+    /// The node that must be held exclusively.
+    pub fn locked_place(&self) -> Place {
+        if !self.empty || self.is_root_bus() {
+            return self.place.clone();
+        }
+        self.place.parent().unwrap_or_else(Place::root)
+    }
+
+    fn is_root_bus(&self) -> bool {
+        self.bridge.rsplit('/').next().is_none_or(crate::selector::is_host_bridge_name)
+    }
+}
+
+/// Plans one write a bus; a bus below another of the list is scanned with that one and dropped.
+pub fn plan_rescan(mut targets: Vec<RescanTarget>) -> (Plan, Vec<RescanTarget>) {
+    targets.sort_by(|a, b| a.place.cmp(&b.place));
+    let mut kept: Vec<RescanTarget> = Vec::new();
+    for target in targets {
+        if !kept.last().is_some_and(|above| target.place.is_at_or_below(&above.place)) {
+            kept.push(target);
+        }
+    }
+    let mut plan =
+        Plan { steps: Vec::new(), claims: Claims::changing(kept.iter().map(RescanTarget::locked_place).collect()) };
+    for target in &kept {
+        match target.bus {
+            Some(bus) => plan.push(Action::Rescan { bus }, &format!("{}/pci_bus/{bus}", target.bridge), Vec::new()),
+            None => plan.push(Action::RescanAll, "", Vec::new()),
+        };
+    }
+    (plan, kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(chain: &str, bus: &str, empty: bool) -> RescanTarget {
+        let bridge = if chain.contains('/') { "devices/pci0000:00/0000:00:03.0" } else { "devices/pci0000:00" };
+        let (bus, place) = (bus.parse().ok(), Place::from_chain(chain).unwrap());
+        RescanTarget { bus, bridge: bridge.to_owned(), place, empty, why: String::new() }
+    }
+
+    #[test]
+    fn an_empty_bus_takes_the_bus_above_it() {
+        assert_eq!(target("pci0000:00/03.0/00.0", "0000:02", true).locked_place().chain(), "pci0000:00/03.0");
+        assert_eq!(target("pci0000:00/03.0/00.0", "0000:02", false).locked_place().chain(), "pci0000:00/03.0/00.0");
+        assert_eq!(target("pci0000:00", "0000:00", true).locked_place().chain(), "pci0000:00");
+    }
+
+    #[test]
+    fn a_bus_below_another_is_scanned_once() {
+        let (plan, kept) =
+            plan_rescan(vec![target("pci0000:00/03.0", "0000:01", false), target("pci0000:00", "0000:00", false)]);
+        assert_eq!(kept.len(), 1);
+        assert_eq!(plan.steps[0].file, "devices/pci0000:00/pci_bus/0000:00/rescan");
+    }
+}

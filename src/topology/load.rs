@@ -1,0 +1,403 @@
+//! Reading a topology from sysfs, with files that cannot block and as few of them as will do.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+
+use super::{Function, FunctionId, HostBridge, HostBridgeId, Ids, Parent, Topology, VirtualOf};
+use crate::address::{BusNumber, PciAddress};
+use crate::error::{Error, ErrorKind, Result};
+use crate::selector::is_host_bridge_name;
+use crate::sysfs::{Sysfs, follow};
+
+const DEVICES: &str = "bus/pci/devices";
+const BUSES: &str = "class/pci_bus";
+
+/// What to read of each function besides its place in the tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// Ids and class.
+    pub ids: bool,
+    /// The driver that has it.
+    pub driver: bool,
+    /// Which functions are virtual, and of which one.
+    pub virtual_of: bool,
+    /// The buses that bridges lead to.
+    pub buses: bool,
+}
+
+impl Fields {
+    /// All that is needed to change something.
+    pub const ALL: Self = Self { ids: true, driver: true, virtual_of: true, buses: true };
+}
+
+impl Topology {
+    /// Reads every function of the machine.
+    ///
+    /// # Errors
+    /// There is no PCI in this /sys. What is odd about a single function becomes a note.
+    pub fn load_all(sysfs: &Sysfs, fields: Fields) -> Result<Self> {
+        let names =
+            sysfs.names(DEVICES).map_err(|e| Error::io(sysfs.display(DEVICES), &e))?.ok_or_else(|| no_pci(sysfs))?;
+        let mut loader = Loader::new(sysfs, fields);
+        let mut addresses: Vec<PciAddress> = Vec::with_capacity(names.len());
+        for name in &names {
+            match PciAddress::from_sysfs_name(name) {
+                Some(address) => addresses.push(address),
+                None => loader.note(format!("{}/{name}: this is no PCI address; left out", sysfs.display(DEVICES))),
+            }
+        }
+        addresses.sort_unstable();
+        for address in addresses {
+            match loader.real_path(address) {
+                Ok(Some(path)) => {
+                    loader.chain(&path);
+                }
+                Ok(None) => {}
+                Err(error) => loader.note(format!("{error}; left out")),
+            }
+        }
+        if fields.buses {
+            loader.all_buses();
+        }
+        loader.finish()
+    }
+
+    /// Reads these functions, their ancestors and everything below them; what is not there is left out.
+    ///
+    /// # Errors
+    /// A link that leads out of the tree, or attributes that cannot be read or make no sense: whoever wants to change
+    /// something must know what it is.
+    pub fn load_around(sysfs: &Sysfs, targets: &[PciAddress]) -> Result<Self> {
+        let mut loader = Loader::new(sysfs, Fields::ALL);
+        for &address in targets {
+            let Some(path) = loader.real_path(address)? else { continue };
+            if let Some(id) = loader.chain(&path) {
+                loader.descend(id, &path, true);
+            }
+        }
+        loader.finish_strict()
+    }
+
+    /// Reads a host bridge and everything below it; empty if it is not there.
+    ///
+    /// # Errors
+    /// As [`load_around`](Self::load_around).
+    pub fn load_host_bridge(sysfs: &Sysfs, path: &str) -> Result<Self> {
+        let mut loader = Loader::new(sysfs, Fields::ALL);
+        loader.bridge_chain(path);
+        loader.descend_directory(path);
+        loader.finish_strict()
+    }
+}
+
+fn no_pci(sysfs: &Sysfs) -> Error {
+    let next = if sysfs.is_dump() {
+        "dump it with sys/bus/pci"
+    } else {
+        "this kernel has no PCI, or /sys is hidden in a container"
+    };
+    Error::new(ErrorKind::NoSuchDevice, format!("{}: not there; {next}", sysfs.display(DEVICES)))
+}
+
+/// The directory below `sys` of the bridge, or host bridge, that leads to a bus; found by name, without a scan.
+///
+/// # Errors
+/// The link cannot be read.
+pub fn locate_bus(sysfs: &Sysfs, bus: BusNumber) -> Result<Option<String>> {
+    let link = format!("{BUSES}/{bus}");
+    let target = sysfs.link(&link).map_err(|e| Error::io(sysfs.display(&link), &e))?;
+    // The link ends in BRIDGE/pci_bus/DDDD:BB.
+    Ok(target.and_then(|target| follow(BUSES, &target)).and_then(|path| {
+        let (above, _) = path.rsplit_once("/pci_bus/")?;
+        Some(above.to_owned())
+    }))
+}
+
+struct Loader<'a> {
+    sysfs: &'a Sysfs,
+    fields: Fields,
+    topology: Topology,
+    drivers: HashSet<Arc<str>>,
+    failure: Option<Error>,
+}
+
+impl<'a> Loader<'a> {
+    fn new(sysfs: &'a Sysfs, fields: Fields) -> Self {
+        Self { sysfs, fields, topology: Topology::default(), drivers: HashSet::new(), failure: None }
+    }
+
+    fn note(&mut self, text: String) {
+        self.topology.notes.push(text);
+    }
+
+    /// What cannot be read is a note when looking and an error when something is to be changed.
+    fn trouble(&mut self, address: PciAddress, text: String) {
+        self.failure.get_or_insert_with(|| Error::new(ErrorKind::NoSuchDevice, text.clone()).about(address));
+        self.note(text);
+    }
+
+    fn finish(mut self) -> Result<Topology> {
+        self.tie_virtual();
+        Ok(self.topology)
+    }
+
+    fn finish_strict(mut self) -> Result<Topology> {
+        self.tie_virtual();
+        self.failure.map_or(Ok(self.topology), Err)
+    }
+
+    /// Where a function's directory really is; `None` if the function is not there.
+    fn real_path(&self, address: PciAddress) -> Result<Option<String>> {
+        let link = format!("{DEVICES}/{address}");
+        let Some(target) = self.sysfs.link(&link).map_err(|e| Error::io(self.sysfs.display(&link), &e))? else {
+            return Ok(None);
+        };
+        let path = follow(DEVICES, &target).filter(|path| {
+            path.starts_with("devices/") && path.rsplit('/').next() == Some(address.to_string().as_str())
+        });
+        path.map(Some).ok_or_else(|| {
+            let text = format!(
+                "{address}: {} leads to {target}, which is not its place in the device tree",
+                self.sysfs.display(&link)
+            );
+            Error::new(ErrorKind::NoSuchDevice, text).about(address)
+        })
+    }
+
+    /// Makes sure that the function at the end of a path and all above it are known; none if the path is not one.
+    fn chain(&mut self, path: &str) -> Option<FunctionId> {
+        let mut parent = None;
+        let mut last = None;
+        let mut end = 0;
+        for step in path.split('/') {
+            end += step.len();
+            let here = &path[..end];
+            end += 1;
+            if let (Some(parent_now), Some(address)) = (parent, PciAddress::from_sysfs_name(step)) {
+                let id = self.function(parent_now, address, here);
+                (parent, last) = (Some(Parent::Function(id)), Some(id));
+            } else if is_host_bridge_name(step) {
+                parent = Some(Parent::HostBridge(self.host_bridge(step, here, last)));
+            } else if parent.is_some() {
+                return None;
+            }
+        }
+        last
+    }
+
+    /// Like [`chain`](Self::chain), for a path that ends in a host bridge.
+    fn bridge_chain(&mut self, path: &str) -> Option<HostBridgeId> {
+        let (above, name) = path.rsplit_once('/')?;
+        let above = self.chain(above);
+        Some(self.host_bridge(name, path, above))
+    }
+
+    fn host_bridge(&mut self, name: &str, path: &str, above: Option<FunctionId>) -> HostBridgeId {
+        if let Some(id) = self.topology.by_name.get(name) {
+            return *id;
+        }
+        let id = HostBridgeId(self.topology.host_bridges.len() as u32);
+        self.topology.host_bridges.push(HostBridge {
+            name: name.to_owned(),
+            above,
+            path: path.to_owned(),
+            children: Vec::new(),
+        });
+        self.topology.by_name.insert(name.to_owned(), id);
+        if let Some(above) = above {
+            self.topology.functions[above.0 as usize].bridges.push(id);
+        }
+        id
+    }
+
+    fn function(&mut self, parent: Parent, address: PciAddress, path: &str) -> FunctionId {
+        if let Some(id) = self.topology.find(address) {
+            return id;
+        }
+        let id = FunctionId(self.topology.functions.len() as u32);
+        let ids = if self.fields.ids { self.ids(address, path) } else { None };
+        let driver = if self.fields.driver { self.driver(address, path) } else { None };
+        self.topology.functions.push(Function {
+            address,
+            parent,
+            virtual_of: None,
+            secondary: None,
+            ids,
+            driver,
+            children: Vec::new(),
+            bridges: Vec::new(),
+        });
+        self.topology.by_address.insert(address, id);
+        match parent {
+            Parent::HostBridge(above) => self.topology.host_bridges[above.0 as usize].children.push(id),
+            Parent::Function(above) => self.topology.functions[above.0 as usize].children.push(id),
+        }
+        if self.fields.virtual_of {
+            self.physical(id, parent, path);
+        }
+        id
+    }
+
+    /// Ties a virtual function to its physical one, which sits in the same directory.
+    fn physical(&mut self, id: FunctionId, parent: Parent, path: &str) {
+        let Ok(Some(name)) = self.sysfs.link_name(&format!("{path}/physfn")) else { return };
+        let Some(address) = PciAddress::from_sysfs_name(&name) else { return };
+        let Some((directory, _)) = path.rsplit_once('/') else { return };
+        let physical = self.function(parent, address, &format!("{directory}/{address}"));
+        if physical != id {
+            self.topology.functions[id.0 as usize].virtual_of = Some(VirtualOf { physical, index: None });
+        }
+    }
+
+    fn ids(&mut self, address: PciAddress, path: &str) -> Option<Ids> {
+        match self.sysfs.read(&format!("{path}/modalias")) {
+            // Gone between the listing and the read: normal.
+            Ok(None) => self.ids_one_by_one(address, path),
+            Ok(Some(text)) => Ids::from_modalias(&text).or_else(|| {
+                self.trouble(address, format!("{address}: modalias reads {text:?}, which is no PCI function's"));
+                None
+            }),
+            Err(error) => {
+                self.unreadable(address, "modalias", &error);
+                None
+            }
+        }
+    }
+
+    /// A dumped tree may lack `modalias`; the kernel always has it.
+    fn ids_one_by_one(&mut self, address: PciAddress, path: &str) -> Option<Ids> {
+        let number = |name: &str| {
+            let text = self.sysfs.read(&format!("{path}/{name}")).ok().flatten()?;
+            u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+        };
+        let short = |name: &str| number(name).and_then(|id| u16::try_from(id).ok());
+        let found = short("vendor").zip(short("device")).zip(number("class"));
+        if let Some(((vendor, device), class)) = found {
+            let subsystem_vendor = short("subsystem_vendor").unwrap_or(0);
+            let subsystem_device = short("subsystem_device").unwrap_or(0);
+            return Some(Ids { vendor, device, subsystem_vendor, subsystem_device, class });
+        }
+        if self.sysfs.exists(path) {
+            self.trouble(
+                address,
+                format!("{address}: has neither modalias nor vendor, device and class that make sense"),
+            );
+        }
+        None
+    }
+
+    fn driver(&mut self, address: PciAddress, path: &str) -> Option<Arc<str>> {
+        let name = match self.sysfs.link_name(&format!("{path}/driver")) {
+            Ok(name) => name?,
+            Err(error) => {
+                self.unreadable(address, "driver", &error);
+                return None;
+            }
+        };
+        if let Some(known) = self.drivers.get(name.as_str()) {
+            return Some(Arc::clone(known));
+        }
+        let name: Arc<str> = name.into();
+        self.drivers.insert(Arc::clone(&name));
+        Some(name)
+    }
+
+    fn unreadable(&mut self, address: PciAddress, file: &str, error: &io::Error) {
+        self.trouble(address, format!("{address}: {file} cannot be read: {}", crate::error::plain(error)));
+    }
+
+    /// Reads all below a function. A virtual function has nothing below it.
+    fn descend(&mut self, id: FunctionId, path: &str, top: bool) {
+        if self.topology.function(id).virtual_of.is_some() {
+            return;
+        }
+        let bus = self.names(&format!("{path}/pci_bus"));
+        let secondary = bus.iter().flatten().find_map(|name| name.parse().ok());
+        self.topology.functions[id.0 as usize].secondary = secondary;
+        // vmd is the one driver that hangs a host bridge below its endpoint (drivers/pci/controller/vmd.c).
+        let makes_domain = self.topology.function(id).driver.as_deref() == Some("vmd");
+        if bus.is_some() || makes_domain {
+            self.descend_directory(path);
+        } else if top {
+            self.virtual_below(path);
+        }
+    }
+
+    fn descend_directory(&mut self, path: &str) {
+        let names = self.names(path).unwrap_or_default();
+        let mut below: Vec<(FunctionId, String)> = Vec::new();
+        for name in &names {
+            let here = format!("{path}/{name}");
+            if PciAddress::from_sysfs_name(name).is_some() {
+                below.extend(self.chain(&here).map(|id| (id, here)));
+            } else if is_host_bridge_name(name) {
+                self.bridge_chain(&here);
+                self.descend_directory(&here);
+            }
+        }
+        below.sort_unstable();
+        for (id, path) in below {
+            self.descend(id, &path, false);
+        }
+    }
+
+    /// Reads the virtual functions of a function that is looked at by itself, so that its siblings are not listed.
+    fn virtual_below(&mut self, path: &str) {
+        let Some((directory, _)) = path.rsplit_once('/') else { return };
+        for name in self.names(path).unwrap_or_default() {
+            if name.starts_with("virtfn") {
+                if let Ok(Some(address)) = self.sysfs.link_name(&format!("{path}/{name}")) {
+                    self.chain(&format!("{directory}/{address}"));
+                }
+            }
+        }
+    }
+
+    fn names(&mut self, path: &str) -> Option<Vec<String>> {
+        self.sysfs.names(path).unwrap_or_else(|error| {
+            let text = format!("{}: {}", self.sysfs.display(path), crate::error::plain(&error));
+            self.failure.get_or_insert_with(|| Error::io(self.sysfs.display(path), &error));
+            self.note(text);
+            None
+        })
+    }
+
+    /// Finds out which `virtfnN` each virtual function is; the number is what its place is named by.
+    fn tie_virtual(&mut self) {
+        let mut physical: Vec<FunctionId> =
+            self.topology.functions.iter().filter_map(|f| f.virtual_of.map(|of| of.physical)).collect();
+        physical.sort_unstable();
+        physical.dedup();
+        for id in physical {
+            let path = self.topology.path(id);
+            for name in self.names(&path).unwrap_or_default() {
+                let Some(index) = name.strip_prefix("virtfn").and_then(|n| n.parse().ok()) else { continue };
+                let target = self.sysfs.link_name(&format!("{path}/{name}")).ok().flatten();
+                let address = target.as_deref().and_then(PciAddress::from_sysfs_name);
+                let Some(function) = address.and_then(|address| self.topology.find(address)) else { continue };
+                self.topology.functions[function.0 as usize].virtual_of =
+                    Some(VirtualOf { physical: id, index: Some(index) });
+            }
+        }
+    }
+
+    /// Reads which bridge leads to which bus, for the whole machine; finds root buses that are empty, too.
+    fn all_buses(&mut self) {
+        for name in self.names(BUSES).unwrap_or_default() {
+            let Ok(bus) = name.parse::<BusNumber>() else { continue };
+            let Ok(Some(path)) = locate_bus(self.sysfs, bus) else { continue };
+            match path.rsplit('/').next().and_then(PciAddress::from_sysfs_name) {
+                Some(address) => {
+                    if let Some(id) = self.topology.find(address) {
+                        self.topology.functions[id.0 as usize].secondary = Some(bus);
+                    }
+                }
+                None if path.rsplit('/').next().is_some_and(is_host_bridge_name) => {
+                    self.bridge_chain(&path);
+                }
+                None => {}
+            }
+        }
+    }
+}
