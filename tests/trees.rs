@@ -100,12 +100,17 @@ fn capture_never_opens_what_must_not_be_read() {
 #[test]
 fn capture_writes_bytes_where_text_would_not_do() {
     let text = "sys/devices/pci0000:00/0000:00:01.0:\n  vendor : 307838303836\n  device = \n    +2\n    + x\n  \
-                class : 00ff0a\n  irq :\n";
+                class : 00ff0a\n  irq :\n  modalias = a\\b\\c\n";
     let tree = Tree::parse(text);
     let dump = capture(tree.path());
     let device = Path::new("sys/devices/pci0000:00/0000:00:01.0");
-    for (name, content) in [("vendor", &b"0x8086"[..]), ("device", b"\n\n\nx\n"), ("class", b"\0\xff\n"), ("irq", b"")]
-    {
+    for (name, content) in [
+        ("vendor", &b"0x8086"[..]),
+        ("device", b"\n\n\nx\n"),
+        ("class", b"\0\xff\n"),
+        ("irq", b""),
+        ("modalias", b"a\\b\\c\n"),
+    ] {
         let expected = Node::File { content: content.into(), mode: 0o644 };
         assert_eq!(dump.0.get(&device.join(name)), Some(&expected), "{name}");
     }
