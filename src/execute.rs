@@ -54,6 +54,11 @@ impl Outcome {
 pub struct Outcomes(Vec<Outcome>);
 
 impl Outcomes {
+    /// As if all of so many steps had gone well, for undoing them when a later phase failed.
+    pub fn all_done(steps: usize) -> Self {
+        Self(vec![Outcome::Done(Done::Done, Duration::ZERO); steps])
+    }
+
     /// One outcome a step.
     pub fn each(&self) -> &[Outcome] {
         &self.0
@@ -213,6 +218,11 @@ impl Kernel for RunningKernel<'_> {
             // have the device, or when another has it; the driver link tells which.
             (Action::Unbind { address, .. }, Err(Errno::ENODEV | Errno::ENOENT))
                 if self.driver_of(*address).is_none() =>
+            {
+                Ok(Done::Already)
+            }
+            (Action::Remove { address }, Err(Errno::ENODEV | Errno::ENOENT))
+                if !self.sysfs.exists(&format!("bus/pci/devices/{address}")) =>
             {
                 Ok(Done::Already)
             }

@@ -1,14 +1,30 @@
 //! pcictl removes PCI devices and brings them back without hanging the kernel.
+//!
+//! The modules are a ladder; each uses only those above it in this list:
+//!
+//! - [`address`], [`place`], [`selector`], [`error`]: names of things, and what can go wrong
+//! - [`sysfs`], the only place that reads and writes /sys; [`topology`], the device tree as data
+//! - [`claims`], [`plan`]: decisions, pure: what to hold, what to do, in which order
+//! - [`lock`], the only place that locks; [`execute`], performs a plan through a trait
+//! - [`resolve`], [`locate`], [`names`], [`inspect`]: what a selector means, which bus to scan, what a function is
+//! - [`report`], [`cli`], [`output`]: data for people and programs, and the command line
+//! - [`commands`]: a file a command, reading like the steps it promises
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod address;
 pub mod claims;
+pub mod cli;
+pub mod commands;
 pub mod error;
 pub mod execute;
+pub mod inspect;
+pub mod locate;
 pub mod lock;
 pub mod names;
+pub mod output;
 pub mod place;
 pub mod plan;
+pub mod report;
 pub mod resolve;
 pub mod selector;
 pub mod sysfs;

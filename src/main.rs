@@ -1,3 +1,42 @@
-//! The `pcictl` binary.
+//! The `pcictl` binary: an outcome becomes an exit status, and nothing else happens here.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use pcictl::cli::Cli;
+use pcictl::error::{Error, ExitStatus};
+use pcictl::output::Output;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
+    let output = Output::new(&cli.common);
+    match pcictl::commands::run(&cli, &output) {
+        Ok(status) => status.into(),
+        Err(error) => {
+            output.error(&error);
+            error.status().into()
+        }
+    }
+}
+
+/// Help and version go to stdout; a command line that cannot be understood is one line on stderr, or a JSON document.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitStatus::Done.into();
+    }
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut message =
+        lines.next().unwrap_or("the command line cannot be understood").trim_start_matches("error: ").to_owned();
+    for line in lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")) {
+        message.push_str(if message.ends_with(':') { " " } else { "; " });
+        message.push_str(line);
+    }
+    let json = std::env::args().any(|arg| arg == "--json" || arg == "-j");
+    Output::plain(json).error(&Error::usage(format!("{message}; see pcictl --help")));
+    ExitStatus::Usage.into()
+}

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::place::Place;
 
 pub use files::LockDirectory;
-pub use holders::{Holder, Holding, Role};
+pub use holders::{Holder, Role, in_words};
 
 /// How long a passer-by may be in a gate before it counts as waiting there. Only `--no-wait` needs to know.
 const PASSING: Duration = Duration::from_millis(100);

@@ -5,7 +5,7 @@
 //! two passes). A port is stopped only after all below it: its driver ends in pci_disable_device, which stops the DMA of
 //! whatever is still at work there. VFs go before their PF: a PF removed with its VFs on hangs some kernels.
 
-use super::{Action, Plan};
+use super::{Action, Plan, Step};
 use crate::address::PciAddress;
 use crate::claims::Claims;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +22,21 @@ pub struct Removal {
     pub tops: Vec<PciAddress>,
     /// Every function that will be gone, parents before children.
     pub gone: Vec<PciAddress>,
+}
+
+impl Removal {
+    /// What must be held from the first step to the last.
+    pub fn claims(&self) -> &Claims {
+        &self.stop.claims
+    }
+
+    /// Both phases as one list, each remove step waiting for all that was stopped.
+    pub fn all_steps(&self) -> Vec<Step> {
+        let stopped = self.stop.steps.len();
+        let mut steps = self.stop.steps.clone();
+        steps.extend(self.remove.steps.iter().cloned().map(|step| Step { after: (0..stopped).collect(), ..step }));
+        steps
+    }
 }
 
 /// Plans to remove these functions and everything below them.

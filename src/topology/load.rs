@@ -79,13 +79,42 @@ impl Topology {
         loader.finish_strict()
     }
 
-    /// Reads a host bridge and everything below it; empty if it is not there.
+    /// Reads these functions and their ancestors, and nothing below them: for looking at single ones.
+    ///
+    /// # Errors
+    /// A link that leads out of the tree.
+    pub fn load_only(sysfs: &Sysfs, targets: &[PciAddress]) -> Result<Self> {
+        let mut loader = Loader::new(sysfs, Fields::ALL);
+        for &address in targets {
+            if let Some(path) = loader.real_path(address)? {
+                loader.chain(&path);
+            }
+        }
+        loader.finish()
+    }
+
+    /// Reads the bridge, or host bridge, of this directory, its ancestors, and only what sits right on its bus.
     ///
     /// # Errors
     /// As [`load_around`](Self::load_around).
-    pub fn load_host_bridge(sysfs: &Sysfs, path: &str) -> Result<Self> {
+    pub fn load_bridge(sysfs: &Sysfs, path: &str) -> Result<Self> {
+        let mut loader = Loader::new(sysfs, Fields { ids: false, driver: false, ..Fields::ALL });
+        loader.chain_to(path);
+        for name in loader.names(path).unwrap_or_default() {
+            if PciAddress::from_sysfs_name(&name).is_some() {
+                loader.chain(&format!("{path}/{name}"));
+            }
+        }
+        loader.finish_strict()
+    }
+
+    /// Reads everything below the bridge, or host bridge, of this directory.
+    ///
+    /// # Errors
+    /// As [`load_around`](Self::load_around).
+    pub fn load_below(sysfs: &Sysfs, path: &str) -> Result<Self> {
         let mut loader = Loader::new(sysfs, Fields::ALL);
-        loader.bridge_chain(path);
+        loader.chain_to(path);
         loader.descend_directory(path);
         loader.finish_strict()
     }
@@ -184,6 +213,15 @@ impl<'a> Loader<'a> {
             }
         }
         last
+    }
+
+    /// Makes sure that a bridge or host bridge and all above it are known.
+    fn chain_to(&mut self, path: &str) {
+        if path.rsplit('/').next().is_some_and(is_host_bridge_name) {
+            self.bridge_chain(path);
+        } else {
+            self.chain(path);
+        }
     }
 
     /// Like [`chain`](Self::chain), for a path that ends in a host bridge.

@@ -1,0 +1,193 @@
+//! The command line: parsing only, no look at the machine.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::report::Column;
+
+/// Remove PCI devices and bring them back without hanging the kernel.
+#[derive(Debug, Parser)]
+#[command(name = "pcictl", version, propagate_version = true, max_term_width = 100, arg_required_else_help = false)]
+#[command(after_help = EXIT_STATUS)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0 done; 1 failed, nothing left changed; 2 usage; 3 no such device; 4 refused; 5 partly done;
+  6 done, but not as expected; 75 locked by someone else; 77 not permitted";
+
+const SELECTORS: &str = "\
+Selectors:
+  0000:03:00.0   an address, with or without its domain; also pci@0000:03:00.0, pci_0000_03_00_0
+  /sys/...       a path of sysfs
+  /dev/nvme0n1   a device node
+  eth0           a network interface
+  pci0000:00     a host bridge (list, tree and rescan)
+  slot:NAME driver:NAME class:NVME class:0108 id:8086:10d3
+                 groups; a command that changes something wants --each for more than one function
+  03: 03:00 *.0  wildcards as in lspci, for list, tree and show";
+
+/// Options that mean the same everywhere.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Print one JSON document
+    #[arg(short, long, global = true)]
+    pub json: bool,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more about what is done
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+    /// Look at a dumped tree instead of this machine
+    #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub sysroot: Option<PathBuf>,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List functions, a line each
+    List(ListArgs),
+    /// Show the device tree, host bridges at the top
+    Tree(TreeArgs),
+    /// Show one function in full, and what removing it would do
+    Show(ShowArgs),
+    /// Stop everything below a function from the bottom up, then remove it
+    Remove(RemoveArgs),
+    /// Scan the smallest bus that can bring a device back, and report what came
+    Rescan(RescanArgs),
+    /// Write the man pages and the shell completions into a directory
+    #[command(hide = true)]
+    Generate(GenerateArgs),
+}
+
+/// `pcictl list`
+#[derive(Args, Debug)]
+#[command(after_help = SELECTORS)]
+pub struct ListArgs {
+    /// Which functions; all without one
+    #[arg(value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+    /// Which columns, in this order
+    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',')]
+    pub output: Vec<Column>,
+    /// List the columns that there are
+    #[arg(long)]
+    pub list_columns: bool,
+    /// Leave out the heading
+    #[arg(long)]
+    pub no_header: bool,
+}
+
+/// `pcictl tree`
+#[derive(Args, Debug)]
+#[command(after_help = SELECTORS)]
+pub struct TreeArgs {
+    /// The function or host bridge to begin at; the whole machine without one
+    #[arg(value_name = "SELECTOR")]
+    pub selector: Option<String>,
+}
+
+/// `pcictl show`
+#[derive(Args, Debug)]
+#[command(after_help = SELECTORS)]
+pub struct ShowArgs {
+    /// The function
+    #[arg(value_name = "SELECTOR")]
+    pub selector: String,
+}
+
+/// Options of every command that changes something.
+#[derive(Args, Clone, Debug)]
+pub struct Changing {
+    /// Print the steps and the locks in their order, and touch nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// How long to wait for locks
+    #[arg(short, long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    pub wait: std::time::Duration,
+    /// Do not wait for locks at all
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
+    /// Take all functions that a selector means
+    #[arg(long)]
+    pub each: bool,
+}
+
+/// `pcictl remove`
+#[derive(Args, Debug)]
+#[command(after_help = SELECTORS)]
+pub struct RemoveArgs {
+    /// The functions to remove, with all below them
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub selectors: Vec<String>,
+    /// What every changing command takes.
+    #[command(flatten)]
+    pub changing: Changing,
+    /// It is fine if the device is not there
+    #[arg(long)]
+    pub if_present: bool,
+    /// When a driver cannot be stopped, leave those that were stopped as they are
+    #[arg(long)]
+    pub no_rollback: bool,
+    /// How many drivers to stop at a time
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: u16,
+}
+
+/// `pcictl rescan`
+#[derive(Args, Debug)]
+#[command(after_help = SELECTORS)]
+pub struct RescanArgs {
+    /// A bridge (what is below it), a function (its bus), an address that is gone, or a host bridge
+    #[arg(value_name = "SELECTOR", required_unless_present = "all")]
+    pub selectors: Vec<String>,
+    /// Scan every bus of the machine
+    #[arg(long, conflicts_with = "selectors")]
+    pub all: bool,
+    /// What every changing command takes.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// `pcictl generate`
+#[derive(Args, Debug)]
+pub struct GenerateArgs {
+    /// The directory that gets `man` and `completions`
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// Seconds with a fraction; never negative, at most what a deadline can hold.
+fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
+    /// Ten years: longer than any lock is held, and far from the end of the clock.
+    const MOST: f64 = 10.0 * 365.0 * 86_400.0;
+    let seconds: f64 = text.parse().map_err(|_| "give seconds, such as 5 or 0.5".to_owned())?;
+    if !(0.0..=MOST).contains(&seconds) {
+        return Err("give seconds between 0 and ten years".to_owned());
+    }
+    Ok(std::time::Duration::from_secs_f64(seconds))
+}

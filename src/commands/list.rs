@@ -1,0 +1,69 @@
+//! `pcictl list`
+
+use super::{Context, not_there, parse_selectors};
+use crate::address::PciAddress;
+use crate::cli::ListArgs;
+use crate::error::{ExitStatus, Result};
+use crate::inspect::{Inspector, fields_for};
+use crate::output::{self, Output};
+use crate::report::{Column, FunctionRow};
+use crate::resolve::{Named, Resolver};
+use crate::selector::Selector;
+use crate::topology::{FunctionId, Topology};
+
+/// What a listing shows unless columns are named.
+const DEFAULT: &[Column] =
+    &[Column::Address, Column::Class, Column::Name, Column::Driver, Column::Link, Column::Numa, Column::Slot];
+
+#[derive(serde::Serialize)]
+struct Listing {
+    functions: Vec<FunctionRow>,
+}
+
+pub fn columns(output: &Output) -> ExitStatus {
+    output.report(&serde_json::json!({ "columns": output::columns().lines().collect::<Vec<_>>() }), |_| {
+        output::columns()
+    });
+    ExitStatus::Done
+}
+
+pub fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
+    let selectors = parse_selectors(&args.selectors)?;
+    let wanted = if args.output.is_empty() { DEFAULT } else { &args.output };
+    let (topology, ids) = if selectors.is_empty() { everything(context, wanted)? } else { only(context, &selectors)? };
+    let mut inspector = Inspector::new(&context.sysfs);
+    let functions = ids.iter().map(|id| inspector.row(&topology, *id, wanted)).collect();
+    context
+        .output
+        .report(&Listing { functions }, |listing| output::listed(&listing.functions, wanted, !args.no_header));
+    Ok(ExitStatus::Done)
+}
+
+fn everything(context: &Context, wanted: &[Column]) -> Result<(Topology, Vec<FunctionId>)> {
+    let topology = Topology::load_all(&context.sysfs, fields_for(wanted))?;
+    context.tell_notes(&topology.notes);
+    let ids = topology.by_address();
+    Ok((topology, ids))
+}
+
+/// The functions that these selectors name, each once, and nothing else is read.
+fn only(context: &Context, selectors: &[Selector]) -> Result<(Topology, Vec<FunctionId>)> {
+    let mut resolver = Resolver::new(&context.sysfs);
+    let mut addresses: Vec<PciAddress> = Vec::new();
+    for selector in selectors {
+        match resolver.named(selector)? {
+            Named::Functions(found) => addresses.extend(found),
+            Named::Absent(address) => return Err(not_there(selector, address)),
+            Named::HostBridge(path) => {
+                let below = Topology::load_bridge(&context.sysfs, &path)?;
+                addresses.extend(below.by_address().into_iter().map(|id| below.function(id).address));
+            }
+        }
+    }
+    context.tell_notes(&resolver.notes);
+    addresses.sort_unstable();
+    addresses.dedup();
+    let topology = Topology::load_only(&context.sysfs, &addresses)?;
+    let ids = addresses.iter().filter_map(|address| topology.find(*address)).collect();
+    Ok((topology, ids))
+}

@@ -1,0 +1,87 @@
+//! The commands, a file each, reading like the contract's steps.
+
+mod generate;
+mod hold;
+mod list;
+mod remove;
+mod rescan;
+mod show;
+mod tree;
+
+use std::path::PathBuf;
+
+use crate::cli::{Changing, Cli, Command};
+use crate::error::{Error, ErrorKind, ExitStatus, Result};
+use crate::output::Output;
+use crate::selector::Selector;
+use crate::sysfs::Sysfs;
+
+/// Where the lock files are unless `PCICTL_RUN_DIR` says otherwise.
+const DEFAULT_RUN_DIRECTORY: &str = "/run/pcictl";
+
+/// What a command works with: one machine, or a dumped tree, and where words go.
+struct Context<'a> {
+    sysfs: Sysfs,
+    output: &'a Output,
+}
+
+/// Runs the command that was asked for.
+///
+/// # Errors
+/// Whatever kept it from being done; the error knows the exit status.
+pub fn run(cli: &Cli, output: &Output) -> Result<ExitStatus> {
+    if let Command::Generate(args) = &cli.command {
+        return generate::run(args);
+    }
+    if let Command::List(args) = &cli.command {
+        if args.list_columns {
+            return Ok(list::columns(output));
+        }
+    }
+    let context = Context { sysfs: Sysfs::open(cli.common.sysroot.as_deref())?, output };
+    match &cli.command {
+        Command::List(args) => list::run(&context, args),
+        Command::Tree(args) => tree::run(&context, args),
+        Command::Show(args) => show::run(&context, args),
+        Command::Remove(args) => remove::run(&context, args),
+        Command::Rescan(args) => rescan::run(&context, args),
+        Command::Generate(args) => generate::run(args),
+    }
+}
+
+impl Context<'_> {
+    /// Where the lock files are.
+    fn run_directory(&self) -> PathBuf {
+        std::env::var_os("PCICTL_RUN_DIR")
+            .filter(|path| !path.is_empty())
+            .map_or(DEFAULT_RUN_DIRECTORY.into(), PathBuf::from)
+    }
+
+    /// Nothing is ever changed in a dumped tree.
+    fn refuse_in_dump(&self, changing: &Changing) -> Result<()> {
+        if self.sysfs.is_dump() && !changing.dry_run {
+            let message = "--sysroot is for looking; add --dry-run to see what would be done";
+            return Err(Error::usage(message));
+        }
+        Ok(())
+    }
+
+    fn tell_notes(&self, notes: &[String]) {
+        for note in notes {
+            self.output.say(note);
+        }
+    }
+}
+
+fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>> {
+    texts.iter().map(|text| text.parse::<Selector>().map_err(Error::from)).collect()
+}
+
+/// A selector that named nothing that is there.
+fn not_there(selector: &Selector, address: crate::address::PciAddress) -> Error {
+    let named = if selector.text == address.to_string() { String::new() } else { format!(" ({address})") };
+    let message = format!(
+        "{selector}{named}: no such device; pcictl list shows what is there, pcictl rescan {address} may bring it back"
+    );
+    Error::new(ErrorKind::NoSuchDevice, message).about(address)
+}

@@ -1,0 +1,93 @@
+//! `pcictl show`
+
+use super::{Context, not_there};
+use crate::cli::ShowArgs;
+use crate::error::{Error, ExitStatus, Result};
+use crate::inspect::Inspector;
+use crate::lock::{Holder, LockDirectory};
+use crate::output;
+use crate::place::Place;
+use crate::plan::plan_removal;
+use crate::report::{Column, FullFunction, PlannedChange, PlannedRemoval};
+use crate::resolve::{Named, Resolver};
+use crate::selector::Selector;
+use crate::topology::{FunctionId, Topology};
+
+const EVERYTHING: &[Column] = &[
+    Column::Class,
+    Column::ClassCode,
+    Column::Name,
+    Column::Ids,
+    Column::Subsystem,
+    Column::Driver,
+    Column::Link,
+    Column::Numa,
+    Column::Slot,
+    Column::Iommu,
+    Column::Place,
+];
+
+const BELOW: &[Column] = &[Column::Class, Column::Name, Column::Ids, Column::Driver];
+
+pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
+    let selector: Selector = args.selector.parse()?;
+    let mut resolver = Resolver::new(&context.sysfs);
+    let named = resolver.targets(&selector, false)?;
+    context.tell_notes(&resolver.notes);
+    let address = match named.as_slice() {
+        [Named::Functions(found)] if found.len() == 1 => found[0],
+        [Named::Absent(address)] => return Err(not_there(&selector, *address)),
+        _ => {
+            return Err(Error::usage(format!(
+                "{selector}: show takes a function; pcictl tree {selector} shows a host bridge"
+            )));
+        }
+    };
+    let topology = Topology::load_around(&context.sysfs, &[address])?;
+    let id = topology.find(address).ok_or_else(|| not_there(&selector, address))?;
+    context.output.report(&full(context, &topology, id), output::shown);
+    Ok(ExitStatus::Done)
+}
+
+fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction {
+    let mut inspector = Inspector::new(&context.sysfs);
+    let (function, path) = (topology.function(id), topology.path(id));
+    let mut above: Vec<_> = std::iter::successors(topology.function_above(id), |id| topology.function_above(*id))
+        .map(|id| topology.function(id).address)
+        .collect();
+    above.reverse();
+    let below = topology.subtree(id).into_iter().skip(1).map(|id| inspector.row(topology, id, BELOW)).collect();
+    FullFunction {
+        row: inspector.row(topology, id, EVERYTHING),
+        bus: function.secondary,
+        above,
+        below,
+        physical_function: function.virtual_of.map(|of| topology.function(of.physical).address),
+        virtual_functions: topology.virtual_functions(id).into_iter().map(|id| topology.function(id).address).collect(),
+        total_vfs: inspector.total_vfs(&path),
+        names: inspector.class_devices(&path),
+        holders: holders(context, &topology.place(id)),
+        remove: planned(topology, id),
+        path: context.sysfs.display(&path),
+    }
+}
+
+/// Who is at the function's lock; none where the locks cannot be seen, which is no reason not to show the rest.
+fn holders(context: &Context, place: &Place) -> Option<Vec<Holder>> {
+    match LockDirectory::open_existing(&context.run_directory()) {
+        Ok(None) => Some(Vec::new()),
+        Ok(Some(directory)) => directory.holders(place).ok(),
+        Err(_) => None,
+    }
+}
+
+fn planned(topology: &Topology, id: FunctionId) -> PlannedRemoval {
+    match plan_removal(topology, &[id]) {
+        Ok(removal) => PlannedRemoval::Plan(PlannedChange {
+            summary: Vec::new(),
+            locks: removal.claims().in_order().to_vec(),
+            steps: removal.all_steps(),
+        }),
+        Err(error) => PlannedRemoval::Refused { refused: error.to_string() },
+    }
+}

@@ -1,0 +1,164 @@
+//! What a function is, beyond its place: link, NUMA node, slot, names; read when it is to be shown.
+
+use std::collections::HashMap;
+
+use walkdir::WalkDir;
+
+use crate::address::PciAddress;
+use crate::names::Names;
+use crate::report::{Column, FunctionRow, Link, Seen};
+use crate::selector::is_host_bridge_name;
+use crate::sysfs::{Sysfs, lossless};
+use crate::topology::{Fields, FunctionId, Ids, Topology};
+
+/// Reads what rows show, and keeps what many rows share.
+pub struct Inspector<'a> {
+    sysfs: &'a Sysfs,
+    names: Option<Names>,
+    slots: Option<HashMap<String, String>>,
+}
+
+/// What a topology must have read for these columns.
+pub fn fields_for(columns: &[Column]) -> Fields {
+    let any = |wanted: &[Column]| columns.iter().any(|column| wanted.contains(column));
+    Fields {
+        ids: any(&[Column::Class, Column::ClassCode, Column::Name, Column::Ids, Column::Subsystem]),
+        driver: any(&[Column::Driver]),
+        virtual_of: any(&[Column::Place]),
+        buses: false,
+    }
+}
+
+impl<'a> Inspector<'a> {
+    /// Looks into this tree; nothing is read yet.
+    pub fn new(sysfs: &'a Sysfs) -> Self {
+        Self { sysfs, names: None, slots: None }
+    }
+
+    /// Names from pci.ids, which is opened when the first one is asked for.
+    fn names(&mut self) -> &mut Names {
+        self.names.get_or_insert_with(|| Names::load(self.sysfs.root()))
+    }
+
+    /// One function with these columns filled in.
+    pub fn row(&mut self, topology: &Topology, id: FunctionId, columns: &[Column]) -> FunctionRow {
+        let function = topology.function(id);
+        let ids = function.ids;
+        let wants = |column: Column| columns.contains(&column);
+        let path = topology.path(id);
+        FunctionRow {
+            address: function.address,
+            class_code: ids.filter(|_| wants(Column::ClassCode)).map(|ids| format!("{:06x}", ids.class)),
+            class: ids.filter(|_| wants(Column::Class)).map(|ids| self.class(ids)),
+            name: ids.filter(|_| wants(Column::Name)).map(|ids| self.names().function(ids)),
+            ids: ids.filter(|_| wants(Column::Ids)).map(ids_text),
+            subsystem: ids.filter(|_| wants(Column::Subsystem)).and_then(subsystem_text),
+            driver: function.driver.as_ref().filter(|_| wants(Column::Driver)).map(ToString::to_string),
+            link: if wants(Column::Link) { self.link(&path) } else { None },
+            numa_node: if wants(Column::Numa) { self.numa_node(&path) } else { None },
+            slot: if wants(Column::Slot) { self.slot(function.address) } else { None },
+            iommu_group: if wants(Column::Iommu) { self.iommu_group(&path) } else { None },
+            place: wants(Column::Place).then(|| topology.place(id)),
+        }
+    }
+
+    /// A function as reports of a change name it.
+    pub fn seen(&mut self, address: PciAddress, ids: Option<Ids>, driver: Option<&str>) -> Seen {
+        Seen {
+            address,
+            ids: ids.map(ids_text),
+            name: ids.map(|ids| self.names().function(ids)),
+            driver: driver.map(str::to_owned),
+        }
+    }
+
+    fn class(&mut self, ids: Ids) -> String {
+        self.names().class(ids.class).map_or_else(|| format!("Class {:04x}", ids.class >> 8), |name| name.to_string())
+    }
+
+    /// The link, where there is one. These files ask the hardware, so a sleeping device is left in peace.
+    fn link(&self, path: &str) -> Option<Link> {
+        let read = |name: &str| self.sysfs.read(&format!("{path}/{name}")).ok().flatten();
+        let asleep = read("power/runtime_status").as_deref() == Some("suspended")
+            || matches!(read("power_state").as_deref(), Some("D3hot" | "D3cold"));
+        if asleep {
+            return self.sysfs.exists(&format!("{path}/current_link_speed")).then_some(Link {
+                speed: None,
+                width: None,
+                max_speed: None,
+                max_width: None,
+                asleep,
+            });
+        }
+        let speed = |name: &str| read(name)?.split(' ').next()?.parse::<f64>().ok();
+        // 0 stands for no link, 255 for a device that does not answer.
+        let width = |name: &str| read(name)?.parse::<u32>().ok().filter(|lanes| (1..=32).contains(lanes));
+        let link = Link {
+            speed: speed("current_link_speed"),
+            width: width("current_link_width"),
+            max_speed: speed("max_link_speed"),
+            max_width: width("max_link_width"),
+            asleep,
+        };
+        (link.width.is_some() || link.max_width.is_some()).then_some(link)
+    }
+
+    fn numa_node(&self, path: &str) -> Option<i32> {
+        self.sysfs.read(&format!("{path}/numa_node")).ok().flatten()?.parse().ok().filter(|node| *node >= 0)
+    }
+
+    fn iommu_group(&self, path: &str) -> Option<u32> {
+        self.sysfs.link_name(&format!("{path}/iommu_group")).ok().flatten()?.parse().ok()
+    }
+
+    /// The slot that this device sits in; slots name a device without its function.
+    fn slot(&mut self, address: PciAddress) -> Option<String> {
+        let sysfs = self.sysfs;
+        let slots = self.slots.get_or_insert_with(|| read_slots(sysfs));
+        let text = address.to_string();
+        let (device, _) = text.rsplit_once('.')?;
+        slots.get(device).cloned()
+    }
+
+    /// How many VFs the function could have.
+    pub fn total_vfs(&self, path: &str) -> Option<u32> {
+        self.sysfs.read(&format!("{path}/sriov_totalvfs")).ok().flatten()?.parse().ok()
+    }
+
+    /// The class devices below a function, functions below it left out: `net/eth0`, `block/nvme0n1`.
+    pub fn class_devices(&self, path: &str) -> Vec<String> {
+        let top = self.sysfs.root().join("sys").join(path);
+        let is_other_function = |name: &str| PciAddress::from_sysfs_name(name).is_some() || is_host_bridge_name(name);
+        let walk = WalkDir::new(&top).min_depth(1).sort_by_file_name().into_iter().filter_entry(move |entry| {
+            entry.file_type().is_dir() && !lossless(entry.file_name()).is_none_or(is_other_function)
+        });
+        let mut found: Vec<String> = Vec::new();
+        for entry in walk.flatten() {
+            let below = entry.path().strip_prefix(&top).unwrap_or(entry.path()).display().to_string();
+            let subsystem = self.sysfs.link(&format!("{path}/{below}/subsystem")).ok().flatten();
+            let Some(subsystem) = subsystem.filter(|target| target.contains("/class/")) else { continue };
+            if let (Some(class), Some(name)) = (subsystem.rsplit('/').next(), lossless(entry.file_name())) {
+                found.push(format!("{class}/{name}"));
+            }
+        }
+        found.retain(|name| !name.starts_with("pci_bus/"));
+        found
+    }
+}
+
+/// Slot names by the device they hold (`0000:03:00`).
+fn read_slots(sysfs: &Sysfs) -> HashMap<String, String> {
+    let directory = "bus/pci/slots";
+    let mut names = sysfs.names(directory).ok().flatten().unwrap_or_default();
+    names.sort_unstable();
+    let device = |name: &String| sysfs.read(&format!("{directory}/{name}/address")).ok().flatten();
+    names.into_iter().filter_map(|name| Some((device(&name)?.trim().to_owned(), name))).collect()
+}
+
+fn ids_text(ids: Ids) -> String {
+    format!("{:04x}:{:04x}", ids.vendor, ids.device)
+}
+
+fn subsystem_text(ids: Ids) -> Option<String> {
+    (ids.subsystem_vendor != 0).then(|| format!("{:04x}:{:04x}", ids.subsystem_vendor, ids.subsystem_device))
+}

@@ -1,0 +1,148 @@
+//! Plans, and what became of them.
+
+use colored::Colorize;
+
+use super::count;
+use crate::claims::Mode;
+use crate::plan::{Action, Step};
+use crate::report::{PlannedChange, RemoveReport, RescanReport, Seen};
+
+/// What `--dry-run` prints: what it is about, the locks, the steps.
+pub fn planned(plan: &PlannedChange) -> String {
+    let mut text = String::new();
+    for line in &plan.summary {
+        text.push_str(&format!("{line}\n"));
+    }
+    if plan.steps.is_empty() {
+        return text;
+    }
+    text.push_str("locks, in this order:\n");
+    for claim in &plan.locks {
+        let mode = if claim.mode == Mode::Shared { "shared" } else { "exclusive" };
+        text.push_str(&format!("  {mode:<11}{}\n", claim.place));
+    }
+    text.push_str("steps:\n");
+    text.push_str(&steps(&plan.steps));
+    text
+}
+
+/// Numbered steps, with what each one waits for.
+pub(super) fn steps(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for (index, step) in steps.iter().enumerate() {
+        text.push_str(&format!("  {:>3}  {}", index + 1, in_words(&step.action)));
+        if !step.after.is_empty() {
+            text.push_str(&format!("  (after {})", ranges(&step.after)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// One action as an administrator would say it.
+pub fn in_words(action: &Action) -> String {
+    match action {
+        Action::Unbind { address, driver } => format!("unbind {address} from {driver}"),
+        Action::Bind { address, driver } => format!("bind {address} to {driver}"),
+        Action::SetVfs { address, count: 0, was } => format!("take away the {} of {address}", count(*was, "VF")),
+        Action::SetVfs { address, count: vfs, .. } => format!("create {} of {address}", count(*vfs, "VF")),
+        Action::Remove { address } => format!("remove {address}"),
+        Action::Rescan { bus } => format!("rescan bus {bus}"),
+        Action::RescanAll => "rescan every bus".to_owned(),
+    }
+}
+
+/// `1-3, 5` for the steps counted from 1.
+fn ranges(indices: &[usize]) -> String {
+    let mut sorted = indices.to_vec();
+    sorted.sort_unstable();
+    let mut parts: Vec<(usize, usize)> = Vec::new();
+    for index in sorted {
+        match parts.last_mut() {
+            Some((_, last)) if *last + 1 == index => *last = index,
+            _ => parts.push((index, index)),
+        }
+    }
+    let part = |(first, last): &(usize, usize)| {
+        if first == last { format!("{}", first + 1) } else { format!("{}-{}", first + 1, last + 1) }
+    };
+    parts.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+/// What `remove` did.
+pub fn removed(report: &RemoveReport) -> String {
+    let mut text = String::new();
+    for absent in &report.absent {
+        text.push_str(&format!("{absent}: not there, nothing to remove\n"));
+    }
+    if report.targets.is_empty() {
+        return text;
+    }
+    let targets: Vec<String> = report.targets.iter().map(ToString::to_string).collect();
+    text.push_str(&format!(
+        "{}: removed {} in {:.2} s (drivers stopped in {:.2} s, removed in {:.2} s)\n",
+        targets.join(", ").bold(),
+        count(report.removed.len(), "function"),
+        report.stop_seconds + report.remove_seconds,
+        report.stop_seconds,
+        report.remove_seconds
+    ));
+    for seen in &report.removed {
+        text.push_str(&format!("  {} {}\n", "-".red(), describe(seen)));
+    }
+    text
+}
+
+/// What `rescan` found; nothing at all where nothing came, went or changed.
+pub fn rescanned(report: &RescanReport) -> String {
+    let mut text = String::new();
+    for seen in &report.appeared {
+        text.push_str(&format!("  {} {}\n", "+".green(), describe(seen)));
+    }
+    for seen in &report.vanished {
+        text.push_str(&format!("  {} {}\n", "-".red(), describe(seen)));
+    }
+    for change in &report.changed {
+        let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+        text.push_str(&format!(
+            "  {} {} {}: {} -> {}\n",
+            "~".yellow(),
+            change.address,
+            change.what,
+            word(&change.old),
+            word(&change.new)
+        ));
+    }
+    for address in &report.missing {
+        text.push_str(&format!("  {} {address} still missing\n", "!".red()));
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let buses: Vec<String> = report
+        .scanned
+        .iter()
+        .map(|scanned| scanned.bus.map_or("every bus".into(), |bus| format!("bus {bus}")))
+        .collect();
+    let line = format!(
+        "{}: {} appeared, {} vanished, {} changed in {:.2} s\n",
+        buses.join(", "),
+        report.appeared.len(),
+        report.vanished.len(),
+        report.changed.len(),
+        report.scan_seconds
+    );
+    line + &text
+}
+
+fn describe(seen: &Seen) -> String {
+    let mut line = seen.address.to_string();
+    if let Some(name) = &seen.name {
+        line.push_str(&format!(" {name}"));
+    }
+    match &seen.driver {
+        Some(driver) => line.push_str(&format!(" ({driver})")),
+        None => line.push_str(" (no driver)"),
+    }
+    line
+}

@@ -1,0 +1,122 @@
+//! Prints reports: text for people, or one JSON document. The only place that writes to stdout and stderr.
+
+mod change;
+mod list;
+mod show;
+mod tree;
+
+use std::io::{IsTerminal, Write};
+
+use colored::Colorize;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cli::{ColorChoice, Common};
+use crate::error::Error;
+
+pub use change::{in_words, planned, removed, rescanned};
+pub use list::{columns, listed};
+pub use show::shown;
+pub use tree::drawn;
+
+/// Where words go: data to stdout, talk to stderr.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Output {
+    /// Set up as the options say.
+    pub fn new(common: &Common) -> Self {
+        match common.color {
+            ColorChoice::Auto => {}
+            ColorChoice::Always => colored::control::set_override(true),
+            ColorChoice::Never => colored::control::set_override(false),
+        }
+        Self { json: common.json, quiet: common.quiet, verbose: common.verbose }
+    }
+
+    /// For errors of a command line that could not be read.
+    pub fn plain(json: bool) -> Self {
+        Self { json, quiet: false, verbose: false }
+    }
+
+    /// Prints a report as JSON, or what `text` makes of it. A reader that has gone away is no error.
+    pub fn report<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
+        if self.json {
+            print(&json_text(document(report)));
+        } else {
+            print(&text(report));
+        }
+    }
+
+    /// Like [`report`](Self::report), for what a quiet user does not want to see.
+    pub fn outcome<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
+        if self.json || !self.quiet {
+            self.report(report, text);
+        }
+    }
+
+    /// A line of talk on stderr.
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            talk(line);
+        }
+    }
+
+    /// A line of talk for those who asked for more.
+    pub fn detail(&self, line: &str) {
+        if self.verbose {
+            talk(line);
+        }
+    }
+
+    /// An error: one line on stderr, or a JSON document on stdout.
+    pub fn error(&self, error: &Error) {
+        if self.json {
+            print(&json_text(error.to_json()));
+        } else {
+            talk(&format!("{}", error));
+        }
+    }
+}
+
+/// The document of a report: `"schema": 1` and then its own keys.
+fn document<T: Serialize>(report: &T) -> Value {
+    match serde_json::to_value(report) {
+        Ok(Value::Object(keys)) => {
+            let mut document = serde_json::Map::new();
+            document.insert("schema".into(), 1.into());
+            document.extend(keys);
+            Value::Object(document)
+        }
+        Ok(other) => serde_json::json!({ "schema": 1, "value": other }),
+        Err(error) => serde_json::json!({ "schema": 1, "error": { "kind": "failed", "message": error.to_string() } }),
+    }
+}
+
+fn json_text(document: Value) -> String {
+    // A Value has string keys only, so it can always be written.
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn print(text: &str) {
+    // Nobody is left to be told when stdout is closed.
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn talk(line: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let name = if stderr.is_terminal() { "pcictl:".bold().to_string() } else { "pcictl:".to_owned() };
+    let _ = writeln!(stderr, "{name} {line}");
+}
+
+/// "1 function", "3 functions".
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}

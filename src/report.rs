@@ -1,0 +1,241 @@
+//! What the commands found and did, as data: printed for people by `output`, and as it is for `--json`.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::address::{BusNumber, PciAddress};
+use crate::claims::Claim;
+use crate::lock::Holder;
+use crate::place::Place;
+use crate::plan::Step;
+
+/// A column of `list`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Column {
+    /// The address, as sysfs spells it
+    Address,
+    /// The class by name
+    Class,
+    /// The class code, six hexadecimal digits
+    ClassCode,
+    /// Vendor and device by name
+    Name,
+    /// Vendor and device id
+    Ids,
+    /// Subsystem vendor and device id
+    Subsystem,
+    /// The driver that has it
+    Driver,
+    /// Link speed and width; what it could be, where that is more
+    Link,
+    /// NUMA node
+    Numa,
+    /// Slot name
+    Slot,
+    /// IOMMU group
+    Iommu,
+    /// Place in the device tree, which names its lock
+    Place,
+}
+
+/// A PCI Express link's speed and width.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Link {
+    /// Current speed in GT/s; none if the link is down or asleep.
+    pub speed: Option<f64>,
+    /// Current width in lanes.
+    pub width: Option<u32>,
+    /// Highest speed in GT/s.
+    pub max_speed: Option<f64>,
+    /// Highest width in lanes.
+    pub max_width: Option<u32>,
+    /// Set when the device is in a low-power state; the link was not asked then, for that would wake it.
+    pub asleep: bool,
+}
+
+/// One function, with what was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FunctionRow {
+    /// Its address.
+    pub address: PciAddress,
+    /// The class code; none if it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_code: Option<String>,
+    /// The class by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// Vendor and device by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Vendor and device id, `8086:10d3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids: Option<String>,
+    /// Subsystem vendor and device id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subsystem: Option<String>,
+    /// The driver that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// The link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<Link>,
+    /// NUMA node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numa_node: Option<i32>,
+    /// Slot name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
+    /// IOMMU group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iommu_group: Option<u32>,
+    /// Place in the device tree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+/// A node of `tree`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TreeNode {
+    /// `pci0000:00` for a host bridge, else the address.
+    pub name: String,
+    /// The bus it leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bus: Option<BusNumber>,
+    /// What it is; none for a host bridge.
+    #[serde(flatten)]
+    pub function: Option<FunctionRow>,
+    /// Set on a virtual function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub physical_function: Option<PciAddress>,
+    /// What hangs below it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<TreeNode>,
+}
+
+/// One function in full.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FullFunction {
+    /// Everything that `list` knows of it.
+    #[serde(flatten)]
+    pub row: FunctionRow,
+    /// Its directory in sysfs.
+    pub path: String,
+    /// The bus it leads to.
+    pub bus: Option<BusNumber>,
+    /// The functions above it, the topmost first.
+    pub above: Vec<PciAddress>,
+    /// Everything below it, VFs included.
+    pub below: Vec<FunctionRow>,
+    /// Set on a virtual function.
+    pub physical_function: Option<PciAddress>,
+    /// The VFs of a physical function.
+    pub virtual_functions: Vec<PciAddress>,
+    /// How many VFs it could have.
+    pub total_vfs: Option<u32>,
+    /// Class devices that hang below it: interfaces, disks and the like, as `CLASS/NAME`.
+    pub names: Vec<String>,
+    /// Who holds or waits for its lock; none if that cannot be seen.
+    pub holders: Option<Vec<Holder>>,
+    /// What `remove` would do.
+    pub remove: PlannedRemoval,
+}
+
+/// What `remove` would do, or why it would not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum PlannedRemoval {
+    /// The plan.
+    Plan(PlannedChange),
+    /// Why there is none.
+    Refused {
+        /// The reason.
+        refused: String,
+    },
+}
+
+/// A plan, as `--dry-run` prints it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PlannedChange {
+    /// What it is about, in words.
+    pub summary: Vec<String>,
+    /// The locks in the order in which they are taken.
+    pub locks: Vec<Claim>,
+    /// The steps, each after all that it waits for.
+    pub steps: Vec<Step>,
+}
+
+/// A function that is gone, new, or still there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Its address.
+    pub address: PciAddress,
+    /// Vendor and device id.
+    pub ids: Option<String>,
+    /// Vendor and device by name.
+    pub name: Option<String>,
+    /// The driver that has or had it.
+    pub driver: Option<String>,
+}
+
+/// One thing about a function that differs from before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The function.
+    pub address: PciAddress,
+    /// What: `driver` or `ids`.
+    pub what: &'static str,
+    /// What it was.
+    pub old: Option<String>,
+    /// What it is.
+    pub new: Option<String>,
+}
+
+/// What `remove` did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RemoveReport {
+    /// The tops of the removed subtrees.
+    pub targets: Vec<PciAddress>,
+    /// Every function that is gone.
+    pub removed: Vec<Seen>,
+    /// Targets that were not there.
+    pub absent: Vec<String>,
+    /// Seconds the drivers took to stop.
+    pub stop_seconds: f64,
+    /// Seconds the kernel took to remove.
+    pub remove_seconds: f64,
+}
+
+/// A bus that was scanned, and why this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Scanned {
+    /// The bus; none for all of them.
+    pub bus: Option<BusNumber>,
+    /// What leads to it.
+    pub bridge: Option<String>,
+    /// Why this bus.
+    pub why: String,
+}
+
+/// What `rescan` found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RescanReport {
+    /// The buses that were scanned.
+    pub scanned: Vec<Scanned>,
+    /// Functions that were not there before.
+    pub appeared: Vec<Seen>,
+    /// Functions that are there no more.
+    pub vanished: Vec<Seen>,
+    /// What changed about those that stayed.
+    pub changed: Vec<Change>,
+    /// Addresses that were asked for and are still not there.
+    pub missing: Vec<PciAddress>,
+    /// Seconds the kernel took.
+    pub scan_seconds: f64,
+}
+
+impl RescanReport {
+    /// Whether nothing came, went or changed.
+    pub fn is_quiet(&self) -> bool {
+        self.appeared.is_empty() && self.vanished.is_empty() && self.changed.is_empty() && self.missing.is_empty()
+    }
+}
