@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use crate::address::PciAddress;
@@ -152,15 +153,19 @@ impl Error {
     pub fn status(&self) -> ExitStatus {
         self.kind.status()
     }
+}
 
-    /// The JSON document of the contract.
-    pub fn to_json(&self) -> Value {
-        let mut error = Map::new();
-        error.insert("kind".into(), self.kind.name().into());
-        error.insert("message".into(), self.message.clone().into());
-        error.insert("exit_code".into(), (self.status() as u8).into());
-        error.extend(self.facts.clone());
-        serde_json::json!({ "schema": 1, "error": error })
+/// `error` of the JSON document: kind, message and exit code, then the facts.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3 + self.facts.len()))?;
+        map.serialize_entry("kind", self.kind.name())?;
+        map.serialize_entry("message", &self.message)?;
+        map.serialize_entry("exit_code", &(self.status() as u8))?;
+        for (name, value) in &self.facts {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
     }
 }
 

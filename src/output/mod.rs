@@ -9,7 +9,6 @@ use std::io::{IsTerminal, Write};
 
 use colored::Colorize;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::cli::{ColorChoice, Common};
 use crate::error::Error;
@@ -46,7 +45,7 @@ impl Output {
     /// Prints a report as JSON, or what `text` makes of it. A reader that has gone away is no error.
     pub fn report<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
         if self.json {
-            print(&json_text(document(report)));
+            print(&json_text(report));
         } else {
             print(&text(report));
         }
@@ -76,30 +75,29 @@ impl Output {
     /// An error: one line on stderr, or a JSON document on stdout.
     pub fn error(&self, error: &Error) {
         if self.json {
-            print(&json_text(error.to_json()));
+            print(&json_text(&ErrorDocument { error }));
         } else {
-            talk(&format!("{}", error));
+            talk(&error.to_string());
         }
     }
 }
 
-/// The document of a report: `"schema": 1` and then its own keys.
-fn document<T: Serialize>(report: &T) -> Value {
-    match serde_json::to_value(report) {
-        Ok(Value::Object(keys)) => {
-            let mut document = serde_json::Map::new();
-            document.insert("schema".into(), 1.into());
-            document.extend(keys);
-            Value::Object(document)
-        }
-        Ok(other) => serde_json::json!({ "schema": 1, "value": other }),
-        Err(error) => serde_json::json!({ "schema": 1, "error": { "kind": "failed", "message": error.to_string() } }),
-    }
+/// The document of the contract: the schema's number, then the report's own keys in their own order.
+#[derive(Serialize)]
+struct Document<'a, T: Serialize> {
+    schema: u32,
+    #[serde(flatten)]
+    body: &'a T,
 }
 
-fn json_text(document: Value) -> String {
-    // A Value has string keys only, so it can always be written.
-    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+#[derive(Serialize)]
+struct ErrorDocument<'a> {
+    error: &'a Error,
+}
+
+fn json_text<T: Serialize>(body: &T) -> String {
+    // Reports are structs with string keys, which can always be written.
+    let mut text = serde_json::to_string_pretty(&Document { schema: 1, body }).unwrap_or_default();
     text.push('\n');
     text
 }
