@@ -27,9 +27,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Output;
 
-use tempfile::TempDir;
-
-use super::{Tree, pcictl, tree_names};
+use super::{Tree, pcictl, scratch_directory, tree_names};
 
 /// A piece of a transcript file.
 enum Piece<'a> {
@@ -81,7 +79,7 @@ impl Golden {
     }
 
     fn run_case(&mut self, line: &str) -> Result<String, String> {
-        let run_dir = TempDir::with_prefix("pcictl-run-").expect("a run directory");
+        let run_dir = scratch_directory();
         let mut shown = vec![(run_dir.path().display().to_string(), "@run".to_owned())];
         let mut words = Vec::new();
         for word in split(line)? {

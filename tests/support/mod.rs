@@ -56,7 +56,7 @@ impl Tree {
 
     /// Unpacks a dump.
     pub fn unpack(dump: &Dump) -> Self {
-        let tree = Self { directory: tempfile::Builder::new().prefix("pcictl-tree-").tempdir().expect("a temp dir") };
+        let tree = Self { directory: scratch_directory() };
         dump.unpack(tree.path(), &trees_dir()).expect("the dump unpacks");
         tree
     }
@@ -78,13 +78,20 @@ impl Tree {
         fs::write(&target, content).unwrap_or_else(|error| panic!("{}: {error}", target.display()));
     }
 
-    /// Takes a function and all below it away, with every link that led there, as the kernel would.
+    /// Takes a function and all below it away, with every link that led there. Its virtual functions lie beside it, not
+    /// below: take them first.
     pub fn remove(&self, address: &str) {
         fs::remove_dir_all(self.device(address)).expect("the function's directory goes");
         for top in ["sys/bus/pci", "sys/class", "sys/dev", "sys/kernel"] {
             remove_dangling(&self.path().join(top));
         }
     }
+}
+
+/// A directory that goes away with the value: in memory where there is such a place, as a tree has thousands of files.
+pub fn scratch_directory() -> TempDir {
+    let builder = || tempfile::Builder::new().prefix("pcictl-").to_owned();
+    builder().tempdir_in("/dev/shm").or_else(|_| builder().tempdir()).expect("a temporary directory")
 }
 
 /// Removes the links below `directory` that lead to a device no more.
