@@ -1,0 +1,212 @@
+//! Runs the cases of `tests/guest/cases` in QEMU guests: real kernels, real PCI trees, the real pcictl.
+//!
+//! ```text
+//! cargo test --test guest                            everything
+//! cargo test --test guest -- 6.12 switch8 remove     that kernel, that topology, cases with `remove` in the name
+//! cargo test --test guest -- --list                  what there is
+//! ```
+//!
+//! It never skips: a guest that cannot be booted is a failure. A guest that was lost (a panic, a hang) is reported as
+//! such, with the end of its console, because it says something else than a failed case does. What it does not promise:
+//! timing. Everything is emulated, so cases compare times with each other or count, and assert nothing about seconds.
+
+#[path = "guest/runner/boot.rs"]
+mod boot;
+#[path = "guest/runner/case.rs"]
+mod case;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use boot::Outcome;
+use case::{Boot, Case};
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1).collect()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("guest tests: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut filters: Vec<String>) -> Result<bool> {
+    let list = filters.iter().any(|word| word == "--list");
+    filters.retain(|word| word != "--list");
+    if let Some(flag) = filters.iter().find(|word| word.starts_with('-')) {
+        bail!(
+            "unknown option {flag}; takes --list, and words to filter by: a kernel, a topology, a part of a case's name"
+        );
+    }
+
+    let guest_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest");
+    let kernels = kernels(&guest_dir)?;
+    let cases = case::read_all(&guest_dir.join("cases"))?;
+    let boots = case::plan(&cases, &kernels, &topologies(&guest_dir)?, &filters)?;
+    if boots.is_empty() {
+        bail!("no case matches {}", filters.join(" "));
+    }
+    if list {
+        for boot in &boots {
+            for case in &boot.cases {
+                println!("{}", title(boot, case));
+            }
+        }
+        return Ok(true);
+    }
+
+    // Both print what they made; their talk goes to stderr.
+    let mut prepare = Command::new(guest_dir.join("prepare"));
+    prepare.args(
+        boots
+            .iter()
+            .map(|boot| &boot.kernel)
+            .collect::<std::collections::BTreeSet<_>>(),
+    );
+    output_of(&mut prepare)?;
+    let pcictl = output_of(&mut Command::new(guest_dir.join("build-pcictl")))?;
+
+    let mut tally = Tally::default();
+    for boot in boots {
+        tally.run(&guest_dir, boot, Path::new(&pcictl))?;
+    }
+    println!("\n{} passed, {} failed", tally.passed, tally.failed);
+    Ok(tally.failed == 0)
+}
+
+/// What the tests came to so far.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+}
+
+impl Tally {
+    /// Runs the cases of a boot, booting again for those that a spoiled machine left over.
+    fn run(&mut self, guest_dir: &Path, mut boot: Boot, pcictl: &Path) -> Result<()> {
+        while !boot.cases.is_empty() {
+            let started = Instant::now();
+            let report = boot::run(guest_dir, &boot, pcictl)?;
+            if let Some(outcome) = report.boot {
+                println!("{} {} ... BOOT FAILED", boot.kernel, boot.topology);
+                show(&outcome);
+                self.failed += boot.cases.len();
+                return Ok(());
+            }
+            let ran = report.cases.len();
+            for (case, outcome) in boot.cases.iter().zip(report.cases) {
+                self.judge(&boot, case, &outcome);
+            }
+            boot.cases.drain(..ran);
+            let rest = match boot.cases.len() {
+                0 => String::new(),
+                rest => format!("; booting again for the other {rest}"),
+            };
+            println!(
+                "  (this boot took {:.1} s{rest})",
+                started.elapsed().as_secs_f64()
+            );
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, boot: &Boot, case: &Case, outcome: &Outcome) {
+        let title = title(boot, case);
+        let took = outcome.took.as_secs_f64();
+        let came = case::names(&outcome.marks);
+        if case.is_as_expected(&outcome.marks) {
+            self.passed += 1;
+            let why = if came.is_empty() {
+                came
+            } else {
+                format!(", as it must: {came}")
+            };
+            println!("{title} ... ok ({took:.1} s){why}");
+            for note in outcome
+                .stdout
+                .lines()
+                .filter_map(|line| line.strip_prefix("note: "))
+            {
+                println!("    {note}");
+            }
+            return;
+        }
+        self.failed += 1;
+        let came = if came.is_empty() { "pass" } else { &came };
+        println!(
+            "{title} ... FAILED ({took:.1} s): {came}, and not {}",
+            case.expectation()
+        );
+        show(outcome);
+    }
+}
+
+fn show(outcome: &Outcome) {
+    println!(
+        "    exit status {}",
+        if outcome.status.is_empty() {
+            "unknown"
+        } else {
+            &outcome.status
+        }
+    );
+    let stdout = [("stdout", outcome.stdout.clone())];
+    for (what, text) in stdout.iter().chain(&outcome.details) {
+        if !text.trim().is_empty() {
+            println!("    --- {what}");
+            for line in text.trim_end().lines() {
+                println!("    {line}");
+            }
+        }
+    }
+}
+
+fn title(boot: &Boot, case: &Case) -> String {
+    format!("{} {} {}", boot.kernel, boot.topology, case.name)
+}
+
+/// The series listed in `tests/guest/kernels`.
+fn kernels(guest_dir: &Path) -> Result<Vec<String>> {
+    let text =
+        fs::read_to_string(guest_dir.join("kernels")).context("cannot read tests/guest/kernels")?;
+    Ok(text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect())
+}
+
+/// The names of `tests/guest/topologies/*.topo`.
+fn topologies(guest_dir: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(guest_dir.join("topologies"))? {
+        let path: PathBuf = entry?.path();
+        names.extend(
+            path.file_stem()
+                .map(|name| name.to_string_lossy().into_owned()),
+        );
+    }
+    Ok(names)
+}
+
+/// Runs a command and returns the last line it printed.
+fn output_of(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    if !output.status.success() {
+        bail!("{program} failed");
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().last().unwrap_or_default().to_owned())
+}

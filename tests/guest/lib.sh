@@ -1,0 +1,141 @@
+# shellcheck shell=sh
+# What the cases have at hand inside the guest. Sourced by ./run-cases, and so by each case, under `set -u`.
+pci=/sys/bus/pci/devices
+
+# fail MESSAGE...: end the case as failed.
+fail() {
+    echo "FAIL: $*" >&2
+    exit 1
+}
+
+# note MESSAGE...: a line that the report of the run shows although the case passed, as for a time that was measured.
+note() {
+    echo "note: $*"
+}
+
+# --- What is there -----------------------------------------------------------------------------------------------------
+
+# functions: every PCI function with its ids and driver, sorted. Equal output means an identical set.
+functions() {
+    for device in "$pci"/*; do
+        # Hardly a process: one takes ten milliseconds in an emulated machine.
+        { read -r vendor <"$device/vendor" && read -r kind <"$device/device"; } 2>/dev/null || continue
+        driver=$(readlink "$device/driver")
+        driver=${driver##*/}
+        echo "${device##*/} $vendor:$kind ${driver:--}"
+    done
+}
+
+# of_kind KIND: the addresses of all functions of a kind that the topologies name, sorted.
+of_kind() {
+    case $1 in
+    root-port) ids=0x1b36:0x000c ;;
+    upstream) ids=0x104c:0x8232 ;;
+    downstream) ids=0x104c:0x8233 ;;
+    edu) ids=0x1234:0x11e8 ;;
+    nvme) ids=0x1b36:0x0010 ;;
+    *) fail "of_kind: unknown kind $1" ;;
+    esac
+    functions | awk -v ids="$ids" '$2 == ids { print $1 }'
+}
+
+# nth N: the Nth line of stdin. As in: of_kind edu | nth 1
+nth() {
+    sed -n "$1p"
+}
+
+# parent_of ADDRESS: the bridge above it. Not for a function on a root bus.
+parent_of() {
+    basename "$(dirname "$(readlink -f "$pci/$1")")"
+}
+
+# below ADDRESS: the functions below that bridge, sorted.
+below() {
+    find "$(readlink -f "$pci/$1")" -mindepth 2 -name vendor -path '*:*/vendor' 2>/dev/null |
+        sed 's|/vendor$||; s|.*/||' | sort
+}
+
+# drop ADDRESS / scan ADDRESS: the raw write that pcictl is there to replace.
+drop() {
+    echo 1 >"$pci/$1/remove"
+}
+scan() {
+    echo 1 >"$pci/$1/rescan"
+}
+
+# slow PARAMETER VALUE: set up the slow driver, see slowpci/slowpci.c. It is fast again after the case.
+slow() {
+    echo "$2" >"/sys/module/slowpci/parameters/$1"
+}
+
+# --- What to expect ----------------------------------------------------------------------------------------------------
+
+# expect_status N COMMAND...: run it; any other exit status fails the case. Its output is kept in $out and $err.
+expect_status() {
+    wanted=$1
+    shift
+    got=0
+    "$@" >/tmp/expect.out 2>/tmp/expect.err || got=$?
+    out=$(cat /tmp/expect.out)
+    err=$(cat /tmp/expect.err)
+    [ "$got" = "$wanted" ] || fail "$* ended with $got, not $wanted
+$out
+$err"
+}
+
+# contains TEXT PART: TEXT has PART in it.
+contains() {
+    case $1 in
+    *"$2"*) ;;
+    *) fail "no '$2' in:
+$1" ;;
+    esac
+}
+
+# same BEFORE AFTER: two texts are equal.
+same() {
+    [ "$1" = "$2" ] && return
+    echo "$1" >/tmp/same.before
+    echo "$2" >/tmp/same.after
+    fail "not the same: $(diff /tmp/same.before /tmp/same.after)"
+}
+
+# wait_until SECONDS COMMAND...: until it succeeds; 1 if it does not in that time.
+wait_until() {
+    deadline=$(($(now) + $1 * 100))
+    shift
+    until "$@"; do
+        [ "$(now)" -lt "$deadline" ] || return 1
+        sleep 0.1
+    done
+}
+
+# now: hundredths of a second since boot.
+now() {
+    read -r up _ </proc/uptime
+    echo "${up%.*}${up#*.}" | sed 's/^0*\(.\)/\1/'
+}
+
+# --- What went wrong ---------------------------------------------------------------------------------------------------
+
+# complaints: the lines of the kernel log that must never be there.
+complaints() {
+    dmesg | grep -E 'Oops|BUG|WARNING|refcount|general protection fault|kernel NULL pointer|list_(add|del) corruption|cannot create duplicate|left SR-IOV enabled|blocked for more than|soft lockup|self-detected stall|Kernel panic|possible circular locking'
+}
+
+# stuck_tasks: each task in D state: pid, command, and what it waits in. A driver that sleeps is in D state as well, so
+# what counts is a task that stays so.
+stuck_tasks() {
+    for stat in /proc/[0-9]*/stat; do
+        state=$(sed 's/.*) //; s/ .*//' "$stat" 2>/dev/null)
+        [ "$state" = D ] || continue
+        task=${stat%/stat}
+        echo "${task#/proc/} $(cat "$task/comm" 2>/dev/null) $(cat "$task/wchan" 2>/dev/null)"
+        sed 's/^/        /' "$task/stack" 2>/dev/null
+    done
+}
+
+# no_stuck_tasks: right now.
+no_stuck_tasks() {
+    [ -z "$(stuck_tasks)" ]
+}

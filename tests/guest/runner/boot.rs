@@ -1,0 +1,234 @@
+//! One boot of a guest: hands it the cases, follows what it reports, and never waits for it without end.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::case::{Boot, Case, Mark};
+
+/// How long a kernel may take to boot: 6 to 8 s were seen on an idle machine of two cores.
+const BOOT_TIME: Duration = Duration::from_secs(120);
+/// How long the guest may take around a case, beyond the case's own timeout, which the guest watches itself.
+const GRACE: Duration = Duration::from_secs(45);
+
+/// A piece of a guest's report.
+struct Frame {
+    case: String,
+    key: String,
+    text: String,
+}
+
+/// What came of one case.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub marks: Vec<Mark>,
+    pub status: String,
+    pub stdout: String,
+    /// Everything else there is to show, with a title each.
+    pub details: Vec<(&'static str, String)>,
+    pub took: Duration,
+}
+
+/// What came of one boot.
+pub struct Report {
+    /// The boot itself, if it went wrong before the first case.
+    pub boot: Option<Outcome>,
+    /// The cases that ran, in the order of the plan; fewer than planned when one of them spoiled the machine.
+    pub cases: Vec<Outcome>,
+}
+
+/// Ends the guest when the runner stops caring, for whatever reason.
+struct Guest(Child);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // Ours alone: `boot` became the QEMU process.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Boots a guest and runs the cases.
+pub fn run(guest_dir: &Path, boot: &Boot, pcictl: &Path) -> Result<Report> {
+    let stage = tempfile::tempdir()?;
+    let console = stage.path().join("console");
+    fill(&stage.path().join("rig"), guest_dir, boot, pcictl)?;
+
+    let mut guest = Guest(
+        Command::new(guest_dir.join("boot"))
+            .args(["--append", &boot.append, "--console"])
+            .arg(&console)
+            .args([&boot.topology, &boot.kernel])
+            .arg(stage.path().join("rig"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot run tests/guest/boot")?,
+    );
+    let stdout = guest.0.stdout.take().context("no stdout")?;
+    let (sender, frames) = mpsc::channel();
+    thread::spawn(move || {
+        let mut reader = BufReader::new(stdout);
+        while let Ok(Some(frame)) = read_frame(&mut reader) {
+            if sender.send(frame).is_err() {
+                break;
+            }
+        }
+    });
+
+    let mut report = Report {
+        boot: None,
+        cases: Vec::new(),
+    };
+    let started = Instant::now();
+    let outcome = follow("boot", &frames, BOOT_TIME, &console);
+    if !outcome.marks.is_empty() {
+        report.boot = Some(Outcome {
+            took: started.elapsed(),
+            ..outcome
+        });
+        return Ok(report);
+    }
+    for case in &boot.cases {
+        let started = Instant::now();
+        let outcome = follow(&case.name, &frames, case.timeout + GRACE, &console);
+        // The guest stops after a case that spoiled it.
+        let spoiled = outcome.marks.iter().any(|mark| *mark != Mark::Failed);
+        report.cases.push(Outcome {
+            took: started.elapsed(),
+            ..outcome
+        });
+        if spoiled {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+/// Lays out what becomes /rig in the guest.
+fn fill(rig: &Path, guest_dir: &Path, boot: &Boot, pcictl: &Path) -> Result<()> {
+    fs::create_dir_all(rig.join("cases"))?;
+    fs::copy(guest_dir.join("run-cases"), rig.join("main"))?;
+    fs::copy(guest_dir.join("lib.sh"), rig.join("lib.sh"))?;
+    fs::copy(pcictl, rig.join("pcictl"))?;
+    let mut list = String::new();
+    for Case {
+        name,
+        script,
+        timeout,
+        ..
+    } in &boot.cases
+    {
+        fs::write(rig.join("cases").join(format!("{name}.sh")), script)?;
+        list.push_str(&format!("{name} {}\n", timeout.as_secs()));
+    }
+    fs::write(rig.join("list"), list)?;
+    Ok(())
+}
+
+/// Collects the frames of one case up to its last one, or finds the guest lost.
+fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path) -> Outcome {
+    let mut outcome = Outcome::default();
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let lost = match frames.recv_timeout(left) {
+            Ok(frame) if frame.case == name => {
+                if frame.key == "end" {
+                    return outcome;
+                }
+                outcome.take(frame);
+                continue;
+            }
+            Ok(frame) => format!("it reported {} of {} instead", frame.key, frame.case),
+            Err(RecvTimeoutError::Timeout) => {
+                format!("it did not report within {} s", limit.as_secs())
+            }
+            Err(RecvTimeoutError::Disconnected) => "it ended or reset itself".to_owned(),
+        };
+        outcome.marks.push(Mark::Lost);
+        outcome.details.push(("the guest was lost", lost));
+        outcome
+            .details
+            .push(("end of its console", tail(console, 60)));
+        return outcome;
+    }
+}
+
+impl Outcome {
+    fn take(&mut self, frame: Frame) {
+        let (mark, title) = match frame.key.as_str() {
+            "stdout" => {
+                self.stdout = frame.text;
+                return;
+            }
+            "status" => {
+                self.status = frame.text.trim().to_owned();
+                if self.status != "0" && self.status != "137" {
+                    self.marks.push(Mark::Failed);
+                }
+                return;
+            }
+            "stderr" => return self.details.push(("stderr", frame.text)),
+            "dmesg" => {
+                return self
+                    .details
+                    .push(("kernel log", last_lines(&frame.text, 80)));
+            }
+            "timeout" => (Mark::Timeout, "tasks in D state at the timeout"),
+            "stuck" => (Mark::Stuck, "stuck tasks"),
+            "changed" => (Mark::Changed, "functions and drivers, before and after"),
+            "complaint" => (Mark::Complaint, "complaints in the kernel log"),
+            _ => return,
+        };
+        self.marks.push(mark);
+        self.details.push((title, frame.text));
+    }
+}
+
+/// Reads the next frame; none at the end of the stream. Lines between frames are noise and skipped.
+fn read_frame(reader: &mut BufReader<ChildStdout>) -> Result<Option<Frame>> {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            return Ok(None);
+        }
+        let text = String::from_utf8_lossy(&line);
+        let mut words = text.split_whitespace();
+        if words.next() != Some("@frame") {
+            continue;
+        }
+        let (Some(case), Some(key), Some(length)) = (words.next(), words.next(), words.next())
+        else {
+            bail!("torn frame");
+        };
+        let mut content = vec![0; length.parse()?];
+        reader.read_exact(&mut content)?;
+        return Ok(Some(Frame {
+            case: case.to_owned(),
+            key: key.to_owned(),
+            text: String::from_utf8_lossy(&content).into_owned(),
+        }));
+    }
+}
+
+/// The last lines of a file, or why there are none.
+fn tail(path: &Path, lines: usize) -> String {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+        Ok(_) => last_lines(&String::from_utf8_lossy(&bytes), lines),
+        Err(error) => format!("(no console: {error})"),
+    }
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
