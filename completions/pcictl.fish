@@ -1,0 +1,129 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_pcictl_global_optspecs
+    string join \n j/json q/quiet v/verbose color= sysroot= h/help V/version
+end
+
+function __fish_pcictl_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_pcictl_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_pcictl_using_subcommand
+    set -l cmd (__fish_pcictl_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c pcictl -n "__fish_pcictl_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c pcictl -n "__fish_pcictl_needs_command" -l sysroot -d 'Look at a dumped tree instead of this machine' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_needs_command" -s j -l json -d 'Print one JSON document'
+complete -c pcictl -n "__fish_pcictl_needs_command" -s q -l quiet -d 'Say nothing but errors'
+complete -c pcictl -n "__fish_pcictl_needs_command" -s v -l verbose -d 'Say more about what is done'
+complete -c pcictl -n "__fish_pcictl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pcictl -n "__fish_pcictl_needs_command" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "list" -d 'List functions, a line each'
+complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "tree" -d 'Show the device tree, host bridges at the top'
+complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "show" -d 'Show one function in full, and what removing it would do'
+complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "remove" -d 'Stop everything below a function from the bottom up, then remove it'
+complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "rescan" -d 'Scan the smallest bus that can bring a device back, and report what came'
+complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "generate" -d 'Write the man pages and the shell completions into a directory'
+complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s o -l output -d 'Which columns, in this order' -r -f -a "address\t'The address, as sysfs spells it'
+class\t'The class by name'
+class-code\t'The class code, six hexadecimal digits'
+name\t'Vendor and device by name'
+ids\t'Vendor and device id'
+subsystem\t'Subsystem vendor and device id'
+driver\t'The driver that has it'
+link\t'Link speed and width; what it could be, where that is more'
+numa\t'NUMA node'
+slot\t'Slot name'
+iommu\t'IOMMU group'
+place\t'Place in the device tree, which names its lock'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand list" -l sysroot -d 'Look at a dumped tree instead of this machine' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand list" -l list-columns -d 'List the columns that there are'
+complete -c pcictl -n "__fish_pcictl_using_subcommand list" -l no-header -d 'Leave out the heading'
+complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s j -l json -d 'Print one JSON document'
+complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s q -l quiet -d 'Say nothing but errors'
+complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s v -l verbose -d 'Say more about what is done'
+complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -l sysroot -d 'Look at a dumped tree instead of this machine' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -s j -l json -d 'Print one JSON document'
+complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -s q -l quiet -d 'Say nothing but errors'
+complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -s v -l verbose -d 'Say more about what is done'
+complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand show" -l sysroot -d 'Look at a dumped tree instead of this machine' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s j -l json -d 'Print one JSON document'
+complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s q -l quiet -d 'Say nothing but errors'
+complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s v -l verbose -d 'Say more about what is done'
+complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s w -l wait -d 'How long to wait for locks' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l jobs -d 'How many drivers to stop at a time' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l sysroot -d 'Look at a dumped tree instead of this machine' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s n -l dry-run -d 'Print the steps and the locks in their order, and touch nothing'
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l no-wait -d 'Do not wait for locks at all'
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l each -d 'Take all functions that a selector means'
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l if-present -d 'It is fine if the device is not there'
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l no-rollback -d 'When a driver cannot be stopped, leave those that were stopped as they are'
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s j -l json -d 'Print one JSON document'
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s q -l quiet -d 'Say nothing but errors'
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s v -l verbose -d 'Say more about what is done'
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s w -l wait -d 'How long to wait for locks' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l sysroot -d 'Look at a dumped tree instead of this machine' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l all -d 'Scan every bus of the machine'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s n -l dry-run -d 'Print the steps and the locks in their order, and touch nothing'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l no-wait -d 'Do not wait for locks at all'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l each -d 'Take all functions that a selector means'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s j -l json -d 'Print one JSON document'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s q -l quiet -d 'Say nothing but errors'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s v -l verbose -d 'Say more about what is done'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -l sysroot -d 'Look at a dumped tree instead of this machine' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -s j -l json -d 'Print one JSON document'
+complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -s q -l quiet -d 'Say nothing but errors'
+complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -s v -l verbose -d 'Say more about what is done'
+complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan generate help" -f -a "list" -d 'List functions, a line each'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan generate help" -f -a "tree" -d 'Show the device tree, host bridges at the top'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan generate help" -f -a "show" -d 'Show one function in full, and what removing it would do'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan generate help" -f -a "remove" -d 'Stop everything below a function from the bottom up, then remove it'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan generate help" -f -a "rescan" -d 'Scan the smallest bus that can bring a device back, and report what came'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan generate help" -f -a "generate" -d 'Write the man pages and the shell completions into a directory'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
