@@ -88,7 +88,7 @@ fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<RescanTarget> {
     };
     let buses =
         sysfs.names(&format!("{path}/pci_bus")).map_err(|e| Error::io(sysfs.display(path), &e))?.unwrap_or_default();
-    let bus: BusNumber = buses.iter().find_map(|name| name.parse().ok()).ok_or_else(gone)?;
+    let bus: BusNumber = buses.iter().filter_map(|name| name.parse().ok()).min().ok_or_else(gone)?;
     let topology = Topology::load_bridge(sysfs, path)?;
     let (place, below) = match bridge_at(&topology, path).ok_or_else(gone)? {
         Bridge::Function(id) => (topology.place(id), topology.below(id)),

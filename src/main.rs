@@ -32,7 +32,9 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let mut message =
         lines.next().unwrap_or("the command line cannot be understood").trim_start_matches("error: ").to_owned();
-    for line in lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")) {
+    let rest = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    // The list of subcommands would name hidden ones, too.
+    for line in rest.filter(|line| !line.starts_with("[subcommands:")) {
         message.push_str(if message.ends_with(':') { " " } else { "; " });
         message.push_str(line);
     }

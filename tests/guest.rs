@@ -63,12 +63,7 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
 
     // Both print what they made; their talk goes to stderr.
     let mut prepare = Command::new(guest_dir.join("prepare"));
-    prepare.args(
-        boots
-            .iter()
-            .map(|boot| &boot.kernel)
-            .collect::<std::collections::BTreeSet<_>>(),
-    );
+    prepare.args(boots.iter().map(|boot| &boot.kernel).collect::<std::collections::BTreeSet<_>>());
     output_of(&mut prepare)?;
     let pcictl = output_of(&mut Command::new(guest_dir.join("build-pcictl")))?;
 
@@ -108,10 +103,7 @@ impl Tally {
                 0 => String::new(),
                 rest => format!("; booting again for the other {rest}"),
             };
-            println!(
-                "  (this boot took {:.1} s{rest})",
-                started.elapsed().as_secs_f64()
-            );
+            println!("  (this boot took {:.1} s{rest})", started.elapsed().as_secs_f64());
         }
         Ok(())
     }
@@ -122,40 +114,22 @@ impl Tally {
         let came = case::names(&outcome.marks);
         if case.is_as_expected(&outcome.marks) {
             self.passed += 1;
-            let why = if came.is_empty() {
-                came
-            } else {
-                format!(", as it must: {came}")
-            };
+            let why = if came.is_empty() { came } else { format!(", as it must: {came}") };
             println!("{title} ... ok ({took:.1} s){why}");
-            for note in outcome
-                .stdout
-                .lines()
-                .filter_map(|line| line.strip_prefix("note: "))
-            {
+            for note in outcome.stdout.lines().filter_map(|line| line.strip_prefix("note: ")) {
                 println!("    {note}");
             }
             return;
         }
         self.failed += 1;
         let came = if came.is_empty() { "pass" } else { &came };
-        println!(
-            "{title} ... FAILED ({took:.1} s): {came}, and not {}",
-            case.expectation()
-        );
+        println!("{title} ... FAILED ({took:.1} s): {came}, and not {}", case.expectation());
         show(outcome);
     }
 }
 
 fn show(outcome: &Outcome) {
-    println!(
-        "    exit status {}",
-        if outcome.status.is_empty() {
-            "unknown"
-        } else {
-            &outcome.status
-        }
-    );
+    println!("    exit status {}", if outcome.status.is_empty() { "unknown" } else { &outcome.status });
     let stdout = [("stdout", outcome.stdout.clone())];
     for (what, text) in stdout.iter().chain(&outcome.details) {
         if !text.trim().is_empty() {
@@ -173,8 +147,7 @@ fn title(boot: &Boot, case: &Case) -> String {
 
 /// The series listed in `tests/guest/kernels`.
 fn kernels(guest_dir: &Path) -> Result<Vec<String>> {
-    let text =
-        fs::read_to_string(guest_dir.join("kernels")).context("cannot read tests/guest/kernels")?;
+    let text = fs::read_to_string(guest_dir.join("kernels")).context("cannot read tests/guest/kernels")?;
     Ok(text
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -188,10 +161,7 @@ fn topologies(guest_dir: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(guest_dir.join("topologies"))? {
         let path: PathBuf = entry?.path();
-        names.extend(
-            path.file_stem()
-                .map(|name| name.to_string_lossy().into_owned()),
-        );
+        names.extend(path.file_stem().map(|name| name.to_string_lossy().into_owned()));
     }
     Ok(names)
 }

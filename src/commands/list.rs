@@ -55,8 +55,11 @@ fn only(context: &Context, selectors: &[Selector]) -> Result<(Topology, Vec<Func
             Named::Functions(found) => addresses.extend(found),
             Named::Absent(address) => return Err(not_there(selector, address)),
             Named::HostBridge(path) => {
-                let below = Topology::load_bridge(&context.sysfs, &path)?;
-                addresses.extend(below.by_address().into_iter().map(|id| below.function(id).address));
+                let below = Topology::load_below(&context.sysfs, &path)?;
+                let top = below.find_host_bridge(path.rsplit('/').next().unwrap_or_default());
+                let place = top.map(|id| below.host_bridge_place(id)).unwrap_or_default();
+                let inside = below.by_address().into_iter().filter(|id| below.place(*id).is_at_or_below(&place));
+                addresses.extend(inside.map(|id| below.function(id).address));
             }
         }
     }

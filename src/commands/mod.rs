@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use crate::cli::{Changing, Cli, Command};
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::output::Output;
-use crate::selector::Selector;
+use crate::selector::{Selector, SelectorKind};
 use crate::sysfs::Sysfs;
 
 /// Where the lock files are unless `PCICTL_RUN_DIR` says otherwise.
@@ -75,6 +75,20 @@ impl Context<'_> {
 
 fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>> {
     texts.iter().map(|text| text.parse::<Selector>().map_err(Error::from)).collect()
+}
+
+/// The selectors of a command that changes something: a wildcard is for looking only.
+fn parse_exact_selectors(texts: &[String]) -> Result<Vec<Selector>> {
+    let selectors = parse_selectors(texts)?;
+    for selector in &selectors {
+        if matches!(selector.kind, SelectorKind::Pattern(_)) {
+            let message = format!(
+                "{selector}: is a wildcard, and only list, tree and show take those; pcictl list {selector} shows what it means, name one of these"
+            );
+            return Err(Error::usage(message).fact("selector", selector.text.clone()));
+        }
+    }
+    Ok(selectors)
 }
 
 /// A selector that named nothing that is there.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use super::hold::{Reading, hold};
-use super::{Context, not_there, parse_selectors};
+use super::{Context, not_there, parse_exact_selectors};
 use crate::address::PciAddress;
 use crate::claims::Claims;
 use crate::cli::RemoveArgs;
@@ -21,7 +21,7 @@ use crate::topology::{FunctionId, Ids, Topology};
 
 pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
     context.refuse_in_dump(&args.changing)?;
-    let selectors = parse_selectors(&args.selectors)?;
+    let selectors = parse_exact_selectors(&args.selectors)?;
     let read = || Subject::read(context, &selectors, args);
 
     if args.changing.dry_run {
@@ -210,11 +210,12 @@ fn verify_gone(context: &Context, subject: &Subject) -> Result<()> {
 fn planned(subject: &Subject) -> PlannedChange {
     let mut summary: Vec<String> =
         subject.absent.iter().map(|absent| format!("{absent}: not there, nothing to remove")).collect();
-    let functions = &subject.functions;
     for top in &subject.removal.tops {
         summary.push(format!("would remove {top}"));
     }
-    summary.push(format!("functions that will be gone: {}", functions.len()));
+    if !subject.functions.is_empty() {
+        summary.push(format!("functions that will be gone: {}", subject.functions.len()));
+    }
     PlannedChange { summary, locks: subject.claims().in_order().to_vec(), steps: subject.removal.all_steps() }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::hold::{Reading, hold};
-use super::{Context, parse_selectors};
+use super::{Context, parse_exact_selectors};
 use crate::address::PciAddress;
 use crate::claims::Claims;
 use crate::cli::RescanArgs;
@@ -21,12 +21,13 @@ use crate::topology::{Fields, Ids, Topology};
 
 pub fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
     context.refuse_in_dump(&args.changing)?;
-    let selectors = parse_selectors(&args.selectors)?;
+    let selectors = parse_exact_selectors(&args.selectors)?;
     let read = || Subject::read(context, &selectors, args);
 
     let subject = read()?;
     context.tell_notes(&subject.notes);
     if args.changing.dry_run {
+        refuse_dead_bridges(context, &subject)?;
         context.output.report(&planned(&subject), output::planned);
         return Ok(ExitStatus::Done);
     }

@@ -41,11 +41,16 @@ impl Topology {
             sysfs.names(DEVICES).map_err(|e| Error::io(sysfs.display(DEVICES), &e))?.ok_or_else(|| no_pci(sysfs))?;
         let mut loader = Loader::new(sysfs, fields);
         let mut addresses: Vec<PciAddress> = Vec::with_capacity(names.len());
+        let mut foreign: Vec<&str> = Vec::new();
         for name in &names {
             match PciAddress::from_sysfs_name(name) {
                 Some(address) => addresses.push(address),
-                None => loader.note(format!("{}/{name}: this is no PCI address; left out", sysfs.display(DEVICES))),
+                None => foreign.push(name),
             }
+        }
+        foreign.sort_unstable();
+        for name in foreign {
+            loader.note(format!("{}/{name}: this is no PCI address; left out", sysfs.display(DEVICES)));
         }
         addresses.sort_unstable();
         for address in addresses {
@@ -293,11 +298,12 @@ impl<'a> Loader<'a> {
             // Gone between the listing and the read: normal.
             Ok(None) => self.ids_one_by_one(address, path),
             Ok(Some(text)) => Ids::from_modalias(&text).or_else(|| {
-                self.trouble(address, format!("{address}: modalias reads {text:?}, which is no PCI function's"));
+                let file = self.sysfs.display(&format!("{path}/modalias"));
+                self.trouble(address, format!("{address}: what it is cannot be told: {file} reads {text:?}"));
                 None
             }),
             Err(error) => {
-                self.unreadable(address, "modalias", &error);
+                self.unreadable(address, &format!("{path}/modalias"), &error);
                 None
             }
         }
@@ -317,9 +323,12 @@ impl<'a> Loader<'a> {
             return Some(Ids { vendor, device, subsystem_vendor, subsystem_device, class });
         }
         if self.sysfs.exists(path) {
+            let file = self.sysfs.display(path);
             self.trouble(
                 address,
-                format!("{address}: has neither modalias nor vendor, device and class that make sense"),
+                format!(
+                    "{address}: what it is cannot be told: {file} has neither modalias nor vendor, device and class"
+                ),
             );
         }
         None
@@ -329,7 +338,7 @@ impl<'a> Loader<'a> {
         let name = match self.sysfs.link_name(&format!("{path}/driver")) {
             Ok(name) => name?,
             Err(error) => {
-                self.unreadable(address, "driver", &error);
+                self.unreadable(address, &format!("{path}/driver"), &error);
                 return None;
             }
         };
@@ -342,7 +351,8 @@ impl<'a> Loader<'a> {
     }
 
     fn unreadable(&mut self, address: PciAddress, file: &str, error: &io::Error) {
-        self.trouble(address, format!("{address}: {file} cannot be read: {}", crate::error::plain(error)));
+        let (file, why) = (self.sysfs.display(file), crate::error::plain(error));
+        self.trouble(address, format!("{address}: what it is cannot be told: {file}: {why}"));
     }
 
     /// Reads all below a function. A virtual function has nothing below it.
@@ -351,7 +361,8 @@ impl<'a> Loader<'a> {
             return;
         }
         let bus = self.names(&format!("{path}/pci_bus"));
-        let secondary = bus.iter().flatten().find_map(|name| name.parse().ok());
+        // A PF's VFs may have a bus of their own below the same bridge, always with a higher number.
+        let secondary = bus.iter().flatten().filter_map(|name| name.parse().ok()).min();
         self.topology.functions[id.0 as usize].secondary = secondary;
         // vmd is the one driver that hangs a host bridge below its endpoint (drivers/pci/controller/vmd.c).
         let makes_domain = self.topology.function(id).driver.as_deref() == Some("vmd");
@@ -428,7 +439,8 @@ impl<'a> Loader<'a> {
             match path.rsplit('/').next().and_then(PciAddress::from_sysfs_name) {
                 Some(address) => {
                     if let Some(id) = self.topology.find(address) {
-                        self.topology.functions[id.0 as usize].secondary = Some(bus);
+                        let secondary = &mut self.topology.functions[id.0 as usize].secondary;
+                        *secondary = Some(secondary.map_or(bus, |known| known.min(bus)));
                     }
                 }
                 None if path.rsplit('/').next().is_some_and(is_host_bridge_name) => {

@@ -82,17 +82,11 @@ pub fn run(guest_dir: &Path, boot: &Boot, pcictl: &Path) -> Result<Report> {
         }
     });
 
-    let mut report = Report {
-        boot: None,
-        cases: Vec::new(),
-    };
+    let mut report = Report { boot: None, cases: Vec::new() };
     let started = Instant::now();
     let outcome = follow("boot", &frames, BOOT_TIME, &console);
     if !outcome.marks.is_empty() {
-        report.boot = Some(Outcome {
-            took: started.elapsed(),
-            ..outcome
-        });
+        report.boot = Some(Outcome { took: started.elapsed(), ..outcome });
         return Ok(report);
     }
     for case in &boot.cases {
@@ -100,10 +94,7 @@ pub fn run(guest_dir: &Path, boot: &Boot, pcictl: &Path) -> Result<Report> {
         let outcome = follow(&case.name, &frames, case.timeout + GRACE, &console);
         // The guest stops after a case that spoiled it.
         let spoiled = outcome.marks.iter().any(|mark| *mark != Mark::Failed);
-        report.cases.push(Outcome {
-            took: started.elapsed(),
-            ..outcome
-        });
+        report.cases.push(Outcome { took: started.elapsed(), ..outcome });
         if spoiled {
             break;
         }
@@ -118,13 +109,7 @@ fn fill(rig: &Path, guest_dir: &Path, boot: &Boot, pcictl: &Path) -> Result<()> 
     fs::copy(guest_dir.join("lib.sh"), rig.join("lib.sh"))?;
     fs::copy(pcictl, rig.join("pcictl"))?;
     let mut list = String::new();
-    for Case {
-        name,
-        script,
-        timeout,
-        ..
-    } in &boot.cases
-    {
+    for Case { name, script, timeout, .. } in &boot.cases {
         fs::write(rig.join("cases").join(format!("{name}.sh")), script)?;
         list.push_str(&format!("{name} {}\n", timeout.as_secs()));
     }
@@ -154,9 +139,7 @@ fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path)
         };
         outcome.marks.push(Mark::Lost);
         outcome.details.push(("the guest was lost", lost));
-        outcome
-            .details
-            .push(("end of its console", tail(console, 60)));
+        outcome.details.push(("end of its console", tail(console, 60)));
         return outcome;
     }
 }
@@ -177,9 +160,7 @@ impl Outcome {
             }
             "stderr" => return self.details.push(("stderr", frame.text)),
             "dmesg" => {
-                return self
-                    .details
-                    .push(("kernel log", last_lines(&frame.text, 80)));
+                return self.details.push(("kernel log", last_lines(&frame.text, 80)));
             }
             "timeout" => (Mark::Timeout, "tasks in D state at the timeout"),
             "stuck" => (Mark::Stuck, "stuck tasks"),
@@ -205,8 +186,7 @@ fn read_frame(reader: &mut BufReader<ChildStdout>) -> Result<Option<Frame>> {
         if words.next() != Some("@frame") {
             continue;
         }
-        let (Some(case), Some(key), Some(length)) = (words.next(), words.next(), words.next())
-        else {
+        let (Some(case), Some(key), Some(length)) = (words.next(), words.next(), words.next()) else {
             bail!("torn frame");
         };
         let mut content = vec![0; length.parse()?];

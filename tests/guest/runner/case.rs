@@ -48,10 +48,7 @@ impl Mark {
 
     /// The word for it in a case's header and in reports.
     pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(mark, _)| *mark == self)
-            .map_or("", |(_, name)| name)
+        Self::ALL.iter().find(|(mark, _)| *mark == self).map_or("", |(_, name)| name)
     }
 
     fn parse_list(text: &str) -> Result<Vec<Mark>> {
@@ -60,10 +57,7 @@ impl Mark {
             .map(|word| {
                 let found = Self::ALL.iter().find(|(_, name)| *name == word);
                 found.map(|(mark, _)| *mark).with_context(|| {
-                    format!(
-                        "`{word}` is none of pass, {}",
-                        Self::ALL.map(|(_, name)| name).join(", ")
-                    )
+                    format!("`{word}` is none of pass, {}", Self::ALL.map(|(_, name)| name).join(", "))
                 })
             })
             .collect()
@@ -125,9 +119,7 @@ impl Case {
     /// Whether these marks are what the case's header says.
     pub fn is_as_expected(&self, marks: &[Mark]) -> bool {
         self.expect.iter().all(|mark| marks.contains(mark))
-            && marks
-                .iter()
-                .all(|mark| self.expect.contains(mark) || self.allow.contains(mark))
+            && marks.iter().all(|mark| self.expect.contains(mark) || self.allow.contains(mark))
     }
 
     /// What must come of it, in words.
@@ -141,11 +133,7 @@ impl Case {
 
 /// The words for some marks.
 pub fn names(marks: &[Mark]) -> String {
-    marks
-        .iter()
-        .map(|mark| mark.name())
-        .collect::<Vec<_>>()
-        .join(", ")
+    marks.iter().map(|mark| mark.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// Cases that share one boot of one kernel.
@@ -177,23 +165,13 @@ pub fn read_all(dir: &Path) -> Result<Vec<Case>> {
 
 /// The boots that it takes to run these cases on these kernels: those with the same topology and kernel arguments
 /// share one. `filters` are words of the command line: a kernel, a topology, or a part of a case's name.
-pub fn plan(
-    cases: &[Case],
-    kernels: &[String],
-    topologies: &[String],
-    filters: &[String],
-) -> Result<Vec<Boot>> {
+pub fn plan(cases: &[Case], kernels: &[String], topologies: &[String], filters: &[String]) -> Result<Vec<Boot>> {
     let wanted = |among: &[String], value: &str| {
-        let mut named = filters
-            .iter()
-            .filter(|filter| among.contains(filter))
-            .peekable();
+        let mut named = filters.iter().filter(|filter| among.contains(filter)).peekable();
         named.peek().is_none() || named.any(|filter| filter == value)
     };
-    let mut parts = filters
-        .iter()
-        .filter(|filter| !kernels.contains(filter) && !topologies.contains(filter))
-        .peekable();
+    let mut parts =
+        filters.iter().filter(|filter| !kernels.contains(filter) && !topologies.contains(filter)).peekable();
     let parts: Vec<_> = parts.by_ref().collect();
 
     let mut boots: BTreeMap<(usize, &str, &str, &str), Boot> = BTreeMap::new();
@@ -203,10 +181,7 @@ pub fn plan(
         }
         for topology in &case.topologies {
             if !topologies.contains(topology) {
-                bail!(
-                    "{} wants topology {topology}, which is not there",
-                    case.name
-                );
+                bail!("{} wants topology {topology}, which is not there", case.name);
             }
             for (order, kernel) in kernels.iter().enumerate() {
                 if !case.kernels.is_empty() && !case.kernels.contains(kernel)
@@ -215,11 +190,7 @@ pub fn plan(
                 {
                     continue;
                 }
-                let own = if case.own_boot {
-                    case.name.as_str()
-                } else {
-                    ""
-                };
+                let own = if case.own_boot { case.name.as_str() } else { "" };
                 boots
                     .entry((order, topology, &case.append, own))
                     .or_insert_with(|| Boot {
