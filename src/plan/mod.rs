@@ -116,3 +116,6 @@ impl Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-use super::{Function, FunctionId, HostBridge, HostBridgeId, Ids, Parent, Topology, VirtualOf};
+use super::{FunctionId, HostBridgeId, Ids, Parent, Topology, VirtualOf};
 use crate::address::{BusNumber, PciAddress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::selector::is_host_bridge_name;
@@ -240,42 +240,16 @@ impl<'a> Loader<'a> {
         if let Some(id) = self.topology.by_name.get(name) {
             return *id;
         }
-        let id = HostBridgeId(self.topology.host_bridges.len() as u32);
-        self.topology.host_bridges.push(HostBridge {
-            name: name.to_owned(),
-            above,
-            path: path.to_owned(),
-            children: Vec::new(),
-        });
-        self.topology.by_name.insert(name.to_owned(), id);
-        if let Some(above) = above {
-            self.topology.functions[above.0 as usize].bridges.push(id);
-        }
-        id
+        self.topology.add_host_bridge(name, path, above)
     }
 
     fn function(&mut self, parent: Parent, address: PciAddress, path: &str) -> FunctionId {
         if let Some(id) = self.topology.find(address) {
             return id;
         }
-        let id = FunctionId(self.topology.functions.len() as u32);
         let ids = if self.fields.ids { self.ids(address, path) } else { None };
         let driver = if self.fields.driver { self.driver(address, path) } else { None };
-        self.topology.functions.push(Function {
-            address,
-            parent,
-            virtual_of: None,
-            secondary: None,
-            ids,
-            driver,
-            children: Vec::new(),
-            bridges: Vec::new(),
-        });
-        self.topology.by_address.insert(address, id);
-        match parent {
-            Parent::HostBridge(above) => self.topology.host_bridges[above.0 as usize].children.push(id),
-            Parent::Function(above) => self.topology.functions[above.0 as usize].children.push(id),
-        }
+        let id = self.topology.add_function(parent, address, ids, driver);
         if self.fields.virtual_of {
             self.physical(id, parent, path);
         }
@@ -289,7 +263,7 @@ impl<'a> Loader<'a> {
         let Some((directory, _)) = path.rsplit_once('/') else { return };
         let physical = self.function(parent, address, &format!("{directory}/{address}"));
         if physical != id {
-            self.topology.functions[id.0 as usize].virtual_of = Some(VirtualOf { physical, index: None });
+            self.topology.set_virtual(id, VirtualOf { physical, index: None });
         }
     }
 
@@ -363,7 +337,7 @@ impl<'a> Loader<'a> {
         let bus = self.names(&format!("{path}/pci_bus"));
         // A PF's VFs may have a bus of their own below the same bridge, always with a higher number.
         let secondary = bus.iter().flatten().filter_map(|name| name.parse().ok()).min();
-        self.topology.functions[id.0 as usize].secondary = secondary;
+        self.topology.set_secondary(id, secondary);
         // vmd is the one driver that hangs a host bridge below its endpoint (drivers/pci/controller/vmd.c).
         let makes_domain = self.topology.function(id).driver.as_deref() == Some("vmd");
         if bus.is_some() || makes_domain {
@@ -425,8 +399,7 @@ impl<'a> Loader<'a> {
                 let target = self.sysfs.link_name(&format!("{path}/{name}")).ok().flatten();
                 let address = target.as_deref().and_then(PciAddress::from_sysfs_name);
                 let Some(function) = address.and_then(|address| self.topology.find(address)) else { continue };
-                self.topology.functions[function.0 as usize].virtual_of =
-                    Some(VirtualOf { physical: id, index: Some(index) });
+                self.topology.set_virtual(function, VirtualOf { physical: id, index: Some(index) });
             }
         }
     }
@@ -439,8 +412,8 @@ impl<'a> Loader<'a> {
             match path.rsplit('/').next().and_then(PciAddress::from_sysfs_name) {
                 Some(address) => {
                     if let Some(id) = self.topology.find(address) {
-                        let secondary = &mut self.topology.functions[id.0 as usize].secondary;
-                        *secondary = Some(secondary.map_or(bus, |known| known.min(bus)));
+                        let known = self.topology.function(id).secondary;
+                        self.topology.set_secondary(id, Some(known.map_or(bus, |known| known.min(bus))));
                     }
                 }
                 None if path.rsplit('/').next().is_some_and(is_host_bridge_name) => {

@@ -97,6 +97,59 @@ pub struct Topology {
     pub notes: Vec<String>,
 }
 
+/// Building one, a piece at a time from the top down: for reading it from sysfs, and for making one up.
+impl Topology {
+    /// Adds a host bridge; `path` is its directory below `sys`, `above` the function whose driver made it.
+    pub fn add_host_bridge(&mut self, name: &str, path: &str, above: Option<FunctionId>) -> HostBridgeId {
+        let id = HostBridgeId(self.host_bridges.len() as u32);
+        let bridge = HostBridge { name: name.to_owned(), above, path: path.to_owned(), children: Vec::new() };
+        self.host_bridges.push(bridge);
+        self.by_name.insert(name.to_owned(), id);
+        if let Some(above) = above {
+            self.functions[above.0 as usize].bridges.push(id);
+        }
+        id
+    }
+
+    /// Adds a function below something that was added before.
+    pub fn add_function(
+        &mut self,
+        parent: Parent,
+        address: PciAddress,
+        ids: Option<Ids>,
+        driver: Option<Arc<str>>,
+    ) -> FunctionId {
+        let id = FunctionId(self.functions.len() as u32);
+        let (children, bridges) = (Vec::new(), Vec::new());
+        self.functions.push(Function {
+            address,
+            parent,
+            virtual_of: None,
+            secondary: None,
+            ids,
+            driver,
+            children,
+            bridges,
+        });
+        self.by_address.insert(address, id);
+        match parent {
+            Parent::HostBridge(above) => self.host_bridges[above.0 as usize].children.push(id),
+            Parent::Function(above) => self.functions[above.0 as usize].children.push(id),
+        }
+        id
+    }
+
+    /// Says that a function is virtual, and of which one; both must have the same parent.
+    pub fn set_virtual(&mut self, id: FunctionId, of: VirtualOf) {
+        self.functions[id.0 as usize].virtual_of = Some(of);
+    }
+
+    /// Says which bus a bridge leads to.
+    pub fn set_secondary(&mut self, id: FunctionId, bus: Option<BusNumber>) {
+        self.functions[id.0 as usize].secondary = bus;
+    }
+}
+
 impl Topology {
     /// The function at this address, if it was read.
     pub fn find(&self, address: PciAddress) -> Option<FunctionId> {
