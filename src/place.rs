@@ -47,8 +47,13 @@ impl Place {
     }
 
     /// The virtual function that the kernel links as `virtfn{index}` of this physical function.
-    pub fn virtual_function(&self, index: u32) -> Self {
-        self.child(&format!("vf{index}"))
+    ///
+    /// Without the index (the VF is just coming or going) the address has to do: still below the PF, which covers it.
+    pub fn virtual_function(&self, index: Option<u32>, address: PciAddress) -> Self {
+        match index {
+            Some(index) => self.child(&format!("vf{index}")),
+            None => self.child(&format!("vf:{:02x}.{:x}", address.device, address.function)),
+        }
     }
 
     fn child(&self, step: &str) -> Self {

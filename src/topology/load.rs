@@ -261,8 +261,13 @@ impl<'a> Loader<'a> {
         let Ok(Some(name)) = self.sysfs.link_name(&format!("{path}/physfn")) else { return };
         let Some(address) = PciAddress::from_sysfs_name(&name) else { return };
         let Some((directory, _)) = path.rsplit_once('/') else { return };
-        let physical = self.function(parent, address, &format!("{directory}/{address}"));
-        if physical != id {
+        let beside = format!("{directory}/{address}");
+        if self.topology.find(address).is_none() && !self.sysfs.exists(&beside) {
+            return;
+        }
+        let physical = self.function(parent, address, &beside);
+        // No kernel makes a VF of a VF; a tree that says so must not send anybody round in circles.
+        if physical != id && self.topology.function(physical).virtual_of.is_none() {
             self.topology.set_virtual(id, VirtualOf { physical, index: None });
         }
     }
@@ -399,7 +404,10 @@ impl<'a> Loader<'a> {
                 let target = self.sysfs.link_name(&format!("{path}/{name}")).ok().flatten();
                 let address = target.as_deref().and_then(PciAddress::from_sysfs_name);
                 let Some(function) = address.and_then(|address| self.topology.find(address)) else { continue };
-                self.topology.set_virtual(function, VirtualOf { physical: id, index: Some(index) });
+                // Both links must agree, as the kernel's do.
+                if self.topology.function(function).virtual_of.is_some_and(|of| of.physical == id) {
+                    self.topology.set_virtual(function, VirtualOf { physical: id, index: Some(index) });
+                }
             }
         }
     }

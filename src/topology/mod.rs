@@ -248,8 +248,8 @@ impl Topology {
     /// A function's place: the node of the lock protocol.
     pub fn place(&self, id: FunctionId) -> Place {
         let function = self.function(id);
-        if let Some(VirtualOf { physical, index: Some(index) }) = function.virtual_of {
-            return self.place(physical).virtual_function(index);
+        if let Some(VirtualOf { physical, index }) = function.virtual_of {
+            return self.place(physical).virtual_function(index, function.address);
         }
         let above = match function.parent {
             Parent::HostBridge(id) => self.host_bridge_place(id),
