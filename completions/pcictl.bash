@@ -28,6 +28,9 @@ _pcictl() {
             pcictl,remove)
                 cmd="pcictl__subcmd__remove"
                 ;;
+            pcictl,replug)
+                cmd="pcictl__subcmd__replug"
+                ;;
             pcictl,rescan)
                 cmd="pcictl__subcmd__rescan"
                 ;;
@@ -49,6 +52,9 @@ _pcictl() {
             pcictl__subcmd__help,remove)
                 cmd="pcictl__subcmd__help__subcmd__remove"
                 ;;
+            pcictl__subcmd__help,replug)
+                cmd="pcictl__subcmd__help__subcmd__replug"
+                ;;
             pcictl__subcmd__help,rescan)
                 cmd="pcictl__subcmd__help__subcmd__rescan"
                 ;;
@@ -65,7 +71,7 @@ _pcictl() {
 
     case "${cmd}" in
         pcictl)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan generate help"
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -115,7 +121,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help)
-            opts="list tree show remove rescan generate help"
+            opts="list tree show remove rescan replug generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -171,6 +177,20 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__help__subcmd__replug)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -260,6 +280,43 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__remove)
+            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sysroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__replug)
             opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -79,6 +79,8 @@ pub enum Command {
     Remove(RemoveArgs),
     /// Scan the smallest bus that can bring a device back, and report what came
     Rescan(RescanArgs),
+    /// Remove a function and bring it back at once, under one lock from start to end
+    Replug(ReplugArgs),
     /// Write the man pages and the shell completions into a directory
     #[command(hide = true)]
     Generate(GenerateArgs),
@@ -171,6 +173,14 @@ pub struct RescanArgs {
     /// What every changing command takes.
     #[command(flatten)]
     pub changing: Changing,
+}
+
+/// `pcictl replug`
+#[derive(Args, Debug)]
+pub struct ReplugArgs {
+    /// All that a removal takes.
+    #[command(flatten)]
+    pub remove: RemoveArgs,
 }
 
 /// `pcictl generate`

@@ -39,6 +39,26 @@ fn bus_of_function(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
     target(sysfs, &path, format!("{address} sits on it"))
 }
 
+/// The bus that a function sits on, whatever the function leads to; it will be empty once these functions are gone.
+///
+/// # Errors
+/// The function is not there.
+pub fn bus_under(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Result<RescanTarget> {
+    let topology = Topology::load_only(sysfs, &[address])?;
+    let id = topology.find(address).ok_or_else(|| {
+        let message = format!("{address}: went away while it was looked at; try again");
+        Error::new(ErrorKind::NoSuchDevice, message).about(address)
+    })?;
+    let path = match topology.function(id).parent {
+        Parent::Function(above) => topology.path(above),
+        Parent::HostBridge(above) => topology.host_bridge(above).path().to_owned(),
+    };
+    let neighbours = Topology::load_bridge(sysfs, &path)?;
+    let stays = |id: &FunctionId| !gone.contains(&neighbours.function(*id).address);
+    let empty = !bridge_at(&neighbours, &path).is_some_and(|bridge| bridge.children(&neighbours).iter().any(stays));
+    Ok(RescanTarget { empty, ..target(sysfs, &path, format!("{address} sits on it"))? })
+}
+
 fn bus_of_absent(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
     let bus = address.bus_number();
     if let Some(path) = locate_bus(sysfs, bus)? {
@@ -101,6 +121,15 @@ fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<RescanTarget> {
 enum Bridge {
     Function(FunctionId),
     Host(HostBridgeId),
+}
+
+impl Bridge {
+    fn children(&self, topology: &Topology) -> Vec<FunctionId> {
+        match self {
+            Self::Function(id) => topology.below(*id),
+            Self::Host(id) => topology.on_root_bus(*id),
+        }
+    }
 }
 
 fn bridge_at(topology: &Topology, path: &str) -> Option<Bridge> {

@@ -233,6 +233,15 @@ pub struct RescanReport {
     pub scan_seconds: f64,
 }
 
+/// What `replug` did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ReplugReport {
+    /// The first half.
+    pub removed: RemoveReport,
+    /// The second half.
+    pub rescanned: RescanReport,
+}
+
 impl RescanReport {
     /// Whether nothing came, went or changed.
     pub fn is_quiet(&self) -> bool {

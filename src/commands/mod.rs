@@ -4,6 +4,7 @@ mod generate;
 mod hold;
 mod list;
 mod remove;
+mod replug;
 mod rescan;
 mod show;
 mod tree;
@@ -45,6 +46,7 @@ pub fn run(cli: &Cli, output: &Output) -> Result<ExitStatus> {
         Command::Show(args) => show::run(&context, args),
         Command::Remove(args) => remove::run(&context, args),
         Command::Rescan(args) => rescan::run(&context, args),
+        Command::Replug(args) => replug::run(&context, args),
         Command::Generate(args) => generate::run(args),
     }
 }

@@ -12,6 +12,7 @@ use crate::cli::RemoveArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::execute::{Outcome, Outcomes, RunningKernel, execute, undo};
 use crate::inspect::Inspector;
+use crate::lock::Held;
 use crate::output;
 use crate::plan::{Action, Removal, Step, plan_removal};
 use crate::report::{PlannedChange, RemoveReport, Seen};
@@ -34,25 +35,41 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
     let subject = read()?;
     context.tell_notes(&subject.notes);
     if subject.removal.tops.is_empty() {
-        return Ok(finished(context, &subject, 0.0, 0.0));
+        context.output.outcome(&report(context, &subject, Took::default()), output::removed);
+        return Ok(ExitStatus::Done);
     }
-    let (_held, subject) = hold(context, &args.changing, read)?;
-    let stop_seconds = stop(context, &subject, args)?;
-    let remove_seconds = remove(context, &subject, args)?;
-    verify_gone(context, &subject)?;
-    Ok(finished(context, &subject, stop_seconds, remove_seconds))
+    let (held, subject) = hold(context, &args.changing, read)?;
+    let took = take_away(context, &held, &subject, args)?;
+    context.output.outcome(&report(context, &subject, took), output::removed);
+    Ok(ExitStatus::Done)
+}
+
+/// The steps of a removal, from the last look before the first write to the proof that all is gone; the same for
+/// whoever removes, and never without the locks.
+pub(super) fn take_away(context: &Context, _held: &Held, subject: &Subject, args: &RemoveArgs) -> Result<Took> {
+    let stop_seconds = stop(context, subject, args)?;
+    let remove_seconds = remove(context, subject, args)?;
+    verify_gone(context, subject)?;
+    Ok(Took { stop_seconds, remove_seconds })
+}
+
+/// How long the two phases took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Took {
+    stop_seconds: f64,
+    remove_seconds: f64,
 }
 
 /// What is to be removed, as it was read at one moment.
-struct Subject {
-    removal: Removal,
+pub(super) struct Subject {
+    pub(super) removal: Removal,
     functions: Vec<(PciAddress, Option<Ids>, Option<String>)>,
     absent: Vec<String>,
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Subject {
-    fn read(context: &Context, selectors: &[Selector], args: &RemoveArgs) -> Result<Self> {
+    pub(super) fn read(context: &Context, selectors: &[Selector], args: &RemoveArgs) -> Result<Self> {
         let mut resolver = Resolver::new(&context.sysfs);
         let (mut addresses, mut absent) = (Vec::new(), Vec::new());
         for selector in selectors {
@@ -207,7 +224,7 @@ fn verify_gone(context: &Context, subject: &Subject) -> Result<()> {
     Err(Error::new(ErrorKind::Partly, message).fact("still_there", left))
 }
 
-fn planned(subject: &Subject) -> PlannedChange {
+pub(super) fn planned(subject: &Subject) -> PlannedChange {
     let mut summary: Vec<String> =
         subject.absent.iter().map(|absent| format!("{absent}: not there, nothing to remove")).collect();
     for top in &subject.removal.tops {
@@ -219,20 +236,18 @@ fn planned(subject: &Subject) -> PlannedChange {
     PlannedChange { summary, locks: subject.claims().in_order().to_vec(), steps: subject.removal.all_steps() }
 }
 
-fn finished(context: &Context, subject: &Subject, stop_seconds: f64, remove_seconds: f64) -> ExitStatus {
+pub(super) fn report(context: &Context, subject: &Subject, took: Took) -> RemoveReport {
     let mut inspector = Inspector::new(&context.sysfs);
     let removed: Vec<Seen> = subject
         .functions
         .iter()
         .map(|(address, ids, driver)| inspector.seen(*address, *ids, driver.as_deref()))
         .collect();
-    let report = RemoveReport {
+    RemoveReport {
         targets: subject.removal.tops.clone(),
         removed,
         absent: subject.absent.clone(),
-        stop_seconds,
-        remove_seconds,
-    };
-    context.output.outcome(&report, output::removed);
-    ExitStatus::Done
+        stop_seconds: took.stop_seconds,
+        remove_seconds: took.remove_seconds,
+    }
 }

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::execute::{RunningKernel, execute};
 use crate::inspect::Inspector;
 use crate::locate::{bus_for, dead_bridge};
+use crate::lock::Held;
 use crate::output;
 use crate::plan::{Plan, RescanTarget, plan_rescan};
 use crate::report::{Change, PlannedChange, RescanReport, Scanned};
@@ -31,16 +32,29 @@ pub fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
         context.output.report(&planned(&subject), output::planned);
         return Ok(ExitStatus::Done);
     }
-    let (_held, subject) = hold(context, &args.changing, read)?;
-    refuse_dead_bridges(context, &subject)?;
-    let before = Snapshot::take(context, &subject)?;
-    let scan_seconds = scan(context, &subject)?;
-    let after = Snapshot::take(context, &subject)?;
-    Ok(finished(context, &subject, &before, &after, scan_seconds))
+    let (held, subject) = hold(context, &args.changing, read)?;
+    let report = bring_back(context, &held, &subject)?;
+    context.output.outcome(&report, output::rescanned);
+    Ok(status(&report))
+}
+
+/// The steps of a rescan, from the last look before the write to the report; the same for whoever rescans, and never
+/// without the locks.
+pub(super) fn bring_back(context: &Context, _held: &Held, subject: &Subject) -> Result<RescanReport> {
+    refuse_dead_bridges(context, subject)?;
+    let before = Snapshot::take(context, subject)?;
+    let scan_seconds = scan(context, subject)?;
+    let after = Snapshot::take(context, subject)?;
+    Ok(compared(context, subject, &before, &after, scan_seconds))
+}
+
+/// What the report of a rescan ends with.
+pub(super) fn status(report: &RescanReport) -> ExitStatus {
+    if report.missing.is_empty() { ExitStatus::Done } else { ExitStatus::Unexpected }
 }
 
 /// What is to be scanned, as it was read at one moment.
-struct Subject {
+pub(super) struct Subject {
     plan: Plan,
     targets: Vec<RescanTarget>,
     wanted: Vec<PciAddress>,
@@ -48,6 +62,12 @@ struct Subject {
 }
 
 impl Subject {
+    /// To scan these buses, and to have these addresses back.
+    pub(super) fn new(targets: Vec<RescanTarget>, wanted: Vec<PciAddress>, notes: Vec<String>) -> Self {
+        let (plan, targets) = plan_rescan(targets);
+        Self { plan, targets, wanted, notes }
+    }
+
     fn read(context: &Context, selectors: &[Selector], args: &RescanArgs) -> Result<Self> {
         let mut resolver = Resolver::new(&context.sysfs);
         let (mut targets, mut wanted) = (Vec::new(), Vec::new());
@@ -62,8 +82,7 @@ impl Subject {
                 targets.extend(bus_for(&context.sysfs, &named)?);
             }
         }
-        let (plan, targets) = plan_rescan(targets);
-        Ok(Self { plan, targets, wanted, notes: resolver.notes })
+        Ok(Self::new(targets, wanted, resolver.notes))
     }
 }
 
@@ -124,13 +143,13 @@ impl Snapshot {
     }
 }
 
-fn finished(
+fn compared(
     context: &Context,
     subject: &Subject,
     before: &Snapshot,
     after: &Snapshot,
     scan_seconds: f64,
-) -> ExitStatus {
+) -> RescanReport {
     let mut inspector = Inspector::new(&context.sysfs);
     let mut report = RescanReport { scan_seconds, ..RescanReport::default() };
     report.scanned = subject.targets.iter().map(scanned).collect();
@@ -160,8 +179,7 @@ fn finished(
     for scanned in &report.scanned {
         context.output.detail(&format!("{}: scanned, because {}", bus_name(scanned), scanned.why));
     }
-    context.output.outcome(&report, output::rescanned);
-    if report.missing.is_empty() { ExitStatus::Done } else { ExitStatus::Unexpected }
+    report
 }
 
 fn bus_name(scanned: &Scanned) -> String {
@@ -173,7 +191,7 @@ fn scanned(target: &RescanTarget) -> Scanned {
     Scanned { bus: target.bus, bridge, why: target.why.clone() }
 }
 
-fn planned(subject: &Subject) -> PlannedChange {
+pub(super) fn planned(subject: &Subject) -> PlannedChange {
     let line = |target: &RescanTarget| {
         let scanned = scanned(target);
         format!("would scan {}: {}", bus_name(&scanned), scanned.why)

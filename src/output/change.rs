@@ -5,7 +5,7 @@ use colored::Colorize;
 use super::count;
 use crate::claims::Mode;
 use crate::plan::{Action, Step};
-use crate::report::{PlannedChange, RemoveReport, RescanReport, Seen};
+use crate::report::{PlannedChange, RemoveReport, ReplugReport, RescanReport, Seen};
 
 /// What `--dry-run` prints: what it is about, the locks, the steps.
 pub fn planned(plan: &PlannedChange) -> String {
@@ -133,6 +133,11 @@ pub fn rescanned(report: &RescanReport) -> String {
         report.scan_seconds
     );
     line + &text
+}
+
+/// What `replug` did: both halves.
+pub fn replugged(report: &ReplugReport) -> String {
+    removed(&report.removed) + &rescanned(&report.rescanned)
 }
 
 fn describe(seen: &Seen) -> String {

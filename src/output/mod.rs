@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::cli::{ColorChoice, Common};
 use crate::error::Error;
 
-pub use change::{in_words, planned, removed, rescanned};
+pub use change::{in_words, planned, removed, replugged, rescanned};
 pub use list::{columns, listed};
 pub use show::shown;
 pub use tree::drawn;
