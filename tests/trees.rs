@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::dump::{Dump, Node};
-use support::{Tree, load_dump, tree_names, trees_dir};
+use support::{Tree, load_dump, maketree, scratch_directory, tree_names, trees_dir};
 
 /// Trees with things in them that no kernel makes, which capture has no reason to find.
 const NOT_CAPTURABLE: [&str; 1] = ["garbage"];
@@ -155,4 +155,57 @@ fn a_removed_function_leaves_no_link_behind() {
     tree.remove(endpoint);
     assert!(!link.is_symlink() && !driver.join(endpoint).is_symlink());
     assert!(driver.join("0000:04:00.0").exists(), "its neighbour stays");
+}
+
+/// A tree of that many functions, and every file and link in it with what it holds.
+fn made(count: usize) -> BTreeMap<PathBuf, Vec<u8>> {
+    let directory = scratch_directory();
+    maketree::make(directory.path(), count).expect("a tree");
+    let entries = walkdir::WalkDir::new(directory.path()).into_iter().map(|entry| entry.expect("an entry"));
+    let held = entries.filter(|entry| !entry.file_type().is_dir()).map(|entry| {
+        let content = fs::read_link(entry.path()).map(|target| target.into_os_string().into_encoded_bytes());
+        // What only root can read is empty anyway: remove, rescan.
+        let content = content.or_else(|_| fs::read(entry.path())).unwrap_or_default();
+        (entry.path().strip_prefix(directory.path()).expect("below").to_owned(), content)
+    });
+    held.collect()
+}
+
+#[test]
+fn a_made_tree_has_as_many_functions_as_asked_for() {
+    for count in [maketree::SMALLEST, 64, 1300] {
+        let directory = scratch_directory();
+        maketree::make(directory.path(), count).expect("a tree");
+        let entries = fs::read_dir(directory.path().join("sys/bus/pci/devices")).expect("sys/bus/pci/devices");
+        let links: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        assert_eq!(links.len(), count);
+        for link in links {
+            let device = link.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", link.display()));
+            let name = device.file_name();
+            assert_eq!(name, link.file_name());
+            let driver = device.join("driver");
+            assert!(!driver.is_symlink() || driver.join(name.expect("a name")).exists(), "{}", link.display());
+        }
+    }
+    let error = maketree::make(scratch_directory().path(), maketree::SMALLEST - 1).expect_err("too small");
+    assert_eq!(error.to_string(), "a tree has 11 functions at least, not 10");
+}
+
+#[test]
+fn a_made_tree_is_the_same_every_time() {
+    let tree = made(1300);
+    assert!(tree == made(1300));
+    assert!(tree.contains_key(Path::new("sys/class/pci_bus/0000:26")), "the last VFs are on a virtual bus");
+}
+
+#[test]
+fn the_switch_is_the_same_in_made_trees_of_any_size() {
+    let [small, large] = [64, 1300].map(|count| {
+        let mut tree = made(count);
+        tree.retain(|path, _| path.iter().any(|part| part == maketree::SWITCH));
+        tree
+    });
+    assert!(small == large);
+    let functions = small.keys().filter(|path| path.ends_with("class")).count();
+    assert_eq!(functions, 9, "the switch, and eight below it");
 }

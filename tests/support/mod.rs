@@ -6,6 +6,7 @@
 
 pub mod dump;
 pub mod golden;
+pub mod maketree;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
