@@ -74,7 +74,7 @@ fn what_is_no_selector_is_a_usage_error() {
         "/etc/passwd",
         "name-that-is-much-too-long",
     ];
-    for command in ["remove", "rescan"] {
+    for command in ["remove", "rescan", "replug"] {
         for text in malformed {
             let (status, line) = refused(&tree, &[command, "-n", text]);
             assert_eq!(status, 2, "{command} {text:?}: {line}");

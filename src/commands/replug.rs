@@ -1,7 +1,7 @@
 //! `pcictl replug`: remove, rescan, verify, and the lock is not let go in between.
 
 use super::hold::{Reading, hold};
-use super::{Context, parse_selectors, remove, rescan};
+use super::{Context, parse_exact_selectors, remove, rescan};
 use crate::claims::Claims;
 use crate::cli::ReplugArgs;
 use crate::error::{ExitStatus, Result};
@@ -15,7 +15,7 @@ use crate::selector::Selector;
 pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     let changing = &args.remove.changing;
     context.refuse_in_dump(changing)?;
-    let selectors = parse_selectors(&args.remove.selectors)?;
+    let selectors = parse_exact_selectors(&args.remove.selectors)?;
     let read = || Subject::read(context, &selectors, args);
 
     let subject = read()?;
