@@ -353,7 +353,8 @@ impl<'a> Loader<'a> {
     }
 
     fn descend_directory(&mut self, path: &str) {
-        let names = self.names(path).unwrap_or_default();
+        let mut names = self.names(path).unwrap_or_default();
+        names.sort_unstable();
         let mut below: Vec<(FunctionId, String)> = Vec::new();
         for name in &names {
             let here = format!("{path}/{name}");
