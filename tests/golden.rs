@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
+use support::dump::Order;
 use support::golden::{Golden, diff};
 
 #[test]
@@ -16,7 +17,17 @@ fn transcripts_come_out_as_written() {
     paths.sort();
     assert!(!paths.is_empty(), "there are no transcripts");
     let mut golden = Golden::default();
-    let failures: Vec<String> = paths.iter().filter_map(|path| golden.check(path).err()).collect();
+    let mut failures: Vec<String> = paths.iter().filter_map(|path| golden.check(path).err()).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+
+    let mut golden = Golden::in_order(Order::LastFirst);
+    for path in &paths {
+        let expected = fs::read_to_string(path).expect("a transcript");
+        let changes = diff(&expected, &golden.run(&expected).expect("it runs"));
+        if !changes.is_empty() {
+            failures.push(format!("{}: depends on the order of directory entries\n{changes}", path.display()));
+        }
+    }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 

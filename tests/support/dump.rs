@@ -51,6 +51,14 @@ pub enum Node {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dump(pub BTreeMap<PathBuf, Node>);
 
+/// In which order the names of a tree are made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    FirstFirst,
+    LastFirst,
+}
+
 /// Permissions of a file that has none written.
 const DEFAULT_MODE: u32 = 0o644;
 
@@ -100,14 +108,21 @@ impl Dump {
     }
 
     /// Makes the tree below `root`, which exists. `beside` is where included files lie.
-    pub fn unpack(&self, root: &Path, beside: &Path) -> io::Result<()> {
-        for (path, node) in &self.0 {
+    ///
+    /// File systems list a directory in an order of their own, often that of creation or its reverse: what must not
+    /// depend on it is tried on trees made both ways.
+    pub fn unpack(&self, root: &Path, beside: &Path, order: Order) -> io::Result<()> {
+        let mut nodes: Vec<_> = self.0.iter().collect();
+        if order == Order::LastFirst {
+            nodes.reverse();
+        }
+        for (path, node) in nodes {
             let target = root.join(path);
+            if let Some(parent) = target.parent() {
+                fs::create_dir_all(parent)?;
+            }
             match node {
-                Node::Directory => match fs::create_dir(&target) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists && target.is_dir() => {}
-                    made => made?,
-                },
+                Node::Directory => fs::create_dir_all(&target)?,
                 Node::File { content, mode } => {
                     fs::write(&target, content)?;
                     if *mode != DEFAULT_MODE {

@@ -27,7 +27,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Output;
 
-use super::{Tree, pcictl, scratch_directory, tree_names};
+use super::dump::Order;
+use super::{Tree, load_dump, pcictl, scratch_directory, tree_names};
 
 /// A piece of a transcript file.
 enum Piece<'a> {
@@ -41,9 +42,15 @@ enum Piece<'a> {
 #[derive(Default)]
 pub struct Golden {
     trees: BTreeMap<String, Tree>,
+    order: Order,
 }
 
 impl Golden {
+    /// On trees whose names are made in that order.
+    pub fn in_order(order: Order) -> Self {
+        Self { order, ..Self::default() }
+    }
+
     /// Runs every case of a transcript file. The error is a diff to read, or what is wrong with the file.
     pub fn check(&mut self, path: &Path) -> Result<(), String> {
         let expected = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -113,7 +120,7 @@ impl Golden {
             if !tree_names().iter().any(|known| known == name) {
                 return Err(format!("there is no tree @{name}"));
             }
-            self.trees.insert(name.into(), Tree::load(name));
+            self.trees.insert(name.into(), Tree::unpack(&load_dump(name), self.order));
         }
         let path = self.trees[name].path().display().to_string();
         shown.push((path.clone(), format!("@{name}")));

@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use dump::Dump;
+use dump::{Dump, Order};
 use nix::libc;
 use tempfile::TempDir;
 
@@ -47,18 +47,18 @@ pub struct Tree {
 impl Tree {
     /// Unpacks `tests/trees/NAME.tree`.
     pub fn load(name: &str) -> Self {
-        Self::unpack(&load_dump(name))
+        Self::unpack(&load_dump(name), Order::FirstFirst)
     }
 
     /// Unpacks a dump written in the test itself.
     pub fn parse(text: &str) -> Self {
-        Self::unpack(&Dump::parse(text).unwrap_or_else(|error| panic!("{error}")))
+        Self::unpack(&Dump::parse(text).unwrap_or_else(|error| panic!("{error}")), Order::FirstFirst)
     }
 
     /// Unpacks a dump.
-    pub fn unpack(dump: &Dump) -> Self {
+    pub fn unpack(dump: &Dump, order: Order) -> Self {
         let tree = Self { directory: scratch_directory() };
-        dump.unpack(tree.path(), &trees_dir()).expect("the dump unpacks");
+        dump.unpack(tree.path(), &trees_dir(), order).expect("the dump unpacks");
         tree
     }
 
