@@ -1,0 +1,11 @@
+# Virtual functions go before their physical function, so that the kernel has nothing to say. They are set up anew
+# by whoever wants them, not by a rescan.
+# topology: sriov
+before=$(functions)
+pf=$(of_kind nvme)
+echo 4 >"/sys/bus/pci/devices/$pf/sriov_numvfs"
+[ "$(of_kind nvme | wc -l)" = 5 ] || fail "no virtual functions: $(functions)"
+expect_status 0 pcictl remove "$pf"
+[ -z "$(of_kind nvme)" ] || fail "not gone: $(functions)"
+expect_status 0 pcictl rescan "$pf"
+same "$before" "$(functions)"

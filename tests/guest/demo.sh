@@ -1,0 +1,78 @@
+# shellcheck shell=sh
+# What tests/demo runs inside the guest.
+# shellcheck source=tests/guest/lib.sh
+. /rig/lib.sh
+mkdir -p /usr/share/misc
+[ ! -e /rig/pci.ids ] || ln -s /rig/pci.ids /usr/share/misc/pci.ids
+[ ! -e /rig/no-color ] || export NO_COLOR=1
+
+say() {
+    echo
+    for line in "$@"; do echo "# $line"; done
+}
+# show COMMAND...: as if typed at a prompt.
+show() {
+    echo
+    echo "\$ $*"
+    "$@"
+    status=$?
+    [ $status = 0 ] || echo "(exit status $status)"
+}
+# timed COMMAND...: hundredths of a second, in $took.
+timed() {
+    begun=$(now)
+    "$@"
+    took=$(($(now) - begun))
+}
+seconds() {
+    echo "$(($1 / 100)).$(($1 % 100 / 10)) s"
+}
+
+switch=$(of_kind upstream)
+port=$(parent_of "$switch")
+endpoint=$(of_kind edu | nth 1)
+functions >/tmp/before
+
+say "Linux $(uname -r) in QEMU. A PCIe switch with a drive and eight devices behind it;" \
+    "each of the eight has a driver that takes a second to stop, as those of GPUs and network cards do."
+show pcictl tree
+
+say "What remove would do, in order, with the locks it would hold. It touches nothing."
+show pcictl remove --dry-run "$switch"
+
+say "The usual way: one write to sysfs. One driver stops after the other, and the kernel's global lock is held throughout."
+slow remove_ms 1000
+echo "\$ time echo 1 > /sys/bus/pci/devices/$switch/remove"
+timed drop "$switch"
+raw=$took
+echo "  $(seconds "$raw")"
+slow remove_ms 0
+scan "$port"
+
+say "The same with pcictl: it stops the drivers side by side, from the bottom up, before it asks the kernel to remove." \
+    "Meanwhile a second operator wants one of the devices, and learns who has it."
+slow remove_ms 1000
+(
+    sleep 0.9
+    echo "    (second operator)\$ pcictl remove --no-wait $endpoint"
+    status=0
+    pcictl remove --no-wait "$endpoint" 2>&1 | sed 's/^/    /'
+) &
+timed show pcictl remove "$switch"
+ours=$took
+wait
+slow remove_ms 0
+show pcictl tree
+
+say "And back. The bridge above scans just the bus below it, and pcictl waits until the drivers are there."
+show pcictl rescan "$port"
+show pcictl tree
+
+functions >/tmp/after
+if cmp -s /tmp/before /tmp/after; then
+    say "Each function is back, with its driver. echo took $(seconds "$raw"), pcictl $(seconds "$ours")."
+else
+    say "NOT the same as before:"
+    diff /tmp/before /tmp/after
+    exit 1
+fi
