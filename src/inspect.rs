@@ -9,7 +9,7 @@ use crate::names::Names;
 use crate::report::{Column, FunctionRow, Link, Seen};
 use crate::selector::is_host_bridge_name;
 use crate::sysfs::{Sysfs, lossless};
-use crate::topology::{Fields, FunctionId, Ids, Topology};
+use crate::topology::{Fields, FunctionId, Ids, IdsOf, Topology};
 
 /// Reads what rows show, and keeps what many rows share.
 pub struct Inspector<'a> {
@@ -21,10 +21,12 @@ pub struct Inspector<'a> {
 /// What a topology must have read for these columns.
 pub fn fields_for(columns: &[Column]) -> Fields {
     let any = |wanted: &[Column]| columns.iter().any(|column| wanted.contains(column));
+    let ids = any(&[Column::Class, Column::ClassCode, Column::Name, Column::Ids, Column::Subsystem]);
     Fields {
-        ids: any(&[Column::Class, Column::ClassCode, Column::Name, Column::Ids, Column::Subsystem]),
+        ids: if ids { IdsOf::Devices } else { IdsOf::Nobody },
         driver: any(&[Column::Driver]),
         virtual_of: any(&[Column::Place]),
+        index: any(&[Column::Place]),
         buses: false,
     }
 }

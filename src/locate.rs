@@ -2,11 +2,12 @@
 
 use crate::address::{BusNumber, PciAddress};
 use crate::error::{Error, ErrorKind, Result};
+use crate::place::Place;
 use crate::plan::RescanTarget;
 use crate::resolve::Named;
 use crate::selector::is_host_bridge_name;
-use crate::sysfs::Sysfs;
-use crate::topology::{FunctionId, HostBridgeId, Parent, Topology, locate_bus};
+use crate::sysfs::{Sysfs, last_step};
+use crate::topology::{Fields, Parent, Topology, bus_below, locate_bus};
 
 /// Offset of the subordinate bus number in a bridge's configuration space (PCI-to-PCI Bridge Architecture 3.2.5).
 const SUBORDINATE: usize = 0x1a;
@@ -27,9 +28,9 @@ pub fn bus_for(sysfs: &Sysfs, named: &Named) -> Result<Vec<RescanTarget>> {
 }
 
 fn bus_of_function(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
-    let topology = Topology::load_around(sysfs, &[address])?;
+    let topology = Topology::load_only(sysfs, &[address], Fields::default())?;
     let Some(id) = topology.find(address) else { return bus_of_absent(sysfs, address) };
-    if topology.function(id).secondary.is_some() {
+    if bus_below(sysfs, &topology.path(id))?.is_some() {
         return target(sysfs, &topology.path(id), format!("{address} is the bridge that leads to it"));
     }
     let path = match topology.function(id).parent {
@@ -44,7 +45,7 @@ fn bus_of_function(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
 /// # Errors
 /// The function is not there.
 pub fn bus_under(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Result<RescanTarget> {
-    let topology = Topology::load_only(sysfs, &[address])?;
+    let topology = Topology::load_only(sysfs, &[address], Fields::default())?;
     let id = topology.find(address).ok_or_else(|| {
         let message = format!("{address}: went away while it was looked at; try again");
         Error::new(ErrorKind::NoSuchDevice, message).about(address)
@@ -53,9 +54,7 @@ pub fn bus_under(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Res
         Parent::Function(above) => topology.path(above),
         Parent::HostBridge(above) => topology.host_bridge(above).path().to_owned(),
     };
-    let neighbours = Topology::load_bridge(sysfs, &path)?;
-    let stays = |id: &FunctionId| !gone.contains(&neighbours.function(*id).address);
-    let empty = !bridge_at(&neighbours, &path).is_some_and(|bridge| bridge.children(&neighbours).iter().any(stays));
+    let empty = on_bus(sysfs, &path)?.iter().flatten().all(|address| gone.contains(address));
     Ok(RescanTarget { empty, ..target(sysfs, &path, format!("{address} sits on it"))? })
 }
 
@@ -106,37 +105,23 @@ fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<RescanTarget> {
             format!("{}: went away while it was looked at; try again", sysfs.display(path)),
         )
     };
-    let buses =
-        sysfs.names(&format!("{path}/pci_bus")).map_err(|e| Error::io(sysfs.display(path), &e))?.unwrap_or_default();
-    let bus: BusNumber = buses.iter().filter_map(|name| name.parse().ok()).min().ok_or_else(gone)?;
-    let topology = Topology::load_bridge(sysfs, path)?;
-    let (place, below) = match bridge_at(&topology, path).ok_or_else(gone)? {
-        Bridge::Function(id) => (topology.place(id), topology.below(id)),
-        Bridge::Host(id) => (topology.host_bridge_place(id), topology.on_root_bus(id)),
-    };
-    Ok(RescanTarget { bus: Some(bus), bridge: path.to_owned(), place, empty: below.is_empty(), why })
+    let bus = bus_below(sysfs, path)?.ok_or_else(gone)?;
+    let empty = on_bus(sysfs, path)?.ok_or_else(gone)?.is_empty();
+    let place = place_of(&Topology::of_path(sysfs, path), last_step(path)).ok_or_else(gone)?;
+    Ok(RescanTarget { bus: Some(bus), bridge: path.to_owned(), place, empty, why })
 }
 
-/// What leads to a bus.
-enum Bridge {
-    Function(FunctionId),
-    Host(HostBridgeId),
+/// The functions right below a bridge or host bridge, virtual ones too; none if the bridge has gone.
+fn on_bus(sysfs: &Sysfs, path: &str) -> Result<Option<Vec<PciAddress>>> {
+    let names = sysfs.names(path).map_err(|e| Error::io(sysfs.display(path), &e))?;
+    Ok(names.map(|names| names.iter().filter_map(|name| PciAddress::from_sysfs_name(name)).collect()))
 }
 
-impl Bridge {
-    fn children(&self, topology: &Topology) -> Vec<FunctionId> {
-        match self {
-            Self::Function(id) => topology.below(*id),
-            Self::Host(id) => topology.on_root_bus(*id),
-        }
-    }
-}
-
-fn bridge_at(topology: &Topology, path: &str) -> Option<Bridge> {
-    let name = path.rsplit('/').next()?;
+/// The place of a bridge or a host bridge.
+fn place_of(topology: &Topology, name: &str) -> Option<Place> {
     match PciAddress::from_sysfs_name(name) {
-        Some(address) => topology.find(address).map(Bridge::Function),
-        None => topology.find_host_bridge(name).map(Bridge::Host),
+        Some(address) => topology.find(address).map(|id| topology.place(id)),
+        None => topology.find_host_bridge(name).map(|id| topology.host_bridge_place(id)),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::address::{BusNumber, PciAddress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::selector::{AddressParts, Selector, SelectorKind};
 use crate::sysfs::{Sysfs, follow};
-use crate::topology::{Fields, Topology, locate_bus};
+use crate::topology::{Fields, IdsOf, Topology, locate_bus};
 
 /// What a selector names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,7 +223,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn matching(&self, kind: &SelectorKind) -> Result<Vec<PciAddress>> {
-        let ids = !matches!(kind, SelectorKind::Pattern(_));
+        let ids = if matches!(kind, SelectorKind::Pattern(_)) { IdsOf::Nobody } else { IdsOf::Devices };
         let topology = Topology::load_all(self.sysfs, Fields { ids, ..Fields::default() })?;
         let fits = |address: PciAddress, ids: Option<crate::topology::Ids>| match kind {
             SelectorKind::Pattern(pattern) => pattern.matches(address),

@@ -4,29 +4,44 @@
 //! device may go while one looks (ENODEV from an open file, then ENOENT), and that is no error. Which files are safe to
 //! read is the caller's business; the ones that can block behind a stuck driver must not be asked for.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
+use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use rustix::fs::{AtFlags, FileType, OFlags, RawDir, ResolveFlags};
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// sysfs gives out at most one page an attribute (fs/sysfs/file.c).
 const PAGE: usize = 4096;
 
+/// One call brings as many names of a directory as fit in here: about 2,000 functions.
+const ENTRIES: usize = 64 * 1024;
+
 /// The tree of /sys that is looked at: this machine's, or a dumped one that can only be read.
 #[derive(Debug)]
 pub struct Sysfs {
-    sys: OwnedFd,
+    sys: Dir,
     root: PathBuf,
+}
+
+/// An open directory of the tree. What is read below it costs the kernel no walk from the top.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: String,
     dump: bool,
 }
+
+/// Room for the names of a directory, to be used again for the next one.
+#[derive(Debug, Default)]
+pub struct Entries(Vec<u8>);
 
 impl Sysfs {
     /// Opens `/sys`, or `DIR/sys` of a dumped tree.
@@ -46,12 +61,13 @@ impl Sysfs {
                 let kind = if errno == Errno::EACCES { ErrorKind::NotPermitted } else { ErrorKind::NoSuchDevice };
                 Error::new(kind, format!("{}: {what}", path.display()))
             })?;
-        Ok(Self { sys, root, dump: sysroot.is_some() })
+        let sys = Dir { fd: sys, path: String::new(), dump: sysroot.is_some() };
+        Ok(Self { sys, root })
     }
 
     /// Whether this is a dumped tree, in which nothing may be changed.
     pub fn is_dump(&self) -> bool {
-        self.dump
+        self.sys.dump
     }
 
     /// The root that other parts of the system (/etc, /usr/share) are found under.
@@ -59,20 +75,14 @@ impl Sysfs {
         &self.root
     }
 
+    /// The directory `sys` itself.
+    pub fn top(&self) -> &Dir {
+        &self.sys
+    }
+
     /// The whole path of something below `sys`, for messages.
     pub fn display(&self, path: &str) -> String {
         self.root.join("sys").join(path).display().to_string()
-    }
-
-    /// Opens below `sys`; in a dumped tree the kernel itself refuses (EXDEV) what leads out of it.
-    fn open_at(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
-        let flags = flags | OFlag::O_CLOEXEC;
-        if self.dump {
-            let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH);
-            openat2(self.sys.as_fd(), path, how)
-        } else {
-            openat(self.sys.as_fd(), path, flags, Mode::empty())
-        }
     }
 
     /// Reads an attribute as text without its last newline; `None` if it, or its device, is not there.
@@ -80,10 +90,7 @@ impl Sysfs {
     /// # Errors
     /// Any other failure, rights above all.
     pub fn read(&self, path: &str) -> io::Result<Option<String>> {
-        Ok(self.read_bytes(path, PAGE)?.map(|bytes| {
-            let text = String::from_utf8_lossy(&bytes);
-            text.trim_end_matches(['\n', '\0']).to_owned()
-        }))
+        self.sys.read(path, str::to_owned)
     }
 
     /// Reads at most `limit` bytes of a file in one call; `None` if it, or its device, is not there.
@@ -91,14 +98,7 @@ impl Sysfs {
     /// # Errors
     /// Any other failure, rights above all.
     pub fn read_bytes(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
-        let read = || {
-            let file = self.open_at(path, OFlag::O_RDONLY | OFlag::O_NOCTTY | OFlag::O_NONBLOCK)?;
-            let mut bytes = vec![0; limit];
-            let length = nix::unistd::read(&file, &mut bytes)?;
-            bytes.truncate(length);
-            Ok(bytes)
-        };
-        present(read())
+        self.sys.read_bytes(path, limit.min(PAGE), <[u8]>::to_vec)
     }
 
     /// The names in a directory, in no order; `None` if it is not there.
@@ -106,18 +106,10 @@ impl Sysfs {
     /// # Errors
     /// Any other failure, rights above all.
     pub fn names(&self, path: &str) -> io::Result<Option<Vec<String>>> {
-        let list = || {
-            let directory = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-            let mut names = Vec::new();
-            for entry in Dir::from_fd(directory)?.iter() {
-                match entry?.file_name().to_str() {
-                    Ok("." | "..") | Err(_) => {}
-                    Ok(name) => names.push(name.to_owned()),
-                }
-            }
-            Ok(names)
-        };
-        present(list())
+        let mut names = Vec::new();
+        let Some(directory) = self.sys.open(path)? else { return Ok(None) };
+        directory.each(&mut Entries::default(), |name, _| names.push(name.to_owned()))?;
+        Ok(Some(names))
     }
 
     /// Where a link points, as written; `None` if it is not there or is no link.
@@ -125,10 +117,7 @@ impl Sysfs {
     /// # Errors
     /// Any other failure, rights above all.
     pub fn link(&self, path: &str) -> io::Result<Option<String>> {
-        match present(readlinkat(self.sys.as_fd(), path).map(|target| target.to_string_lossy().into_owned())) {
-            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(None),
-            result => result,
-        }
+        self.sys.link(path, str::to_owned)
     }
 
     /// The last step of a link's target: how sysfs names a driver or an IOMMU group.
@@ -136,13 +125,12 @@ impl Sysfs {
     /// # Errors
     /// As [`link`](Self::link).
     pub fn link_name(&self, path: &str) -> io::Result<Option<String>> {
-        Ok(self.link(path)?.and_then(|target| target.rsplit('/').next().map(str::to_owned)))
+        self.sys.link(path, |target| last_step(target).to_owned())
     }
 
     /// Whether something is there under that path, links not followed.
     pub fn exists(&self, path: &str) -> bool {
-        use nix::fcntl::AtFlags;
-        nix::sys::stat::fstatat(self.sys.as_fd(), path, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+        self.sys.exists(path)
     }
 
     /// Writes one value to a file of this machine's /sys, in one call. May block as long as the kernel pleases.
@@ -150,10 +138,10 @@ impl Sysfs {
     /// # Errors
     /// Whatever the kernel answers; for a dumped tree always EROFS.
     pub fn write(&self, path: &str, value: &str) -> Result<(), Errno> {
-        if self.dump {
+        if self.sys.dump {
             return Err(Errno::EROFS);
         }
-        let file = self.open_at(path, OFlag::O_WRONLY | OFlag::O_NOCTTY)?;
+        let file = self.sys.open_at(path, OFlags::WRONLY | OFlags::NOCTTY).map_err(plain_errno)?;
         // A signal may end the call only before the kernel's handler has begun, so writing again is safe.
         loop {
             match nix::unistd::write(&file, value.as_bytes()) {
@@ -166,13 +154,140 @@ impl Sysfs {
     }
 }
 
+impl Dir {
+    /// Where it is below `sys`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Where something below it is below `sys`.
+    pub fn join(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) }
+    }
+
+    /// Opens something below; in a dumped tree the kernel itself refuses (EXDEV) what leads out of it.
+    fn open_at(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let (flags, mode) = (flags | OFlags::CLOEXEC, rustix::fs::Mode::empty());
+        if self.dump {
+            rustix::fs::openat2(&self.fd, path, flags, mode, ResolveFlags::BENEATH)
+        } else {
+            rustix::fs::openat(&self.fd, path, flags, mode)
+        }
+    }
+
+    /// Opens a directory below, to be listed or to read what is in it; `None` if it is not there.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn open(&self, path: &str) -> io::Result<Option<Self>> {
+        self.open_as(path, path)
+    }
+
+    /// Opens the directory of a function if it leads to a bus, which takes one call for those that do not.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn open_bridge(&self, path: &str) -> io::Result<Option<Self>> {
+        self.open_as(&format!("{path}/pci_bus/.."), path)
+    }
+
+    fn open_as(&self, route: &str, path: &str) -> io::Result<Option<Self>> {
+        let fd = present(self.open_at(route, OFlags::RDONLY | OFlags::DIRECTORY))?;
+        Ok(fd.map(|fd| Self { fd, path: self.join(path), dump: self.dump }))
+    }
+
+    /// Gives `take` an attribute as text without its last newline; `None` if it, or its device, is not there.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn read<T>(&self, path: &str, take: impl FnOnce(&str) -> T) -> io::Result<Option<T>> {
+        self.read_bytes(path, PAGE, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            take(text.trim_end_matches(['\n', '\0']))
+        })
+    }
+
+    fn read_bytes<T>(&self, path: &str, limit: usize, take: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
+        let mut buffer = [MaybeUninit::uninit(); PAGE];
+        let read = || {
+            let file = self.open_at(path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK)?;
+            let (bytes, _) = rustix::io::read(&file, &mut buffer[..limit])?;
+            Ok(take(bytes))
+        };
+        present(read())
+    }
+
+    /// Gives `take` where a link points, as written; `None` if it is not there or is no link.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn link<T>(&self, path: &str, take: impl FnOnce(&str) -> T) -> io::Result<Option<T>> {
+        let mut buffer = [MaybeUninit::uninit(); PAGE];
+        let read = || {
+            let (target, _) = rustix::fs::readlinkat_raw(&self.fd, path, &mut buffer)?;
+            Ok(take(&String::from_utf8_lossy(target)))
+        };
+        match read() {
+            Err(rustix::io::Errno::INVAL) => Ok(None),
+            result => present(result),
+        }
+    }
+
+    /// Whether something is there under that path, links not followed.
+    pub fn exists(&self, path: &str) -> bool {
+        rustix::fs::statat(&self.fd, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// sysfs tells with the name; some file systems that a dump may lie on do not.
+    fn is_link(&self, name: &CStr, kind: FileType) -> bool {
+        let stat = || rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        match kind {
+            FileType::Unknown => stat().is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_symlink()),
+            kind => kind.is_symlink(),
+        }
+    }
+
+    /// Gives `take` each name in this directory, in no order, and whether it is a link; names that are no text are
+    /// left out. A directory can be gone through once.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or it went away meanwhile.
+    pub fn each(&self, entries: &mut Entries, mut take: impl FnMut(&str, bool)) -> io::Result<()> {
+        entries.0.reserve(ENTRIES);
+        let mut entries = RawDir::new(&self.fd, entries.0.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                // Removed while it was read: what is gone has nothing in it.
+                Err(rustix::io::Errno::NOENT) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            };
+            match entry.file_name().to_str() {
+                Ok("." | "..") | Err(_) => {}
+                Ok(name) => take(name, self.is_link(entry.file_name(), entry.file_type())),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Turns "it has gone" into `None`.
-fn present<T>(result: nix::Result<T>) -> io::Result<Option<T>> {
+fn present<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
+    use rustix::io::Errno;
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(Errno::ENOENT | Errno::ENODEV | Errno::ENOTDIR) => Ok(None),
+        Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
+}
+
+fn plain_errno(errno: rustix::io::Errno) -> Errno {
+    Errno::from_raw(errno.raw_os_error())
+}
+
+/// The last step of a path.
+pub fn last_step(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Follows a link below `sys` by its text alone: the steps from `sys` down, or `None` if it leads out of the tree.

@@ -30,7 +30,7 @@ pub fn columns(output: &Output) -> ExitStatus {
 pub fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
     let selectors = parse_selectors(&args.selectors)?;
     let wanted = if args.output.is_empty() { DEFAULT } else { &args.output };
-    let (topology, ids) = if selectors.is_empty() { everything(context, wanted)? } else { only(context, &selectors)? };
+    let (topology, ids) = if selectors.is_empty() { everything(context, wanted)? } else { only(context, &selectors, wanted)? };
     let mut inspector = Inspector::new(&context.sysfs);
     let functions = ids.iter().map(|id| inspector.row(&topology, *id, wanted)).collect();
     context
@@ -47,7 +47,7 @@ fn everything(context: &Context, wanted: &[Column]) -> Result<(Topology, Vec<Fun
 }
 
 /// The functions that these selectors name, each once, and nothing else is read.
-fn only(context: &Context, selectors: &[Selector]) -> Result<(Topology, Vec<FunctionId>)> {
+fn only(context: &Context, selectors: &[Selector], wanted: &[Column]) -> Result<(Topology, Vec<FunctionId>)> {
     let mut resolver = Resolver::new(&context.sysfs);
     let mut addresses: Vec<PciAddress> = Vec::new();
     for selector in selectors {
@@ -66,7 +66,7 @@ fn only(context: &Context, selectors: &[Selector]) -> Result<(Topology, Vec<Func
     context.tell_notes(&resolver.notes);
     addresses.sort_unstable();
     addresses.dedup();
-    let topology = Topology::load_only(&context.sysfs, &addresses)?;
+    let topology = Topology::load_only(&context.sysfs, &addresses, fields_for(wanted))?;
     let ids = addresses.iter().filter_map(|address| topology.find(*address)).collect();
     Ok((topology, ids))
 }

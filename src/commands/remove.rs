@@ -18,7 +18,7 @@ use crate::plan::{Action, Removal, Step, plan_removal};
 use crate::report::{PlannedChange, RemoveReport, Seen};
 use crate::resolve::{Named, Resolver};
 use crate::selector::Selector;
-use crate::topology::{FunctionId, Ids, Topology};
+use crate::topology::{Fields, FunctionId, Ids, Topology};
 
 pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
     context.refuse_in_dump(&args.changing)?;
@@ -89,7 +89,9 @@ impl Subject {
                 }
             }
         }
-        let topology = Topology::load_around(&context.sysfs, &addresses)?;
+        // What is really to be removed must be known, each function of it; for a plan its place and driver will do.
+        let fields = if args.changing.dry_run { Fields::PLAN } else { Fields::ALL };
+        let topology = Topology::load_around_with(&context.sysfs, &addresses, fields)?;
         let found: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
         // One that went away between the two looks is absent like any other.
         for address in addresses.iter().filter(|address| topology.find(**address).is_none()) {

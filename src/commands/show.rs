@@ -11,7 +11,7 @@ use crate::plan::plan_removal;
 use crate::report::{Column, FullFunction, PlannedChange, PlannedRemoval};
 use crate::resolve::{Named, Resolver};
 use crate::selector::Selector;
-use crate::topology::{FunctionId, Topology};
+use crate::topology::{Fields, FunctionId, Topology, bus_below};
 
 const EVERYTHING: &[Column] = &[
     Column::Class,
@@ -29,6 +29,9 @@ const EVERYTHING: &[Column] = &[
 
 const BELOW: &[Column] = &[Column::Class, Column::Name, Column::Ids, Column::Driver];
 
+/// Of so many functions below it the names are shown; of more, `tree` shows them.
+const NAMED_BELOW: usize = 24;
+
 pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     let selector: Selector = args.selector.parse()?;
     let mut resolver = Resolver::new(&context.sysfs);
@@ -43,8 +46,14 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
             )));
         }
     };
-    let topology = Topology::load_around(&context.sysfs, &[address])?;
+    let mut topology = Topology::load_around_with(&context.sysfs, &[address], Fields::PLAN)?;
     let id = topology.find(address).ok_or_else(|| not_there(&selector, address))?;
+    let below = topology.subtree(id).split_off(1);
+    if below.len() <= NAMED_BELOW {
+        for id in below {
+            topology.load_ids(&context.sysfs, id);
+        }
+    }
     context.output.report(&full(context, &topology, id), output::shown);
     Ok(ExitStatus::Done)
 }
@@ -59,7 +68,7 @@ fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction 
     let below = topology.subtree(id).into_iter().skip(1).map(|id| inspector.row(topology, id, BELOW)).collect();
     FullFunction {
         row: inspector.row(topology, id, EVERYTHING),
-        bus: function.secondary,
+        bus: bus_below(&context.sysfs, &path).ok().flatten(),
         above,
         below,
         physical_function: function.virtual_of.map(|of| topology.function(of.physical).address),

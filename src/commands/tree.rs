@@ -27,7 +27,7 @@ pub fn run(context: &Context, args: &TreeArgs) -> Result<ExitStatus> {
 }
 
 fn whole(context: &Context) -> Result<Vec<TreeNode>> {
-    let topology = Topology::load_all(&context.sysfs, Fields::ALL)?;
+    let topology = Topology::load_all(&context.sysfs, Fields::TREE)?;
     context.tell_notes(&topology.notes);
     let mut grow = Grow { topology: &topology, inspector: Inspector::new(&context.sysfs) };
     Ok(topology.top_bridges().into_iter().map(|id| grow.host_bridge(id)).collect())

@@ -1,34 +1,56 @@
 //! Reading a topology from sysfs, with files that cannot block and as few of them as will do.
+//!
+//! What a command costs follows from what it asks for here: the whole machine, or some functions with all below them,
+//! which costs the same on a machine of any size. How a directory is read is [`loader`](super::loader)'s business.
 
-use std::collections::HashSet;
-use std::io;
-use std::sync::Arc;
-
-use super::{FunctionId, HostBridgeId, Ids, Parent, Topology, VirtualOf};
+use super::loader::Loader;
+use super::{FunctionId, Topology};
 use crate::address::{BusNumber, PciAddress};
 use crate::error::{Error, ErrorKind, Result};
-use crate::selector::is_host_bridge_name;
-use crate::sysfs::{Sysfs, follow};
+use crate::sysfs::{Dir, Sysfs, follow, last_step};
 
-const DEVICES: &str = "bus/pci/devices";
-const BUSES: &str = "class/pci_bus";
+pub(super) const DEVICES: &str = "bus/pci/devices";
+pub(super) const BUSES: &str = "class/pci_bus";
 
 /// What to read of each function besides its place in the tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
     /// Ids and class.
-    pub ids: bool,
+    pub ids: IdsOf,
     /// The driver that has it.
     pub driver: bool,
     /// Which functions are virtual, and of which one.
     pub virtual_of: bool,
+    /// Which `virtfnN` each virtual function is: part of its place.
+    pub index: bool,
     /// The buses that bridges lead to.
     pub buses: bool,
 }
 
+/// Whose ids and class to read: three calls each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdsOf {
+    /// Nobody's.
+    #[default]
+    Nobody,
+    /// Those of the functions that were asked for, not of what is below them.
+    Targets,
+    /// Everybody's, but of a PF's virtual functions only one: the kernel gives them all the same ids, read once from
+    /// the first (pci_iov_add_virtfn and pci_read_vf_config_common in drivers/pci/iov.c).
+    Devices,
+    /// Everybody's, each from its own file.
+    Everyone,
+}
+
 impl Fields {
     /// All that is needed to change something.
-    pub const ALL: Self = Self { ids: true, driver: true, virtual_of: true, buses: true };
+    pub const ALL: Self = Self { ids: IdsOf::Everyone, driver: true, virtual_of: true, index: true, buses: true };
+
+    /// What is needed to say what would be changed.
+    pub const PLAN: Self = Self { ids: IdsOf::Targets, buses: false, ..Self::ALL };
+
+    /// What is needed to draw the tree.
+    pub const TREE: Self = Self { ids: IdsOf::Devices, index: false, ..Self::ALL };
 }
 
 impl Topology {
@@ -37,35 +59,32 @@ impl Topology {
     /// # Errors
     /// There is no PCI in this /sys. What is odd about a single function becomes a note.
     pub fn load_all(sysfs: &Sysfs, fields: Fields) -> Result<Self> {
-        let names =
-            sysfs.names(DEVICES).map_err(|e| Error::io(sysfs.display(DEVICES), &e))?.ok_or_else(|| no_pci(sysfs))?;
+        let trouble = |e: &std::io::Error| Error::io(sysfs.display(DEVICES), e);
+        let devices = sysfs.top().open(DEVICES).map_err(|e| trouble(&e))?.ok_or_else(|| no_pci(sysfs))?;
         let mut loader = Loader::new(sysfs, fields);
-        let mut addresses: Vec<PciAddress> = Vec::with_capacity(names.len());
-        let mut foreign: Vec<&str> = Vec::new();
-        for name in &names {
-            match PciAddress::from_sysfs_name(name) {
-                Some(address) => addresses.push(address),
-                None => foreign.push(name),
-            }
-        }
-        foreign.sort_unstable();
-        for name in foreign {
-            loader.note(format!("{}/{name}: this is no PCI address; left out", sysfs.display(DEVICES)));
-        }
-        addresses.sort_unstable();
+        let addresses = loader.addresses(&devices).map_err(|e| trouble(&e))?;
+        loader.reserve(addresses.len());
+        let mut run = Run::default();
         for address in addresses {
-            match loader.real_path(address) {
+            match real_path(sysfs, &devices, address) {
                 Ok(Some(path)) => {
-                    loader.chain(&path);
+                    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+                    if parent != run.parent {
+                        loader.siblings(&run.parent, &run.addresses);
+                        run = Run { parent: parent.to_owned(), addresses: Vec::new() };
+                    }
+                    run.addresses.push(address);
                 }
                 Ok(None) => {}
                 Err(error) => loader.note(format!("{error}; left out")),
             }
         }
+        loader.siblings(&run.parent, &run.addresses);
+        loader.bare_ancestors();
         if fields.buses {
             loader.all_buses();
         }
-        loader.finish()
+        Ok(loader.finish())
     }
 
     /// Reads these functions, their ancestors and everything below them; what is not there is left out.
@@ -74,43 +93,38 @@ impl Topology {
     /// A link that leads out of the tree, or attributes that cannot be read or make no sense: whoever wants to change
     /// something must know what it is.
     pub fn load_around(sysfs: &Sysfs, targets: &[PciAddress]) -> Result<Self> {
-        let mut loader = Loader::new(sysfs, Fields::ALL);
-        for &address in targets {
-            let Some(path) = loader.real_path(address)? else { continue };
-            if let Some(id) = loader.chain(&path) {
-                loader.descend(id, &path, true);
-            }
-        }
-        loader.finish_strict()
+        Self::load_around_with(sysfs, targets, Fields::ALL)
     }
 
-    /// Reads these functions and their ancestors, and nothing below them: for looking at single ones.
-    ///
-    /// # Errors
-    /// A link that leads out of the tree.
-    pub fn load_only(sysfs: &Sysfs, targets: &[PciAddress]) -> Result<Self> {
-        let mut loader = Loader::new(sysfs, Fields::ALL);
-        for &address in targets {
-            if let Some(path) = loader.real_path(address)? {
-                loader.chain(&path);
-            }
-        }
-        loader.finish()
-    }
-
-    /// Reads the bridge, or host bridge, of this directory, its ancestors, and only what sits right on its bus.
+    /// [`load_around`](Self::load_around), reading only what is asked for.
     ///
     /// # Errors
     /// As [`load_around`](Self::load_around).
-    pub fn load_bridge(sysfs: &Sysfs, path: &str) -> Result<Self> {
-        let mut loader = Loader::new(sysfs, Fields { ids: false, driver: false, ..Fields::ALL });
-        loader.chain_to(path);
-        for name in loader.names(path).unwrap_or_default() {
-            if PciAddress::from_sysfs_name(&name).is_some() {
-                loader.chain(&format!("{path}/{name}"));
-            }
+    pub fn load_around_with(sysfs: &Sysfs, targets: &[PciAddress], fields: Fields) -> Result<Self> {
+        let mut loader = Loader::new(sysfs, fields);
+        for path in paths(sysfs, targets)? {
+            loader.target(&path);
         }
         loader.finish_strict()
+    }
+
+    /// Reads these functions, their ancestors' places, and nothing below them: for looking at single ones.
+    ///
+    /// # Errors
+    /// A link that leads out of the tree.
+    pub fn load_only(sysfs: &Sysfs, targets: &[PciAddress], fields: Fields) -> Result<Self> {
+        let mut loader = Loader::new(sysfs, fields);
+        for path in paths(sysfs, targets)? {
+            loader.single(&path);
+        }
+        Ok(loader.finish())
+    }
+
+    /// The bridge, or host bridge, of this directory and its ancestors by their names alone.
+    pub fn of_path(sysfs: &Sysfs, path: &str) -> Self {
+        let mut loader = Loader::new(sysfs, Fields::default());
+        loader.chain(path);
+        loader.finish()
     }
 
     /// Reads everything below the bridge, or host bridge, of this directory.
@@ -119,10 +133,25 @@ impl Topology {
     /// As [`load_around`](Self::load_around).
     pub fn load_below(sysfs: &Sysfs, path: &str) -> Result<Self> {
         let mut loader = Loader::new(sysfs, Fields::ALL);
-        loader.chain_to(path);
-        loader.descend_directory(path);
+        loader.below(path);
         loader.finish_strict()
     }
+
+    /// Reads the ids of a function that was read without them.
+    pub fn load_ids(&mut self, sysfs: &Sysfs, id: FunctionId) {
+        let fields = Fields { ids: IdsOf::Everyone, ..Fields::default() };
+        let mut loader = Loader::new(sysfs, fields);
+        let ids = loader.single(&self.path(id)).and_then(|id| loader.ids_of(id));
+        self.functions[id.0 as usize].ids = ids;
+        self.notes.append(&mut loader.finish().notes);
+    }
+}
+
+/// Functions that follow one another and hang below the same directory.
+#[derive(Default)]
+struct Run {
+    parent: String,
+    addresses: Vec<PciAddress>,
 }
 
 fn no_pci(sysfs: &Sysfs) -> Error {
@@ -132,6 +161,37 @@ fn no_pci(sysfs: &Sysfs) -> Error {
         "this kernel has no PCI, or /sys is hidden in a container"
     };
     Error::new(ErrorKind::NoSuchDevice, format!("{}: not there; {next}", sysfs.display(DEVICES)))
+}
+
+/// The directories of those functions that are there.
+fn paths(sysfs: &Sysfs, addresses: &[PciAddress]) -> Result<Vec<String>> {
+    let mut paths = Vec::with_capacity(addresses.len());
+    if addresses.is_empty() {
+        return Ok(paths);
+    }
+    let trouble = |e: &std::io::Error| Error::io(sysfs.display(DEVICES), e);
+    let Some(devices) = sysfs.top().open(DEVICES).map_err(|e| trouble(&e))? else { return Ok(paths) };
+    for &address in addresses {
+        paths.extend(real_path(sysfs, &devices, address)?);
+    }
+    Ok(paths)
+}
+
+/// Where a function's directory really is; `None` if the function is not there.
+fn real_path(sysfs: &Sysfs, devices: &Dir, address: PciAddress) -> Result<Option<String>> {
+    let name = address.to_string();
+    let place = |target: &str| {
+        let path = follow(DEVICES, target).filter(|path| path.starts_with("devices/") && last_step(path) == name);
+        path.ok_or_else(|| {
+            let link = sysfs.display(&devices.join(&name));
+            let text = format!("{address}: {link} leads to {target}, which is not its place in the device tree");
+            Error::new(ErrorKind::NoSuchDevice, text).about(address)
+        })
+    };
+    match devices.link(&name, place) {
+        Ok(path) => path.transpose(),
+        Err(error) => Err(Error::io(sysfs.display(&devices.join(&name)), &error)),
+    }
 }
 
 /// The directory below `sys` of the bridge, or host bridge, that leads to a bus; found by name, without a scan.
@@ -148,6 +208,7 @@ pub fn locate_bus(sysfs: &Sysfs, bus: BusNumber) -> Result<Option<String>> {
     }))
 }
 
+<<<<<<< HEAD
 struct Loader<'a> {
     sysfs: &'a Sysfs,
     fields: Fields,
@@ -432,4 +493,15 @@ impl<'a> Loader<'a> {
             }
         }
     }
+=======
+/// The bus that the bridge, or host bridge, of this directory leads to; none if it is no bridge, or has gone.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn bus_below(sysfs: &Sysfs, path: &str) -> Result<Option<BusNumber>> {
+    let directory = format!("{path}/pci_bus");
+    let names = sysfs.names(&directory).map_err(|e| Error::io(sysfs.display(&directory), &e))?;
+    // A PF's VFs may have a bus of their own below the same bridge, always with a higher number.
+    Ok(names.iter().flatten().filter_map(|name| name.parse().ok()).min())
+>>>>>>> bba95ae (Read only what is asked for, from directories opened once)
 }

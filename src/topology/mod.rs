@@ -5,6 +5,7 @@
 //! the whole machine or only of some functions, their ancestors and all below them.
 
 mod load;
+mod loader;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use crate::address::{BusNumber, PciAddress};
 use crate::place::Place;
 
-pub use load::{Fields, locate_bus};
+pub use load::{Fields, IdsOf, bus_below, locate_bus};
 
 /// A function's index in its topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
