@@ -30,7 +30,8 @@ pub fn columns(output: &Output) -> ExitStatus {
 pub fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
     let selectors = parse_selectors(&args.selectors)?;
     let wanted = if args.output.is_empty() { DEFAULT } else { &args.output };
-    let (topology, ids) = if selectors.is_empty() { everything(context, wanted)? } else { only(context, &selectors, wanted)? };
+    let (topology, ids) =
+        if selectors.is_empty() { everything(context, wanted)? } else { only(context, &selectors, wanted)? };
     let mut inspector = Inspector::new(&context.sysfs);
     let functions = ids.iter().map(|id| inspector.row(&topology, *id, wanted)).collect();
     context

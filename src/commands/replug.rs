@@ -50,7 +50,7 @@ impl Subject {
         let away = remove::Subject::read(context, selectors, &args.remove)?;
         let tops = &away.removal.tops;
         let targets: Vec<RescanTarget> =
-            tops.iter().map(|top| bus_under(&context.sysfs, *top, tops)).collect::<Result<_>>()?;
+            tops.iter().map(|top| bus_under(&context.sysfs, *top, &away.removal.gone)).collect::<Result<_>>()?;
         let back = rescan::Subject::new(targets, tops.clone(), Vec::new());
         // Everything that either half needs, taken at once: a lock is never added to those that are held.
         let both = away.claims().tops().into_iter().chain(back.claims().tops());
