@@ -6,8 +6,11 @@ use super::Context;
 use crate::claims::{Claim, Claims};
 use crate::cli::Changing;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::{Held, Holder, LockDirectory, Patience, WatchWait};
+use crate::lock::{Held, LockDirectory, Patience, Waiting, WatchWait, in_words};
 use crate::output::Output;
+
+/// How often to plan anew for somebody who does not want to wait.
+const TRIES_WITHOUT_PATIENCE: u32 = 10;
 
 /// What an operation is going to work on, as it was read at one moment.
 pub trait Reading {
@@ -32,6 +35,7 @@ pub fn hold<T: Reading>(
     let patience = if no_wait { Patience::None } else { Patience::Until(deadline) };
     let mut watch = Announce { output: context.output, told: Vec::new() };
     let mut first = read()?;
+    let mut tries = 0;
     loop {
         let held = directory.acquire(first.claims(), patience, &mut watch)?;
         let second = read()?;
@@ -40,7 +44,9 @@ pub fn hold<T: Reading>(
         }
         drop(held);
         context.output.detail("the device tree changed while the locks were taken; planning anew");
-        if Instant::now() >= deadline && !no_wait {
+        tries += 1;
+        let enough = if no_wait { tries >= TRIES_WITHOUT_PATIENCE } else { Instant::now() >= deadline };
+        if enough {
             let message = "the device tree keeps changing; nothing was done, try again when it has settled";
             return Err(Error::new(ErrorKind::Failed, message));
         }
@@ -48,19 +54,37 @@ pub fn hold<T: Reading>(
     }
 }
 
-/// Says once for each lock whom it waits for.
+/// Tenths where they matter.
+fn in_seconds(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 9.5 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
+}
+
+/// Says whom a lock is waited for: a line that is kept up to date on a terminal, else a line at the start and the end.
 struct Announce<'a> {
     output: &'a Output,
     told: Vec<Claim>,
 }
 
 impl WatchWait for Announce<'_> {
-    fn waiting(&mut self, claim: &Claim, holders: &[Holder], _waited: Duration, left: Duration) {
-        if self.told.contains(claim) {
-            return;
+    fn waiting(&mut self, wait: &Waiting<'_>) {
+        let place = &wait.claim.place;
+        let left = in_seconds(wait.left);
+        if self.output.can_move() {
+            let waited = wait.waited.as_secs();
+            let by = in_words(&wait.holders());
+            self.output.progress(&format!("{place}: waiting for {waited} s, {left} left; locked by {by}"));
+        } else if !self.told.contains(wait.claim) {
+            self.told.push(wait.claim.clone());
+            self.output.say(&format!("{place}: waiting up to {left}; locked by {}", in_words(&wait.holders())));
         }
-        self.told.push(claim.clone());
-        let by = crate::lock::in_words(holders);
-        self.output.say(&format!("{}: waiting up to {:.0} s for {by}", claim.place, left.as_secs_f64()));
+    }
+
+    fn done_waiting(&mut self, claim: &Claim, waited: Duration, well: bool) {
+        self.output.end_progress();
+        // An error says for itself how it ended.
+        if well {
+            self.output.say(&format!("{}: got the lock after {:.1} s", claim.place, waited.as_secs_f64()));
+        }
     }
 }

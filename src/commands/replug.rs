@@ -53,7 +53,7 @@ impl Subject {
             tops.iter().map(|top| bus_under(&context.sysfs, *top, &away.removal.gone)).collect::<Result<_>>()?;
         let back = rescan::Subject::new(targets, tops.clone(), Vec::new());
         // Everything that either half needs, taken at once: a lock is never added to those that are held.
-        let both = away.claims().tops().into_iter().chain(back.claims().tops());
+        let both = away.claims().tops().iter().chain(back.claims().tops());
         let claims = Claims::changing(both.cloned().collect::<Vec<Place>>());
         Ok(Self { away, back, claims })
     }

@@ -81,11 +81,11 @@ fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction 
     }
 }
 
-/// Who is at the function's lock; none where the locks cannot be seen, which is no reason not to show the rest.
+/// Who keeps others from changing the function; none where the locks cannot be seen, which is no reason not to show the rest.
 fn holders(context: &Context, place: &Place) -> Option<Vec<Holder>> {
     match LockDirectory::open_existing(&context.run_directory()) {
         Ok(None) => Some(Vec::new()),
-        Ok(Some(directory)) => directory.holders(place).ok(),
+        Ok(Some(directory)) => directory.holders_over(place).ok(),
         Err(_) => None,
     }
 }

@@ -1,20 +1,31 @@
 //! The lock files: where they are, and why they can be trusted.
 //!
 //! The directories belong to root (or to whoever runs the tests) and nobody else may write there; a file is a plain one
-//! of the same owner with mode 0600. Anything else could be a trap laid by another user, and is refused.
+//! of the same owner that nobody else may even open, for whoever can open a file can lock it. Anything else could be a
+//! trap laid by another user, and is refused.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, stat};
 use nix::unistd::geteuid;
 
+use super::process::FileId;
+use super::{holders, process, vouch};
 use crate::error::{Error, ErrorKind, Result, plain};
 use crate::place::Place;
+
+/// Nobody else may write to a directory.
+const DIRECTORY_FORBIDS: u32 = 0o022;
+/// Nobody else may open a file: a lock can be taken through any descriptor, one for reading, too.
+const FILE_FORBIDS: u32 = 0o077;
+/// In a directory with this bit only the owner of an entry may rename it.
+const STICKY: u32 = 0o1000;
 
 /// The directory of the lock files, opened once and checked.
 #[derive(Debug)]
@@ -23,26 +34,37 @@ pub struct LockDirectory {
     path: PathBuf,
 }
 
+/// An open lock file, and which one it is.
+#[derive(Debug)]
+pub(super) struct LockFile {
+    pub file: File,
+    pub id: FileId,
+}
+
+/// What a lock that was just taken is worth.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// All that one hopes for.
+    Good,
+    /// Nothing: the name leads to another file by now, or nowhere.
+    Replaced,
+    /// Nothing yet: these processes hold locks on files that were deleted.
+    Orphans(Vec<u32>),
+}
+
 impl LockDirectory {
     /// Opens `RUN/locks`, making both directories if they are not there.
     ///
     /// # Errors
     /// They cannot be made, or somebody else could write there.
     pub fn open(run: &Path) -> Result<Self> {
-        match nix::unistd::mkdir(run, Mode::from_bits_truncate(0o755)) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(errno) => {
-                return Err(Error::io(format!("the lock directory {} cannot be made", run.display()), &errno.into()));
-            }
-        }
+        // A slash at the end would have a symbolic link followed.
+        let run: &Path = &run.components().collect::<PathBuf>();
+        check_parent(run)?;
+        made(run, nix::unistd::mkdir(run, Mode::from_bits_truncate(0o755)))?;
         let run_fd = open_directory(run, |flags| open(run, flags, Mode::empty()))?;
         let path = run.join("locks");
-        match mkdirat(&run_fd, "locks", Mode::from_bits_truncate(0o755)) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(errno) => {
-                return Err(Error::io(format!("the lock directory {} cannot be made", path.display()), &errno.into()));
-            }
-        }
+        made(&path, mkdirat(&run_fd, "locks", Mode::from_bits_truncate(0o755)))?;
         let directory = open_directory(&path, |flags| openat(&run_fd, "locks", flags, Mode::empty()))?;
         Ok(Self { directory, path })
     }
@@ -53,24 +75,26 @@ impl LockDirectory {
     /// It is there, but cannot be trusted. `None` if nobody ever locked anything.
     pub fn open_existing(run: &Path) -> Result<Option<Self>> {
         let path = run.join("locks");
-        if path.symlink_metadata().is_err() {
-            return Ok(None);
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io(format!("the lock directory {}", path.display()), &error)),
+            Ok(_) => {}
         }
         let directory = open_directory(&path, |flags| open(&path, flags, Mode::empty()))?;
         Ok(Some(Self { directory, path }))
     }
 
     /// The file that is held while the work goes on.
-    pub(super) fn lock(&self, place: &Place) -> Result<File> {
+    pub(super) fn lock(&self, place: &Place) -> Result<LockFile> {
         self.open_file(place, "lock")
     }
 
     /// The turnstile in front of it.
-    pub(super) fn gate(&self, place: &Place) -> Result<File> {
+    pub(super) fn gate(&self, place: &Place) -> Result<LockFile> {
         self.open_file(place, "gate")
     }
 
-    fn open_file(&self, place: &Place, kind: &str) -> Result<File> {
+    fn open_file(&self, place: &Place, kind: &str) -> Result<LockFile> {
         let name = file_name(place, kind);
         let flags =
             OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -78,32 +102,89 @@ impl LockDirectory {
             .map(File::from)
             .map_err(|errno| match errno {
                 Errno::ELOOP => distrust(&self.path.join(&name), "it is a symbolic link"),
+                Errno::EISDIR => distrust(&self.path.join(&name), "it is no plain file"),
                 errno => self.trouble(place, &errno.into()),
             })?;
         let stat = fstat(&file).map_err(|errno| self.trouble(place, &errno.into()))?;
-        if kind_of(&stat) != SFlag::S_IFREG {
+        if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
             return Err(distrust(&self.path.join(&name), "it is no plain file"));
         }
-        check_owner(&stat, &self.path.join(&name))?;
-        Ok(file)
+        check_owner(&stat, FILE_FORBIDS, &self.path.join(&name))?;
+        Ok(LockFile { file, id: (stat.st_dev, stat.st_ino) })
+    }
+
+    /// Whether a lock that was just taken on this file keeps anybody out; if the file is new, makes sure that it does.
+    pub(super) fn worth(&self, place: &Place, locked: &LockFile) -> Result<Worth> {
+        let trouble = |error: &io::Error| self.trouble(place, error);
+        let named = match self.stat(&file_name(place, "lock")) {
+            Err(Errno::ENOENT) => return Ok(Worth::Replaced),
+            other => other.map_err(|errno| trouble(&errno.into()))?,
+        };
+        if (named.st_dev, named.st_ino) != locked.id {
+            return Ok(Worth::Replaced);
+        }
+        if named.st_size > 0 {
+            return Ok(Worth::Good);
+        }
+        let real =
+            std::fs::read_link(format!("/proc/self/fd/{}", self.directory.as_raw_fd())).map_err(|e| trouble(&e))?;
+        let orphans = vouch::orphans(&format!("{}/", real.display()), locked.id.1)?.map_err(|e| trouble(&e))?;
+        if orphans.is_empty() {
+            vouch::vouch(&locked.file).map_err(|e| trouble(&e))?;
+            return Ok(Worth::Good);
+        }
+        Ok(Worth::Orphans(orphans))
+    }
+
+    fn stat(&self, name: &str) -> nix::Result<FileStat> {
+        fstatat(self.directory.as_fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW)
     }
 
     /// Device and inode of a node's two files, lock first; none for one that was never made.
-    pub(super) fn inodes(&self, place: &Place) -> [Option<(u64, u64)>; 2] {
-        ["lock", "gate"].map(|kind| {
-            let name = file_name(place, kind);
-            let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
-            let stat = nix::sys::stat::fstatat(self.directory.as_fd(), name.as_str(), flags).ok()?;
-            Some((stat.st_dev, stat.st_ino))
-        })
+    pub(super) fn file_ids(&self, place: &Place) -> [Option<FileId>; 2] {
+        ["lock", "gate"].map(|kind| self.stat(&file_name(place, kind)).ok().map(|stat| (stat.st_dev, stat.st_ino)))
+    }
+
+    /// Every node that was ever locked, in lock order.
+    pub(super) fn places(&self) -> Result<Vec<Place>> {
+        let list = || -> nix::Result<Vec<Place>> {
+            let directory = openat(&self.directory, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
+            let mut places = Vec::new();
+            for entry in Dir::from_fd(directory)?.iter() {
+                places.extend(entry?.file_name().to_str().ok().and_then(place_of));
+            }
+            Ok(places)
+        };
+        let mut places = list().map_err(|errno| Error::io(self.path.display(), &errno.into()))?;
+        places.sort();
+        Ok(places)
+    }
+
+    /// The directory itself may have been wiped; then no new file can be made in it, and the error says so.
+    pub(super) fn check_still_there(&self) -> Result<()> {
+        let stat = fstat(&self.directory).map_err(|errno| Error::io(self.path.display(), &errno.into()))?;
+        if stat.st_nlink == 0 {
+            return Err(distrust(&self.path, "it was deleted while in use"));
+        }
+        Ok(())
+    }
+
+    /// Locks on deleted files: nothing can be locked before those who hold them are done.
+    pub(super) fn orphaned(&self, place: &Place, pids: &[u32]) -> Error {
+        let holders: Vec<String> = pids.iter().map(|pid| holders::named(*pid, &process::command(*pid))).collect();
+        let message = format!(
+            "{place}: lock files in {} were deleted while {} still holds locks there; try again when that has ended",
+            self.path.display(),
+            holders.join(", ")
+        );
+        Error::new(ErrorKind::Locked, message).fact("place", serde_json::json!(place)).fact("pids", pids.to_vec())
     }
 
     /// A call on a node's lock files that failed: nothing may be changed then.
     pub(super) fn trouble(&self, place: &Place, error: &io::Error) -> Error {
-        let kind = if error.kind() == io::ErrorKind::PermissionDenied {
-            ErrorKind::NotPermitted
-        } else {
-            ErrorKind::LockFiles
+        let kind = match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::NotPermitted,
+            _ => ErrorKind::LockFiles,
         };
         let message = format!(
             "{place}: its lock in {} cannot be used: {}; nothing was changed",
@@ -122,6 +203,32 @@ fn file_name(place: &Place, kind: &str) -> String {
     }
 }
 
+/// The place of a `.lock` file's name.
+fn place_of(name: &str) -> Option<Place> {
+    match name.strip_suffix(".lock")? {
+        "root" => Some(Place::root()),
+        chain => Place::from_chain(&chain.replace('+', "/")),
+    }
+}
+
+/// Whoever may rename the run directory could put another in its place.
+fn check_parent(run: &Path) -> Result<()> {
+    let parent = run.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let stat = stat(parent)
+        .map_err(|errno| Error::io(format!("the lock directory {} cannot be made", run.display()), &errno.into()))?;
+    if stat.st_mode & STICKY != 0 {
+        return Ok(());
+    }
+    check_owner(&stat, DIRECTORY_FORBIDS, parent)
+}
+
+fn made(path: &Path, result: nix::Result<()>) -> Result<()> {
+    match result {
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(errno) => Err(Error::io(format!("the lock directory {} cannot be made", path.display()), &errno.into())),
+    }
+}
+
 fn open_directory(path: &Path, open: impl FnOnce(OFlag) -> nix::Result<OwnedFd>) -> Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
     let directory = open(flags).map_err(|errno| match errno {
@@ -129,17 +236,17 @@ fn open_directory(path: &Path, open: impl FnOnce(OFlag) -> nix::Result<OwnedFd>)
         errno => Error::io(format!("the lock directory {} cannot be opened", path.display()), &errno.into()),
     })?;
     let stat = fstat(&directory).map_err(|errno| Error::io(path.display(), &errno.into()))?;
-    check_owner(&stat, path)?;
+    check_owner(&stat, DIRECTORY_FORBIDS, path)?;
     Ok(directory)
 }
 
-/// Only root, and in tests the user who runs them, may own or write what the locks rest on.
-fn check_owner(stat: &FileStat, path: &Path) -> Result<()> {
+/// Only root, and in tests the user who runs them, may own what the locks rest on, and others may not get at it.
+fn check_owner(stat: &FileStat, forbidden: u32, path: &Path) -> Result<()> {
     if stat.st_uid != 0 && stat.st_uid != geteuid().as_raw() {
         return Err(distrust(path, &format!("it belongs to user {}", stat.st_uid)));
     }
-    if stat.st_mode & 0o022 != 0 {
-        return Err(distrust(path, &format!("others may write there (mode {:o})", stat.st_mode & 0o7777)));
+    if stat.st_mode & forbidden != 0 {
+        return Err(distrust(path, &format!("others may get at it (mode {:o})", stat.st_mode & 0o7777)));
     }
     Ok(())
 }
@@ -150,22 +257,4 @@ fn distrust(path: &Path, why: &str) -> Error {
         format!("{}: not to be trusted for locking: {why}; nothing was changed", path.display()),
     )
     .fact("path", path.display().to_string())
-}
-
-fn kind_of(stat: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
-}
-
-/// Whether an open file still has a name.
-pub(super) fn is_linked(file: &File) -> io::Result<bool> {
-    Ok(fstat(file)?.st_nlink > 0)
-}
-
-/// The directory itself may have been wiped; then no new file can be made in it, and the error says so.
-pub(super) fn check_still_there(directory: &LockDirectory) -> Result<()> {
-    let stat = fstat(&directory.directory).map_err(|errno| Error::io(directory.path.display(), &errno.into()))?;
-    if stat.st_nlink == 0 {
-        return Err(distrust(&directory.path, "it was deleted while in use"));
-    }
-    Ok(())
 }

@@ -17,8 +17,7 @@ pub fn try_lock(file: &File, mode: Mode) -> io::Result<bool> {
     };
     match result {
         Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -29,9 +28,12 @@ pub struct Pending(Receiver<io::Result<File>>);
 /// Starts to wait on a thread of its own: flock(2) knows no deadline.
 ///
 /// When the [`Pending`] is dropped first, the thread lets the lock go as soon as it gets it.
-pub fn lock_in_background(file: File, mode: Mode) -> Pending {
+///
+/// # Errors
+/// There can be no further thread.
+pub fn lock_in_background(file: File, mode: Mode) -> io::Result<Pending> {
     let (sender, receiver) = channel();
-    std::thread::spawn(move || {
+    std::thread::Builder::new().name("lock".to_owned()).spawn(move || {
         let result = loop {
             let result = match mode {
                 Mode::Shared => FileExt::lock_shared(&file),
@@ -44,8 +46,8 @@ pub fn lock_in_background(file: File, mode: Mode) -> Pending {
         };
         // A receiver that has given up hands the file back to be dropped here, and the lock with it.
         let _ = sender.send(result.map(|()| file));
-    });
-    Pending(receiver)
+    })?;
+    Ok(Pending(receiver))
 }
 
 impl Pending {

@@ -1,18 +1,24 @@
 //! Who holds or waits for a node: from /proc/locks and /proc/PID, never from a note in the file.
+//!
+//! /proc/locks names the process that made the lock call. That process may have died and left the lock to others who
+//! inherited it, so a holder is believed only if it has the locked file open, and else looked for among all processes.
 
-use std::fmt::Write as _;
+use std::collections::HashMap;
 use std::fs;
-use std::os::linux::fs::MetadataExt;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::LockDirectory;
+use super::process::{self, FileId, Open};
 use crate::claims::Mode;
 use crate::error::{Error, Result};
 use crate::place::Place;
 
+const PROC_LOCKS: &str = "/proc/locks";
+
 /// Whether a process has the lock or stands in line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// It has the lock.
@@ -22,16 +28,24 @@ pub enum Role {
 }
 
 /// A process and its part in a node's lock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Holder {
+    /// The node.
+    pub place: Place,
     /// Process id.
     pub pid: u32,
+    /// The user who runs it; none if that cannot be seen.
+    pub uid: Option<u32>,
     /// Its command line, arguments separated by spaces; empty if it cannot be seen.
     pub command: String,
     /// Shared or exclusive.
     pub mode: Mode,
     /// Has it, or waits.
     pub role: Role,
+    /// Set if it is not about this node itself: the process works somewhere below it, or reads something above.
+    pub intention: bool,
+    /// For how many seconds it has held or waited.
+    pub age_seconds: Option<f64>,
 }
 
 /// One line of /proc/locks (fs/locks.c, lock_get_status) that is about flock.
@@ -39,8 +53,10 @@ pub struct Holder {
 pub struct Holding {
     /// The process that made the call; it may have died and left the lock to its children.
     pub pid: u32,
-    /// Device and inode.
-    pub file: (u64, u64),
+    /// The device, as the file system knows it; stat(2) may say otherwise (btrfs, overlayfs).
+    pub device: u64,
+    /// The inode.
+    pub inode: u64,
     /// Shared or exclusive.
     pub mode: Mode,
     /// Has it, or waits.
@@ -63,66 +79,190 @@ impl Holding {
         let major = u64::from_str_radix(file.next()?, 16).ok()?;
         let minor = u64::from_str_radix(file.next()?, 16).ok()?;
         let inode = file.next()?.parse().ok()?;
-        Some(Self { pid, file: (nix::sys::stat::makedev(major, minor), inode), mode, role })
+        Some(Self { pid, device: nix::sys::stat::makedev(major, minor), inode, mode, role })
     }
 }
 
-/// The processes at one node, those that hold first.
-pub fn of_node(directory: &LockDirectory, place: &Place) -> Result<Vec<Holder>> {
-    let [lock, gate] = directory.inodes(place);
-    let path = "/proc/locks";
-    let text = fs::read_to_string(path).map_err(|e| Error::io(path, &e))?;
+/// All flock locks of the machine, and all who wait for one.
+pub fn all_flocks() -> Result<Vec<Holding>> {
+    let text = fs::read_to_string(PROC_LOCKS).map_err(|e| Error::io(PROC_LOCKS, &e))?;
+    Ok(text.lines().filter_map(Holding::parse).collect())
+}
+
+/// Which of a node's two files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Lock,
+    Gate,
+}
+
+/// The processes at these nodes, node by node in lock order, those that hold first.
+pub fn of_nodes(directory: &LockDirectory, places: &[Place]) -> Result<Vec<Holder>> {
+    let mut files: HashMap<FileId, (usize, Kind)> = HashMap::new();
+    for (index, place) in places.iter().enumerate() {
+        let ids = directory.file_ids(place);
+        files.extend(ids.into_iter().zip([Kind::Lock, Kind::Gate]).filter_map(|(id, kind)| Some((id?, (index, kind)))));
+    }
+    let mut survey = Survey { files: &files, open: HashMap::new(), everyone: false };
     let mut holders: Vec<Holder> = Vec::new();
-    for holding in text.lines().filter_map(Holding::parse) {
-        // In the gate one waits for the lock: who has it is next in line, who waits for it comes after.
-        let at_gate = Some(holding.file) == gate;
-        if !at_gate && Some(holding.file) != lock {
-            continue;
-        }
-        let role = if at_gate { Role::Waits } else { holding.role };
-        for pid in living(holding) {
-            if !holders.iter().any(|known| known.pid == pid) {
-                holders.push(Holder { pid, command: command(pid), mode: holding.mode, role });
+    for holding in all_flocks()? {
+        for seen in survey.behind(holding) {
+            let known =
+                holders.iter().any(|h| h.pid == seen.pid && h.place == places[seen.node] && h.role <= seen.role);
+            if !known {
+                holders.push(seen.holder(&places[seen.node]));
             }
         }
     }
-    holders.sort_by_key(|holder| (holder.role == Role::Waits, holder.pid));
+    // Who waits in the gate for the lock appears in both lines.
+    holders.sort_by(|a, b| (&a.place, a.role, a.pid).cmp(&(&b.place, b.role, b.pid)));
+    holders.dedup_by(|b, a| (&a.place, a.role, a.pid) == (&b.place, b.role, b.pid));
     Ok(holders)
 }
 
-/// The process of a line, or those that inherited its lock when it has died.
-fn living(holding: Holding) -> Vec<u32> {
-    if has_open(holding.pid, holding.file) {
-        return vec![holding.pid];
+/// One look at who has which lock file open.
+struct Survey<'a> {
+    files: &'a HashMap<FileId, (usize, Kind)>,
+    /// What the processes have open; none for one that we may not look into.
+    open: HashMap<u32, Option<Vec<Open>>>,
+    everyone: bool,
+}
+
+/// A process at a node, before the rest is read about it.
+struct Seen {
+    node: usize,
+    pid: u32,
+    mode: Mode,
+    role: Role,
+    stamp: Option<super::stamp::Stamp>,
+}
+
+impl Survey<'_> {
+    /// The processes behind a line of /proc/locks, if it is about one of our files.
+    fn behind(&mut self, holding: Holding) -> Vec<Seen> {
+        let inodes: Vec<FileId> = self.files.keys().copied().filter(|(_, inode)| *inode == holding.inode).collect();
+        let mut found = Vec::new();
+        for file in inodes {
+            let (node, kind) = self.files[&file];
+            for (pid, stamp) in self.processes(holding, file) {
+                let role = if kind == Kind::Gate { Role::Waits } else { holding.role };
+                // At a gate the lock's own mode says nothing: everybody passes it alone.
+                let mode =
+                    if kind == Kind::Gate { stamp.map_or(holding.mode, |stamp| stamp.mode) } else { holding.mode };
+                // Whoever just passes the gate does not wait there.
+                let passes = kind == Kind::Gate && holding.role == Role::Holds;
+                if !(passes && stamp.is_none_or(|stamp| stamp.age() < super::PASSING)) {
+                    found.push(Seen { node, pid, mode, role, stamp });
+                }
+            }
+        }
+        found
     }
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| has_open(*pid, holding.file)).collect()
+
+    fn processes(&mut self, holding: Holding, file: FileId) -> Vec<(u32, Option<super::stamp::Stamp>)> {
+        let holds = holding.role == Role::Holds;
+        let fits = |open: &Open| open.file == file && open.locked == holds;
+        match self.opened_by(holding.pid) {
+            Some(open) => {
+                if let Some(open) = open.iter().find(|open| fits(open)) {
+                    return vec![(holding.pid, open.stamp)];
+                }
+            }
+            // Somebody else's process: the kernel's word must do, if it is about this file system at all.
+            None if holding.device == file.0 && process::uid(holding.pid).is_some() => {
+                return vec![(holding.pid, None)];
+            }
+            None => {}
+        }
+        if !holds {
+            return Vec::new();
+        }
+        if !self.everyone {
+            self.everyone = true;
+            for pid in process::all() {
+                self.opened_by(pid);
+            }
+        }
+        let heirs = self.open.iter().filter_map(|(pid, open)| {
+            let open = open.as_ref()?.iter().find(|open| fits(open))?;
+            Some((*pid, open.stamp))
+        });
+        heirs.collect()
+    }
+
+    fn opened_by(&mut self, pid: u32) -> Option<&Vec<Open>> {
+        let files = self.files;
+        let open = self.open.entry(pid).or_insert_with(|| process::open_files(pid, &|file| files.contains_key(&file)));
+        open.as_ref()
+    }
 }
 
-fn has_open(pid: u32, file: (u64, u64)) -> bool {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    entries
-        .flatten()
-        .any(|entry| fs::metadata(entry.path()).is_ok_and(|metadata| (metadata.st_dev(), metadata.st_ino()) == file))
+impl Seen {
+    fn holder(&self, place: &Place) -> Holder {
+        let age: Option<Duration> = self.stamp.map(super::stamp::Stamp::age).or_else(|| process::age(self.pid));
+        Holder {
+            place: place.clone(),
+            pid: self.pid,
+            uid: process::uid(self.pid),
+            command: process::command(self.pid),
+            mode: self.mode,
+            role: self.role,
+            intention: self.stamp.is_some_and(|stamp| stamp.intention),
+            // Tenths are all that anybody can read.
+            age_seconds: age.map(|age| (age.as_secs_f64() * 10.0).round() / 10.0),
+        }
+    }
 }
 
-fn command(pid: u32) -> String {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> =
-        line.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(String::from_utf8_lossy).collect();
-    words.join(" ").chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+/// Those of the processes at a node that keep somebody out who wants it in this mode; if it is free of such, those in line.
+pub fn in_the_way(holders: &[Holder], wanted: Mode) -> Vec<&Holder> {
+    let excludes = |holder: &&Holder| wanted == Mode::Exclusive || holder.mode == Mode::Exclusive;
+    let holding: Vec<&Holder> = holders.iter().filter(|h| h.role == Role::Holds).filter(excludes).collect();
+    if holding.is_empty() { holders.iter().filter(|h| h.role == Role::Waits).collect() } else { holding }
 }
 
-/// "pid 4711 (pcictl remove 0000:03:00.0)", for messages.
+impl Holder {
+    /// "pid 4711 (pcictl remove 0000:03:00.0)"
+    pub fn named(&self) -> String {
+        named(self.pid, &self.command)
+    }
+}
+
+/// A process for messages.
+pub(super) fn named(pid: u32, command: &str) -> String {
+    /// Longer ones tell nothing more.
+    const SHOWN: usize = 120;
+    let short: String = command.chars().take(SHOWN).collect();
+    match command.chars().count() {
+        0 => format!("pid {pid}"),
+        length if length > SHOWN => format!("pid {pid} ({short}...)"),
+        _ => format!("pid {pid} ({short})"),
+    }
+}
+
+/// "pid 4711 (pcictl remove 0000:03:00.0) for 12 s", for messages.
 pub fn in_words(holders: &[Holder]) -> String {
-    let mut words = String::new();
-    for holder in holders.iter().filter(|holder| holder.role == Role::Holds) {
-        let separator = if words.is_empty() { "" } else { ", " };
-        // Writing to a String cannot fail.
-        let _ = write!(words, "{separator}pid {} ({})", holder.pid, holder.command);
+    /// More than these nobody reads.
+    const SHOWN: usize = 3;
+    if holders.is_empty() {
+        return "a process that cannot be seen from here".to_owned();
     }
-    if words.is_empty() { "a process that cannot be seen from here".to_owned() } else { words }
+    let age = |holder: &Holder| holder.age_seconds.map(|age| format!(" for {}", age_in_words(age))).unwrap_or_default();
+    let mut words: Vec<String> = holders.iter().take(SHOWN).map(|h| format!("{}{}", h.named(), age(h))).collect();
+    if holders.len() > SHOWN {
+        words.push(format!("{} more", holders.len() - SHOWN));
+    }
+    words.join(", ")
+}
+
+/// "12 s", "3 min", "2 h 5 min".
+pub fn age_in_words(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).floor();
+    match minutes {
+        ..1.0 => format!("{} s", seconds.floor()),
+        ..60.0 => format!("{minutes} min"),
+        _ => format!("{} h {} min", (minutes / 60.0).floor(), minutes % 60.0),
+    }
 }
 
 #[cfg(test)]
@@ -132,10 +272,12 @@ mod tests {
     #[test]
     fn reads_the_lines_of_proc_locks() {
         let line = "3: FLOCK  ADVISORY  WRITE 4711 fe:00:1572 0 EOF";
-        let file = (nix::sys::stat::makedev(0xfe, 0), 1572);
-        assert_eq!(Holding::parse(line), Some(Holding { pid: 4711, file, mode: Mode::Exclusive, role: Role::Holds }));
+        let (device, inode) = (nix::sys::stat::makedev(0xfe, 0), 1572);
+        let holding = Holding { pid: 4711, device, inode, mode: Mode::Exclusive, role: Role::Holds };
+        assert_eq!(Holding::parse(line), Some(holding));
         let line = "3: -> FLOCK  ADVISORY  READ 4712 fe:00:1572 0 EOF";
-        assert_eq!(Holding::parse(line), Some(Holding { pid: 4712, file, mode: Mode::Shared, role: Role::Waits }));
+        let waiting = Holding { pid: 4712, mode: Mode::Shared, role: Role::Waits, ..holding };
+        assert_eq!(Holding::parse(line), Some(waiting));
         assert_eq!(Holding::parse("1: POSIX  ADVISORY  WRITE 1 00:1a:5 0 EOF"), None);
         assert_eq!(Holding::parse("garbage"), None);
     }

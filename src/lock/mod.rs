@@ -2,27 +2,45 @@
 //!
 //! Every node has two files below `locks/` of the run directory: `NODE.lock`, held shared or exclusively while the work
 //! goes on, and `NODE.gate`, a turnstile that everybody passes one by one on the way to the lock. Whoever waits for the
-//! lock waits inside the gate, so an exclusive claim is not overtaken by shared ones that came later.
+//! lock waits inside the gate, so an exclusive claim is not overtaken by shared ones that came later. All wait in one
+//! order (a node's gate, its lock, then the next node's), and who is in a gate waits only for what comes later in it; so
+//! there is always somebody who can go on.
 //!
 //! Not promised: the locks are advisory (a raw `echo` does not take part), and they hold on one machine only. Whatever
-//! is odd about the files ends in an error; nothing ever goes on unlocked. The files are never unlinked.
+//! is odd about the files ends in an error; nothing ever goes on unlocked. The files are never unlinked. Who stands in
+//! line outside a gate is let in as the kernel wakes them, which is in order except for a newcomer that comes by at the
+//! very moment at which the gate is free.
 
 mod files;
 mod flock;
 mod holders;
+mod process;
+mod stamp;
+mod vouch;
 
 use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::claims::{Claim, Claims, Mode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::place::Place;
+use files::{LockFile, Worth};
+use stamp::Stamp;
 
 pub use files::LockDirectory;
-pub use holders::{Holder, Role, in_words};
+pub use holders::{Holder, Role, age_in_words, in_the_way, in_words};
 
-/// How long a passer-by may be in a gate before it counts as waiting there. Only `--no-wait` needs to know.
-const PASSING: Duration = Duration::from_millis(100);
+/// How long it can take to pass a gate that nobody waits in, and then some.
+const PASSING: Duration = Duration::from_millis(50);
+
+/// How long `--no-wait` bears with a gate that is shut although nobody behind it waits for the lock.
+const STUCK_IN_GATE: Duration = Duration::from_secs(2);
 
 /// How often whoever watches a wait is told of it.
 const TICK: Duration = Duration::from_millis(500);
@@ -44,12 +62,30 @@ pub struct Held {
     files: Vec<File>,
 }
 
-/// Told while a lock is waited for: whom for, for how long already, and for how long still.
+/// Told while a lock is waited for.
 pub trait WatchWait {
-    /// Called when a wait begins, and then about twice a second.
-    fn waiting(&mut self, claim: &Claim, holders: &[Holder], waited: Duration, left: Duration);
-    /// Called when a wait that was reported has ended well.
-    fn done_waiting(&mut self) {}
+    /// Called when a wait has lasted for a moment, and then about twice a second.
+    fn waiting(&mut self, wait: &Waiting<'_>);
+    /// Called when a wait that was reported has ended; not well if there is an error to follow.
+    fn done_waiting(&mut self, _claim: &Claim, _waited: Duration, _well: bool) {}
+}
+
+/// A wait as it is now.
+pub struct Waiting<'a> {
+    /// What is waited for.
+    pub claim: &'a Claim,
+    /// For how long already.
+    pub waited: Duration,
+    /// For how long still.
+    pub left: Duration,
+    directory: &'a LockDirectory,
+}
+
+impl Waiting<'_> {
+    /// Whom for: those who keep this claim out, or stand in line before it.
+    pub fn holders(&self) -> Vec<Holder> {
+        blockers(self.directory, self.claim)
+    }
 }
 
 impl Held {
@@ -57,10 +93,33 @@ impl Held {
     pub fn claims(&self) -> &Claims {
         &self.claims
     }
+
+    /// The descriptors that carry the locks: whoever has a copy of one of them open keeps its lock.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.files.iter().map(AsFd::as_fd)
+    }
+
+    /// Lets a program that is about to be started keep the locks until it ends, and all that it starts in turn.
+    ///
+    /// The locks must still be held when it is spawned.
+    pub fn pass_on(&self, command: &mut Command) {
+        let descriptors: Vec<RawFd> = self.files.iter().map(AsRawFd::as_raw_fd).collect();
+        let keep = move || {
+            for &descriptor in &descriptors {
+                // SAFETY: only a flag of the child's own copy is changed; a number that is not open gives an error.
+                let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
+                fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+            }
+            Ok(())
+        };
+        // SAFETY: between fork and exec nothing but fcntl(2) is called, and no memory is allocated.
+        unsafe { command.pre_exec(keep) };
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        // Closed, not unlocked: whoever inherited a descriptor is to keep the lock.
         while let Some(file) = self.files.pop() {
             drop(file);
         }
@@ -73,27 +132,22 @@ impl LockDirectory {
     /// # Errors
     /// Somebody else holds one for too long, or the lock files cannot be trusted.
     pub fn acquire(&self, claims: &Claims, patience: Patience, watch: &mut dyn WatchWait) -> Result<Held> {
+        make_room(claims.in_order().len());
         let mut held = Held { claims: claims.clone(), files: Vec::with_capacity(claims.in_order().len()) };
         for claim in claims.in_order() {
-            held.files.push(self.take(claim, patience, watch)?);
+            let intention = claims.tops().binary_search(&claim.place).is_err();
+            held.files.push(self.take(claim, intention, patience, watch)?);
         }
         Ok(held)
     }
 
     /// Takes one lock, through its gate.
-    fn take(&self, claim: &Claim, patience: Patience, watch: &mut dyn WatchWait) -> Result<File> {
-        let mut wait = Wait { directory: self, claim, patience, watch, begun: Instant::now(), told: false };
-        loop {
-            let gate = wait.lock(self.gate(&claim.place)?, Mode::Exclusive, Stage::Gate)?;
-            let file = wait.lock(self.lock(&claim.place)?, claim.mode, Stage::Lock)?;
-            drop(gate);
-            // Somebody who wiped the run directory has made this lock worthless: others will open a new file.
-            if files::is_linked(&file).map_err(|e| self.trouble(&claim.place, &e))? {
-                wait.finish();
-                return Ok(file);
-            }
-            files::check_still_there(self)?;
-        }
+    fn take(&self, claim: &Claim, intention: bool, patience: Patience, watch: &mut dyn WatchWait) -> Result<File> {
+        let begun = Instant::now();
+        let mut wait = Wait { directory: self, claim, intention, patience, watch, begun, told: false };
+        let taken = wait.through_gate();
+        wait.finish(taken.is_ok());
+        taken
     }
 
     /// Who holds or waits for a node now, as the kernel tells it.
@@ -101,8 +155,49 @@ impl LockDirectory {
     /// # Errors
     /// /proc cannot be read.
     pub fn holders(&self, place: &Place) -> Result<Vec<Holder>> {
-        holders::of_node(self, place)
+        holders::of_nodes(self, std::slice::from_ref(place))
     }
+
+    /// Who keeps others from changing a node: those at the node itself, and those who have an ancestor to themselves.
+    ///
+    /// # Errors
+    /// /proc cannot be read.
+    pub fn holders_over(&self, place: &Place) -> Result<Vec<Holder>> {
+        let mut places = place.ancestors();
+        places.push(place.clone());
+        let mut holders = holders::of_nodes(self, &places)?;
+        holders.retain(|holder| holder.place == *place || holder.mode == Mode::Exclusive);
+        Ok(holders)
+    }
+
+    /// Who holds or waits for any node, in lock order.
+    ///
+    /// # Errors
+    /// /proc or the lock directory cannot be read.
+    pub fn all_holders(&self) -> Result<Vec<Holder>> {
+        holders::of_nodes(self, &self.places()?)
+    }
+}
+
+/// Raises the limit of open files where the claims need it: reading everything on a big machine takes a file a function.
+fn make_room(claims: usize) {
+    /// For all that is open besides.
+    const OTHERS: u64 = 64;
+    let wanted = u64::try_from(claims).unwrap_or(u64::MAX).saturating_add(OTHERS);
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        if soft < wanted && soft < hard {
+            // If it cannot be raised, opening the files says so.
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
+        }
+    }
+}
+
+/// Who is in the way of a claim, this process left out. What cannot be seen is left out, too: it is only for messages.
+fn blockers(directory: &LockDirectory, claim: &Claim) -> Vec<Holder> {
+    let mut holders = directory.holders(&claim.place).unwrap_or_default();
+    let this = process::this();
+    holders.retain(|holder| Some(holder.pid) != this);
+    in_the_way(&holders, claim.mode).into_iter().cloned().collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,6 +210,7 @@ enum Stage {
 struct Wait<'a> {
     directory: &'a LockDirectory,
     claim: &'a Claim,
+    intention: bool,
     patience: Patience,
     watch: &'a mut dyn WatchWait,
     begun: Instant,
@@ -122,63 +218,129 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    fn lock(&mut self, file: File, mode: Mode, stage: Stage) -> Result<File> {
-        let trouble = |e: &std::io::Error| self.directory.trouble(&self.claim.place, e);
-        if flock::try_lock(&file, mode).map_err(|e| trouble(&e))? {
+    fn through_gate(&mut self) -> Result<File> {
+        let (directory, place) = (self.directory, &self.claim.place);
+        loop {
+            let gate = self.lock(directory.gate(place)?, Mode::Exclusive, Stage::Gate)?;
+            let locked = self.lock(directory.lock(place)?, self.claim.mode, Stage::Lock)?;
+            drop(gate);
+            match directory.worth(place, &locked)? {
+                Worth::Good => return Ok(locked.file),
+                Worth::Orphans(pids) => return Err(directory.orphaned(place, &pids)),
+                // Somebody has wiped the run directory while this waited: the lock is worth nothing.
+                Worth::Replaced => directory.check_still_there()?,
+            }
+        }
+    }
+
+    fn lock(&mut self, file: LockFile, mode: Mode, stage: Stage) -> Result<LockFile> {
+        self.stamp(&file)?;
+        if flock::try_lock(&file.file, mode).map_err(|e| self.trouble(&e))? {
             return Ok(file);
         }
-        let deadline = match (self.patience, stage) {
-            (Patience::Until(deadline), _) => deadline,
-            (Patience::None, Stage::Gate) => self.begun + PASSING,
-            (Patience::None, Stage::Lock) => return Err(self.give_up()),
-        };
-        let pending = flock::lock_in_background(file, mode);
+        match (self.patience, stage) {
+            (Patience::Until(deadline), _) => self.sleep(file, mode, deadline),
+            (Patience::None, Stage::Lock) => Err(self.give_up()),
+            (Patience::None, Stage::Gate) => self.bear_with_gate(file, mode),
+        }
+    }
+
+    fn stamp(&self, file: &LockFile) -> Result<()> {
+        Stamp::now(self.claim.mode, self.intention).put(&file.file).map_err(|e| self.trouble(&e))
+    }
+
+    /// Waits in the kernel's line until the deadline, and keeps whoever watches informed.
+    fn sleep(&mut self, file: LockFile, mode: Mode, deadline: Instant) -> Result<LockFile> {
+        let LockFile { file, id } = file;
+        let pending = flock::lock_in_background(file, mode).map_err(|e| self.trouble(&e))?;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             // A wait that is over in a moment is not worth a word.
             let tick = if self.told { TICK } else { TICK / 5 };
             match pending.wait(tick.min(left)) {
-                Some(result) => return result.map_err(|e| self.directory.trouble(&self.claim.place, &e)),
+                Some(result) => {
+                    let locked = LockFile { file: result.map_err(|e| self.trouble(&e))?, id };
+                    self.stamp(&locked)?;
+                    return Ok(locked);
+                }
                 None if left.is_zero() => return Err(self.give_up()),
-                None => self.tell(left),
+                None => self.tell(left)?,
             }
         }
     }
 
-    fn tell(&mut self, left: Duration) {
-        self.told = true;
-        let holders = self.holders();
-        self.watch.waiting(self.claim, &holders, self.begun.elapsed(), left);
-    }
-
-    fn finish(&mut self) {
-        if self.told {
-            self.watch.done_waiting();
+    /// Without patience: somebody who only passes the gate is let pass, somebody who waits in it is not waited for.
+    fn bear_with_gate(&mut self, file: LockFile, mode: Mode) -> Result<LockFile> {
+        let LockFile { file, id } = file;
+        let pending = flock::lock_in_background(file, mode).map_err(|e| self.trouble(&e))?;
+        let deadline = Instant::now() + STUCK_IN_GATE;
+        loop {
+            if let Some(result) = pending.wait(Duration::from_millis(1)) {
+                return Ok(LockFile { file: result.map_err(|e| self.trouble(&e))?, id });
+            }
+            if Instant::now() >= deadline || self.somebody_waits_for_the_lock()? {
+                return Err(self.give_up());
+            }
         }
     }
 
-    fn holders(&self) -> Vec<Holder> {
-        let mut holders = self.directory.holders(&self.claim.place).unwrap_or_default();
-        holders.retain(|holder| holder.pid != std::process::id());
-        holders
+    fn somebody_waits_for_the_lock(&self) -> Result<bool> {
+        let [lock, _] = self.directory.file_ids(&self.claim.place);
+        let waits = |holding: &holders::Holding| {
+            holding.role == Role::Waits && lock.is_some_and(|(_, inode)| inode == holding.inode)
+        };
+        Ok(holders::all_flocks()?.iter().any(waits))
     }
 
-    fn give_up(&mut self) -> Error {
-        self.finish();
-        let holders = self.holders();
-        let (place, waited) = (&self.claim.place, self.begun.elapsed());
-        let by = holders::in_words(&holders);
+    fn tell(&mut self, left: Duration) -> Result<()> {
+        let first = !std::mem::replace(&mut self.told, true);
+        let (directory, claim, waited) = (self.directory, self.claim, self.begun.elapsed());
+        if first {
+            self.refuse_to_wait_for_ancestor()?;
+        }
+        self.watch.waiting(&Waiting { claim, waited, left, directory });
+        Ok(())
+    }
+
+    /// `pcictl lock X -- pcictl remove X` would wait for itself.
+    fn refuse_to_wait_for_ancestor(&self) -> Result<()> {
+        let ancestors = process::ancestors();
+        let own = |holder: &Holder| holder.role == Role::Holds && holder.pid != 1 && ancestors.contains(&holder.pid);
+        let holders = blockers(self.directory, self.claim);
+        let Some(holder) = holders.iter().find(|holder| own(holder)) else { return Ok(()) };
+        let message = format!(
+            "{}: locked by {}, which this command was started by and which waits for it; under pcictl lock, change the device with plain writes, or run this outside",
+            self.claim.place,
+            holder.named()
+        );
+        Err(self.locked(message, &holders))
+    }
+
+    fn finish(&mut self, well: bool) {
+        if self.told {
+            self.watch.done_waiting(self.claim, self.begun.elapsed(), well);
+        }
+    }
+
+    fn give_up(&self) -> Error {
+        let holders = blockers(self.directory, self.claim);
+        let (place, by) = (&self.claim.place, in_words(&holders));
         let after = match self.patience {
             Patience::None => String::new(),
-            Patience::Until(_) => format!(" after {:.1} s", waited.as_secs_f64()),
+            Patience::Until(_) => format!(" after {:.1} s", self.begun.elapsed().as_secs_f64()),
         };
-        Error::new(
-            ErrorKind::Locked,
-            format!("{place}: still locked{after} by {by}; try again, or give --wait SECONDS"),
-        )
-        .fact("place", serde_json::json!(place))
-        .fact("waited_seconds", waited.as_secs_f64())
-        .fact("holders", serde_json::json!(holders))
+        self.locked(format!("{place}: still locked{after} by {by}; try again, or give --wait SECONDS"), &holders)
+    }
+
+    fn locked(&self, message: String, holders: &[Holder]) -> Error {
+        Error::new(ErrorKind::Locked, message)
+            .fact("place", serde_json::json!(self.claim.place))
+            .fact("waited_seconds", self.begun.elapsed().as_secs_f64())
+            .fact("holders", serde_json::json!(holders))
+    }
+
+    fn trouble(&self, error: &std::io::Error) -> Error {
+        self.directory.trouble(&self.claim.place, error)
     }
 }
 

@@ -18,6 +18,9 @@ pub use list::{columns, listed};
 pub use show::shown;
 pub use tree::drawn;
 
+/// To the start of the line, and away with what is there (ECMA-48 EL).
+const CLEAR_LINE: &str = "\r\x1b[K";
+
 /// Where words go: data to stdout, talk to stderr.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
@@ -69,6 +72,28 @@ impl Output {
     pub fn detail(&self, line: &str) {
         if self.verbose {
             talk(line);
+        }
+    }
+
+    /// Whether a line may be written over: only where somebody watches, and nothing else is collected from there.
+    pub fn can_move(&self) -> bool {
+        !self.quiet && std::io::stderr().is_terminal() && std::io::stdout().is_terminal()
+    }
+
+    /// A line on the terminal in place of the last one; where [`can_move`](Self::can_move) says so.
+    pub fn progress(&self, line: &str) {
+        let mut stderr = std::io::stderr().lock();
+        // A line that breaks could not be taken back.
+        let width = terminal_size::terminal_size_of(&stderr).map_or(80, |(width, _)| usize::from(width.0));
+        let line: String = format!("pcictl: {line}").chars().take(width.saturating_sub(1)).collect();
+        let _ = write!(stderr, "{CLEAR_LINE}{line}").and_then(|()| stderr.flush());
+    }
+
+    /// Takes the last line of progress back.
+    pub fn end_progress(&self) {
+        if self.can_move() {
+            let mut stderr = std::io::stderr().lock();
+            let _ = write!(stderr, "{CLEAR_LINE}").and_then(|()| stderr.flush());
         }
     }
 

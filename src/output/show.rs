@@ -3,7 +3,7 @@
 use colored::Colorize;
 
 use super::{change, count, list};
-use crate::lock::Role;
+use crate::lock::{Role, in_words};
 use crate::report::{FullFunction, FunctionRow, PlannedRemoval};
 
 /// Everything about one function.
@@ -68,7 +68,12 @@ fn lock(full: &FullFunction) -> String {
     }
     let words = holders.iter().map(|holder| {
         let role = if holder.role == Role::Holds { "held by" } else { "waited for by" };
-        format!("{role} pid {} ({})", holder.pid, holder.command)
+        let above = if Some(&holder.place) == full.row.place.as_ref() {
+            String::new()
+        } else {
+            format!(", at {}", holder.place)
+        };
+        format!("{role} {}{above}", in_words(std::slice::from_ref(holder)))
     });
     words.collect::<Vec<_>>().join(", ")
 }
