@@ -1,5 +1,6 @@
 //! The command line: parsing only, no look at the machine.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -81,6 +82,10 @@ pub enum Command {
     Rescan(RescanArgs),
     /// Remove a function and bring it back at once, under one lock from start to end
     Replug(ReplugArgs),
+    /// Run a command while nobody else changes a function or what is below it
+    Lock(LockArgs),
+    /// Show who holds or waits for which lock
+    Locks(LocksArgs),
     /// Write the man pages and the shell completions into a directory
     #[command(hide = true)]
     Generate(GenerateArgs),
@@ -181,6 +186,57 @@ pub struct ReplugArgs {
     /// All that a removal takes.
     #[command(flatten)]
     pub remove: RemoveArgs,
+}
+
+const LOCK: &str = "\
+What to lock: the function that the command removes, unbinds or resets. For a raw rescan, the bridge to the bus that is \
+scanned: with FUNCTION/rescan that is the bridge above the function; with BRIDGE/pci_bus/BUS/rescan it is BRIDGE, and \
+the bridge above BRIDGE if the bus is empty by then; with /sys/bus/pci/rescan it is everything (--all). An address \
+that is gone stands for the bridge that can bring it back. Lock all that the command needs in one call: a pcictl that \
+changes something inside would wait for the lock that it was started under, and refuses.
+
+pcictl holds the locks until COMMAND ends, and passes on its exit status (128 + N if signal N ended it) and signals. \
+What COMMAND leaves running in the background does not keep the locks, unless --inherit is given. If pcictl itself is \
+killed, COMMAND is killed too, so that it does not go on unlocked; with --inherit it goes on, and so do the locks.
+
+Example:
+  pcictl lock 0000:03:00.0 -- sh -c 'echo 1 > /sys/bus/pci/devices/0000:03:00.0/remove'
+
+Exit status: that of COMMAND; of pcictl itself 75 if the lock is held by someone else, 126 if COMMAND cannot be run, \
+127 if there is no such command; otherwise as for all commands";
+
+/// `pcictl lock`
+#[derive(Args, Debug)]
+#[command(after_help = LOCK, override_usage = "pcictl lock [OPTIONS] <SELECTOR>... -- <COMMAND>...\n       \
+    pcictl lock [OPTIONS] --all -- <COMMAND>...")]
+pub struct LockArgs {
+    /// A function (and all below it), a bridge or host bridge, or an address that is gone
+    #[arg(value_name = "SELECTOR", required_unless_present = "all")]
+    pub selectors: Vec<String>,
+    /// The command, with its arguments
+    #[arg(value_name = "COMMAND", last = true, required = true, value_hint = clap::ValueHint::CommandWithArguments)]
+    pub command: Vec<OsString>,
+    /// Lock the whole machine
+    #[arg(long, conflicts_with = "selectors")]
+    pub all: bool,
+    /// Keep out changes, not others who lock with --shared: for a command that only looks
+    #[arg(short, long)]
+    pub shared: bool,
+    /// Let the command, and all that it starts, keep the locks until the last of them has ended
+    #[arg(long)]
+    pub inherit: bool,
+    /// What every changing command takes.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// `pcictl locks`
+#[derive(Args, Debug)]
+#[command(after_help = SELECTORS)]
+pub struct LocksArgs {
+    /// Only the locks at, above and below this function or host bridge
+    #[arg(value_name = "SELECTOR")]
+    pub selector: Option<String>,
 }
 
 /// `pcictl generate`

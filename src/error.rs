@@ -30,6 +30,10 @@ pub enum ExitStatus {
     Locked = 75,
     /// Not permitted.
     NotPermitted = 77,
+    /// `pcictl lock`: the command is there but cannot be run.
+    CannotRun = 126,
+    /// `pcictl lock`: there is no such command.
+    NoSuchCommand = 127,
 }
 
 impl From<ExitStatus> for std::process::ExitCode {
@@ -59,6 +63,10 @@ pub enum ErrorKind {
     Failed,
     /// Some of the work is done and some is not.
     Partly,
+    /// A command that was to be run under a lock is there but cannot be run.
+    CannotRun,
+    /// A command that was to be run under a lock is not there.
+    NoSuchCommand,
 }
 
 impl ErrorKind {
@@ -74,6 +82,8 @@ impl ErrorKind {
             Self::NotPermitted => "not_permitted",
             Self::Failed => "failed",
             Self::Partly => "partly",
+            Self::CannotRun => "cannot_run",
+            Self::NoSuchCommand => "no_such_command",
         }
     }
 
@@ -87,6 +97,8 @@ impl ErrorKind {
             Self::NotPermitted => ExitStatus::NotPermitted,
             Self::LockFiles | Self::Failed => ExitStatus::Failed,
             Self::Partly => ExitStatus::Partly,
+            Self::CannotRun => ExitStatus::CannotRun,
+            Self::NoSuchCommand => ExitStatus::NoSuchCommand,
         }
     }
 }

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     };
     let output = Output::new(&cli.common);
     match pcictl::commands::run(&cli, &output) {
-        Ok(status) => status.into(),
+        Ok(status) => status,
         Err(error) => {
             output.error(&error);
             error.status().into()

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::address::{BusNumber, PciAddress};
-use crate::claims::Claim;
+use crate::claims::{Claim, Mode};
 use crate::lock::Holder;
 use crate::place::Place;
 use crate::plan::Step;
@@ -162,6 +162,41 @@ pub struct PlannedChange {
     pub locks: Vec<Claim>,
     /// The steps, each after all that it waits for.
     pub steps: Vec<Step>,
+}
+
+/// A place to be locked, and why this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LockedPlace {
+    /// The place.
+    pub place: Place,
+    /// Why.
+    pub why: String,
+}
+
+/// What `lock` would hold while its command runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedLock {
+    /// What is locked for its own sake.
+    pub targets: Vec<LockedPlace>,
+    /// How.
+    pub mode: Mode,
+    /// The locks in the order in which they are taken.
+    pub locks: Vec<Claim>,
+    /// The command.
+    pub command: Vec<String>,
+}
+
+/// A node of `locks`: one that somebody holds or waits for, or that has such a one below it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LockNode {
+    /// The node.
+    pub place: Place,
+    /// What sits there now.
+    pub address: Option<PciAddress>,
+    /// Who holds or waits for it.
+    pub holders: Vec<Holder>,
+    /// What is below it.
+    pub children: Vec<LockNode>,
 }
 
 /// A function that is gone, new, or still there.

@@ -3,6 +3,8 @@
 mod generate;
 mod hold;
 mod list;
+mod lock;
+mod locks;
 mod remove;
 mod replug;
 mod rescan;
@@ -10,9 +12,10 @@ mod show;
 mod tree;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use crate::cli::{Changing, Cli, Command};
-use crate::error::{Error, ErrorKind, ExitStatus, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::output::Output;
 use crate::selector::{Selector, SelectorKind};
 use crate::sysfs::Sysfs;
@@ -26,37 +29,43 @@ struct Context<'a> {
     output: &'a Output,
 }
 
-/// Runs the command that was asked for.
+/// Runs the command that was asked for; the status is its own, except that `lock` passes on its command's.
 ///
 /// # Errors
 /// Whatever kept it from being done; the error knows the exit status.
-pub fn run(cli: &Cli, output: &Output) -> Result<ExitStatus> {
+pub fn run(cli: &Cli, output: &Output) -> Result<ExitCode> {
     if let Command::Generate(args) = &cli.command {
-        return generate::run(args);
+        return generate::run(args).map(ExitCode::from);
     }
     if let Command::List(args) = &cli.command {
         if args.list_columns {
-            return Ok(list::columns(output));
+            return Ok(list::columns(output).into());
         }
     }
     let context = Context { sysfs: Sysfs::open(cli.common.sysroot.as_deref())?, output };
-    match &cli.command {
+    let status = match &cli.command {
+        Command::Lock(args) => return lock::run(&context, args),
         Command::List(args) => list::run(&context, args),
         Command::Tree(args) => tree::run(&context, args),
         Command::Show(args) => show::run(&context, args),
         Command::Remove(args) => remove::run(&context, args),
         Command::Rescan(args) => rescan::run(&context, args),
         Command::Replug(args) => replug::run(&context, args),
+        Command::Locks(args) => locks::run(&context, args),
         Command::Generate(args) => generate::run(args),
-    }
+    };
+    status.map(ExitCode::from)
 }
 
 impl Context<'_> {
     /// Where the lock files are.
     fn run_directory(&self) -> PathBuf {
-        std::env::var_os("PCICTL_RUN_DIR")
-            .filter(|path| !path.is_empty())
-            .map_or(DEFAULT_RUN_DIRECTORY.into(), PathBuf::from)
+        own_run_directory().unwrap_or_else(|| DEFAULT_RUN_DIRECTORY.into())
+    }
+
+    /// Whether the lock files are elsewhere than on this machine's own.
+    fn has_own_run_directory(&self) -> bool {
+        own_run_directory().is_some()
     }
 
     /// Nothing is ever changed in a dumped tree.
@@ -73,6 +82,10 @@ impl Context<'_> {
             self.output.say(note);
         }
     }
+}
+
+fn own_run_directory() -> Option<PathBuf> {
+    std::env::var_os("PCICTL_RUN_DIR").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>> {

@@ -3,9 +3,9 @@
 use colored::Colorize;
 
 use super::count;
-use crate::claims::Mode;
+use crate::claims::{Claim, Mode};
 use crate::plan::{Action, Step};
-use crate::report::{PlannedChange, RemoveReport, ReplugReport, RescanReport, Seen};
+use crate::report::{PlannedChange, PlannedLock, RemoveReport, ReplugReport, RescanReport, Seen};
 
 /// What `--dry-run` prints: what it is about, the locks, the steps.
 pub fn planned(plan: &PlannedChange) -> String {
@@ -16,14 +16,32 @@ pub fn planned(plan: &PlannedChange) -> String {
     if plan.steps.is_empty() {
         return text;
     }
-    text.push_str("locks, in this order:\n");
-    for claim in &plan.locks {
-        let mode = if claim.mode == Mode::Shared { "shared" } else { "exclusive" };
-        text.push_str(&format!("  {mode:<11}{}\n", claim.place));
-    }
+    text.push_str(&locks(&plan.locks));
     text.push_str("steps:\n");
     text.push_str(&steps(&plan.steps));
     text
+}
+
+fn locks(claims: &[Claim]) -> String {
+    let mut text = "locks, in this order:\n".to_owned();
+    for claim in claims {
+        text.push_str(&format!("  {:<11}{}\n", mode(claim.mode), claim.place));
+    }
+    text
+}
+
+/// A mode in a word.
+pub(super) fn mode(mode: Mode) -> &'static str {
+    if mode == Mode::Shared { "shared" } else { "exclusive" }
+}
+
+/// What `lock --dry-run` prints.
+pub fn planned_lock(plan: &PlannedLock) -> String {
+    let mut text = String::new();
+    for target in &plan.targets {
+        text.push_str(&format!("would lock {} ({}): {}\n", target.place, mode(plan.mode), target.why));
+    }
+    text + &locks(&plan.locks) + &format!("and run: {}\n", plan.command.join(" "))
 }
 
 /// Numbered steps, with what each one waits for.

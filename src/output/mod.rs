@@ -2,6 +2,7 @@
 
 mod change;
 mod list;
+mod locks;
 mod show;
 mod tree;
 
@@ -13,8 +14,9 @@ use serde::Serialize;
 use crate::cli::{ColorChoice, Common};
 use crate::error::Error;
 
-pub use change::{in_words, planned, removed, replugged, rescanned};
+pub use change::{in_words, planned, planned_lock, removed, replugged, rescanned};
 pub use list::{columns, listed};
+pub use locks::locks_drawn;
 pub use show::shown;
 pub use tree::drawn;
 

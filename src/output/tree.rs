@@ -4,10 +4,18 @@ use colored::Colorize;
 
 use crate::report::TreeNode;
 
-struct Branches {
-    child: &'static str,
-    last: &'static str,
-    pass: &'static str,
+/// What a tree is drawn with.
+pub(super) struct Branches {
+    pub(super) child: &'static str,
+    pub(super) last: &'static str,
+    pub(super) pass: &'static str,
+}
+
+impl Branches {
+    /// What the locale can show.
+    pub(super) fn of_locale() -> &'static Self {
+        if is_utf8() { &LINES } else { &ASCII }
+    }
 }
 
 const LINES: Branches = Branches { child: "├─ ", last: "└─ ", pass: "│  " };
@@ -15,7 +23,7 @@ const ASCII: Branches = Branches { child: "|- ", last: "`- ", pass: "|  " };
 
 /// The forest as text.
 pub fn drawn(roots: &[TreeNode]) -> String {
-    let branches = if is_utf8() { &LINES } else { &ASCII };
+    let branches = Branches::of_locale();
     let mut text = String::new();
     for root in roots {
         text.push_str(&describe(root));

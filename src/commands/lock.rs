@@ -1,0 +1,244 @@
+//! `pcictl lock`: any command under the locks, so that an existing script joins the protocol.
+//!
+//! pcictl itself holds the locks and waits. The command gets no copy of them unless `--inherit` asks for it, so nothing
+//! that it leaves behind can hold them for ever. In return it must not outlive pcictl: were pcictl killed, the kernel
+//! kills the command with it, rather than let it go on unlocked.
+
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitCode, ExitStatus};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::{Pid, getppid};
+
+use super::hold::{Reading, hold};
+use super::{Context, parse_exact_selectors};
+use crate::address::PciAddress;
+use crate::claims::{Claims, Mode};
+use crate::cli::LockArgs;
+use crate::error::{Error, ErrorKind, Result};
+use crate::locate::bus_for;
+use crate::lock::Held;
+use crate::output;
+use crate::place::Place;
+use crate::report::{LockedPlace, PlannedLock};
+use crate::resolve::{Named, Resolver};
+use crate::selector::Selector;
+use crate::topology::{Fields, Ids, Topology};
+
+/// What shells add to the signal that ended a command.
+const BY_SIGNAL: i32 = 128;
+
+/// What may be sent to pcictl in the command's stead. SIGCHLD is how pcictl learns that the command has ended.
+const SIGNALS: [Signal; 8] = [
+    Signal::SIGCHLD,
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+];
+
+pub fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
+    refuse_in_dump(context, args)?;
+    let selectors = parse_exact_selectors(&args.selectors)?;
+    let read = || Subject::read(context, &selectors, args);
+    let subject = read()?;
+    context.tell_notes(&subject.notes);
+    if args.changing.dry_run {
+        context.output.report(&planned(&subject, args), output::planned_lock);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (held, _) = hold(context, &args.changing, read)?;
+    let mut command = Command::new(&args.command[0]);
+    command.args(&args.command[1..]);
+    let status = run_under(&held, command, args.inherit)?;
+    Ok(ExitCode::from(shell_status(status)))
+}
+
+/// In a dumped tree nothing can be changed, but places have the same names as on this machine: its locks are not touched.
+fn refuse_in_dump(context: &Context, args: &LockArgs) -> Result<()> {
+    if !context.sysfs.is_dump() || args.changing.dry_run || context.has_own_run_directory() {
+        return Ok(());
+    }
+    let message = "--sysroot: the places of a dumped tree are not this machine's; set PCICTL_RUN_DIR to lock them elsewhere, or add --dry-run";
+    Err(Error::usage(message))
+}
+
+/// What is to be locked, as it was read at one moment.
+struct Subject {
+    claims: Claims,
+    targets: Vec<LockedPlace>,
+    /// What sits at and below the targets: another device in the same place is not what was meant.
+    functions: Vec<(PciAddress, Option<Ids>)>,
+    notes: Vec<String>,
+}
+
+impl Subject {
+    fn read(context: &Context, selectors: &[Selector], args: &LockArgs) -> Result<Self> {
+        let mut subject =
+            Self { claims: Claims::default(), targets: Vec::new(), functions: Vec::new(), notes: Vec::new() };
+        let mut below: Vec<Place> = Vec::new();
+        if args.all {
+            let topology = Topology::load_all(&context.sysfs, Fields::ALL)?;
+            subject.add(Place::root(), "everything was asked for".to_owned());
+            if args.shared {
+                subject.see(&topology, &Place::root(), &mut below);
+            }
+        }
+        let mut resolver = Resolver::new(&context.sysfs);
+        for selector in selectors {
+            for named in resolver.targets(selector, args.changing.each)? {
+                subject.read_one(context, selector, &named, &mut below)?;
+            }
+        }
+        subject.notes.splice(..0, resolver.notes);
+        let places = subject.targets.iter().map(|target| target.place.clone()).collect();
+        subject.claims = if args.shared { Claims::reading(places, below) } else { Claims::changing(places) };
+        Ok(subject)
+    }
+
+    fn read_one(
+        &mut self,
+        context: &Context,
+        selector: &Selector,
+        named: &Named,
+        below: &mut Vec<Place>,
+    ) -> Result<()> {
+        let (topology, place, why) = match named {
+            Named::Functions(found) => {
+                let Some(address) = found.first() else { return Ok(()) };
+                let topology = Topology::load_around_with(&context.sysfs, found, Fields::PLAN)?;
+                // One that went away between the two looks is absent like any other.
+                let Some(id) = topology.find(*address) else {
+                    return self.read_one(context, selector, &Named::Absent(*address), below);
+                };
+                let place = topology.place(id);
+                (topology, place, format!("{address} sits there"))
+            }
+            Named::HostBridge(path) => {
+                let topology = Topology::load_below(&context.sysfs, path)?;
+                let name = path.rsplit('/').next().unwrap_or_default();
+                let gone =
+                    || Error::new(ErrorKind::NoSuchDevice, format!("{selector}: went away while it was looked at"));
+                let place =
+                    topology.find_host_bridge(name).map(|id| topology.host_bridge_place(id)).ok_or_else(gone)?;
+                (topology, place, "it is that host bridge".to_owned())
+            }
+            Named::Absent(_) => {
+                // As rescan does: whoever wants to bring it back needs the bridge.
+                let Some(target) = bus_for(&context.sysfs, named)?.into_iter().next() else { return Ok(()) };
+                self.notes.push(format!("{}; locking {}", target.why, target.locked_place()));
+                (Topology::load_below(&context.sysfs, &target.bridge)?, target.locked_place(), target.why)
+            }
+        };
+        self.see(&topology, &place, below);
+        self.add(place, why);
+        Ok(())
+    }
+
+    fn add(&mut self, place: Place, why: String) {
+        self.targets.push(LockedPlace { place, why });
+    }
+
+    fn see(&mut self, topology: &Topology, top: &Place, below: &mut Vec<Place>) {
+        for id in topology.by_address() {
+            let place = topology.place(id);
+            if !place.is_at_or_below(top) {
+                continue;
+            }
+            let function = topology.function(id);
+            self.functions.push((function.address, function.ids));
+            below.push(place);
+            below.extend(topology.bridges_below(id).iter().map(|bridge| topology.host_bridge_place(*bridge)));
+        }
+        let roots = topology.top_bridges().into_iter().map(|bridge| topology.host_bridge_place(bridge));
+        below.extend(roots.filter(|place| place.is_at_or_below(top)));
+    }
+}
+
+impl Reading for Subject {
+    fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    fn is_same_as(&self, other: &Self) -> bool {
+        self.claims == other.claims && self.functions == other.functions
+    }
+}
+
+fn planned(subject: &Subject, args: &LockArgs) -> PlannedLock {
+    PlannedLock {
+        targets: subject.targets.clone(),
+        mode: if args.shared { Mode::Shared } else { Mode::Exclusive },
+        locks: subject.claims.in_order().to_vec(),
+        command: args.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+    }
+}
+
+/// Runs the command to its end and passes on to it what is sent to pcictl meanwhile.
+fn run_under(held: &Held, mut command: Command, inherit: bool) -> Result<ExitStatus> {
+    let waited_for: SigSet = SIGNALS.into_iter().collect();
+    let mut before = SigSet::empty();
+    let trouble = |errno: Errno| Error::io("signals cannot be passed on", &errno.into());
+    nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_BLOCK, Some(&waited_for), Some(&mut before))
+        .map_err(trouble)?;
+    let signals = SignalFd::with_flags(&waited_for, nix::sys::signalfd::SfdFlags::SFD_CLOEXEC).map_err(trouble)?;
+    if inherit {
+        held.pass_on(&mut command);
+    }
+    let parent = nix::unistd::getpid();
+    let prepare = move || {
+        before.thread_set_mask()?;
+        if !inherit {
+            set_pdeathsig(Signal::SIGKILL)?;
+            // pcictl may have died before that call.
+            if getppid() != parent {
+                return Err(Errno::ESRCH.into());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made (sigprocmask, prctl, getppid), and no memory is allocated.
+    unsafe { command.pre_exec(prepare) };
+    let mut child = command.spawn().map_err(|error| cannot_run(&command, &error))?;
+    wait_for(&mut child, &signals)
+}
+
+fn wait_for(child: &mut Child, signals: &SignalFd) -> Result<ExitStatus> {
+    let pid =
+        Pid::from_raw(i32::try_from(child.id()).map_err(|_| Error::new(ErrorKind::Failed, "the command has no pid"))?);
+    loop {
+        if let Some(status) = child.try_wait().map_err(|e| Error::io("waiting for the command", &e))? {
+            return Ok(status);
+        }
+        let Ok(Some(received)) = signals.read_signal() else { continue };
+        // What the kernel sends comes from the terminal and went to the command as well.
+        let from_terminal = received.ssi_code == libc::SI_KERNEL;
+        let signal = i32::try_from(received.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
+        if let Some(signal) = signal.filter(|signal| *signal != Signal::SIGCHLD && !from_terminal) {
+            // It may just have ended; then there is nobody left to be told.
+            let _ = kill(pid, signal);
+        }
+    }
+}
+
+fn shell_status(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| BY_SIGNAL + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+}
+
+/// The command was never begun.
+fn cannot_run(command: &Command, error: &std::io::Error) -> Error {
+    let kind = match error.kind() {
+        std::io::ErrorKind::NotFound => ErrorKind::NoSuchCommand,
+        _ => ErrorKind::CannotRun,
+    };
+    let name = command.get_program().to_string_lossy();
+    Error::new(kind, format!("{name}: cannot be run: {}; nothing was done", crate::error::plain(error)))
+}

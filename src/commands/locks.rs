@@ -1,0 +1,90 @@
+//! `pcictl locks`: who holds or waits for which node, as the kernel tells it now.
+
+use std::collections::HashMap;
+
+use super::{Context, not_there};
+use crate::address::PciAddress;
+use crate::cli::LocksArgs;
+use crate::error::{ExitStatus, Result};
+use crate::lock::{Holder, LockDirectory};
+use crate::output;
+use crate::place::Place;
+use crate::report::LockNode;
+use crate::resolve::{Named, Resolver};
+use crate::selector::Selector;
+use crate::topology::{Fields, IdsOf, Topology};
+
+/// All that places are made of.
+const PLACES: Fields = Fields { virtual_of: true, index: true, buses: false, driver: false, ids: IdsOf::Nobody };
+
+#[derive(serde::Serialize)]
+struct Forest {
+    children: Vec<LockNode>,
+}
+
+pub fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
+    let wanted = match &args.selector {
+        None => vec![Place::root()],
+        Some(text) => places(context, &text.parse()?)?,
+    };
+    let mut holders = match LockDirectory::open_existing(&context.run_directory())? {
+        None => Vec::new(),
+        Some(directory) => directory.all_holders()?,
+    };
+    let concerns = |place: &Place| wanted.iter().any(|w| place.is_at_or_below(w) || w.is_at_or_below(place));
+    holders.retain(|holder| concerns(&holder.place));
+    if holders.is_empty() {
+        context.output.say("no lock is held or waited for");
+    }
+    let children = nest(holders, &addresses(context));
+    context.output.report(&Forest { children }, |forest| output::locks_drawn(&forest.children));
+    Ok(ExitStatus::Done)
+}
+
+/// The places that a selector names.
+fn places(context: &Context, selector: &Selector) -> Result<Vec<Place>> {
+    let mut resolver = Resolver::new(&context.sysfs);
+    let named = resolver.named(selector)?;
+    context.tell_notes(&resolver.notes);
+    match named {
+        Named::Absent(address) => Err(not_there(selector, address)),
+        Named::HostBridge(path) => {
+            let topology = Topology::load_below(&context.sysfs, &path)?;
+            let bridge = topology.find_host_bridge(path.rsplit('/').next().unwrap_or_default());
+            Ok(bridge.into_iter().map(|id| topology.host_bridge_place(id)).collect())
+        }
+        Named::Functions(found) => {
+            let topology = Topology::load_only(&context.sysfs, &found, PLACES)?;
+            Ok(found.iter().filter_map(|address| topology.find(*address)).map(|id| topology.place(id)).collect())
+        }
+    }
+}
+
+/// What sits where now; nothing where that cannot be read, which is no reason not to show the locks.
+fn addresses(context: &Context) -> HashMap<Place, PciAddress> {
+    let Ok(topology) = Topology::load_all(&context.sysfs, PLACES) else { return HashMap::new() };
+    topology.by_address().into_iter().map(|id| (topology.place(id), topology.function(id).address)).collect()
+}
+
+/// Nests what is sorted by place, with the nodes in between.
+fn nest(holders: Vec<Holder>, addresses: &HashMap<Place, PciAddress>) -> Vec<LockNode> {
+    let mut roots: Vec<LockNode> = Vec::new();
+    for holder in holders {
+        let mut level = &mut roots;
+        let mut chain = holder.place.ancestors();
+        chain.push(holder.place.clone());
+        for place in chain {
+            let index = level.iter().position(|node| node.place == place).unwrap_or_else(|| {
+                let address = addresses.get(&place).copied();
+                level.push(LockNode { place: place.clone(), address, holders: Vec::new(), children: Vec::new() });
+                level.len() - 1
+            });
+            if place == holder.place {
+                level[index].holders.push(holder);
+                break;
+            }
+            level = &mut level[index].children;
+        }
+    }
+    roots
+}
