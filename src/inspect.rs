@@ -1,21 +1,21 @@
 //! What a function is, beyond its place: link, NUMA node, slot, names; read when it is to be shown.
 
 use std::collections::HashMap;
-
-use walkdir::WalkDir;
+use std::sync::Arc;
 
 use crate::address::PciAddress;
 use crate::names::Names;
 use crate::report::{Column, FunctionRow, Link, Seen};
 use crate::selector::is_host_bridge_name;
-use crate::sysfs::{Sysfs, lossless};
+use crate::sysfs::{Dir, Entries, Sysfs, last_step};
 use crate::topology::{Fields, FunctionId, Ids, IdsOf, Topology};
 
 /// Reads what rows show, and keeps what many rows share.
 pub struct Inspector<'a> {
     sysfs: &'a Sysfs,
     names: Option<Names>,
-    slots: Option<HashMap<String, String>>,
+    /// By the device's first function.
+    slots: Option<HashMap<PciAddress, String>>,
 }
 
 /// What a topology must have read for these columns.
@@ -25,7 +25,7 @@ pub fn fields_for(columns: &[Column]) -> Fields {
     Fields {
         ids: if ids { IdsOf::Devices } else { IdsOf::Nobody },
         driver: any(&[Column::Driver]),
-        virtual_of: any(&[Column::Place]),
+        virtual_of: any(&[Column::Place, Column::Link]),
         index: any(&[Column::Place]),
         buses: false,
     }
@@ -47,7 +47,9 @@ impl<'a> Inspector<'a> {
         let function = topology.function(id);
         let ids = function.ids;
         let wants = |column: Column| columns.contains(&column);
-        let path = topology.path(id);
+        let is_virtual = function.virtual_of.is_some();
+        let in_files = [Column::Link, Column::Numa, Column::Iommu];
+        let path = if in_files.into_iter().any(wants) { topology.path(id) } else { String::new() };
         FunctionRow {
             address: function.address,
             class_code: ids.filter(|_| wants(Column::ClassCode)).map(|ids| format!("{:06x}", ids.class)),
@@ -55,8 +57,9 @@ impl<'a> Inspector<'a> {
             name: ids.filter(|_| wants(Column::Name)).map(|ids| self.names().function(ids)),
             ids: ids.filter(|_| wants(Column::Ids)).map(ids_text),
             subsystem: ids.filter(|_| wants(Column::Subsystem)).and_then(subsystem_text),
-            driver: function.driver.as_ref().filter(|_| wants(Column::Driver)).map(ToString::to_string),
-            link: if wants(Column::Link) { self.link(&path) } else { None },
+            driver: function.driver.clone().filter(|_| wants(Column::Driver)),
+            // A virtual function's is its PF's; its own registers read zero.
+            link: if wants(Column::Link) && !is_virtual { self.link(&path).map(Box::new) } else { None },
             numa_node: if wants(Column::Numa) { self.numa_node(&path) } else { None },
             slot: if wants(Column::Slot) { self.slot(function.address) } else { None },
             iommu_group: if wants(Column::Iommu) { self.iommu_group(&path) } else { None },
@@ -69,13 +72,13 @@ impl<'a> Inspector<'a> {
         Seen {
             address,
             ids: ids.map(ids_text),
-            name: ids.map(|ids| self.names().function(ids)),
+            name: ids.map(|ids| self.names().function(ids).to_string()),
             driver: driver.map(str::to_owned),
         }
     }
 
-    fn class(&mut self, ids: Ids) -> String {
-        self.names().class(ids.class).map_or_else(|| format!("Class {:04x}", ids.class >> 8), |name| name.to_string())
+    fn class(&mut self, ids: Ids) -> Arc<str> {
+        self.names().class(ids.class).unwrap_or_else(|| format!("Class {:04x}", ids.class >> 8).into())
     }
 
     /// The link, where there is one. These files ask the hardware, so a sleeping device is left in peace.
@@ -117,9 +120,7 @@ impl<'a> Inspector<'a> {
     fn slot(&mut self, address: PciAddress) -> Option<String> {
         let sysfs = self.sysfs;
         let slots = self.slots.get_or_insert_with(|| read_slots(sysfs));
-        let text = address.to_string();
-        let (device, _) = text.rsplit_once('.')?;
-        slots.get(device).cloned()
+        slots.get(&PciAddress { function: 0, ..address }).cloned()
     }
 
     /// How many VFs the function could have.
@@ -129,32 +130,52 @@ impl<'a> Inspector<'a> {
 
     /// The class devices below a function, functions below it left out: `net/eth0`, `block/nvme0n1`.
     pub fn class_devices(&self, path: &str) -> Vec<String> {
-        let top = self.sysfs.root().join("sys").join(path);
-        let is_other_function = |name: &str| PciAddress::from_sysfs_name(name).is_some() || is_host_bridge_name(name);
-        let walk = WalkDir::new(&top).min_depth(1).sort_by_file_name().into_iter().filter_entry(move |entry| {
-            entry.file_type().is_dir() && !lossless(entry.file_name()).is_none_or(is_other_function)
+        let mut found = Vec::new();
+        if let Ok(Some(function)) = self.sysfs.top().open(path) {
+            self.devices_in(&function, &mut found);
+        }
+        found
+    }
+
+    fn devices_in(&self, directory: &Dir, found: &mut Vec<String>) {
+        let mut names: Vec<String> = Vec::new();
+        // Half a listing is better than none: this is for looking.
+        let _ = directory.each(&mut Entries::default(), |name, is_directory| {
+            let is_function = PciAddress::from_sysfs_name(name).is_some() || is_host_bridge_name(name);
+            if is_directory && !is_function && name != "pci_bus" {
+                names.push(name.to_owned());
+            }
         });
-        let mut found: Vec<String> = Vec::new();
-        for entry in walk.flatten() {
-            let below = entry.path().strip_prefix(&top).unwrap_or(entry.path()).display().to_string();
-            let subsystem = self.sysfs.link(&format!("{path}/{below}/subsystem")).ok().flatten();
-            let Some(subsystem) = subsystem.filter(|target| target.contains("/class/")) else { continue };
-            if let (Some(class), Some(name)) = (subsystem.rsplit('/').next(), lossless(entry.file_name())) {
+        names.sort_unstable();
+        for name in names {
+            let class = |target: &str| target.contains("/class/").then(|| last_step(target).to_owned());
+            let subsystem = directory.link(&format!("{name}/subsystem"), class).ok().flatten();
+            if let Some(Some(class)) = &subsystem {
                 found.push(format!("{class}/{name}"));
             }
+            if subsystem.is_some() || self.may_hold_devices(directory, &name) {
+                if let Ok(Some(below)) = directory.open(&name) {
+                    self.devices_in(&below, found);
+                }
+            }
         }
-        found.retain(|name| !name.starts_with("pci_bus/"));
-        found
+    }
+
+    /// Whether a directory without a subsystem has devices in it: it is one of no subsystem, or the directory that the
+    /// driver core makes for a class (`net`, `block`). The others (queues, statistics) can be hundreds.
+    fn may_hold_devices(&self, directory: &Dir, name: &str) -> bool {
+        self.sysfs.exists(&format!("class/{name}")) || directory.exists(&format!("{name}/uevent"))
     }
 }
 
 /// Slot names by the device they hold (`0000:03:00`).
-fn read_slots(sysfs: &Sysfs) -> HashMap<String, String> {
+fn read_slots(sysfs: &Sysfs) -> HashMap<PciAddress, String> {
     let directory = "bus/pci/slots";
     let mut names = sysfs.names(directory).ok().flatten().unwrap_or_default();
     names.sort_unstable();
     let device = |name: &String| sysfs.read(&format!("{directory}/{name}/address")).ok().flatten();
-    names.into_iter().filter_map(|name| Some((device(&name)?.trim().to_owned(), name))).collect()
+    let first = |device: String| PciAddress::from_sysfs_name(&format!("{}.0", device.trim()));
+    names.into_iter().filter_map(|name| Some((first(device(&name)?)?, name))).collect()
 }
 
 fn ids_text(ids: Ids) -> String {

@@ -1,5 +1,7 @@
 //! What the commands found and did, as data: printed for people by `output`, and as it is for `--json`.
 
+use std::sync::Arc;
+
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -53,7 +55,7 @@ pub struct Link {
     pub asleep: bool,
 }
 
-/// One function, with what was asked for.
+/// One function, with what was asked for. What many have in common is shared: there may be 65,536 of them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FunctionRow {
     /// Its address.
@@ -63,10 +65,10 @@ pub struct FunctionRow {
     pub class_code: Option<String>,
     /// The class by name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub class: Option<String>,
+    pub class: Option<Arc<str>>,
     /// Vendor and device by name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     /// Vendor and device id, `8086:10d3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ids: Option<String>,
@@ -75,10 +77,10 @@ pub struct FunctionRow {
     pub subsystem: Option<String>,
     /// The driver that has it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub driver: Option<String>,
+    pub driver: Option<Arc<str>>,
     /// The link.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub link: Option<Link>,
+    pub link: Option<Box<Link>>,
     /// NUMA node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub numa_node: Option<i32>,

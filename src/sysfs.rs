@@ -4,11 +4,10 @@
 //! device may go while one looks (ENODEV from an open file, then ENOENT), and that is no error. Which files are safe to
 //! read is the caller's business; the ones that can block behind a stuck driver must not be asked for.
 
-use std::ffi::{CStr, OsStr};
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -239,16 +238,16 @@ impl Dir {
     }
 
     /// sysfs tells with the name; some file systems that a dump may lie on do not.
-    fn is_link(&self, name: &CStr, kind: FileType) -> bool {
+    fn is_directory(&self, name: &CStr, kind: FileType) -> bool {
         let stat = || rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
         match kind {
-            FileType::Unknown => stat().is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_symlink()),
-            kind => kind.is_symlink(),
+            FileType::Unknown => stat().is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir()),
+            kind => kind.is_dir(),
         }
     }
 
-    /// Gives `take` each name in this directory, in no order, and whether it is a link; names that are no text are
-    /// left out. A directory can be gone through once.
+    /// Gives `take` each name in this directory, in no order, and whether it is a directory (no link to one); names
+    /// that are no text are left out. A directory can be gone through once.
     ///
     /// # Errors
     /// The directory cannot be read, or it went away meanwhile.
@@ -264,7 +263,7 @@ impl Dir {
             };
             match entry.file_name().to_str() {
                 Ok("." | "..") | Err(_) => {}
-                Ok(name) => take(name, self.is_link(entry.file_name(), entry.file_type())),
+                Ok(name) => take(name, self.is_directory(entry.file_name(), entry.file_type())),
             }
         }
         Ok(())
@@ -309,11 +308,6 @@ pub fn follow(from: &str, target: &str) -> Option<String> {
         }
     }
     Some(steps.join("/"))
-}
-
-/// A directory entry's name as text, for callers that walk with `walkdir`.
-pub fn lossless(name: &OsStr) -> Option<&str> {
-    std::str::from_utf8(name.as_bytes()).ok()
 }
 
 #[cfg(test)]

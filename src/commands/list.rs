@@ -34,9 +34,9 @@ pub fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
         if selectors.is_empty() { everything(context, wanted)? } else { only(context, &selectors, wanted)? };
     let mut inspector = Inspector::new(&context.sysfs);
     let functions = ids.iter().map(|id| inspector.row(&topology, *id, wanted)).collect();
-    context
-        .output
-        .report(&Listing { functions }, |listing| output::listed(&listing.functions, wanted, !args.no_header));
+    context.output.stream(&Listing { functions }, |listing, out| {
+        output::listed(out, &listing.functions, wanted, !args.no_header)
+    });
     Ok(ExitStatus::Done)
 }
 

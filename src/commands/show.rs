@@ -29,8 +29,8 @@ const EVERYTHING: &[Column] = &[
 
 const BELOW: &[Column] = &[Column::Class, Column::Name, Column::Ids, Column::Driver];
 
-/// Of so many functions below it the names are shown; of more, `tree` shows them.
-const NAMED_BELOW: usize = 24;
+/// Of so many functions below it, VFs not counted, the names are shown; of more, `tree` shows them.
+const NAMED_BELOW: usize = 12;
 
 pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     let selector: Selector = args.selector.parse()?;
@@ -48,12 +48,12 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     };
     let mut topology = Topology::load_around_with(&context.sysfs, &[address], Fields::PLAN)?;
     let id = topology.find(address).ok_or_else(|| not_there(&selector, address))?;
-    let below = topology.subtree(id).split_off(1);
-    if below.len() <= NAMED_BELOW {
-        for id in below {
-            topology.load_ids(&context.sysfs, id);
-        }
+    let mut below = topology.subtree(id).split_off(1);
+    let is_virtual = |id: &FunctionId| topology.function(*id).virtual_of.is_some();
+    if below.iter().filter(|id| !is_virtual(id)).count() > NAMED_BELOW {
+        below.retain(is_virtual);
     }
+    topology.load_ids(&context.sysfs, &below);
     context.output.report(&full(context, &topology, id), output::shown);
     Ok(ExitStatus::Done)
 }

@@ -1,30 +1,62 @@
 //! `list` as a table.
 
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
 use clap::ValueEnum;
 
 use crate::report::{Column, FunctionRow, Link};
 
 /// A table: columns as wide as their widest cell, two spaces between, `-` for what is not there.
-pub fn listed(rows: &[FunctionRow], wanted: &[Column], header: bool) -> String {
-    let mut table: Vec<Vec<String>> = Vec::with_capacity(rows.len() + 1);
-    if header {
-        table.push(wanted.iter().map(|column| heading(*column)).collect());
-    }
-    table.extend(rows.iter().map(|row| wanted.iter().map(|column| cell(row, *column)).collect()));
-    let widths: Vec<usize> =
-        (0..wanted.len()).map(|i| table.iter().map(|line| line[i].chars().count()).max().unwrap_or(0)).collect();
-    let mut text = String::new();
-    for line in &table {
-        let mut end = text.len();
-        for (cell, width) in line.iter().zip(&widths) {
-            text.push_str(cell);
-            end = text.len();
-            text.extend(std::iter::repeat_n(' ', width + 2 - cell.chars().count()));
+///
+/// # Errors
+/// It cannot be written.
+pub fn listed(out: &mut dyn Write, rows: &[FunctionRow], wanted: &[Column], header: bool) -> io::Result<()> {
+    let mut scratch = String::new();
+    let mut widths: Vec<usize> =
+        wanted.iter().map(|column| if header { width(&heading(*column)) } else { 0 }).collect();
+    for row in rows {
+        for (column, widest) in wanted.iter().zip(&mut widths) {
+            *widest = width(cell(row, *column, &mut scratch)).max(*widest);
         }
-        text.truncate(end);
-        text.push('\n');
     }
-    text
+    if header {
+        let headings: Vec<String> = wanted.iter().map(|column| heading(*column)).collect();
+        line(out, headings.iter().map(String::as_str), &widths)?;
+    }
+    let mut text = Vec::new();
+    for row in rows {
+        text.clear();
+        for (column, width) in wanted.iter().zip(&widths) {
+            padded(&mut text, cell(row, *column, &mut scratch), *width);
+        }
+        end_line(out, &mut text)?;
+    }
+    Ok(())
+}
+
+fn line<'a>(out: &mut dyn Write, cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> io::Result<()> {
+    let mut text = Vec::new();
+    for (cell, width) in cells.zip(widths) {
+        padded(&mut text, cell, *width);
+    }
+    end_line(out, &mut text)
+}
+
+fn padded(text: &mut Vec<u8>, cell: &str, wide: usize) {
+    text.extend_from_slice(cell.as_bytes());
+    text.resize(text.len() + wide.saturating_sub(width(cell)) + 2, b' ');
+}
+
+fn end_line(out: &mut dyn Write, text: &mut Vec<u8>) -> io::Result<()> {
+    let end = text.trim_ascii_end().len();
+    text.truncate(end);
+    text.push(b'\n');
+    out.write_all(text)
+}
+
+fn width(cell: &str) -> usize {
+    if cell.is_ascii() { cell.len() } else { cell.chars().count() }
 }
 
 /// The columns there are, one a line with what it holds.
@@ -43,22 +75,30 @@ fn heading(column: Column) -> String {
     column.to_possible_value().map(|value| value.get_name().to_uppercase()).unwrap_or_default()
 }
 
-fn cell(row: &FunctionRow, column: Column) -> String {
+/// What stands in a cell; `scratch` holds it if it has to be put together.
+fn cell<'a>(row: &'a FunctionRow, column: Column, scratch: &'a mut String) -> &'a str {
+    scratch.clear();
     let cell = match column {
-        Column::Address => Some(row.address.to_string()),
-        Column::Class => row.class.clone(),
-        Column::ClassCode => row.class_code.clone(),
-        Column::Name => row.name.clone(),
-        Column::Ids => row.ids.clone(),
-        Column::Subsystem => row.subsystem.clone(),
-        Column::Driver => row.driver.clone(),
-        Column::Link => row.link.as_ref().map(link),
-        Column::Numa => row.numa_node.map(|node| node.to_string()),
-        Column::Slot => row.slot.clone(),
-        Column::Iommu => row.iommu_group.map(|group| group.to_string()),
-        Column::Place => row.place.as_ref().map(|place| place.chain().to_owned()),
+        Column::Address => composed(scratch, Some(row.address)),
+        Column::Class => row.class.as_deref(),
+        Column::ClassCode => row.class_code.as_deref(),
+        Column::Name => row.name.as_deref(),
+        Column::Ids => row.ids.as_deref(),
+        Column::Subsystem => row.subsystem.as_deref(),
+        Column::Driver => row.driver.as_deref(),
+        Column::Link => composed(scratch, row.link.as_deref().map(link)),
+        Column::Numa => composed(scratch, row.numa_node),
+        Column::Slot => row.slot.as_deref(),
+        Column::Iommu => composed(scratch, row.iommu_group),
+        Column::Place => row.place.as_ref().map(|place| place.chain()),
     };
-    cell.filter(|cell| !cell.is_empty()).unwrap_or_else(|| "-".to_owned())
+    cell.filter(|cell| !cell.is_empty()).unwrap_or("-")
+}
+
+fn composed(scratch: &mut String, value: Option<impl std::fmt::Display>) -> Option<&str> {
+    // Writing to a string cannot fail.
+    let _ = write!(scratch, "{}", value?);
+    Some(scratch)
 }
 
 /// `16GT/s x16`, and ` of 32GT/s x16` where it could be more.

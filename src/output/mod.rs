@@ -6,7 +6,7 @@ mod locks;
 mod show;
 mod tree;
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 use colored::Colorize;
 use serde::Serialize;
@@ -54,6 +54,19 @@ impl Output {
         } else {
             print(&text(report));
         }
+    }
+
+    /// Like [`report`](Self::report), for a report so long that it must not be held twice.
+    pub fn stream<T: Serialize>(&self, report: &T, text: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>) {
+        let mut stdout = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+        let written = if self.json {
+            let document = Document { schema: 1, body: report };
+            serde_json::to_writer_pretty(&mut stdout, &document).map_err(Into::into).and_then(|()| writeln!(stdout))
+        } else {
+            text(report, &mut stdout)
+        };
+        // Nobody is left to be told when stdout is closed.
+        let _ = written.and_then(|()| stdout.flush());
     }
 
     /// Like [`report`](Self::report), for what a quiet user does not want to see.

@@ -20,8 +20,8 @@ pub fn shown(full: &FullFunction) -> String {
     fact("ids", row.ids.clone());
     fact("class", row.class_code.clone());
     fact("subsystem", row.subsystem.clone());
-    fact("driver", Some(row.driver.clone().unwrap_or_else(|| "none".to_owned())));
-    fact("link", row.link.as_ref().map(list::link));
+    fact("driver", Some(row.driver.as_deref().unwrap_or("none").to_owned()));
+    fact("link", row.link.as_deref().map(list::link));
     fact("numa node", row.numa_node.map(|node| node.to_string()));
     fact("iommu group", row.iommu_group.map(|group| group.to_string()));
     fact("slot", row.slot.clone());

@@ -3,8 +3,10 @@
 //! What a command costs follows from what it asks for here: the whole machine, or some functions with all below them,
 //! which costs the same on a machine of any size. How a directory is read is [`loader`](super::loader)'s business.
 
+use std::collections::HashMap;
+
 use super::loader::Loader;
-use super::{FunctionId, Topology};
+use super::{FunctionId, Ids, Topology};
 use crate::address::{BusNumber, PciAddress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sysfs::{Dir, Sysfs, follow, last_step};
@@ -137,13 +139,25 @@ impl Topology {
         loader.finish_strict()
     }
 
-    /// Reads the ids of a function that was read without them.
-    pub fn load_ids(&mut self, sysfs: &Sysfs, id: FunctionId) {
-        let fields = Fields { ids: IdsOf::Everyone, ..Fields::default() };
-        let mut loader = Loader::new(sysfs, fields);
+    /// Reads the ids of functions that were read without them; as with [`IdsOf::Devices`], a PF's VFs share theirs.
+    pub fn load_ids(&mut self, sysfs: &Sysfs, functions: &[FunctionId]) {
+        let mut shared: HashMap<FunctionId, Option<Ids>> = HashMap::new();
+        for &id in functions {
+            let of = self.function(id).virtual_of;
+            let known = of.and_then(|of| shared.get(&of.physical).copied());
+            let ids = known.unwrap_or_else(|| self.read_ids(sysfs, id));
+            if let Some(of) = of {
+                shared.insert(of.physical, ids);
+            }
+            self.functions[id.0 as usize].ids = ids;
+        }
+    }
+
+    fn read_ids(&mut self, sysfs: &Sysfs, id: FunctionId) -> Option<Ids> {
+        let mut loader = Loader::new(sysfs, Fields { ids: IdsOf::Everyone, ..Fields::default() });
         let ids = loader.single(&self.path(id)).and_then(|id| loader.ids_of(id));
-        self.functions[id.0 as usize].ids = ids;
         self.notes.append(&mut loader.finish().notes);
+        ids
     }
 }
 
@@ -165,32 +179,26 @@ fn no_pci(sysfs: &Sysfs) -> Error {
 
 /// The directories of those functions that are there.
 fn paths(sysfs: &Sysfs, addresses: &[PciAddress]) -> Result<Vec<String>> {
-    let mut paths = Vec::with_capacity(addresses.len());
-    if addresses.is_empty() {
-        return Ok(paths);
-    }
-    let trouble = |e: &std::io::Error| Error::io(sysfs.display(DEVICES), e);
-    let Some(devices) = sysfs.top().open(DEVICES).map_err(|e| trouble(&e))? else { return Ok(paths) };
-    for &address in addresses {
-        paths.extend(real_path(sysfs, &devices, address)?);
-    }
-    Ok(paths)
+    let paths = addresses.iter().map(|address| real_path(sysfs, sysfs.top(), *address));
+    paths.filter_map(Result::transpose).collect()
 }
 
-/// Where a function's directory really is; `None` if the function is not there.
-fn real_path(sysfs: &Sysfs, devices: &Dir, address: PciAddress) -> Result<Option<String>> {
+/// Where a function's directory really is; `None` if the function is not there. `dir` is `sys` or the one of all links.
+fn real_path(sysfs: &Sysfs, dir: &Dir, address: PciAddress) -> Result<Option<String>> {
     let name = address.to_string();
+    let link = || format!("{DEVICES}/{name}");
     let place = |target: &str| {
         let path = follow(DEVICES, target).filter(|path| path.starts_with("devices/") && last_step(path) == name);
         path.ok_or_else(|| {
-            let link = sysfs.display(&devices.join(&name));
+            let link = sysfs.display(&link());
             let text = format!("{address}: {link} leads to {target}, which is not its place in the device tree");
             Error::new(ErrorKind::NoSuchDevice, text).about(address)
         })
     };
-    match devices.link(&name, place) {
+    let read = if dir.path().is_empty() { dir.link(&link(), place) } else { dir.link(&name, place) };
+    match read {
         Ok(path) => path.transpose(),
-        Err(error) => Err(Error::io(sysfs.display(&devices.join(&name)), &error)),
+        Err(error) => Err(Error::io(sysfs.display(&link()), &error)),
     }
 }
 

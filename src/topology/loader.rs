@@ -220,7 +220,11 @@ impl<'a> Loader<'a> {
             return;
         }
         let address = self.topology.function(id).address;
-        if role != Role::OnlyChild {
+        if self.fields.driver {
+            self.topology.functions[id.0 as usize].driver = self.driver(address, spot);
+        }
+        // The driver of ports has no virtual functions.
+        if role != Role::OnlyChild && self.topology.function(id).driver.as_deref() != Some("pcieport") {
             self.physical(id, spot);
         }
         self.topology.functions[id.0 as usize].ids = match self.fields.ids {
@@ -229,9 +233,6 @@ impl<'a> Loader<'a> {
             IdsOf::Devices => self.device_ids(id, address, spot),
             IdsOf::Targets | IdsOf::Everyone => self.ids(address, spot),
         };
-        if self.fields.driver {
-            self.topology.functions[id.0 as usize].driver = self.driver(address, spot);
-        }
     }
 
     /// Finds out whether a function is virtual; its physical one sits in the same directory.
@@ -358,13 +359,11 @@ impl<'a> Loader<'a> {
 
     fn children(&mut self, parent: Parent, dir: &Dir) {
         let (mut addresses, mut bridges) = (Vec::new(), Vec::new());
-        let listed = dir.each(&mut self.entries, |name, is_link| {
-            if is_link {
-            } else if let Some(address) = PciAddress::from_sysfs_name(name) {
-                addresses.push(address);
-            } else if is_host_bridge_name(name) {
-                bridges.push(name.to_owned());
-            }
+        let listed = dir.each(&mut self.entries, |name, is_directory| match PciAddress::from_sysfs_name(name) {
+            _ if !is_directory => {}
+            Some(address) => addresses.push(address),
+            None if is_host_bridge_name(name) => bridges.push(name.to_owned()),
+            None => {}
         });
         if let Err(error) = listed {
             self.failed(Error::io(self.sysfs.display(dir.path()), &error));
