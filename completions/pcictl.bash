@@ -31,6 +31,9 @@ _pcictl() {
             pcictl,locks)
                 cmd="pcictl__subcmd__locks"
                 ;;
+            pcictl,read-overrides)
+                cmd="pcictl__subcmd__read__subcmd__overrides"
+                ;;
             pcictl,remove)
                 cmd="pcictl__subcmd__remove"
                 ;;
@@ -61,6 +64,9 @@ _pcictl() {
             pcictl__subcmd__help,locks)
                 cmd="pcictl__subcmd__help__subcmd__locks"
                 ;;
+            pcictl__subcmd__help,read-overrides)
+                cmd="pcictl__subcmd__help__subcmd__read__subcmd__overrides"
+                ;;
             pcictl__subcmd__help,remove)
                 cmd="pcictl__subcmd__help__subcmd__remove"
                 ;;
@@ -83,7 +89,7 @@ _pcictl() {
 
     case "${cmd}" in
         pcictl)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug lock locks generate help"
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug lock locks read-overrides generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -133,7 +139,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help)
-            opts="list tree show remove rescan replug lock locks generate help"
+            opts="list tree show remove rescan replug lock locks read-overrides generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -203,6 +209,20 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help__subcmd__locks)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__help__subcmd__read__subcmd__overrides)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -377,6 +397,31 @@ _pcictl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pcictl__subcmd__read__subcmd__overrides)
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sysroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pcictl__subcmd__remove)
             opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -415,7 +460,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__replug)
-            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --if-present --no-rollback --jobs --settle --expect --accept --restore --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -431,6 +476,18 @@ _pcictl() {
                     ;;
                 --jobs)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --settle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --expect)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept)
+                    COMPREPLY=($(compgen -W "missing new moved device driver link bars vfs names iommu expected" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -452,12 +509,28 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__rescan)
-            opts="-n -w -j -q -v -h -V --all --dry-run --wait --no-wait --each --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --all --slot --settle --expect --accept --restore --dry-run --wait --no-wait --each --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --slot)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --settle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --expect)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept)
+                    COMPREPLY=($(compgen -W "missing new moved device driver link bars vfs names iommu expected" -- "${cur}"))
+                    return 0
+                    ;;
                 --wait)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

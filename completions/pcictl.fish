@@ -41,6 +41,7 @@ complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "rescan" -d 'Scan the 
 complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "replug" -d 'Remove a function and bring it back at once, under one lock from start to end'
 complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "lock" -d 'Run a command while nobody else changes a function or what is below it'
 complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "locks" -d 'Show who holds or waits for which lock'
+complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "read-overrides" -d 'Print driver overrides, in a process that may hang'
 complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "generate" -d 'Write the man pages and the shell completions into a directory'
 complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s o -l output -d 'Which columns, in this order' -r -f -a "address\t'The address, as sysfs spells it'
@@ -100,12 +101,27 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s q -l quiet -d '
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s v -l verbose -d 'Say more about what is done'
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l slot -d 'Scan the bus of a slot, be there something in it or not' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l settle -d 'How long to wait for drivers, disks and interfaces' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l expect -d 'What must come: ADDRESS, driver=NAME, id=VENDOR:DEVICE, link=SPEEDxLANES, count=N, joined by commas for one function' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l accept -d 'Differences that are fine' -r -f -a "missing\t'It is not there'
+new\t'It is there and was not before'
+moved\t'It answers at another address, or sits at another place'
+device\t'Something else sits there: other ids, or another serial number'
+driver\t'Another driver has it, or none'
+link\t'The link is slower or narrower'
+bars\t'A BAR has no address, or a smaller one'
+vfs\t'It has fewer VFs, or other drivers have them'
+names\t'Its disks or interfaces have other names, or none'
+iommu\t'It is in another IOMMU group'
+expected\t'What --expect asked for did not come'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s w -l wait -d 'How long to wait for locks' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l sysroot -d 'Look at a dumped tree instead of this machine' -r -f -a "(__fish_complete_directories)"
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l all -d 'Scan every bus of the machine'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l restore -d 'Put back the number of VFs, driver overrides and power settings'
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s n -l dry-run -d 'Print the steps and the locks in their order, and touch nothing'
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l no-wait -d 'Do not wait for locks at all'
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l each -d 'Take all functions that a selector means'
@@ -116,6 +132,19 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s h -l help -d 'P
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s V -l version -d 'Print version'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s w -l wait -d 'How long to wait for locks' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l jobs -d 'How many drivers to stop at a time' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l settle -d 'How long to wait for drivers, disks and interfaces' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l expect -d 'What must come: ADDRESS, driver=NAME, id=VENDOR:DEVICE, link=SPEEDxLANES, count=N, joined by commas for one function' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l accept -d 'Differences that are fine' -r -f -a "missing\t'It is not there'
+new\t'It is there and was not before'
+moved\t'It answers at another address, or sits at another place'
+device\t'Something else sits there: other ids, or another serial number'
+driver\t'Another driver has it, or none'
+link\t'The link is slower or narrower'
+bars\t'A BAR has no address, or a smaller one'
+vfs\t'It has fewer VFs, or other drivers have them'
+names\t'Its disks or interfaces have other names, or none'
+iommu\t'It is in another IOMMU group'
+expected\t'What --expect asked for did not come'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -125,6 +154,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l no-wait -d 'Do 
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l each -d 'Take all functions that a selector means'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l if-present -d 'It is fine if the device is not there'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l no-rollback -d 'When a driver cannot be stopped, leave those that were stopped as they are'
+complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l restore -d 'Put back the number of VFs, driver overrides and power settings'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s j -l json -d 'Print one JSON document'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s q -l quiet -d 'Say nothing but errors'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s v -l verbose -d 'Say more about what is done'
@@ -155,6 +185,15 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand locks" -s q -l quiet -d 'S
 complete -c pcictl -n "__fish_pcictl_using_subcommand locks" -s v -l verbose -d 'Say more about what is done'
 complete -c pcictl -n "__fish_pcictl_using_subcommand locks" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pcictl -n "__fish_pcictl_using_subcommand locks" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand read-overrides" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand read-overrides" -l sysroot -d 'Look at a dumped tree instead of this machine' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand read-overrides" -s j -l json -d 'Print one JSON document'
+complete -c pcictl -n "__fish_pcictl_using_subcommand read-overrides" -s q -l quiet -d 'Say nothing but errors'
+complete -c pcictl -n "__fish_pcictl_using_subcommand read-overrides" -s v -l verbose -d 'Say more about what is done'
+complete -c pcictl -n "__fish_pcictl_using_subcommand read-overrides" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pcictl -n "__fish_pcictl_using_subcommand read-overrides" -s V -l version -d 'Print version'
 complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -164,13 +203,14 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -s q -l quiet -d
 complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -s v -l verbose -d 'Say more about what is done'
 complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pcictl -n "__fish_pcictl_using_subcommand generate" -s V -l version -d 'Print version'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks generate help" -f -a "list" -d 'List functions, a line each'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks generate help" -f -a "tree" -d 'Show the device tree, host bridges at the top'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks generate help" -f -a "show" -d 'Show one function in full, and what removing it would do'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks generate help" -f -a "remove" -d 'Stop everything below a function from the bottom up, then remove it'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks generate help" -f -a "rescan" -d 'Scan the smallest bus that can bring a device back, and report what came'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks generate help" -f -a "replug" -d 'Remove a function and bring it back at once, under one lock from start to end'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks generate help" -f -a "lock" -d 'Run a command while nobody else changes a function or what is below it'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks generate help" -f -a "locks" -d 'Show who holds or waits for which lock'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks generate help" -f -a "generate" -d 'Write the man pages and the shell completions into a directory'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "list" -d 'List functions, a line each'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "tree" -d 'Show the device tree, host bridges at the top'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "show" -d 'Show one function in full, and what removing it would do'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "remove" -d 'Stop everything below a function from the bottom up, then remove it'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "rescan" -d 'Scan the smallest bus that can bring a device back, and report what came'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "replug" -d 'Remove a function and bring it back at once, under one lock from start to end'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "lock" -d 'Run a command while nobody else changes a function or what is below it'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "locks" -d 'Show who holds or waits for which lock'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "read-overrides" -d 'Print driver overrides, in a process that may hang'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "generate" -d 'Write the man pages and the shell completions into a directory'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

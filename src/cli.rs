@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::address::PciAddress;
 use crate::report::Column;
+use crate::settle::Expectation;
+use crate::verify::Kind;
 
 /// Remove PCI devices and bring them back without hanging the kernel.
 #[derive(Debug, Parser)]
@@ -86,6 +89,9 @@ pub enum Command {
     Lock(LockArgs),
     /// Show who holds or waits for which lock
     Locks(LocksArgs),
+    /// Print driver overrides, in a process that may hang
+    #[command(hide = true)]
+    ReadOverrides(ReadOverridesArgs),
     /// Write the man pages and the shell completions into a directory
     #[command(hide = true)]
     Generate(GenerateArgs),
@@ -170,14 +176,46 @@ pub struct RemoveArgs {
 #[command(after_help = SELECTORS)]
 pub struct RescanArgs {
     /// A bridge (what is below it), a function (its bus), an address that is gone, or a host bridge
-    #[arg(value_name = "SELECTOR", required_unless_present = "all")]
+    #[arg(value_name = "SELECTOR", required_unless_present_any = ["all", "slot"])]
     pub selectors: Vec<String>,
     /// Scan every bus of the machine
-    #[arg(long, conflicts_with = "selectors")]
+    #[arg(long, conflicts_with_all = ["selectors", "slot"])]
     pub all: bool,
+    /// Scan the bus of a slot, be there something in it or not
+    #[arg(long, value_name = "NAME")]
+    pub slot: Vec<String>,
+    /// What to wait for, to put up with and to put back.
+    #[command(flatten)]
+    pub back: BackArgs,
     /// What every changing command takes.
     #[command(flatten)]
     pub changing: Changing,
+}
+
+/// Options of every command that brings devices back.
+#[derive(Args, Clone, Debug)]
+pub struct BackArgs {
+    /// How long to wait for drivers, disks and interfaces
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    pub settle: std::time::Duration,
+    /// What must come: ADDRESS, driver=NAME, id=VENDOR:DEVICE, link=SPEEDxLANES, count=N, joined by commas for one
+    /// function
+    #[arg(long, value_name = "WHAT")]
+    pub expect: Vec<Expectation>,
+    /// Differences that are fine
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub accept: Vec<Kind>,
+    /// Put back the number of VFs, driver overrides and power settings
+    #[arg(long)]
+    pub restore: bool,
+}
+
+/// `pcictl read-overrides`
+#[derive(Args, Debug)]
+pub struct ReadOverridesArgs {
+    /// The functions
+    #[arg(value_name = "ADDRESS")]
+    pub addresses: Vec<PciAddress>,
 }
 
 /// `pcictl replug`
@@ -186,6 +224,9 @@ pub struct ReplugArgs {
     /// All that a removal takes.
     #[command(flatten)]
     pub remove: RemoveArgs,
+    /// All that a rescan takes.
+    #[command(flatten)]
+    pub back: BackArgs,
 }
 
 const LOCK: &str = "\

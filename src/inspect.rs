@@ -82,7 +82,7 @@ impl<'a> Inspector<'a> {
     }
 
     /// The link, where there is one. These files ask the hardware, so a sleeping device is left in peace.
-    fn link(&self, path: &str) -> Option<Link> {
+    pub fn link(&self, path: &str) -> Option<Link> {
         let read = |name: &str| self.sysfs.read(&format!("{path}/{name}")).ok().flatten();
         let asleep = read("power/runtime_status").as_deref() == Some("suspended")
             || matches!(read("power_state").as_deref(), Some("D3hot" | "D3cold"));
@@ -108,16 +108,18 @@ impl<'a> Inspector<'a> {
         (link.width.is_some() || link.max_width.is_some()).then_some(link)
     }
 
-    fn numa_node(&self, path: &str) -> Option<i32> {
+    /// The NUMA node, where firmware tells.
+    pub fn numa_node(&self, path: &str) -> Option<i32> {
         self.sysfs.read(&format!("{path}/numa_node")).ok().flatten()?.parse().ok().filter(|node| *node >= 0)
     }
 
-    fn iommu_group(&self, path: &str) -> Option<u32> {
+    /// The IOMMU group, where there is an IOMMU.
+    pub fn iommu_group(&self, path: &str) -> Option<u32> {
         self.sysfs.link_name(&format!("{path}/iommu_group")).ok().flatten()?.parse().ok()
     }
 
     /// The slot that this device sits in; slots name a device without its function.
-    fn slot(&mut self, address: PciAddress) -> Option<String> {
+    pub fn slot(&mut self, address: PciAddress) -> Option<String> {
         let sysfs = self.sysfs;
         let slots = self.slots.get_or_insert_with(|| read_slots(sysfs));
         slots.get(&PciAddress { function: 0, ..address }).cloned()
@@ -178,10 +180,12 @@ fn read_slots(sysfs: &Sysfs) -> HashMap<PciAddress, String> {
     names.into_iter().filter_map(|name| Some((first(device(&name)?)?, name))).collect()
 }
 
-fn ids_text(ids: Ids) -> String {
+/// `8086:10d3`.
+pub fn ids_text(ids: Ids) -> String {
     format!("{:04x}:{:04x}", ids.vendor, ids.device)
 }
 
-fn subsystem_text(ids: Ids) -> Option<String> {
+/// `103c:3250`; none for a function without a subsystem id.
+pub fn subsystem_text(ids: Ids) -> Option<String> {
     (ids.subsystem_vendor != 0).then(|| format!("{:04x}:{:04x}", ids.subsystem_vendor, ids.subsystem_device))
 }

@@ -7,6 +7,8 @@
 //! - [`claims`], [`plan`]: decisions, pure: what to hold, what to do, in which order
 //! - [`lock`], the only place that locks; [`execute`], performs a plan through a trait
 //! - [`resolve`], [`locate`], [`names`], [`inspect`]: what a selector means, which bus to scan, what a function is
+//! - [`ledger`], what was removed, on disk; [`verify`], what differs from it, pure; [`settle`], waits until a device
+//!   is ready; [`restore`], what puts settings back
 //! - [`report`], [`cli`], [`output`]: data for people and programs, and the command line
 //! - [`commands`]: a file a command, reading like the steps it promises
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -18,6 +20,7 @@ pub mod commands;
 pub mod error;
 pub mod execute;
 pub mod inspect;
+pub mod ledger;
 pub mod locate;
 pub mod lock;
 pub mod names;
@@ -26,6 +29,9 @@ pub mod place;
 pub mod plan;
 pub mod report;
 pub mod resolve;
+pub mod restore;
 pub mod selector;
+pub mod settle;
 pub mod sysfs;
 pub mod topology;
+pub mod verify;

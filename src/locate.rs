@@ -58,6 +58,73 @@ pub fn bus_under(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Res
     Ok(RescanTarget { empty, ..target(sysfs, &path, format!("{address} sits on it"))? })
 }
 
+/// The bus that a place is on; if what leads to it is gone as well, the bus below the nearest that is still there.
+///
+/// # Errors
+/// Not even the host bridge is there.
+pub fn bus_of_place(sysfs: &Sysfs, address: PciAddress, place: &Place) -> Result<RescanTarget> {
+    let wanted = place.parent().unwrap_or_else(Place::root);
+    let Some((path, reached)) = nearest(sysfs, &wanted) else {
+        let message = format!(
+            "{address}: was at {place}, and that host bridge is not there any more; pcictl rescan --all scans everything"
+        );
+        return Err(Error::new(ErrorKind::NoSuchDevice, message).about(address));
+    };
+    let why = if reached == wanted {
+        format!("{address} was at {place}, says the ledger")
+    } else {
+        format!("{address} was at {place}, says the ledger, and {reached} is the nearest to it that is still there")
+    };
+    target(sysfs, &path, why)
+}
+
+/// The directory of the bridge at a place, or of the nearest above it that leads to a bus, and which place that is.
+fn nearest(sysfs: &Sysfs, wanted: &Place) -> Option<(String, Place)> {
+    let mut steps = wanted.chain().split('/');
+    let host = steps.next()?;
+    let bus: BusNumber = host.strip_prefix("pci")?.parse().ok()?;
+    let path = locate_bus(sysfs, bus).ok()?.filter(|path| path.rsplit('/').next() == Some(host))?;
+    let mut best = (path.clone(), Place::from_chain(host)?);
+    let (mut path, mut chain) = (path, host.to_owned());
+    for step in steps {
+        let Some(name) = name_of_step(sysfs, &path, step) else { break };
+        (path, chain) = (format!("{path}/{name}"), format!("{chain}/{step}"));
+        if sysfs.exists(&format!("{path}/pci_bus")) {
+            best = (path.clone(), Place::from_chain(&chain)?);
+        }
+    }
+    Some(best)
+}
+
+/// The directory entry that a step of a place stands for: a function that is not virtual, or a host bridge.
+fn name_of_step(sysfs: &Sysfs, path: &str, step: &str) -> Option<String> {
+    let fits = |name: &String| {
+        name == step
+            || PciAddress::from_sysfs_name(name).is_some_and(|address| {
+                format!("{:02x}.{:x}", address.device, address.function) == step
+                    && !sysfs.exists(&format!("{path}/{name}/physfn"))
+            })
+    };
+    sysfs.names(path).ok().flatten()?.into_iter().find(fits)
+}
+
+/// The bus that a slot is on, whether something sits in the slot or not; none if no slot has that name now.
+///
+/// # Errors
+/// The slot's bus is not there.
+pub fn bus_of_slot(sysfs: &Sysfs, name: &str) -> Result<Option<RescanTarget>> {
+    let file = format!("bus/pci/slots/{name}/address");
+    let text = sysfs.read(&file).map_err(|e| Error::io(sysfs.display(&file), &e))?;
+    let Some(text) = text else { return Ok(None) };
+    let gone = || {
+        let message = format!("slot {name}: its bus ({}) is not there; rescan what is above it", text.trim());
+        Error::new(ErrorKind::NoSuchDevice, message)
+    };
+    let bus: BusNumber = text.trim().rsplit_once(':').and_then(|(bus, _)| bus.parse().ok()).ok_or_else(gone)?;
+    let path = locate_bus(sysfs, bus)?.ok_or_else(gone)?;
+    target(sysfs, &path, format!("slot {name} is on it")).map(Some)
+}
+
 fn bus_of_absent(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
     let bus = address.bus_number();
     if let Some(path) = locate_bus(sysfs, bus)? {

@@ -9,7 +9,8 @@ use crate::address::{BusNumber, PciAddress};
 use crate::claims::{Claim, Mode};
 use crate::lock::Holder;
 use crate::place::Place;
-use crate::plan::Step;
+use crate::plan::{Action, Step};
+use crate::verify::Finding;
 
 /// A column of `list`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -214,17 +215,22 @@ pub struct Seen {
     pub driver: Option<String>,
 }
 
-/// One thing about a function that differs from before.
+/// A setting that was put back, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// The function.
-    pub address: PciAddress,
-    /// What: `driver` or `ids`.
-    pub what: &'static str,
-    /// What it was.
-    pub old: Option<String>,
-    /// What it is.
-    pub new: Option<String>,
+pub struct Restored {
+    /// What was done.
+    #[serde(flatten)]
+    pub action: Action,
+    /// Why it could not be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+impl Seen {
+    /// A function of which only these texts are left.
+    pub fn of_record(address: PciAddress, ids: Option<String>, driver: Option<String>) -> Self {
+        Self { address, ids, name: None, driver }
+    }
 }
 
 /// What `remove` did.
@@ -262,12 +268,18 @@ pub struct RescanReport {
     pub appeared: Vec<Seen>,
     /// Functions that are there no more.
     pub vanished: Vec<Seen>,
-    /// What changed about those that stayed.
-    pub changed: Vec<Change>,
+    /// Functions that were removed once and are as they were then.
+    pub back: Vec<PciAddress>,
+    /// All that is not as it was when it was removed, or just before the scan.
+    pub differences: Vec<Finding>,
     /// Addresses that were asked for and are still not there.
     pub missing: Vec<PciAddress>,
+    /// Settings that were put back.
+    pub restored: Vec<Restored>,
     /// Seconds the kernel took.
     pub scan_seconds: f64,
+    /// Seconds from then until everything was ready and compared.
+    pub settle_seconds: f64,
 }
 
 /// What `replug` did.
@@ -282,6 +294,11 @@ pub struct ReplugReport {
 impl RescanReport {
     /// Whether nothing came, went or changed.
     pub fn is_quiet(&self) -> bool {
-        self.appeared.is_empty() && self.vanished.is_empty() && self.changed.is_empty() && self.missing.is_empty()
+        self.appeared.is_empty()
+            && self.vanished.is_empty()
+            && self.back.is_empty()
+            && self.differences.is_empty()
+            && self.missing.is_empty()
+            && self.restored.is_empty()
     }
 }

@@ -100,6 +100,14 @@ impl Sysfs {
         self.sys.read_bytes(path, limit.min(PAGE), <[u8]>::to_vec)
     }
 
+    /// Opens a file for reading at offsets, as configuration space is read; `None` if it is not there.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn file(&self, path: &str) -> io::Result<Option<std::fs::File>> {
+        Ok(present(self.sys.open_at(path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK))?.map(Into::into))
+    }
+
     /// The names in a directory, in no order; `None` if it is not there.
     ///
     /// # Errors

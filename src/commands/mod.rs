@@ -1,7 +1,9 @@
 //! The commands, a file each, reading like the contract's steps.
 
+mod bring_back;
 mod generate;
 mod hold;
+mod keep;
 mod list;
 mod lock;
 mod locks;
@@ -22,6 +24,9 @@ use crate::sysfs::Sysfs;
 
 /// Where the lock files are unless `PCICTL_RUN_DIR` says otherwise.
 const DEFAULT_RUN_DIRECTORY: &str = "/run/pcictl";
+
+/// Where the ledger is, below the root, unless `PCICTL_STATE_DIR` says otherwise.
+const DEFAULT_STATE_DIRECTORY: &str = "var/lib/pcictl";
 
 /// What a command works with: one machine, or a dumped tree, and where words go.
 struct Context<'a> {
@@ -52,6 +57,10 @@ pub fn run(cli: &Cli, output: &Output) -> Result<ExitCode> {
         Command::Rescan(args) => rescan::run(&context, args),
         Command::Replug(args) => replug::run(&context, args),
         Command::Locks(args) => locks::run(&context, args),
+        Command::ReadOverrides(args) => {
+            output.report(&(), |()| crate::ledger::read_here(&context.sysfs, &args.addresses));
+            Ok(crate::error::ExitStatus::Done)
+        }
         Command::Generate(args) => generate::run(args),
     };
     status.map(ExitCode::from)
@@ -66,6 +75,13 @@ impl Context<'_> {
     /// Whether the lock files are elsewhere than on this machine's own.
     fn has_own_run_directory(&self) -> bool {
         own_run_directory().is_some()
+    }
+
+    /// Where the ledger is.
+    fn state_directory(&self) -> PathBuf {
+        std::env::var_os("PCICTL_STATE_DIR")
+            .filter(|path| !path.is_empty())
+            .map_or_else(|| self.sysfs.root().join(DEFAULT_STATE_DIRECTORY), PathBuf::from)
     }
 
     /// Nothing is ever changed in a dumped tree.

@@ -5,13 +5,14 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use super::hold::{Reading, hold};
-use super::{Context, not_there, parse_exact_selectors};
+use super::{Context, keep, not_there, parse_exact_selectors};
 use crate::address::PciAddress;
 use crate::claims::Claims;
 use crate::cli::RemoveArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::execute::{Outcome, Outcomes, RunningKernel, execute, undo};
 use crate::inspect::Inspector;
+use crate::ledger::Entry;
 use crate::lock::Held;
 use crate::output;
 use crate::plan::{Action, Removal, Step, plan_removal};
@@ -47,10 +48,18 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
 /// The steps of a removal, from the last look before the first write to the proof that all is gone; the same for
 /// whoever removes, and never without the locks.
 pub(super) fn take_away(context: &Context, _held: &Held, subject: &Subject, args: &RemoveArgs) -> Result<Took> {
+    let entries = keep::observe(context, &subject.topology, &subject.removal);
     let stop_seconds = stop(context, subject, args)?;
-    let remove_seconds = remove(context, subject, args)?;
+    keep::write(context, &entries);
+    let remove_seconds = remove(context, subject, args).inspect_err(|_| forget_present(context, &entries))?;
     verify_gone(context, subject)?;
     Ok(Took { stop_seconds, remove_seconds })
+}
+
+/// Takes from the ledger again what was not removed after all.
+fn forget_present(context: &Context, entries: &[Entry]) {
+    let is_there = |entry: &&Entry| context.sysfs.exists(&format!("bus/pci/devices/{}", entry.record.address));
+    keep::withdraw(context, &entries.iter().filter(is_there).cloned().collect::<Vec<_>>());
 }
 
 /// How long the two phases took.
@@ -63,6 +72,7 @@ pub(super) struct Took {
 /// What is to be removed, as it was read at one moment.
 pub(super) struct Subject {
     pub(super) removal: Removal,
+    topology: Topology,
     functions: Vec<(PciAddress, Option<Ids>, Option<String>)>,
     absent: Vec<String>,
     pub(super) notes: Vec<String>,
@@ -110,7 +120,7 @@ impl Subject {
             Some((*address, function.ids, function.driver.as_deref().map(str::to_owned)))
         };
         let functions = removal.gone.iter().filter_map(facts).collect();
-        Ok(Self { removal, functions, absent, notes: resolver.notes })
+        Ok(Self { removal, topology, functions, absent, notes: resolver.notes })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `pcictl replug`: remove, rescan, verify, and the lock is not let go in between.
 
+use super::bring_back::{bring_back, status, tell_failures};
 use super::hold::{Reading, hold};
 use super::{Context, parse_exact_selectors, remove, rescan};
 use crate::claims::Claims;
@@ -32,8 +33,9 @@ pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     let (held, subject) = hold(context, changing, read)?;
     let took = remove::take_away(context, &held, &subject.away, &args.remove)?;
     let removed = remove::report(context, &subject.away, took);
-    let rescanned = rescan::bring_back(context, &held, &subject.back)?;
-    let status = rescan::status(&rescanned);
+    let rescanned = bring_back(context, &held, &subject.back, &args.back)?;
+    let status = status(&rescanned);
+    tell_failures(context.output, &rescanned.restored);
     context.output.outcome(&ReplugReport { removed, rescanned }, output::replugged);
     Ok(status)
 }

@@ -1,24 +1,22 @@
 //! `pcictl rescan`: lock the bridge, scan the smallest bus that can bring the device back, report what came and went.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::bring_back::{bring_back, refuse_dead_bridges, status, tell_failures};
 use super::hold::{Reading, hold};
-use super::{Context, parse_exact_selectors};
+use super::{Context, keep, parse_exact_selectors};
 use crate::address::PciAddress;
 use crate::claims::Claims;
 use crate::cli::RescanArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::execute::{RunningKernel, execute};
-use crate::inspect::Inspector;
-use crate::locate::{bus_for, dead_bridge};
-use crate::lock::Held;
+use crate::ledger::{Entry, Record};
+use crate::locate::{bus_for, bus_of_place, bus_of_slot};
 use crate::output;
 use crate::plan::{Plan, RescanTarget, plan_rescan};
-use crate::report::{Change, PlannedChange, RescanReport, Scanned};
+use crate::report::{PlannedChange, Scanned};
 use crate::resolve::{Named, Resolver};
-use crate::selector::Selector;
-use crate::topology::{Fields, Ids, Topology};
+use crate::selector::{Selector, SelectorKind};
 
 pub fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
     context.refuse_in_dump(&args.changing)?;
@@ -33,31 +31,17 @@ pub fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
         return Ok(ExitStatus::Done);
     }
     let (held, subject) = hold(context, &args.changing, read)?;
-    let report = bring_back(context, &held, &subject)?;
+    let report = bring_back(context, &held, &subject, &args.back)?;
+    tell_failures(context.output, &report.restored);
     context.output.outcome(&report, output::rescanned);
     Ok(status(&report))
-}
-
-/// The steps of a rescan, from the last look before the write to the report; the same for whoever rescans, and never
-/// without the locks.
-pub(super) fn bring_back(context: &Context, _held: &Held, subject: &Subject) -> Result<RescanReport> {
-    refuse_dead_bridges(context, subject)?;
-    let before = Snapshot::take(context, subject)?;
-    let scan_seconds = scan(context, subject)?;
-    let after = Snapshot::take(context, subject)?;
-    Ok(compared(context, subject, &before, &after, scan_seconds))
-}
-
-/// What the report of a rescan ends with.
-pub(super) fn status(report: &RescanReport) -> ExitStatus {
-    if report.missing.is_empty() { ExitStatus::Done } else { ExitStatus::Unexpected }
 }
 
 /// What is to be scanned, as it was read at one moment.
 pub(super) struct Subject {
     plan: Plan,
-    targets: Vec<RescanTarget>,
-    wanted: Vec<PciAddress>,
+    pub(super) targets: Vec<RescanTarget>,
+    pub(super) wanted: Vec<PciAddress>,
     notes: Vec<String>,
 }
 
@@ -74,12 +58,22 @@ impl Subject {
         if args.all {
             targets.push(RescanTarget::all());
         }
+        let entries = keep::entries(context);
+        for slot in &args.slot {
+            targets.extend(slot_targets(context, &entries, slot, &mut wanted)?);
+        }
         for selector in selectors {
+            if let SelectorKind::Slot(slot) = &selector.kind {
+                targets.extend(slot_targets(context, &entries, slot, &mut wanted)?);
+                continue;
+            }
             for named in resolver.targets(selector, args.changing.each)? {
                 if let Named::Absent(address) = named {
                     wanted.push(address);
+                    targets.extend(gone_targets(context, &entries, address, &mut resolver.notes)?);
+                } else {
+                    targets.extend(bus_for(&context.sysfs, &named)?);
                 }
-                targets.extend(bus_for(&context.sysfs, &named)?);
             }
         }
         Ok(Self::new(targets, wanted, resolver.notes))
@@ -96,20 +90,55 @@ impl Reading for Subject {
     }
 }
 
-fn refuse_dead_bridges(context: &Context, subject: &Subject) -> Result<()> {
-    for target in &subject.targets {
-        if let Some(address) = dead_bridge(&context.sysfs, target)? {
+/// Where to look for an address that is gone: where the ledger says it was, else by its number.
+fn gone_targets(
+    context: &Context,
+    entries: &[Entry],
+    address: PciAddress,
+    notes: &mut Vec<String>,
+) -> Result<Vec<RescanTarget>> {
+    let known: Vec<&Record> = entries.iter().map(|entry| &entry.record).filter(|was| was.is_about(address)).collect();
+    match known[..] {
+        [] => {
+            notes.push(format!("{address}: the ledger does not know it; going by its number"));
+            bus_for(&context.sysfs, &Named::Absent(address))
+        }
+        [was] => Ok(vec![bus_of_place(&context.sysfs, address, &was.place)?]),
+        _ => {
+            let places: Vec<String> = known.iter().map(|was| was.place.to_string()).collect();
             let message = format!(
-                "{address}: does not answer (its configuration space reads all ones); scanning below it could deal out bus numbers that are in use. Bring the bridge itself back first: remove it, then rescan the bus it sits on"
+                "{address}: the ledger knows {} devices that answered there, at {}; rescan the bridge that you mean",
+                known.len(),
+                places.join(" and ")
             );
-            return Err(Error::new(ErrorKind::Refused, message).about(address));
+            Err(Error::new(ErrorKind::Ambiguous, message).about(address).fact("places", places))
         }
     }
-    Ok(())
+}
+
+/// Where to look for what was or is in a slot.
+fn slot_targets(
+    context: &Context,
+    entries: &[Entry],
+    slot: &str,
+    wanted: &mut Vec<PciAddress>,
+) -> Result<Vec<RescanTarget>> {
+    let known: Vec<&Record> =
+        entries.iter().map(|entry| &entry.record).filter(|was| was.slot.as_deref() == Some(slot)).collect();
+    wanted.extend(known.iter().map(|was| was.address));
+    if let Some(target) = bus_of_slot(&context.sysfs, slot)? {
+        return Ok(vec![target]);
+    }
+    if known.is_empty() {
+        let message =
+            format!("slot {slot}: no slot has that name now, and the ledger knows none; ls /sys/bus/pci/slots");
+        return Err(Error::new(ErrorKind::NoSuchDevice, message).fact("slot", slot));
+    }
+    known.iter().map(|was| bus_of_place(&context.sysfs, was.address, &was.place)).collect()
 }
 
 /// Makes the writes, one after the other: they all take the one mutex of the kernel.
-fn scan(context: &Context, subject: &Subject) -> Result<f64> {
+pub(super) fn scan(context: &Context, subject: &Subject) -> Result<f64> {
     let begun = Instant::now();
     let steps = &subject.plan.steps;
     let outcomes = execute(steps, &RunningKernel::new(&context.sysfs), 1);
@@ -123,70 +152,11 @@ fn scan(context: &Context, subject: &Subject) -> Result<f64> {
     }
 }
 
-/// Every function below the scanned buses, what it is and who has it.
-struct Snapshot(BTreeMap<PciAddress, (Option<Ids>, Option<String>)>);
-
-impl Snapshot {
-    fn take(context: &Context, subject: &Subject) -> Result<Self> {
-        let mut functions = BTreeMap::new();
-        for target in &subject.targets {
-            let topology = match target.bus {
-                Some(_) => Topology::load_below(&context.sysfs, &target.bridge)?,
-                None => Topology::load_all(&context.sysfs, Fields::ALL)?,
-            };
-            for id in topology.by_address() {
-                let function = topology.function(id);
-                functions.insert(function.address, (function.ids, function.driver.as_deref().map(str::to_owned)));
-            }
-        }
-        Ok(Self(functions))
-    }
-}
-
-fn compared(
-    context: &Context,
-    subject: &Subject,
-    before: &Snapshot,
-    after: &Snapshot,
-    scan_seconds: f64,
-) -> RescanReport {
-    let mut inspector = Inspector::new(&context.sysfs);
-    let mut report = RescanReport { scan_seconds, ..RescanReport::default() };
-    report.scanned = subject.targets.iter().map(scanned).collect();
-    for (address, (ids, driver)) in &after.0 {
-        match before.0.get(address) {
-            None => report.appeared.push(inspector.seen(*address, *ids, driver.as_deref())),
-            Some((old_ids, old_driver)) => {
-                if old_ids != ids {
-                    let (old, new) = (inspector.seen(*address, *old_ids, None), inspector.seen(*address, *ids, None));
-                    report.changed.push(Change { address: *address, what: "ids", old: old.ids, new: new.ids });
-                }
-                if old_driver != driver {
-                    report.changed.push(Change {
-                        address: *address,
-                        what: "driver",
-                        old: old_driver.clone(),
-                        new: driver.clone(),
-                    });
-                }
-            }
-        }
-    }
-    for (address, (ids, driver)) in before.0.iter().filter(|(address, _)| !after.0.contains_key(address)) {
-        report.vanished.push(inspector.seen(*address, *ids, driver.as_deref()));
-    }
-    report.missing = subject.wanted.iter().copied().filter(|address| !after.0.contains_key(address)).collect();
-    for scanned in &report.scanned {
-        context.output.detail(&format!("{}: scanned, because {}", bus_name(scanned), scanned.why));
-    }
-    report
-}
-
-fn bus_name(scanned: &Scanned) -> String {
+pub(super) fn bus_name(scanned: &Scanned) -> String {
     scanned.bus.map_or_else(|| "every bus".to_owned(), |bus| format!("bus {bus}"))
 }
 
-fn scanned(target: &RescanTarget) -> Scanned {
+pub(super) fn scanned(target: &RescanTarget) -> Scanned {
     let bridge = target.bridge.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned);
     Scanned { bus: target.bus, bridge, why: target.why.clone() }
 }

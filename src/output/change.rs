@@ -1,11 +1,16 @@
 //! Plans, and what became of them.
 
+use std::collections::BTreeSet;
+
 use colored::Colorize;
 
 use super::count;
+use crate::address::PciAddress;
 use crate::claims::{Claim, Mode};
+use crate::place::Place;
 use crate::plan::{Action, Step};
 use crate::report::{PlannedChange, PlannedLock, RemoveReport, ReplugReport, RescanReport, Seen};
+use crate::verify::{Finding, Kind};
 
 /// What `--dry-run` prints: what it is about, the locks, the steps.
 pub fn planned(plan: &PlannedChange) -> String {
@@ -67,6 +72,12 @@ pub fn in_words(action: &Action) -> String {
         Action::Remove { address } => format!("remove {address}"),
         Action::Rescan { bus } => format!("rescan bus {bus}"),
         Action::RescanAll => "rescan every bus".to_owned(),
+        Action::Override { address, driver } => format!("set the driver override of {address} to {driver}"),
+        Action::Probe { address } => format!("look for a driver of {address}"),
+        Action::Set { address, file, value, .. } => format!("set {file} of {address} to {value}"),
+        Action::Reset { address } => format!("reset {address}"),
+        Action::ResetBelow { address } => format!("reset the bus below {address}"),
+        Action::SlotPower { slot, on } => format!("switch the power of slot {slot} {}", if *on { "on" } else { "off" }),
     }
 }
 
@@ -113,44 +124,77 @@ pub fn removed(report: &RemoveReport) -> String {
 
 /// What `rescan` found; nothing at all where nothing came, went or changed.
 pub fn rescanned(report: &RescanReport) -> String {
-    let mut text = String::new();
+    if report.is_quiet() {
+        return String::new();
+    }
+    let mut text = headline(report);
     for seen in &report.appeared {
         text.push_str(&format!("  {} {}\n", "+".green(), describe(seen)));
     }
     for seen in &report.vanished {
         text.push_str(&format!("  {} {}\n", "-".red(), describe(seen)));
     }
-    for change in &report.changed {
-        let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
-        text.push_str(&format!(
-            "  {} {} {}: {} -> {}\n",
-            "~".yellow(),
-            change.address,
-            change.what,
-            word(&change.old),
-            word(&change.new)
-        ));
+    let appeared = |address: &&PciAddress| report.appeared.iter().any(|seen| seen.address == **address);
+    for address in report.back.iter().filter(|address| !appeared(address)) {
+        text.push_str(&format!("  = {address} was back already, and is as it was\n"));
     }
-    for address in &report.missing {
-        text.push_str(&format!("  {} {address} still missing\n", "!".red()));
+    for restored in report.restored.iter().filter(|restored| restored.failure.is_none()) {
+        text.push_str(&format!("  = put back: {}\n", in_words(&restored.action)));
     }
-    if text.is_empty() {
-        return text;
+    for finding in told(&report.differences) {
+        text.push_str(&difference(finding));
     }
+    text
+}
+
+fn headline(report: &RescanReport) -> String {
     let buses: Vec<String> = report
         .scanned
         .iter()
         .map(|scanned| scanned.bus.map_or("every bus".into(), |bus| format!("bus {bus}")))
         .collect();
-    let line = format!(
-        "{}: {} appeared, {} vanished, {} changed in {:.2} s\n",
-        buses.join(", "),
-        report.appeared.len(),
-        report.vanished.len(),
-        report.changed.len(),
-        report.scan_seconds
-    );
-    line + &text
+    let differ: BTreeSet<PciAddress> =
+        report.differences.iter().filter(|finding| finding.matters).map(|finding| finding.address).collect();
+    let mut words = vec![format!("{} appeared", report.appeared.len())];
+    if !report.vanished.is_empty() {
+        words.push(format!("{} vanished", report.vanished.len()));
+    }
+    if !report.back.is_empty() {
+        words.push(format!("{} as before", report.back.len()));
+    }
+    if !differ.is_empty() {
+        words.push(format!("{} not as expected", differ.len()));
+    }
+    let seconds = report.scan_seconds + report.settle_seconds;
+    format!("{}: {} in {seconds:.2} s\n", buses.join(", ").bold(), words.join(", "))
+}
+
+/// What need be told: what came is listed already, and what is missing below something missing goes without saying.
+fn told(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    let missing: Vec<&Place> =
+        findings.iter().filter(|f| f.kind == Kind::Missing).filter_map(|f| f.place.as_ref()).collect();
+    let implied = move |finding: &&Finding| {
+        let above = finding.place.as_ref().and_then(Place::parent);
+        finding.kind == Kind::Missing
+            && above.is_some_and(|above| missing.iter().any(|place| above.is_at_or_below(place)))
+    };
+    findings.iter().filter(move |finding| finding.kind != Kind::New && !implied(finding))
+}
+
+fn difference(finding: &Finding) -> String {
+    let sign = if finding.matters { "!".red() } else { "~".yellow() };
+    let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+    let why = finding.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+    let change = match finding.kind {
+        Kind::Missing => {
+            let was = finding.old.as_ref().map_or_else(String::new, |ids| format!(" {ids}"));
+            format!("{}{was}: {}", finding.address, finding.what)
+        }
+        Kind::Expected => finding.what.clone(),
+        _ if finding.old.is_none() && finding.new.is_none() => format!("{} {}: none", finding.address, finding.what),
+        _ => format!("{} {}: {} -> {}", finding.address, finding.what, word(&finding.old), word(&finding.new)),
+    };
+    format!("  {sign} {change}{why}\n")
 }
 
 /// What `replug` did: both halves.

@@ -50,6 +50,46 @@ pub enum Action {
     },
     /// Scan every bus.
     RescanAll,
+    /// Say which driver alone may have a function.
+    Override {
+        /// The function.
+        address: PciAddress,
+        /// The driver.
+        driver: String,
+    },
+    /// Have the drivers asked whether one of them takes a function.
+    Probe {
+        /// The function.
+        address: PciAddress,
+    },
+    /// Write a setting of a function.
+    Set {
+        /// The function.
+        address: PciAddress,
+        /// The file in its directory.
+        file: String,
+        /// The value.
+        value: String,
+        /// The value when the plan was made.
+        was: String,
+    },
+    /// Reset a function in the way its `reset_method` allows.
+    Reset {
+        /// The function.
+        address: PciAddress,
+    },
+    /// Reset everything on the bus that a bridge leads to.
+    ResetBelow {
+        /// The bridge.
+        address: PciAddress,
+    },
+    /// Switch a slot's power.
+    SlotPower {
+        /// The slot.
+        slot: String,
+        /// On or off.
+        on: bool,
+    },
 }
 
 /// An action and where it stands among the others.
@@ -81,6 +121,12 @@ impl Plan {
         self.steps.push(Step { action, file, value, after });
         self.steps.len() - 1
     }
+
+    /// Adds a step that waits for the one before it.
+    pub fn push_last(&mut self, action: Action, directory: &str) {
+        let after = self.steps.len().checked_sub(1).into_iter().collect();
+        self.push(action, directory, after);
+    }
 }
 
 impl Action {
@@ -90,8 +136,13 @@ impl Action {
             Self::Unbind { address, .. }
             | Self::Bind { address, .. }
             | Self::SetVfs { address, .. }
+            | Self::Override { address, .. }
+            | Self::Probe { address }
+            | Self::Set { address, .. }
+            | Self::Reset { address }
+            | Self::ResetBelow { address }
             | Self::Remove { address } => Some(*address),
-            Self::Rescan { .. } | Self::RescanAll => None,
+            Self::Rescan { .. } | Self::RescanAll | Self::SlotPower { .. } => None,
         }
     }
 
@@ -104,6 +155,12 @@ impl Action {
             Self::Remove { .. } => (format!("{directory}/remove"), "1".to_owned()),
             Self::Rescan { .. } => (format!("{directory}/rescan"), "1".to_owned()),
             Self::RescanAll => ("bus/pci/rescan".to_owned(), "1".to_owned()),
+            Self::Override { driver, .. } => (format!("{directory}/driver_override"), driver.clone()),
+            Self::Probe { address } => ("bus/pci/drivers_probe".to_owned(), address.to_string()),
+            Self::Set { file, value, .. } => (format!("{directory}/{file}"), value.clone()),
+            Self::Reset { .. } => (format!("{directory}/reset"), "1".to_owned()),
+            Self::ResetBelow { .. } => (format!("{directory}/reset_subordinate"), "1".to_owned()),
+            Self::SlotPower { slot, on } => (format!("bus/pci/slots/{slot}/power"), u8::from(*on).to_string()),
         }
     }
 
@@ -112,7 +169,18 @@ impl Action {
         match self {
             Self::Unbind { address, driver } => Some(Self::Bind { address: *address, driver: driver.clone() }),
             Self::SetVfs { address, count, was } => Some(Self::SetVfs { address: *address, count: *was, was: *count }),
-            Self::Bind { .. } | Self::Remove { .. } | Self::Rescan { .. } | Self::RescanAll => None,
+            Self::Set { address, file, value, was } => {
+                Some(Self::Set { address: *address, file: file.clone(), value: was.clone(), was: value.clone() })
+            }
+            Self::Bind { .. }
+            | Self::Remove { .. }
+            | Self::Rescan { .. }
+            | Self::RescanAll
+            | Self::Override { .. }
+            | Self::Probe { .. }
+            | Self::Reset { .. }
+            | Self::ResetBelow { .. }
+            | Self::SlotPower { .. } => None,
         }
     }
 }

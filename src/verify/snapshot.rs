@@ -1,0 +1,76 @@
+//! The scanned part of the machine at one moment.
+
+use std::collections::BTreeMap;
+
+use crate::address::PciAddress;
+use crate::error::Result;
+use crate::ledger::{Observer, Record};
+use crate::place::Place;
+use crate::plan::RescanTarget;
+use crate::sysfs::Sysfs;
+use crate::topology::{Fields, FunctionId, Topology};
+
+/// Every function that the scanned buses lead to.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    topologies: Vec<Topology>,
+    functions: BTreeMap<PciAddress, (usize, FunctionId)>,
+    places: BTreeMap<Place, PciAddress>,
+}
+
+impl Snapshot {
+    /// Reads what these targets lead to now.
+    ///
+    /// # Errors
+    /// As for [`Topology::load_below`].
+    pub fn take(sysfs: &Sysfs, targets: &[RescanTarget]) -> Result<Self> {
+        let mut snapshot = Self::default();
+        for target in targets {
+            let topology = match target.bus {
+                Some(_) => Topology::load_below(sysfs, &target.bridge)?,
+                None => Topology::load_all(sysfs, Fields::ALL)?,
+            };
+            snapshot.add(topology, &target.place);
+        }
+        Ok(snapshot)
+    }
+
+    fn add(&mut self, topology: Topology, top: &Place) {
+        let index = self.topologies.len();
+        for id in topology.by_address() {
+            let place = topology.place(id);
+            if place.is_at_or_below(top) {
+                let address = topology.function(id).address;
+                self.functions.insert(address, (index, id));
+                self.places.insert(place, address);
+            }
+        }
+        self.topologies.push(topology);
+    }
+
+    /// The addresses, in order.
+    pub fn addresses(&self) -> impl Iterator<Item = PciAddress> + '_ {
+        self.functions.keys().copied()
+    }
+
+    /// Whether something answers at an address.
+    pub fn has(&self, address: PciAddress) -> bool {
+        self.functions.contains_key(&address)
+    }
+
+    /// What answers at an address.
+    pub fn find(&self, address: PciAddress) -> Option<(&Topology, FunctionId)> {
+        self.functions.get(&address).map(|(index, id)| (&self.topologies[*index], *id))
+    }
+
+    /// Where the function at a place answers.
+    pub fn at(&self, place: &Place) -> Option<PciAddress> {
+        self.places.get(place).copied()
+    }
+
+    /// What can be told of all of them without asking the hardware.
+    pub fn brief(&self, observer: &Observer<'_>) -> BTreeMap<PciAddress, Record> {
+        let brief = |(index, id): &(usize, FunctionId)| observer.brief(&self.topologies[*index], *id);
+        self.functions.iter().map(|(address, at)| (*address, brief(at))).collect()
+    }
+}

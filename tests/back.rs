@@ -1,0 +1,204 @@
+//! Bringing devices back: where a rescan looks for what is gone, and what it says of what came.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use pcictl::address::PciAddress;
+use pcictl::ledger::{Ended, Entry, Ledger, Observer, Overrides, Record};
+use pcictl::output;
+use pcictl::place::Place;
+use pcictl::report::RescanReport;
+use pcictl::sysfs::Sysfs;
+use pcictl::topology::{Fields, Topology};
+use pcictl::verify::{Evidence, Kind, Verdict, judge};
+use support::{Tree, pcictl, scratch_directory};
+use tempfile::TempDir;
+
+/// Every function of a tree, in full.
+fn records(tree: &Tree) -> Vec<Record> {
+    let sysfs = Sysfs::open(Some(tree.path())).unwrap();
+    let topology = Topology::load_all(&sysfs, Fields::ALL).unwrap();
+    let mut observer = Observer::new(&sysfs);
+    let mut record = |id| observer.record(&topology, id, &Overrides::new());
+    topology.by_address().into_iter().map(&mut record).collect()
+}
+
+fn entry(record: Record) -> Entry {
+    let top = record.place.clone();
+    Entry::new(record, top, 1_700_000_000)
+}
+
+/// A state directory whose ledger knows the functions of a tree that are named.
+fn ledger_of(tree: &Tree, addresses: &[&str]) -> TempDir {
+    let state = scratch_directory();
+    let known = records(tree).into_iter().filter(|record| addresses.contains(&record.address.to_string().as_str()));
+    Ledger::below(state.path()).put(&known.map(entry).collect::<Vec<_>>(), 1).unwrap();
+    state
+}
+
+/// What `pcictl rescan --dry-run` says: standard output, standard error, status.
+fn rescan(tree: &Tree, state: &Path, arguments: &[&str]) -> (String, String, i32) {
+    let run = scratch_directory();
+    let root = tree.path().to_str().unwrap();
+    let words = [&["rescan", "-n", "--sysroot", root][..], arguments].concat();
+    let output = pcictl(words, run.path()).env("PCICTL_STATE_DIR", state).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(state.to_str().unwrap(), "@state");
+    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+}
+
+#[test]
+fn what_is_gone_is_looked_for_where_the_ledger_says_it_was() {
+    let tree = Tree::load("guest-switch8");
+    let state = ledger_of(&tree, &["0000:03:00.0"]);
+    tree.remove("0000:03:00.0");
+    let (stdout, stderr, status) = rescan(&tree, state.path(), &["0000:03:00.0"]);
+    assert_eq!((stderr.as_str(), status), ("", 0));
+    assert!(
+        stdout.starts_with(
+            "would scan bus 0000:03: 0000:03:00.0 was at pci0000:00/01.0/00.0/00.0/00.0, says the ledger\n"
+        ),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn a_removed_switch_comes_back_by_any_address_below_it() {
+    let tree = Tree::load("guest-switch8");
+    let all: Vec<String> = records(&tree).iter().map(|record| record.address.to_string()).collect();
+    let state = ledger_of(&tree, &all.iter().map(String::as_str).collect::<Vec<_>>());
+    tree.remove("0000:01:00.0");
+    for address in ["0000:05:00.0", "0000:02:03.0", "0000:01:00.0"] {
+        let (stdout, stderr, status) = rescan(&tree, state.path(), &[address]);
+        assert_eq!((stderr.as_str(), status), ("", 0));
+        assert!(stdout.starts_with("would scan bus 0000:01: "), "{stdout}");
+        let nearest = stdout.contains("pci0000:00/01.0 is the nearest to it that is still there");
+        assert_eq!(nearest, address != "0000:01:00.0", "{stdout}");
+    }
+}
+
+#[test]
+fn an_address_that_the_ledger_does_not_know_goes_by_its_number() {
+    let tree = Tree::load("guest-switch8");
+    let state = scratch_directory();
+    tree.remove("0000:03:00.0");
+    let (stdout, stderr, status) = rescan(&tree, state.path(), &["0000:03:00.0"]);
+    assert!(stdout.starts_with("would scan bus 0000:03: 0000:03:00.0 is not there, and its bus is\n"), "{stdout}");
+    assert_eq!(stderr, "pcictl: 0000:03:00.0: the ledger does not know it; going by its number\n");
+    assert_eq!(status, 0);
+}
+
+#[test]
+fn two_that_answered_at_the_same_address_are_told_apart_by_whoever_asks() {
+    let tree = Tree::load("guest-switch8");
+    let state = ledger_of(&tree, &["0000:03:00.0"]);
+    let mut other = records(&tree).into_iter().find(|r| r.address.to_string() == "0000:03:00.0").unwrap();
+    other.place = Place::from_chain("pci0000:00/01.0/00.0/07.0/00.0").unwrap();
+    Ledger::below(state.path()).put(&[entry(other)], 1).unwrap();
+    tree.remove("0000:03:00.0");
+    let (stdout, stderr, status) = rescan(&tree, state.path(), &["0000:03:00.0"]);
+    assert_eq!(
+        stderr,
+        "pcictl: 0000:03:00.0: the ledger knows 2 devices that answered there, at pci0000:00/01.0/00.0/00.0/00.0 and \
+         pci0000:00/01.0/00.0/07.0/00.0; rescan the bridge that you mean\n"
+    );
+    assert_eq!((stdout.as_str(), status), ("", 2));
+}
+
+#[test]
+fn an_empty_slot_is_scanned_by_its_name() {
+    let tree = Tree::load("guest-switch8");
+    fs::create_dir_all(tree.path().join("sys/bus/pci/slots/7")).unwrap();
+    tree.edit("sys/bus/pci/slots/7/address", "0000:03:00\n");
+    let state = ledger_of(&tree, &["0000:03:00.0"]);
+    tree.remove("0000:03:00.0");
+    for arguments in [&["--slot", "7"][..], &["slot:7"]] {
+        let (stdout, stderr, status) = rescan(&tree, state.path(), arguments);
+        assert!(stdout.starts_with("would scan bus 0000:03: slot 7 is on it\n"), "{stdout}");
+        assert_eq!((stderr.as_str(), status), ("", 0));
+    }
+    // The slot went with its port; the ledger still knows what sat in it.
+    tree.remove("0000:02:00.0");
+    fs::remove_dir_all(tree.path().join("sys/bus/pci/slots/7")).unwrap();
+    let (stdout, stderr, status) = rescan(&tree, state.path(), &["--slot", "7"]);
+    assert!(stdout.starts_with("would scan bus 0000:02: 0000:03:00.0 was at "), "{stdout}");
+    assert_eq!((stderr.as_str(), status), ("", 0));
+    let (stdout, stderr, status) = rescan(&tree, state.path(), &["--slot", "8"]);
+    let message = "pcictl: slot 8: no slot has that name now, and the ledger knows none; ls /sys/bus/pci/slots\n";
+    assert_eq!((stdout.as_str(), stderr.as_str(), status), ("", message, 3));
+}
+
+#[test]
+fn a_torn_entry_is_set_aside_and_the_rescan_goes_on_without_it() {
+    let tree = Tree::load("guest-switch8");
+    let state = ledger_of(&tree, &["0000:03:00.0", "0000:04:00.0"]);
+    let file = state.path().join("ledger/pci0000:00+01.0+00.0+00.0+00.0.json");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, &text[..text.len() / 2]).unwrap();
+    tree.remove("0000:03:00.0");
+    let (stdout, stderr, status) = rescan(&tree, state.path(), &["0000:03:00.0"]);
+    assert!(stdout.contains("0000:03:00.0 is not there, and its bus is"), "{stdout}");
+    assert!(stderr.contains("pci0000:00+01.0+00.0+00.0+00.0.json: no ledger entry: EOF"), "{stderr}");
+    assert!(stderr.contains("; moved to @state/ledger/corrupt\n"), "{stderr}");
+    assert_eq!(status, 0);
+    assert!(state.path().join("ledger/corrupt").join(file.file_name().unwrap()).exists());
+}
+
+/// What a rescan would say if the machine was `before` when these were removed, and is `after` now.
+fn verdict(before: &Tree, after: &Tree, accepted: &[Kind]) -> (Verdict, String) {
+    let entries: Vec<Entry> = records(before).into_iter().map(entry).collect();
+    let after: BTreeMap<PciAddress, Record> = records(after).into_iter().map(|now| (now.address, now)).collect();
+    let before = BTreeMap::new();
+    let verdict = judge(&Evidence { before: &before, after: &after, entries: &entries, wanted: &[], accepted });
+    let report = RescanReport { differences: verdict.findings.clone(), ..RescanReport::default() };
+    let text = output::rescanned(&report);
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    (verdict, lines.join("\n"))
+}
+
+#[test]
+fn a_link_that_came_back_worse_is_told_and_so_is_what_went_with_it() {
+    let (before, after) = (Tree::load("degraded-before"), Tree::load("degraded-after"));
+    let (verdict, text) = verdict(&before, &after, &[]);
+    assert_eq!(
+        text,
+        "  ! 0000:01:00.0 link: 16 GT/s x16 -> 2.5 GT/s x1\n  \
+           ! 0000:02:00.0 link: 16 GT/s x16 -> 2.5 GT/s x1\n  \
+           ! 0000:02:00.0 BAR 0: 32 MiB -> not assigned\n  \
+           ! 0000:02:00.0 net: ens2np0 -> none"
+    );
+    assert!(verdict.matters());
+    let ended: Vec<String> = verdict.ended.iter().map(|(place, _)| place.to_string()).collect();
+    assert!(!ended.iter().any(|place| place.contains("02.0/00.0")), "it is not back yet: {ended:?}");
+}
+
+#[test]
+fn what_is_accepted_ends_the_entry_and_does_not_matter() {
+    let (before, after) = (Tree::load("degraded-before"), Tree::load("degraded-after"));
+    let (verdict, text) = verdict(&before, &after, &[Kind::Link, Kind::Bars, Kind::Names]);
+    assert!(!verdict.matters() && text.contains("  ~ 0000:01:00.0 link: 16 GT/s x16 -> 2.5 GT/s x1"), "{text}");
+    let ended = verdict.ended.iter().filter(|(_, ended)| *ended == Ended::Accepted).count();
+    assert_eq!(ended, 2);
+}
+
+#[test]
+fn a_machine_as_it_was_has_nothing_to_tell() {
+    for name in ["degraded-before", "guest-switch8", "guest-sriov", "gpu-server", "vmd"] {
+        let tree = Tree::load(name);
+        let (verdict, text) = verdict(&tree, &tree, &[]);
+        assert_eq!(text, "", "{name}");
+        assert!(!verdict.matters() && verdict.findings.is_empty(), "{name}: {:?}", verdict.findings);
+    }
+}
+
+#[test]
+fn of_a_missing_switch_only_the_top_is_told() {
+    let (before, after) = (Tree::load("guest-switch8"), Tree::load("guest-switch8"));
+    after.remove("0000:01:00.0");
+    let (verdict, text) = verdict(&before, &after, &[]);
+    assert_eq!(text, "  ! 0000:01:00.0 104c:8232: removed and not back");
+    assert_eq!(verdict.findings.len(), 17);
+}
