@@ -460,7 +460,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__replug)
-            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --if-present --no-rollback --jobs --settle --expect --accept --restore --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --if-present --no-rollback --jobs --settle --expect --accept --restore --reset --power-cycle --escalate --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

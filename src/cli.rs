@@ -227,6 +227,15 @@ pub struct ReplugArgs {
     /// All that a rescan takes.
     #[command(flatten)]
     pub back: BackArgs,
+    /// Reset each function when its driver is stopped; its bus, if it cannot be reset by itself and nothing else is there
+    #[arg(long)]
+    pub reset: bool,
+    /// Switch the power of its slot off and on while it is removed
+    #[arg(long, conflicts_with = "reset")]
+    pub power_cycle: bool,
+    /// If it does not come back, try more: the bus above, a reset of its bus, the power of its slot
+    #[arg(long)]
+    pub escalate: bool,
 }
 
 const LOCK: &str = "\

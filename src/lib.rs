@@ -8,7 +8,7 @@
 //! - [`lock`], the only place that locks; [`execute`], performs a plan through a trait
 //! - [`resolve`], [`locate`], [`names`], [`inspect`]: what a selector means, which bus to scan, what a function is
 //! - [`ledger`], what was removed, on disk; [`verify`], what differs from it, pure; [`settle`], waits until a device
-//!   is ready; [`restore`], what puts settings back
+//!   is ready; [`restore`], what puts settings back; [`revive`], resets and slot power
 //! - [`report`], [`cli`], [`output`]: data for people and programs, and the command line
 //! - [`commands`]: a file a command, reading like the steps it promises
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -30,6 +30,7 @@ pub mod plan;
 pub mod report;
 pub mod resolve;
 pub mod restore;
+pub mod revive;
 pub mod selector;
 pub mod settle;
 pub mod sysfs;

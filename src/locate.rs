@@ -58,6 +58,18 @@ pub fn bus_under(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Res
     Ok(RescanTarget { empty, ..target(sysfs, &path, format!("{address} sits on it"))? })
 }
 
+/// The bus one step further up; none if the target is a root bus.
+///
+/// # Errors
+/// The bridge went away.
+pub fn bus_above(sysfs: &Sysfs, below: &RescanTarget) -> Result<Option<RescanTarget>> {
+    let Some((path, name)) = below.bridge.rsplit_once('/') else { return Ok(None) };
+    if is_host_bridge_name(name) {
+        return Ok(None);
+    }
+    target(sysfs, path, format!("{name} sits on it")).map(Some)
+}
+
 /// The bus that a place is on; if what leads to it is gone as well, the bus below the nearest that is still there.
 ///
 /// # Errors
@@ -179,7 +191,7 @@ fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<RescanTarget> {
 }
 
 /// The functions right below a bridge or host bridge, virtual ones too; none if the bridge has gone.
-fn on_bus(sysfs: &Sysfs, path: &str) -> Result<Option<Vec<PciAddress>>> {
+pub fn on_bus(sysfs: &Sysfs, path: &str) -> Result<Option<Vec<PciAddress>>> {
     let names = sysfs.names(path).map_err(|e| Error::io(sysfs.display(path), &e))?;
     Ok(names.map(|names| names.iter().filter_map(|name| PciAddress::from_sysfs_name(name)).collect()))
 }

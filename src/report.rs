@@ -287,11 +287,25 @@ pub struct RescanReport {
 pub struct ReplugReport {
     /// The first half.
     pub removed: RemoveReport,
+    /// What was tried besides when it did not come back.
+    pub climbed: Vec<String>,
     /// The second half.
     pub rescanned: RescanReport,
 }
 
 impl RescanReport {
+    /// Adds what a further scan found; what it compared counts instead of what was said before.
+    pub fn take_over(&mut self, again: Self) {
+        self.appeared.extend(again.appeared);
+        self.back.extend(again.back);
+        self.restored.extend(again.restored);
+        self.scanned
+            .extend(again.scanned.into_iter().filter(|scanned| !self.scanned.contains(scanned)).collect::<Vec<_>>());
+        (self.vanished, self.differences, self.missing) = (again.vanished, again.differences, again.missing);
+        self.scan_seconds += again.scan_seconds;
+        self.settle_seconds += again.settle_seconds;
+    }
+
     /// Whether nothing came, went or changed.
     pub fn is_quiet(&self) -> bool {
         self.appeared.is_empty()

@@ -202,3 +202,46 @@ fn of_a_missing_switch_only_the_top_is_told() {
     assert_eq!(text, "  ! 0000:01:00.0 104c:8232: removed and not back");
     assert_eq!(verdict.findings.len(), 17);
 }
+
+/// What `pcictl replug --reset --dry-run` says.
+fn replug_reset(tree: &Tree, address: &str) -> (String, String, i32) {
+    let run = scratch_directory();
+    let root = tree.path().to_str().unwrap();
+    let output = pcictl(["replug", "-n", "--reset", "--sysroot", root, address], run.path()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+}
+
+#[test]
+fn a_bus_is_reset_only_if_nothing_else_is_on_it() {
+    let tree = Tree::load("guest-mixed");
+    for address in ["0000:05:00.0", "0000:01:00.0"] {
+        fs::remove_file(tree.device(address).join("reset")).unwrap();
+    }
+    let (stdout, stderr, status) = replug_reset(&tree, "0000:01:00.0");
+    assert_eq!(
+        (stdout.as_str(), stderr.as_str(), status),
+        (
+            "",
+            "pcictl: 0000:01:00.0: cannot be replugged like that: the kernel offers no reset of it, nor of the bus it \
+             sits on; try --power-cycle\n",
+            4
+        )
+    );
+    for port in ["0000:00:01.0", "0000:00:05.0"] {
+        fs::write(tree.device(port).join("reset_subordinate"), "").unwrap();
+    }
+    let (stdout, stderr, status) = replug_reset(&tree, "0000:01:00.0");
+    assert!(stdout.contains("  2  reset the bus below 0000:00:01.0  (after 1)\n"), "{stdout}");
+    assert_eq!((stderr.as_str(), status), ("", 0));
+    let (stdout, stderr, status) = replug_reset(&tree, "0000:05:00.0");
+    assert_eq!(
+        (stdout.as_str(), stderr.as_str(), status),
+        (
+            "",
+            "pcictl: 0000:05:00.0: cannot be replugged like that: only its bus can be reset, and that would reset \
+             0000:05:00.1, too\n",
+            4
+        )
+    );
+}

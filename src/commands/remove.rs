@@ -40,16 +40,25 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
         return Ok(ExitStatus::Done);
     }
     let (held, subject) = hold(context, &args.changing, read)?;
-    let took = take_away(context, &held, &subject, args)?;
+    let took = take_away(context, &held, &subject, args, &[])?;
     context.output.outcome(&report(context, &subject, took), output::removed);
     Ok(ExitStatus::Done)
 }
 
 /// The steps of a removal, from the last look before the first write to the proof that all is gone; the same for
 /// whoever removes, and never without the locks.
-pub(super) fn take_away(context: &Context, _held: &Held, subject: &Subject, args: &RemoveArgs) -> Result<Took> {
+///
+/// `between` is done when all is stopped and still there.
+pub(super) fn take_away(
+    context: &Context,
+    _held: &Held,
+    subject: &Subject,
+    args: &RemoveArgs,
+    between: &[Step],
+) -> Result<Took> {
     let entries = keep::observe(context, &subject.topology, &subject.removal);
     let stop_seconds = stop(context, subject, args)?;
+    while_stopped(context, subject, args, between)?;
     keep::write(context, &entries);
     let remove_seconds = remove(context, subject, args).inspect_err(|_| forget_present(context, &entries))?;
     verify_gone(context, subject)?;
@@ -152,6 +161,15 @@ fn stop(context: &Context, subject: &Subject, args: &RemoveArgs) -> Result<f64> 
         None => Ok(begun.elapsed().as_secs_f64()),
         Some((index, errno)) => Err(stopped_short(context, subject, &outcomes, &steps[index], errno, args)),
     }
+}
+
+/// What is done between the two phases, a reset for one.
+fn while_stopped(context: &Context, subject: &Subject, args: &RemoveArgs, steps: &[Step]) -> Result<()> {
+    let outcomes = execute(steps, &RunningKernel::new(&context.sysfs), 1);
+    detail(context, steps, &outcomes);
+    let Some((index, errno)) = outcomes.failure() else { return Ok(()) };
+    let stopped = Outcomes::all_done(subject.removal.stop.steps.len());
+    Err(stopped_short(context, subject, &stopped, &steps[index], errno, args))
 }
 
 /// The remove phase: short, for nothing is left to be stopped.

@@ -1,16 +1,20 @@
 //! `pcictl replug`: remove, rescan, verify, and the lock is not let go in between.
 
-use super::bring_back::{bring_back, status, tell_failures};
+use super::bring_back::{bring_back, refuse_dead_bridges, status, tell_failures};
 use super::hold::{Reading, hold};
 use super::{Context, parse_exact_selectors, remove, rescan};
+use crate::address::PciAddress;
 use crate::claims::Claims;
 use crate::cli::ReplugArgs;
-use crate::error::{ExitStatus, Result};
-use crate::locate::bus_under;
+use crate::error::{Error, ErrorKind, ExitStatus, Result};
+use crate::execute::{RunningKernel, execute};
+use crate::locate::{bus_above, bus_under};
+use crate::lock::Held;
 use crate::output;
 use crate::place::Place;
-use crate::plan::RescanTarget;
-use crate::report::{PlannedChange, ReplugReport};
+use crate::plan::{Plan, RescanTarget, Step};
+use crate::report::{PlannedChange, ReplugReport, RescanReport};
+use crate::revive::{plan_power_cycle, plan_reset, plan_reset_below};
 use crate::selector::Selector;
 
 pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
@@ -31,33 +35,51 @@ pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
         return Ok(ExitStatus::Done);
     }
     let (held, subject) = hold(context, changing, read)?;
-    let took = remove::take_away(context, &held, &subject.away, &args.remove)?;
+    // The bus must be fit to be scanned before what sits on it is taken away.
+    refuse_dead_bridges(context, &subject.back)?;
+    let took = remove::take_away(context, &held, &subject.away, &args.remove, &subject.reset.steps)?;
     let removed = remove::report(context, &subject.away, took);
-    let rescanned = bring_back(context, &held, &subject.back, &args.back)?;
+    write(context, &subject.power.steps)?;
+    let mut rescanned = bring_back(context, &held, &subject.back, &args.back)?;
+    let climbed = if args.escalate { climb(context, &held, &subject, args, &mut rescanned)? } else { Vec::new() };
     let status = status(&rescanned);
     tell_failures(context.output, &rescanned.restored);
-    context.output.outcome(&ReplugReport { removed, rescanned }, output::replugged);
+    context.output.outcome(&ReplugReport { removed, climbed, rescanned }, output::replugged);
     Ok(status)
 }
 
 /// What is to be removed and where it must come back, as it was read at one moment.
 struct Subject {
     away: remove::Subject,
+    reset: Plan,
+    power: Plan,
+    /// The same, to be used only if nothing else helps.
+    slots: Plan,
     back: rescan::Subject,
+    /// One step further up, if it may come to that.
+    above: Option<rescan::Subject>,
     claims: Claims,
 }
 
 impl Subject {
     fn read(context: &Context, selectors: &[Selector], args: &ReplugArgs) -> Result<Self> {
+        let sysfs = &context.sysfs;
         let away = remove::Subject::read(context, selectors, &args.remove)?;
-        let tops = &away.removal.tops;
-        let targets: Vec<RescanTarget> =
-            tops.iter().map(|top| bus_under(&context.sysfs, *top, &away.removal.gone)).collect::<Result<_>>()?;
+        let (tops, gone) = (&away.removal.tops, &away.removal.gone);
+        let reset = if args.reset { plan_reset(sysfs, tops, gone)? } else { Plan::default() };
+        let power = if args.power_cycle { plan_power_cycle(sysfs, tops, gone)? } else { Plan::default() };
+        // That there may be no slot, or one that is shared, is no reason to refuse what may never be needed.
+        let slots =
+            if args.escalate { plan_power_cycle(sysfs, tops, gone).unwrap_or_default() } else { Plan::default() };
+        let targets: Vec<RescanTarget> = tops.iter().map(|top| bus_under(sysfs, *top, gone)).collect::<Result<_>>()?;
+        let above = targets.iter().filter(|_| args.escalate).map(|target| bus_above(sysfs, target));
+        let above: Vec<RescanTarget> = above.filter_map(Result::transpose).collect::<Result<_>>()?;
+        let above = (!above.is_empty()).then(|| rescan::Subject::new(above, tops.clone(), Vec::new()));
         let back = rescan::Subject::new(targets, tops.clone(), Vec::new());
-        // Everything that either half needs, taken at once: a lock is never added to those that are held.
-        let both = away.claims().tops().iter().chain(back.claims().tops());
-        let claims = Claims::changing(both.cloned().collect::<Vec<Place>>());
-        Ok(Self { away, back, claims })
+        // Everything that any part needs, taken at once: a lock is never added to those that are held.
+        let parts = [Some(away.claims()), Some(back.claims()), above.as_ref().map(Reading::claims)];
+        let places: Vec<Place> = parts.into_iter().flatten().flat_map(|claims| claims.tops()).cloned().collect();
+        Ok(Self { claims: Claims::changing(places), away, reset, power, slots, back, above })
     }
 }
 
@@ -67,20 +89,85 @@ impl Reading for Subject {
     }
 
     fn is_same_as(&self, other: &Self) -> bool {
-        self.away.is_same_as(&other.away) && self.back.is_same_as(&other.back) && self.claims == other.claims
+        self.away.is_same_as(&other.away)
+            && self.reset == other.reset
+            && self.power == other.power
+            && self.back.is_same_as(&other.back)
+            && self.claims == other.claims
     }
+}
+
+/// Tries more and more until all that was removed is there again: the bus above, a reset, the power of the slot. What
+/// was tried is told.
+fn climb(
+    context: &Context,
+    held: &Held,
+    subject: &Subject,
+    args: &ReplugArgs,
+    report: &mut RescanReport,
+) -> Result<Vec<String>> {
+    let mut climbed = Vec::new();
+    let mut retry = |report: &mut RescanReport, what: String, steps: &[Step], scan: &rescan::Subject| {
+        context.output.say(&format!("not back yet: {what}"));
+        climbed.push(what);
+        // One means that fails is no reason not to try the next.
+        if let Err(error) = write(context, steps) {
+            context.output.say(&error.to_string());
+        }
+        let again = bring_back(context, held, scan, &args.back)?;
+        report.take_over(again);
+        Ok::<(), Error>(())
+    };
+    if let (true, Some(above)) = (is_missing(context, subject), &subject.above) {
+        retry(report, "scanning one bus further up".to_owned(), &[], above)?;
+    }
+    for (bridge, plan) in resets_below(context, subject) {
+        if is_missing(context, subject) {
+            retry(report, format!("resetting the bus below {bridge}"), &plan.steps, &subject.back)?;
+        }
+    }
+    if is_missing(context, subject) && !subject.slots.steps.is_empty() {
+        retry(report, "switching the power of its slot off and on".to_owned(), &subject.slots.steps, &subject.back)?;
+    }
+    Ok(climbed)
+}
+
+fn is_missing(context: &Context, subject: &Subject) -> bool {
+    subject.away.removal.tops.iter().any(|top| !context.sysfs.exists(&format!("bus/pci/devices/{top}")))
+}
+
+fn resets_below(context: &Context, subject: &Subject) -> Vec<(PciAddress, Plan)> {
+    let plan = |target: &RescanTarget| {
+        let bridge = target.bridge.rsplit('/').next().and_then(PciAddress::from_sysfs_name)?;
+        Some((bridge, plan_reset_below(&context.sysfs, bridge, &target.bridge)?))
+    };
+    subject.back.targets.iter().filter_map(plan).collect()
+}
+
+/// Makes writes that nothing can undo.
+fn write(context: &Context, steps: &[Step]) -> Result<()> {
+    let outcomes = execute(steps, &RunningKernel::new(&context.sysfs), 1);
+    let Some((index, errno)) = outcomes.failure() else { return Ok(()) };
+    let what = output::in_words(&steps[index].action);
+    let message = format!(
+        "{what}: the kernel said no: {}; the devices are removed, pcictl rescan brings them back",
+        errno.desc()
+    );
+    Err(Error::new(ErrorKind::Partly, message))
 }
 
 fn planned(subject: &Subject) -> PlannedChange {
     let (mut plan, back) = (remove::planned(&subject.away), rescan::planned(&subject.back));
     plan.locks = subject.claims.in_order().to_vec();
-    let before = plan.steps.len();
-    plan.steps.extend(back.steps.into_iter().map(|mut step| {
-        step.after = (0..before).collect();
-        step
-    }));
-    if before > 0 {
-        plan.summary.extend(back.summary);
+    if plan.steps.is_empty() {
+        return plan;
     }
+    let stopped = subject.away.removal.stop.steps.len();
+    let removal = plan.steps.split_off(stopped);
+    for phase in [&subject.reset.steps, &removal, &subject.power.steps, &back.steps] {
+        let before = plan.steps.len();
+        plan.steps.extend(phase.iter().cloned().map(|step| Step { after: (0..before).collect(), ..step }));
+    }
+    plan.summary.extend(back.summary);
     plan
 }

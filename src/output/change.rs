@@ -199,7 +199,8 @@ fn difference(finding: &Finding) -> String {
 
 /// What `replug` did: both halves.
 pub fn replugged(report: &ReplugReport) -> String {
-    removed(&report.removed) + &rescanned(&report.rescanned)
+    let climbed: String = report.climbed.iter().map(|what| format!("  > not back, so tried: {what}\n")).collect();
+    removed(&report.removed) + &climbed + &rescanned(&report.rescanned)
 }
 
 fn describe(seen: &Seen) -> String {
