@@ -4,6 +4,7 @@
 //! outlive one (a lock, a ledger entry) may be keyed by it: that is what [`Place`](crate::place::Place) is for.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub type Domain = u32;
 
 /// The address of one PCI function, printed as sysfs does (`0000:03:00.0`, `10000:e1:00.0`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PciAddress {
     /// The domain the bus belongs to.
     pub domain: Domain,
@@ -53,11 +54,29 @@ impl PciAddress {
 
     /// Reads exactly the name sysfs gives a function's directory, and nothing else: a cheap test while walking.
     pub fn from_sysfs_name(name: &str) -> Option<Self> {
-        let (rest, function) = name.rsplit_once('.')?;
-        let (rest, device) = rest.rsplit_once(':')?;
-        let (domain, bus) = rest.rsplit_once(':')?;
-        (domain.len() >= 4 && bus.len() == 2 && device.len() == 2 && function.len() == 1).then_some(())?;
-        Self::from_parts(domain, bus, device, function).ok()
+        let (domain, rest) = name.as_bytes().split_at_checked(name.len().checked_sub(8)?)?;
+        let &[b':', bus_high, bus_low, b':', device_high, device_low, b'.', function] = rest else { return None };
+        if !(4..=8).contains(&domain.len()) {
+            return None;
+        }
+        let (device, function) = (digits(&[device_high, device_low])? as u8, digits(&[function])? as u8);
+        (device < 0x20 && function < 8).then_some(())?;
+        Some(Self { domain: digits(domain)?, bus: digits(&[bus_high, bus_low])? as u8, device, function })
+    }
+
+    /// The bytes of its name, and how many they are.
+    fn name(self) -> ([u8; 16], usize) {
+        let mut name = [0; 16];
+        let domain = (8 - self.domain.leading_zeros() as usize / 4).max(4);
+        put_hex(&mut name[..domain], self.domain);
+        let rest = &mut name[domain..domain + 8];
+        rest[0] = b':';
+        put_hex(&mut rest[1..3], self.bus.into());
+        rest[3] = b':';
+        put_hex(&mut rest[4..6], self.device.into());
+        rest[6] = b'.';
+        put_hex(&mut rest[7..], self.function.into());
+        (name, domain + 8)
     }
 
     /// Puts an address together from its four hexadecimal fields.
@@ -72,6 +91,17 @@ impl PciAddress {
             function: hex(function, 1, 7, "the function must be 0 to 7")? as u8,
         };
         Ok(address)
+    }
+}
+
+/// A number of at most eight hexadecimal digits.
+fn digits(text: &[u8]) -> Option<u32> {
+    text.iter().try_fold(0, |number, digit| Some(number << 4 | (*digit as char).to_digit(16)?))
+}
+
+fn put_hex(text: &mut [u8], number: u32) {
+    for (place, digit) in text.iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (4 * place) & 0xf) as usize];
     }
 }
 
@@ -114,9 +144,19 @@ impl FromStr for BusNumber {
     }
 }
 
+/// In one piece, which is what most hashing costs.
+impl Hash for PciAddress {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let bytes = [0, self.bus, self.device, self.function];
+        state.write_u64(u64::from(self.domain) << 32 | u64::from(u32::from_be_bytes(bytes)));
+    }
+}
+
 impl fmt::Display for PciAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04x}:{:02x}:{:02x}.{:x}", self.domain, self.bus, self.device, self.function)
+        // Printed 65,536 times by a listing, so not through four fields with padding.
+        let (name, length) = self.name();
+        f.write_str(std::str::from_utf8(&name[..length]).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -4,6 +4,7 @@
 //! device may go while one looks (ENODEV from an open file, then ENOENT), and that is no error. Which files are safe to
 //! read is the caller's business; the ones that can block behind a stuck driver must not be asked for.
 
+use std::borrow::Cow;
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
@@ -208,10 +209,7 @@ impl Dir {
     /// # Errors
     /// Any other failure, rights above all.
     pub fn read<T>(&self, path: &str, take: impl FnOnce(&str) -> T) -> io::Result<Option<T>> {
-        self.read_bytes(path, PAGE, |bytes| {
-            let text = String::from_utf8_lossy(bytes);
-            take(text.trim_end_matches(['\n', '\0']))
-        })
+        self.read_bytes(path, PAGE, |bytes| take(text(bytes).trim_end_matches(['\n', '\0'])))
     }
 
     fn read_bytes<T>(&self, path: &str, limit: usize, take: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
@@ -232,7 +230,7 @@ impl Dir {
         let mut buffer = [MaybeUninit::uninit(); PAGE];
         let read = || {
             let (target, _) = rustix::fs::readlinkat_raw(&self.fd, path, &mut buffer)?;
-            Ok(take(&String::from_utf8_lossy(target)))
+            Ok(take(&text(target)))
         };
         match read() {
             Err(rustix::io::Errno::INVAL) => Ok(None),
@@ -278,6 +276,11 @@ impl Dir {
     }
 }
 
+/// Bytes as text, which sysfs gives but for a stray one; looking for strays one by one would cost more.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// Turns "it has gone" into `None`.
 fn present<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
     use rustix::io::Errno;
@@ -302,20 +305,36 @@ pub fn last_step(path: &str) -> &str {
 /// `from` is the directory that the link is in. Nothing is resolved on disk, so a link in a dumped tree cannot lead
 /// anywhere else than its text says.
 pub fn follow(from: &str, target: &str) -> Option<String> {
-    let mut steps: Vec<&str> = from.split('/').filter(|step| !step.is_empty()).collect();
     if target.starts_with('/') {
         return None;
     }
-    for step in target.split('/') {
+    let (mut base, mut rest) = (from.trim_matches('/'), target);
+    // How the kernel writes them: up as far as need be, and then only down.
+    while let Some(below) = rest.strip_prefix("../") {
+        if base.is_empty() {
+            return None;
+        }
+        base = base.rsplit_once('/').map_or("", |(above, _)| above);
+        rest = below;
+    }
+    let mut path = String::with_capacity(base.len() + rest.len() + 1);
+    path.push_str(base);
+    for step in rest.split('/') {
         match step {
             "" | "." => {}
             ".." => {
-                steps.pop()?;
+                let end = path.rfind('/').unwrap_or(0);
+                (!path.is_empty()).then(|| path.truncate(end))?;
             }
-            step => steps.push(step),
+            step => {
+                if !path.is_empty() {
+                    path.push('/');
+                }
+                path.push_str(step);
+            }
         }
     }
-    Some(steps.join("/"))
+    Some(path)
 }
 
 #[cfg(test)]
@@ -329,6 +348,9 @@ mod tests {
             follow(from, "../../../devices/pci0000:00/0000:00:03.0").as_deref(),
             Some("devices/pci0000:00/0000:00:03.0")
         );
+        assert_eq!(follow(from, "../drivers/./nvme//").as_deref(), Some("bus/pci/drivers/nvme"));
+        assert_eq!(follow(from, "a/../../../..").as_deref(), Some(""));
+        assert_eq!(follow(from, "a/../../../../.."), None);
         assert_eq!(follow(from, "../../../../etc"), None);
         assert_eq!(follow(from, "/etc"), None);
     }
