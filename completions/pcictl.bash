@@ -583,12 +583,20 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__tree)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
+            opts="-o -j -q -v -h -V --output --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu place" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu place" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0

@@ -67,6 +67,18 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s q -l quiet -d 'Sa
 complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s v -l verbose -d 'Say more about what is done'
 complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -s o -l output -d 'What to say of each function, besides its address; as in list' -r -f -a "address\t'The address, as sysfs spells it'
+class\t'The class by name'
+class-code\t'The class code, six hexadecimal digits'
+name\t'Vendor and device by name'
+ids\t'Vendor and device id'
+subsystem\t'Subsystem vendor and device id'
+driver\t'The driver that has it'
+link\t'Link speed and width; what it could be, where that is more'
+numa\t'NUMA node'
+slot\t'Slot name'
+iommu\t'IOMMU group'
+place\t'Place in the device tree, which names its lock'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

@@ -122,6 +122,9 @@ pub struct TreeArgs {
     /// The function or host bridge to begin at; the whole machine without one
     #[arg(value_name = "SELECTOR")]
     pub selector: Option<String>,
+    /// What to say of each function, besides its address; as in list
+    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',')]
+    pub output: Vec<Column>,
 }
 
 /// `pcictl show`

@@ -3,14 +3,16 @@
 use super::{Context, not_there};
 use crate::cli::TreeArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::inspect::Inspector;
+use crate::inspect::{Inspector, fields_for};
 use crate::output;
 use crate::report::{Column, TreeNode};
 use crate::resolve::{Named, Resolver};
 use crate::selector::Selector;
+use crate::sysfs::last_step;
 use crate::topology::{Fields, FunctionId, HostBridgeId, Topology};
 
-const SHOWN: &[Column] = &[Column::Class, Column::Name, Column::Ids, Column::Driver];
+/// What is said of a function unless columns are named.
+const DEFAULT: &[Column] = &[Column::Class, Column::Name, Column::Driver];
 
 #[derive(serde::Serialize)]
 struct Forest {
@@ -18,36 +20,42 @@ struct Forest {
 }
 
 pub fn run(context: &Context, args: &TreeArgs) -> Result<ExitStatus> {
+    let wanted = if args.output.is_empty() { DEFAULT } else { &args.output };
     let children = match &args.selector {
-        None => whole(context)?,
-        Some(text) => below(context, &text.parse()?)?,
+        None => whole(context, wanted)?,
+        Some(text) => below(context, &text.parse()?, wanted)?,
     };
-    context.output.report(&Forest { children }, |forest| output::drawn(&forest.children));
+    context.output.stream(&Forest { children }, |forest, out| output::drawn(out, &forest.children, wanted));
     Ok(ExitStatus::Done)
 }
 
-fn whole(context: &Context) -> Result<Vec<TreeNode>> {
-    let topology = Topology::load_all(&context.sysfs, Fields::TREE)?;
+/// What must be read to draw the tree with these columns.
+fn fields(wanted: &[Column]) -> Fields {
+    Fields { virtual_of: true, buses: true, ..fields_for(wanted) }
+}
+
+fn whole(context: &Context, wanted: &[Column]) -> Result<Vec<TreeNode>> {
+    let topology = Topology::load_all(&context.sysfs, fields(wanted))?;
     context.tell_notes(&topology.notes);
-    let mut grow = Grow { topology: &topology, inspector: Inspector::new(&context.sysfs) };
+    let mut grow = Grow::new(context, &topology, wanted);
     Ok(topology.top_bridges().into_iter().map(|id| grow.host_bridge(id)).collect())
 }
 
-fn below(context: &Context, selector: &Selector) -> Result<Vec<TreeNode>> {
+fn below(context: &Context, selector: &Selector, wanted: &[Column]) -> Result<Vec<TreeNode>> {
     let mut resolver = Resolver::new(&context.sysfs);
     let named = resolver.named(selector)?;
     context.tell_notes(&resolver.notes);
     match named {
         Named::Absent(address) => Err(not_there(selector, address)),
         Named::HostBridge(path) => {
-            let topology = Topology::load_below(&context.sysfs, &path)?;
-            let mut grow = Grow { topology: &topology, inspector: Inspector::new(&context.sysfs) };
-            let name = path.rsplit('/').next().unwrap_or_default();
-            Ok(topology.find_host_bridge(name).into_iter().map(|id| grow.host_bridge(id)).collect())
+            let topology = Topology::load_below_with(&context.sysfs, &path, fields(wanted))?;
+            let mut grow = Grow::new(context, &topology, wanted);
+            let top = topology.find_host_bridge(last_step(&path));
+            Ok(top.into_iter().map(|id| grow.host_bridge(id)).collect())
         }
         Named::Functions(found) => {
-            let topology = Topology::load_around(&context.sysfs, &found)?;
-            let mut grow = Grow { topology: &topology, inspector: Inspector::new(&context.sysfs) };
+            let topology = Topology::load_around_with(&context.sysfs, &found, fields(wanted))?;
+            let mut grow = Grow::new(context, &topology, wanted);
             let ids: Vec<FunctionId> = found.iter().filter_map(|address| topology.find(*address)).collect();
             if ids.is_empty() {
                 return Err(Error::new(
@@ -64,9 +72,19 @@ fn below(context: &Context, selector: &Selector) -> Result<Vec<TreeNode>> {
 struct Grow<'a> {
     topology: &'a Topology,
     inspector: Inspector<'a>,
+    wanted: Vec<Column>,
 }
 
-impl Grow<'_> {
+impl<'a> Grow<'a> {
+    fn new(context: &'a Context, topology: &'a Topology, wanted: &[Column]) -> Self {
+        let mut wanted = wanted.to_vec();
+        // A program that reads the tree wants the numbers along with the names.
+        if wanted.contains(&Column::Name) && !wanted.contains(&Column::Ids) {
+            wanted.push(Column::Ids);
+        }
+        Self { topology, inspector: Inspector::new(&context.sysfs), wanted }
+    }
+
     fn host_bridge(&mut self, id: HostBridgeId) -> TreeNode {
         let bridge = self.topology.host_bridge(id);
         let children = self.topology.on_root_bus(id).into_iter().map(|id| self.function(id)).collect();
@@ -82,7 +100,7 @@ impl Grow<'_> {
         TreeNode {
             name: function.address.to_string(),
             bus: function.secondary,
-            function: Some(self.inspector.row(topology, id, SHOWN)),
+            function: Some(self.inspector.row(topology, id, &self.wanted)),
             physical_function: function.virtual_of.map(|of| topology.function(of.physical).address),
             children,
         }

@@ -71,12 +71,12 @@ pub fn columns() -> String {
     text
 }
 
-fn heading(column: Column) -> String {
+pub(super) fn heading(column: Column) -> String {
     column.to_possible_value().map(|value| value.get_name().to_uppercase()).unwrap_or_default()
 }
 
 /// What stands in a cell; `scratch` holds it if it has to be put together.
-fn cell<'a>(row: &'a FunctionRow, column: Column, scratch: &'a mut String) -> &'a str {
+pub(super) fn cell<'a>(row: &'a FunctionRow, column: Column, scratch: &'a mut String) -> &'a str {
     scratch.clear();
     let cell = match column {
         Column::Address => composed(scratch, Some(row.address)),

@@ -1,8 +1,11 @@
 //! `tree` with branches; lines where the locale can show them, ASCII elsewhere.
 
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+
 use colored::Colorize;
 
-use crate::report::TreeNode;
+use crate::report::{Column, TreeNode};
 
 /// What a tree is drawn with.
 pub(super) struct Branches {
@@ -21,48 +24,81 @@ impl Branches {
 const LINES: Branches = Branches { child: "├─ ", last: "└─ ", pass: "│  " };
 const ASCII: Branches = Branches { child: "|- ", last: "`- ", pass: "|  " };
 
-/// The forest as text.
-pub fn drawn(roots: &[TreeNode]) -> String {
-    let branches = Branches::of_locale();
-    let mut text = String::new();
+/// The forest as text, with these columns for each function.
+///
+/// # Errors
+/// It cannot be written.
+pub fn drawn(out: &mut dyn Write, roots: &[TreeNode], wanted: &[Column]) -> io::Result<()> {
+    let (line, indent, scratch) = (String::new(), String::new(), String::new());
+    let mut pen = Pen { out, branches: Branches::of_locale(), wanted, line, indent, scratch };
     for root in roots {
-        text.push_str(&describe(root));
-        text.push('\n');
-        draw_below(root, "", branches, &mut text);
+        pen.line(root, "")?;
+        pen.below(root)?;
     }
-    text
+    Ok(())
 }
 
-fn draw_below(node: &TreeNode, indent: &str, branches: &Branches, text: &mut String) {
-    for (index, child) in node.children.iter().enumerate() {
-        let is_last = index + 1 == node.children.len();
-        text.push_str(indent);
-        text.push_str(if is_last { branches.last } else { branches.child });
-        text.push_str(&describe(child));
-        text.push('\n');
-        let deeper = format!("{indent}{}", if is_last { "   " } else { branches.pass });
-        draw_below(child, &deeper, branches, text);
-    }
+struct Pen<'a> {
+    out: &'a mut dyn Write,
+    branches: &'static Branches,
+    wanted: &'a [Column],
+    line: String,
+    indent: String,
+    scratch: String,
 }
 
-/// `0000:03:00.0 [04] PCI bridge: Vendor Device (pcieport)`
-fn describe(node: &TreeNode) -> String {
-    let mut line = node.name.bold().to_string();
-    if let Some(bus) = node.bus.filter(|_| node.function.is_some()) {
-        line.push_str(&format!(" [{:02x}]", bus.bus));
+impl Pen<'_> {
+    fn below(&mut self, node: &TreeNode) -> io::Result<()> {
+        let indented = self.indent.len();
+        for (index, child) in node.children.iter().enumerate() {
+            let is_last = index + 1 == node.children.len();
+            self.line(child, if is_last { self.branches.last } else { self.branches.child })?;
+            self.indent.push_str(if is_last { "   " } else { self.branches.pass });
+            self.below(child)?;
+            self.indent.truncate(indented);
+        }
+        Ok(())
     }
-    let Some(function) = &node.function else { return line };
-    if node.physical_function.is_some() {
-        line.push_str(" VF");
+
+    fn line(&mut self, node: &TreeNode, branch: &str) -> io::Result<()> {
+        self.line.clear();
+        self.line.push_str(&self.indent);
+        self.line.push_str(branch);
+        // Writing to a string cannot fail.
+        let _ = self.describe(node);
+        self.line.push('\n');
+        self.out.write_all(self.line.as_bytes())
     }
-    match (&function.class, &function.name) {
-        (Some(class), Some(name)) => line.push_str(&format!(" {class}: {name}")),
-        _ => line.push_str(" (cannot be read)"),
+
+    /// `0000:03:00.0 [04] PCI bridge: Vendor Device (pcieport)`, and `numa 0` where that was asked for.
+    fn describe(&mut self, node: &TreeNode) -> fmt::Result {
+        let line = &mut self.line;
+        write!(line, "{}", node.name.bold())?;
+        if let Some(bus) = node.bus.filter(|_| node.function.is_some()) {
+            write!(line, " [{:02x}]", bus.bus)?;
+        }
+        let Some(function) = &node.function else { return Ok(()) };
+        if node.physical_function.is_some() {
+            line.push_str(" VF");
+        }
+        match (&function.class, &function.name) {
+            (Some(class), Some(name)) => write!(line, " {class}: {name}")?,
+            (Some(only), None) | (None, Some(only)) => write!(line, " {only}")?,
+            (None, None) if self.wanted.contains(&Column::Class) => line.push_str(" (cannot be read)"),
+            (None, None) => {}
+        }
+        if let Some(driver) = &function.driver {
+            write!(line, " ({})", driver.green())?;
+        }
+        for column in self.wanted {
+            let in_line = [Column::Address, Column::Class, Column::Name, Column::Driver];
+            if !in_line.contains(column) {
+                let cell = super::list::cell(function, *column, &mut self.scratch);
+                write!(line, " {} {cell}", super::list::heading(*column).to_lowercase())?;
+            }
+        }
+        Ok(())
     }
-    if let Some(driver) = &function.driver {
-        line.push_str(&format!(" ({})", driver.green()));
-    }
-    line
 }
 
 /// The locale's word, in POSIX's order of precedence.

@@ -50,9 +50,6 @@ impl Fields {
 
     /// What is needed to say what would be changed.
     pub const PLAN: Self = Self { ids: IdsOf::Targets, buses: false, ..Self::ALL };
-
-    /// What is needed to draw the tree.
-    pub const TREE: Self = Self { ids: IdsOf::Devices, index: false, ..Self::ALL };
 }
 
 impl Topology {
@@ -134,7 +131,15 @@ impl Topology {
     /// # Errors
     /// As [`load_around`](Self::load_around).
     pub fn load_below(sysfs: &Sysfs, path: &str) -> Result<Self> {
-        let mut loader = Loader::new(sysfs, Fields::ALL);
+        Self::load_below_with(sysfs, path, Fields::ALL)
+    }
+
+    /// [`load_below`](Self::load_below), reading only what is asked for.
+    ///
+    /// # Errors
+    /// As [`load_around`](Self::load_around).
+    pub fn load_below_with(sysfs: &Sysfs, path: &str, fields: Fields) -> Result<Self> {
+        let mut loader = Loader::new(sysfs, fields);
         loader.below(path);
         loader.finish_strict()
     }

@@ -204,6 +204,9 @@ impl Topology {
 
     /// The virtual functions of a physical one, ordered by index, then address.
     pub fn virtual_functions(&self, physical: FunctionId) -> Vec<FunctionId> {
+        if self.function(physical).virtual_of.is_some() {
+            return Vec::new();
+        }
         // A VF's directory is a sibling of its PF's, so only siblings need be asked.
         let siblings = match self.function(physical).parent {
             Parent::HostBridge(id) => &self.host_bridge(id).children,
@@ -275,9 +278,7 @@ impl Topology {
 
     fn collect(&self, id: FunctionId, found: &mut Vec<FunctionId>) {
         found.push(id);
-        if self.function(id).virtual_of.is_none() {
-            found.extend(self.virtual_functions(id));
-        }
+        found.extend(self.virtual_functions(id));
         for child in self.below(id) {
             self.collect(child, found);
         }
