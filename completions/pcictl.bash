@@ -423,7 +423,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__remove)
-            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -434,6 +434,10 @@ _pcictl() {
                     return 0
                     ;;
                 -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -460,7 +464,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__replug)
-            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --if-present --no-rollback --jobs --settle --expect --accept --restore --reset --power-cycle --escalate --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --if-present --no-rollback --jobs --settle --expect --accept --restore --reset --power-cycle --escalate --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -471,6 +475,10 @@ _pcictl() {
                     return 0
                     ;;
                 -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -509,7 +517,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__rescan)
-            opts="-n -w -j -q -v -h -V --all --slot --settle --expect --accept --restore --dry-run --wait --no-wait --each --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --all --slot --settle --expect --accept --restore --dry-run --wait --no-wait --each --timeout --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -536,6 +544,10 @@ _pcictl() {
                     return 0
                     ;;
                 -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

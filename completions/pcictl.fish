@@ -98,6 +98,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s v -l verbose -d '
 complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s V -l version -d 'Print version'
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s w -l wait -d 'How long to wait for locks' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l timeout -d 'How long one write to the kernel may take before the terminal is given back' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l jobs -d 'How many drivers to stop at a time' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -128,6 +129,7 @@ names\t'Its disks or interfaces have other names, or none'
 iommu\t'It is in another IOMMU group'
 expected\t'What --expect asked for did not come'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s w -l wait -d 'How long to wait for locks' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l timeout -d 'How long one write to the kernel may take before the terminal is given back' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -143,6 +145,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s v -l verbose -d
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s V -l version -d 'Print version'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s w -l wait -d 'How long to wait for locks' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l timeout -d 'How long one write to the kernel may take before the terminal is given back' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l jobs -d 'How many drivers to stop at a time' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l settle -d 'How long to wait for drivers, disks and interfaces' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l expect -d 'What must come: ADDRESS, driver=NAME, id=VENDOR:DEVICE, link=SPEEDxLANES, count=N, joined by commas for one function' -r

@@ -26,7 +26,8 @@ pub struct Cli {
 const EXIT_STATUS: &str = "\
 Exit status:
   0 done; 1 failed, nothing left changed; 2 usage; 3 no such device; 4 refused; 5 partly done;
-  6 done, but not as expected; 75 locked by someone else; 77 not permitted";
+  6 done, but not as expected; 75 locked by someone else; 77 not permitted;
+  124 the kernel has not finished in time, and the operation goes on; 130 interrupted";
 
 const SELECTORS: &str = "\
 Selectors:
@@ -153,6 +154,14 @@ pub struct Changing {
     pub each: bool,
 }
 
+/// Options of every command that writes to the kernel.
+#[derive(Args, Clone, Debug)]
+pub struct Writing {
+    /// How long one write to the kernel may take before the terminal is given back
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = parse_seconds)]
+    pub timeout: std::time::Duration,
+}
+
 /// `pcictl remove`
 #[derive(Args, Debug)]
 #[command(after_help = SELECTORS)]
@@ -163,6 +172,9 @@ pub struct RemoveArgs {
     /// What every changing command takes.
     #[command(flatten)]
     pub changing: Changing,
+    /// What every writing command takes.
+    #[command(flatten)]
+    pub writing: Writing,
     /// It is fine if the device is not there
     #[arg(long)]
     pub if_present: bool,
@@ -193,6 +205,9 @@ pub struct RescanArgs {
     /// What every changing command takes.
     #[command(flatten)]
     pub changing: Changing,
+    /// What every writing command takes.
+    #[command(flatten)]
+    pub writing: Writing,
 }
 
 /// Options of every command that brings devices back.

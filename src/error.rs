@@ -30,10 +30,14 @@ pub enum ExitStatus {
     Locked = 75,
     /// Not permitted.
     NotPermitted = 77,
+    /// The kernel has not finished in the time given; the operation goes on and its lock stays held.
+    Unfinished = 124,
     /// `pcictl lock`: the command is there but cannot be run.
     CannotRun = 126,
     /// `pcictl lock`: there is no such command.
     NoSuchCommand = 127,
+    /// Interrupted; the state is restored or reported.
+    Interrupted = 130,
 }
 
 impl From<ExitStatus> for std::process::ExitCode {
@@ -63,6 +67,10 @@ pub enum ErrorKind {
     Failed,
     /// Some of the work is done and some is not.
     Partly,
+    /// The kernel takes longer than this process was told to wait.
+    Unfinished,
+    /// Somebody wanted to stop.
+    Interrupted,
     /// A command that was to be run under a lock is there but cannot be run.
     CannotRun,
     /// A command that was to be run under a lock is not there.
@@ -82,6 +90,8 @@ impl ErrorKind {
             Self::NotPermitted => "not_permitted",
             Self::Failed => "failed",
             Self::Partly => "partly",
+            Self::Unfinished => "unfinished",
+            Self::Interrupted => "interrupted",
             Self::CannotRun => "cannot_run",
             Self::NoSuchCommand => "no_such_command",
         }
@@ -97,6 +107,8 @@ impl ErrorKind {
             Self::NotPermitted => ExitStatus::NotPermitted,
             Self::LockFiles | Self::Failed => ExitStatus::Failed,
             Self::Partly => ExitStatus::Partly,
+            Self::Unfinished => ExitStatus::Unfinished,
+            Self::Interrupted => ExitStatus::Interrupted,
             Self::CannotRun => ExitStatus::CannotRun,
             Self::NoSuchCommand => ExitStatus::NoSuchCommand,
         }

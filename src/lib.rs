@@ -3,9 +3,10 @@
 //! The modules are a ladder; each uses only those above it in this list:
 //!
 //! - [`address`], [`place`], [`selector`], [`error`]: names of things, and what can go wrong
-//! - [`sysfs`], the only place that reads and writes /sys; [`topology`], the device tree as data
+//! - [`sysfs`], the only place that reads /sys; [`topology`], the device tree as data
 //! - [`claims`], [`plan`]: decisions, pure: what to hold, what to do, in which order
-//! - [`lock`], the only place that locks; [`execute`], performs a plan through a trait
+//! - [`doctor`], the only place that reads what tasks are doing, and what that means
+//! - [`lock`], the only place that locks; [`execute`], performs a plan through a trait; [`supervise`], by whom
 //! - [`resolve`], [`locate`], [`names`], [`inspect`]: what a selector means, which bus to scan, what a function is
 //! - [`ledger`], what was removed, on disk; [`verify`], what differs from it, pure; [`settle`], waits until a device
 //!   is ready; [`restore`], what puts settings back; [`revive`], resets and slot power
@@ -17,6 +18,7 @@ pub mod address;
 pub mod claims;
 pub mod cli;
 pub mod commands;
+pub mod doctor;
 pub mod error;
 pub mod execute;
 pub mod inspect;
@@ -33,6 +35,7 @@ pub mod restore;
 pub mod revive;
 pub mod selector;
 pub mod settle;
+pub mod supervise;
 pub mod sysfs;
 pub mod topology;
 pub mod verify;

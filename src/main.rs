@@ -8,6 +8,9 @@ use pcictl::error::{Error, ExitStatus};
 use pcictl::output::Output;
 
 fn main() -> ExitCode {
+    if let Some(code) = pcictl::supervise::run_if_helper() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error),

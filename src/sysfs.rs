@@ -1,4 +1,4 @@
-//! The only place that reads and writes /sys, or a dumped tree of it.
+//! The only place that reads /sys, or a dumped tree of it. Writes are made by helpers, see [`crate::supervise`].
 //!
 //! Every path is relative to the `sys` directory and opened from its descriptor. What has vanished reads as `None`: a
 //! device may go while one looks (ENODEV from an open file, then ENOENT), and that is no error. Which files are safe to
@@ -140,26 +140,6 @@ impl Sysfs {
     pub fn exists(&self, path: &str) -> bool {
         self.sys.exists(path)
     }
-
-    /// Writes one value to a file of this machine's /sys, in one call. May block as long as the kernel pleases.
-    ///
-    /// # Errors
-    /// Whatever the kernel answers; for a dumped tree always EROFS.
-    pub fn write(&self, path: &str, value: &str) -> Result<(), Errno> {
-        if self.sys.dump {
-            return Err(Errno::EROFS);
-        }
-        let file = self.sys.open_at(path, OFlags::WRONLY | OFlags::NOCTTY).map_err(plain_errno)?;
-        // A signal may end the call only before the kernel's handler has begun, so writing again is safe.
-        loop {
-            match nix::unistd::write(&file, value.as_bytes()) {
-                Ok(written) if written == value.len() => return Ok(()),
-                Ok(_) => return Err(Errno::EIO),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
 }
 
 impl Dir {
@@ -289,10 +269,6 @@ fn present<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
         Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
-}
-
-fn plain_errno(errno: rustix::io::Errno) -> Errno {
-    Errno::from_raw(errno.raw_os_error())
 }
 
 /// The last step of a path.

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::operation::Operation;
 use super::rescan::{Subject, bus_name, scan, scanned};
 use super::{Context, keep};
 use crate::address::PciAddress;
 use crate::cli::BackArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::execute::{Outcome, RunningKernel, execute};
+use crate::execute::Outcome;
 use crate::inspect::Inspector;
 use crate::ledger::{Entry, Observer, Overrides, Record};
 use crate::locate::dead_bridge;
-use crate::lock::Held;
 use crate::output::{self, Output};
 use crate::plan::Plan;
 use crate::report::{RescanReport, Restored, Seen};
@@ -21,13 +21,18 @@ use crate::settle::{Awaited, Events, Heard, Lack, Readiness, WatchSettle, settle
 use crate::verify::{Evidence, Finding, Kind, Snapshot, is_same_device, judge};
 
 /// Scans, waits until what came is ready, puts back what was asked for, and compares with what was known.
-pub fn bring_back(context: &Context, _held: &Held, subject: &Subject, args: &BackArgs) -> Result<RescanReport> {
+pub fn bring_back(
+    context: &Context,
+    operation: &mut Operation,
+    subject: &Subject,
+    args: &BackArgs,
+) -> Result<RescanReport> {
     refuse_dead_bridges(context, subject)?;
     let mut back = Back::prepare(context, subject, args)?;
-    let scan_seconds = scan(context, subject)?;
+    let scan_seconds = scan(operation, subject)?;
     let returned = Instant::now();
     back.settle()?;
-    let restored = if args.restore { back.restore()? } else { Vec::new() };
+    let restored = if args.restore { back.restore(operation)? } else { Vec::new() };
     let report = RescanReport { scan_seconds, restored, ..back.report() };
     Ok(RescanReport { settle_seconds: returned.elapsed().as_secs_f64(), ..report })
 }
@@ -94,12 +99,12 @@ impl<'a> Back<'a> {
     }
 
     /// Puts back what functions had been set to; tells what was done.
-    fn restore(&mut self) -> Result<Vec<Restored>> {
+    fn restore(&mut self, operation: &mut Operation) -> Result<Vec<Restored>> {
         let mut restored = Vec::new();
         for plan in [plan_virtual, plan_settings] {
             let mut changed = false;
             for (was, now, path) in self.to_restore() {
-                let done = perform(self.context, &plan(&was, &now, &path));
+                let done = perform(operation, &plan(&was, &now, &path))?;
                 changed |= !done.is_empty();
                 restored.extend(done);
             }
@@ -268,8 +273,8 @@ fn not_come(context: &Context, after: &Snapshot, args: &BackArgs) -> Vec<Lack> {
 }
 
 /// Makes the writes of a restoration; what the kernel refuses is told and keeps nothing else from being put back.
-fn perform(context: &Context, plan: &Plan) -> Vec<Restored> {
-    let outcomes = execute(&plan.steps, &RunningKernel::new(&context.sysfs), 1);
+fn perform(operation: &mut Operation, plan: &Plan) -> Result<Vec<Restored>> {
+    let outcomes = operation.run(&plan.steps, 1)?;
     let ended = |(step, outcome): (&crate::plan::Step, &Outcome)| {
         let failure = match outcome {
             Outcome::Done(..) => None,
@@ -278,7 +283,7 @@ fn perform(context: &Context, plan: &Plan) -> Vec<Restored> {
         };
         Restored { action: step.action.clone(), failure }
     };
-    plan.steps.iter().zip(outcomes.each()).map(ended).collect()
+    Ok(plan.steps.iter().zip(outcomes.each()).map(ended).collect())
 }
 
 /// Says on a terminal what is still missing.

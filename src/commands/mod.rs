@@ -7,16 +7,18 @@ mod keep;
 mod list;
 mod lock;
 mod locks;
+mod operation;
 mod remove;
 mod replug;
 mod rescan;
 mod show;
 mod tree;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::{Changing, Cli, Command};
+use crate::doctor::Proc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::output::Output;
 use crate::selector::{Selector, SelectorKind};
@@ -31,6 +33,7 @@ const DEFAULT_STATE_DIRECTORY: &str = "var/lib/pcictl";
 /// What a command works with: one machine, or a dumped tree, and where words go.
 struct Context<'a> {
     sysfs: Sysfs,
+    proc: Proc,
     output: &'a Output,
 }
 
@@ -47,7 +50,9 @@ pub fn run(cli: &Cli, output: &Output) -> Result<ExitCode> {
             return Ok(list::columns(output).into());
         }
     }
-    let context = Context { sysfs: Sysfs::open(cli.common.sysroot.as_deref())?, output };
+    let sysroot = cli.common.sysroot.as_deref();
+    let proc = Proc::below(sysroot.unwrap_or(Path::new("/")));
+    let context = Context { sysfs: Sysfs::open(sysroot)?, proc, output };
     let status = match &cli.command {
         Command::Lock(args) => return lock::run(&context, args),
         Command::List(args) => list::run(&context, args),

@@ -2,20 +2,18 @@
 
 use std::time::Instant;
 
-use nix::errno::Errno;
-
 use super::hold::{Reading, hold};
+use super::operation::{Operation, Why, refuse_if_stuck};
 use super::{Context, keep, not_there, parse_exact_selectors};
 use crate::address::PciAddress;
 use crate::claims::Claims;
 use crate::cli::RemoveArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::execute::{Outcome, Outcomes, RunningKernel, execute, undo};
+use crate::execute::{Outcome, Outcomes};
 use crate::inspect::Inspector;
 use crate::ledger::Entry;
-use crate::lock::Held;
 use crate::output;
-use crate::plan::{Action, Removal, Step, plan_removal};
+use crate::plan::{Removal, Step, plan_removal};
 use crate::report::{PlannedChange, RemoveReport, Seen};
 use crate::resolve::{Named, Resolver};
 use crate::selector::Selector;
@@ -39,8 +37,10 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
         context.output.outcome(&report(context, &subject, Took::default()), output::removed);
         return Ok(ExitStatus::Done);
     }
+    refuse_if_stuck(context)?;
     let (held, subject) = hold(context, &args.changing, read)?;
-    let took = take_away(context, &held, &subject, args, &[])?;
+    let mut operation = Operation::begin(context, held, args.writing.timeout)?;
+    let took = take_away(context, &mut operation, &subject, args, &[])?;
     context.output.outcome(&report(context, &subject, took), output::removed);
     Ok(ExitStatus::Done)
 }
@@ -51,16 +51,22 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
 /// `between` is done when all is stopped and still there.
 pub(super) fn take_away(
     context: &Context,
-    _held: &Held,
+    operation: &mut Operation,
     subject: &Subject,
     args: &RemoveArgs,
     between: &[Step],
 ) -> Result<Took> {
     let entries = keep::observe(context, &subject.topology, &subject.removal);
-    let stop_seconds = stop(context, subject, args)?;
-    while_stopped(context, subject, args, between)?;
+    let stop_seconds = stop(operation, subject, args)?;
+    while_stopped(operation, subject, args, between)?;
     keep::write(context, &entries);
-    let remove_seconds = remove(context, subject, args).inspect_err(|_| forget_present(context, &entries))?;
+    let removed = remove(context, operation, subject, args);
+    // Who goes on in the background finds what was written, and takes it back if it must.
+    let remove_seconds = removed.inspect_err(|_| {
+        if !operation.goes_on() {
+            forget_present(context, &entries);
+        }
+    })?;
     verify_gone(context, subject)?;
     Ok(Took { stop_seconds, remove_seconds })
 }
@@ -151,96 +157,55 @@ fn host_bridge(selector: &Selector) -> Error {
 }
 
 /// The stop phase: no kernel PCI lock is held while drivers let go. If one will not, the others are given back.
-fn stop(context: &Context, subject: &Subject, args: &RemoveArgs) -> Result<f64> {
+fn stop(operation: &mut Operation, subject: &Subject, args: &RemoveArgs) -> Result<f64> {
     let begun = Instant::now();
     let steps = &subject.removal.stop.steps;
-    let kernel = RunningKernel::new(&context.sysfs);
-    let outcomes = execute(steps, &kernel, args.jobs.into());
-    detail(context, steps, &outcomes);
-    match outcomes.failure() {
+    let outcomes = operation.run(steps, args.jobs.into())?;
+    match Why::of(steps, &outcomes) {
         None => Ok(begun.elapsed().as_secs_f64()),
-        Some((index, errno)) => Err(stopped_short(context, subject, &outcomes, &steps[index], errno, args)),
+        Some(why) if args.no_rollback => Err(left_as_it_is(why, &outcomes)),
+        Some(why) => Err(operation.put_back(steps, 0, &outcomes, why, "")),
     }
 }
 
 /// What is done between the two phases, a reset for one.
-fn while_stopped(context: &Context, subject: &Subject, args: &RemoveArgs, steps: &[Step]) -> Result<()> {
-    let outcomes = execute(steps, &RunningKernel::new(&context.sysfs), 1);
-    detail(context, steps, &outcomes);
-    let Some((index, errno)) = outcomes.failure() else { return Ok(()) };
-    let stopped = Outcomes::all_done(subject.removal.stop.steps.len());
-    Err(stopped_short(context, subject, &stopped, &steps[index], errno, args))
+fn while_stopped(operation: &mut Operation, subject: &Subject, args: &RemoveArgs, steps: &[Step]) -> Result<()> {
+    let outcomes = operation.run(steps, 1)?;
+    let Some(why) = Why::of(steps, &outcomes) else { return Ok(()) };
+    let stopped = &subject.removal.stop.steps;
+    let all = Outcomes::done_where(stopped.iter().map(|_| true));
+    if args.no_rollback { Err(left_as_it_is(why, &all)) } else { Err(operation.put_back(stopped, 0, &all, why, "")) }
 }
 
 /// The remove phase: short, for nothing is left to be stopped.
-fn remove(context: &Context, subject: &Subject, args: &RemoveArgs) -> Result<f64> {
+fn remove(context: &Context, operation: &mut Operation, subject: &Subject, args: &RemoveArgs) -> Result<f64> {
     let begun = Instant::now();
-    let steps = &subject.removal.remove.steps;
-    let outcomes = execute(steps, &RunningKernel::new(&context.sysfs), 1);
-    detail(context, steps, &outcomes);
-    let Some((index, errno)) = outcomes.failure() else { return Ok(begun.elapsed().as_secs_f64()) };
-    if outcomes.each().iter().any(|outcome| outcome.has_changed()) {
-        let message = format!(
-            "{}: {}; others of the list are removed already",
-            said_no(&steps[index], errno),
-            "it was stopped and is still there"
-        );
-        return Err(Error::new(ErrorKind::Partly, message));
-    }
-    let stopped = Outcomes::all_done(subject.removal.stop.steps.len());
-    Err(stopped_short(context, subject, &stopped, &steps[index], errno, args))
-}
-
-/// Puts back what was stopped, and tells both what failed and what could not be put back.
-fn stopped_short(
-    context: &Context,
-    subject: &Subject,
-    outcomes: &Outcomes,
-    failed: &Step,
-    errno: Errno,
-    args: &RemoveArgs,
-) -> Error {
-    let why = said_no(failed, errno);
-    let changed = outcomes.each().iter().filter(|outcome| outcome.has_changed()).count();
+    let (stopped, steps) = (&subject.removal.stop.steps, &subject.removal.remove.steps);
+    let outcomes = operation.run(steps, 1)?;
+    let why = Why::of(steps, &outcomes).filter(|_| !outcomes.is_complete());
+    let Some(why) = why else { return Ok(begun.elapsed().as_secs_f64()) };
     if args.no_rollback {
-        let kind = if changed == 0 { ErrorKind::Failed } else { ErrorKind::Partly };
-        return Error::new(kind, format!("{why}; {changed} steps that were done are left as they are (--no-rollback)"));
+        return Err(left_as_it_is(why, &Outcomes::done_where(stopped.iter().map(|_| true))));
     }
-    let steps = &subject.removal.stop.steps;
-    let directory_of =
-        |action: &Action| action.address().map_or_else(String::new, |address| format!("bus/pci/devices/{address}"));
-    let back = undo(steps, outcomes, &directory_of, &RunningKernel::new(&context.sysfs));
-    let lost: Vec<String> = back
+    // What belongs to a device that is still there can be given back its driver.
+    let is_there = |step: &Step| {
+        step.action.address().is_some_and(|address| context.sysfs.exists(&format!("bus/pci/devices/{address}")))
+    };
+    let left = Outcomes::done_where(stopped.iter().map(is_there));
+    let removed: Vec<String> = steps
         .iter()
-        .filter_map(|(action, outcome)| match outcome {
-            Outcome::Failed(errno) => Some(format!("{}: {}", output::in_words(action), errno.desc())),
-            _ => None,
-        })
+        .zip(outcomes.each())
+        .filter(|(_, outcome)| matches!(outcome, Outcome::Done(..)))
+        .map(|(step, _)| output::in_words(&step.action))
         .collect();
-    let kind =
-        if errno == Errno::EACCES || errno == Errno::EPERM { ErrorKind::NotPermitted } else { ErrorKind::Failed };
-    if lost.is_empty() {
-        let back =
-            if changed == 0 { "nothing was changed".to_owned() } else { format!("all {changed} steps were undone") };
-        return Error::new(kind, format!("{why}; {back}")).fact("undone", changed);
-    }
-    Error::new(ErrorKind::Partly, format!("{why}; and could not be undone: {}", lost.join("; ")))
-        .fact("not_undone", lost)
+    let lasting = if removed.is_empty() { String::new() } else { format!("done before: {}", removed.join(", ")) };
+    Err(operation.put_back(stopped, 0, &left, why, &lasting))
 }
 
-fn said_no(step: &Step, errno: Errno) -> String {
-    format!("{}: the kernel said no: {}", output::in_words(&step.action), errno.desc())
-}
-
-fn detail(context: &Context, steps: &[Step], outcomes: &Outcomes) {
-    for (step, outcome) in steps.iter().zip(outcomes.each()) {
-        let end = match outcome {
-            Outcome::Done(_, took) => format!("done in {:.2} s", took.as_secs_f64()),
-            Outcome::Failed(errno) => errno.desc().to_owned(),
-            Outcome::NotBegun => "not begun".to_owned(),
-        };
-        context.output.detail(&format!("{}: {end}", output::in_words(&step.action)));
-    }
+fn left_as_it_is(why: Why, outcomes: &Outcomes) -> Error {
+    let changed = outcomes.changed();
+    let kind = if changed == 0 || why.kind == ErrorKind::Interrupted { why.kind } else { ErrorKind::Partly };
+    Error::new(kind, format!("{}; {changed} steps that were done are left as they are (--no-rollback)", why.message))
 }
 
 fn verify_gone(context: &Context, subject: &Subject) -> Result<()> {

@@ -2,14 +2,13 @@
 
 use super::bring_back::{bring_back, refuse_dead_bridges, status, tell_failures};
 use super::hold::{Reading, hold};
+use super::operation::{Operation, Why, refuse_if_stuck};
 use super::{Context, parse_exact_selectors, remove, rescan};
 use crate::address::PciAddress;
 use crate::claims::Claims;
 use crate::cli::ReplugArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::execute::{RunningKernel, execute};
 use crate::locate::{bus_above, bus_under};
-use crate::lock::Held;
 use crate::output;
 use crate::place::Place;
 use crate::plan::{Plan, RescanTarget, Step};
@@ -34,14 +33,17 @@ pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
         context.output.outcome(&report, output::removed);
         return Ok(ExitStatus::Done);
     }
+    refuse_if_stuck(context)?;
     let (held, subject) = hold(context, changing, read)?;
+    let mut operation = Operation::begin(context, held, args.remove.writing.timeout)?;
     // The bus must be fit to be scanned before what sits on it is taken away.
     refuse_dead_bridges(context, &subject.back)?;
-    let took = remove::take_away(context, &held, &subject.away, &args.remove, &subject.reset.steps)?;
+    let took = remove::take_away(context, &mut operation, &subject.away, &args.remove, &subject.reset.steps)?;
     let removed = remove::report(context, &subject.away, took);
-    write(context, &subject.power.steps)?;
-    let mut rescanned = bring_back(context, &held, &subject.back, &args.back)?;
-    let climbed = if args.escalate { climb(context, &held, &subject, args, &mut rescanned)? } else { Vec::new() };
+    write(&mut operation, &subject.power.steps)?;
+    let mut rescanned = bring_back(context, &mut operation, &subject.back, &args.back)?;
+    let climbed =
+        if args.escalate { climb(context, &mut operation, &subject, args, &mut rescanned)? } else { Vec::new() };
     let status = status(&rescanned);
     tell_failures(context.output, &rescanned.restored);
     context.output.outcome(&ReplugReport { removed, climbed, rescanned }, output::replugged);
@@ -101,7 +103,7 @@ impl Reading for Subject {
 /// was tried is told.
 fn climb(
     context: &Context,
-    held: &Held,
+    operation: &mut Operation,
     subject: &Subject,
     args: &ReplugArgs,
     report: &mut RescanReport,
@@ -111,10 +113,13 @@ fn climb(
         context.output.say(&format!("not back yet: {what}"));
         climbed.push(what);
         // One means that fails is no reason not to try the next.
-        if let Err(error) = write(context, steps) {
+        if let Err(error) = write(operation, steps) {
+            if operation.goes_on() {
+                return Err(error);
+            }
             context.output.say(&error.to_string());
         }
-        let again = bring_back(context, held, scan, &args.back)?;
+        let again = bring_back(context, operation, scan, &args.back)?;
         report.take_over(again);
         Ok::<(), Error>(())
     };
@@ -145,15 +150,11 @@ fn resets_below(context: &Context, subject: &Subject) -> Vec<(PciAddress, Plan)>
 }
 
 /// Makes writes that nothing can undo.
-fn write(context: &Context, steps: &[Step]) -> Result<()> {
-    let outcomes = execute(steps, &RunningKernel::new(&context.sysfs), 1);
-    let Some((index, errno)) = outcomes.failure() else { return Ok(()) };
-    let what = output::in_words(&steps[index].action);
-    let message = format!(
-        "{what}: the kernel said no: {}; the devices are removed, pcictl rescan brings them back",
-        errno.desc()
-    );
-    Err(Error::new(ErrorKind::Partly, message))
+fn write(operation: &mut Operation, steps: &[Step]) -> Result<()> {
+    let outcomes = operation.run(steps, 1)?;
+    let Some(why) = Why::of(steps, &outcomes) else { return Ok(()) };
+    let kind = if why.kind == ErrorKind::Interrupted { why.kind } else { ErrorKind::Partly };
+    Err(Error::new(kind, format!("{}; the devices are removed, pcictl rescan brings them back", why.message)))
 }
 
 fn planned(subject: &Subject) -> PlannedChange {

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use super::bring_back::{bring_back, refuse_dead_bridges, status, tell_failures};
 use super::hold::{Reading, hold};
+use super::operation::{Operation, Why, refuse_if_stuck};
 use super::{Context, keep, parse_exact_selectors};
 use crate::address::PciAddress;
 use crate::claims::Claims;
 use crate::cli::RescanArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::execute::{RunningKernel, execute};
 use crate::ledger::{Entry, Record};
 use crate::locate::{bus_for, bus_of_place, bus_of_slot};
 use crate::output;
@@ -30,8 +30,10 @@ pub fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
         context.output.report(&planned(&subject), output::planned);
         return Ok(ExitStatus::Done);
     }
+    refuse_if_stuck(context)?;
     let (held, subject) = hold(context, &args.changing, read)?;
-    let report = bring_back(context, &held, &subject, &args.back)?;
+    let mut operation = Operation::begin(context, held, args.writing.timeout)?;
+    let report = bring_back(context, &mut operation, &subject, &args.back)?;
     tell_failures(context.output, &report.restored);
     context.output.outcome(&report, output::rescanned);
     Ok(status(&report))
@@ -138,18 +140,15 @@ fn slot_targets(
 }
 
 /// Makes the writes, one after the other: they all take the one mutex of the kernel.
-pub(super) fn scan(context: &Context, subject: &Subject) -> Result<f64> {
+pub(super) fn scan(operation: &mut Operation, subject: &Subject) -> Result<f64> {
     let begun = Instant::now();
     let steps = &subject.plan.steps;
-    let outcomes = execute(steps, &RunningKernel::new(&context.sysfs), 1);
-    let Some((index, errno)) = outcomes.failure() else { return Ok(begun.elapsed().as_secs_f64()) };
-    let file = context.sysfs.display(&steps[index].file);
-    let error = Error::io(format!("{}: {file}", output::in_words(&steps[index].action)), &errno.into());
-    if index == 0 {
-        Err(error)
-    } else {
-        Err(Error::new(ErrorKind::Partly, format!("{error}; {index} of {} buses were scanned", steps.len())))
-    }
+    let outcomes = operation.run(steps, 1)?;
+    let why = Why::of(steps, &outcomes).filter(|_| !outcomes.is_complete());
+    let Some(why) = why else { return Ok(begun.elapsed().as_secs_f64()) };
+    let (scanned, of) = (outcomes.changed(), steps.len());
+    let kind = if scanned == 0 || why.kind == ErrorKind::Interrupted { why.kind } else { ErrorKind::Partly };
+    Err(Error::new(kind, format!("{}; {scanned} of {of} buses were scanned", why.message)))
 }
 
 pub(super) fn bus_name(scanned: &Scanned) -> String {

@@ -3,6 +3,7 @@
 mod change;
 mod list;
 mod locks;
+mod operation;
 mod show;
 mod tree;
 
@@ -17,6 +18,7 @@ use crate::error::Error;
 pub use change::{in_words, planned, planned_lock, removed, replugged, rescanned};
 pub use list::{columns, listed};
 pub use locks::locks_drawn;
+pub use operation::{kernel_state, unfinished};
 pub use show::shown;
 pub use tree::drawn;
 

@@ -1,0 +1,175 @@
+//! An operation on its way through the kernel: its locks, whoever makes its writes, and what to say when it ends otherwise
+//! than planned.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::Context;
+use crate::doctor::Diagnosis;
+use crate::error::{Error, ErrorKind, Result};
+use crate::execute::{Kernel, Outcome, Outcomes, Undone, Unfinished, execute, undo};
+use crate::lock::Held;
+use crate::output;
+use crate::plan::{Action, Step};
+use crate::supervise::Supervisor;
+
+/// Never adds one more task to those that hang already: an error if the kernel's PCI core will not go on.
+pub fn refuse_if_stuck(context: &Context) -> Result<()> {
+    let diagnosis = Diagnosis::of(&context.proc.snapshot());
+    let Some(stuck) = diagnosis.blocking() else { return Ok(()) };
+    let message = format!(
+        "the kernel's PCI core is stuck, nothing was begun: {}; {}; pcictl doctor tells more",
+        stuck.evidence.first().map_or("", String::as_str),
+        stuck.helps
+    );
+    Err(Error::new(ErrorKind::Refused, message).fact("stuck", serde_json::json!(diagnosis.stuck)))
+}
+
+/// One operation from its first write to its last.
+pub struct Operation<'a> {
+    context: &'a Context<'a>,
+    kernel: Box<dyn Kernel + 'a>,
+    /// How many steps of the plan were given to the kernel so far, phases before included.
+    given: usize,
+    /// Another process goes on with it.
+    goes_on: bool,
+    /// Let go last: whatever ends this ends the locks with it, unless a helper has them too.
+    _held: Held,
+}
+
+/// Why an operation does not go on.
+pub struct Why {
+    /// What happened, to which device.
+    pub message: String,
+    /// The kind of error that it is if everything can be put back.
+    pub kind: ErrorKind,
+}
+
+impl<'a> Operation<'a> {
+    /// Sets up what makes the writes. From here on signals are heard and no longer end the program.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn begin(context: &'a Context<'a>, held: Held, timeout: Duration) -> Result<Self> {
+        let supervisor = Supervisor::new(&context.sysfs, &held, None, timeout)
+            .map_err(|error| Error::io("nothing was begun: signals cannot be listened to", &error))?;
+        Ok(Self { context, kernel: Box::new(supervisor), given: 0, goes_on: false, _held: held })
+    }
+
+    /// Performs the plan's next steps.
+    ///
+    /// # Errors
+    /// Somebody else waits for them now, and this process is to end.
+    pub fn run(&mut self, steps: &[Step], jobs: usize) -> Result<Outcomes> {
+        let mut outcomes = execute(steps, self.given, &mut *self.kernel, jobs);
+        self.given += steps.len();
+        self.detail(steps, &outcomes);
+        match outcomes.given_back.take() {
+            Some(unfinished) => Err(self.left_running(&unfinished)),
+            None => Ok(outcomes),
+        }
+    }
+
+    /// Puts back what these steps changed, `first` being the place of the first one in the plan, and makes one error of
+    /// all that went wrong. `lasting` says what was done for good.
+    pub fn put_back(&mut self, steps: &[Step], first: usize, outcomes: &Outcomes, why: Why, lasting: &str) -> Error {
+        let directory_of =
+            |action: &Action| action.address().map_or_else(String::new, |address| format!("bus/pci/devices/{address}"));
+        let mut undone = undo(steps, first, outcomes, &directory_of, &mut *self.kernel);
+        if let Some(unfinished) = undone.given_back.take() {
+            self.context.output.say(&why.message);
+            return self.left_running(&unfinished);
+        }
+        put_back_error(&undone, why, lasting)
+    }
+
+    /// Whether another process goes on with this operation, so that this one must leave everything as it is.
+    pub fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// The report of the process that waits no longer.
+    fn left_running(&mut self, unfinished: &Unfinished) -> Error {
+        self.goes_on = true;
+        for line in output::kernel_state(unfinished) {
+            self.context.output.say(&line);
+        }
+        let kind = if unfinished.late { ErrorKind::Unfinished } else { ErrorKind::Interrupted };
+        let error = Error::new(kind, output::unfinished(unfinished)).fact("unfinished", serde_json::json!(unfinished));
+        match unfinished.action.address() {
+            Some(address) => error.about(address),
+            None => error,
+        }
+    }
+
+    fn detail(&self, steps: &[Step], outcomes: &Outcomes) {
+        for (step, outcome) in steps.iter().zip(outcomes.each()) {
+            let end = match outcome {
+                Outcome::Done(_, took) => format!("done in {:.2} s", took.as_secs_f64()),
+                Outcome::Failed(errno) => said(*errno),
+                Outcome::NotBegun => "not begun".to_owned(),
+                Outcome::Unfinished => "not finished".to_owned(),
+            };
+            self.context.output.detail(&format!("{}: {end}", output::in_words(&step.action)));
+        }
+    }
+}
+
+impl Why {
+    /// What kept these steps from being done, if anything did.
+    pub fn of(steps: &[Step], outcomes: &Outcomes) -> Option<Self> {
+        if let Some((index, errno)) = outcomes.failure() {
+            let kind = match errno {
+                _ if outcomes.interrupted => ErrorKind::Interrupted,
+                Errno::EACCES | Errno::EPERM | Errno::EROFS => ErrorKind::NotPermitted,
+                _ => ErrorKind::Failed,
+            };
+            let message = format!("{}: {}", output::in_words(&steps[index].action), said(errno));
+            return Some(Self { message, kind });
+        }
+        if outcomes.interrupted {
+            let done = outcomes.each().iter().filter(|outcome| matches!(outcome, Outcome::Done(..))).count();
+            let message = format!("interrupted after {done} of {} steps", steps.len());
+            return Some(Self { message, kind: ErrorKind::Interrupted });
+        }
+        None
+    }
+}
+
+/// What the kernel answered, in words.
+fn said(errno: Errno) -> String {
+    match errno {
+        Errno::ECANCELED => "its helper was killed".to_owned(),
+        errno => format!("the kernel said no: {}", errno.desc()),
+    }
+}
+
+fn put_back_error(undone: &Undone, why: Why, lasting: &str) -> Error {
+    let lost: Vec<String> = undone
+        .each
+        .iter()
+        .filter_map(|(action, outcome)| match outcome {
+            Outcome::Failed(errno) => Some(format!("{}: {}", output::in_words(action), said(*errno))),
+            _ => None,
+        })
+        .collect();
+    let mut message = why.message;
+    if !lasting.is_empty() {
+        message.push_str(&format!("; {lasting}"));
+    }
+    message.push_str(&match (undone.each.len(), lost.len()) {
+        (0, _) if lasting.is_empty() => "; nothing was changed".to_owned(),
+        (0, _) => String::new(),
+        (1, 0) => "; the one step was undone".to_owned(),
+        (all, 0) => format!("; all {all} steps were undone"),
+        (all, failed) => format!("; {} of {all} steps were undone, and not: {}", all - failed, lost.join("; ")),
+    });
+    let kind = match why.kind {
+        ErrorKind::Interrupted => ErrorKind::Interrupted,
+        kind if lost.is_empty() && lasting.is_empty() => kind,
+        _ => ErrorKind::Partly,
+    };
+    let error = Error::new(kind, message).fact("undone", undone.each.len() - lost.len());
+    if lost.is_empty() { error } else { error.fact("not_undone", lost) }
+}

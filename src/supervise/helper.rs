@@ -1,0 +1,75 @@
+//! The helper: pcictl run again to make one write, which may take as long as the kernel pleases.
+//!
+//! It has what it needs and no more: its standard input is the journal, its standard output the pipe to whoever waits,
+//! and it keeps the locks open that it was told to keep. It hears no signal that a terminal or an operator sends, for the
+//! kernel could not heed one anyway, and the journal must get its line.
+
+use std::io::Write as _;
+use std::os::fd::RawFd;
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::stat::Mode;
+
+use crate::execute::Mark;
+
+/// The word that turns pcictl into a helper. No command of the command line: it is started by pcictl itself.
+pub const WORD: &str = "kernel-write";
+
+/// What a helper is told, in the order of its arguments.
+pub(super) fn arguments(mark: Mark, keep: &[RawFd], path: &str, value: &str) -> [String; 5] {
+    let keep: Vec<String> = keep.iter().map(ToString::to_string).collect();
+    [WORD.to_owned(), path.to_owned(), value.to_owned(), mark.to_string(), keep.join(",")]
+}
+
+/// Makes the write, if this process was started to make one.
+pub fn run_if_helper() -> Option<ExitCode> {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next()? != WORD {
+        return None;
+    }
+    let (path, value, _mark) = (arguments.next()?, arguments.next()?, arguments.next()?);
+    let keep: Vec<RawFd> = arguments.next()?.split(',').filter_map(|number| number.parse().ok()).collect();
+    detach(&keep);
+    let answer = write(&path, &value);
+    for descriptor in keep {
+        let _ = nix::unistd::close(descriptor);
+    }
+    let code = answer.err().map_or(0, |errno| errno as i32);
+    let _ = writeln!(std::io::stdout(), "{code}");
+    Some(ExitCode::SUCCESS)
+}
+
+/// Leaves the terminal, the working directory and every open file that is none of its business.
+fn detach(keep: &[RawFd]) {
+    // Fails only for the leader of a session, which is what it shall become.
+    let _ = nix::unistd::setsid();
+    for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE, Signal::SIGTSTP] {
+        // SAFETY: no handler is installed, the signal is ignored from here on.
+        let _ = unsafe { signal(number, SigHandler::SigIgn) };
+    }
+    let _ = std::env::set_current_dir("/");
+    // Named after /proc/self/exe it would be called `exe`.
+    let _ = std::fs::write("/proc/self/comm", "pcictl-write");
+    let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")
+        .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+        .unwrap_or_default();
+    for descriptor in open.into_iter().filter(|number| *number > 2 && !keep.contains(number)) {
+        let _ = nix::unistd::close(descriptor);
+    }
+}
+
+fn write(path: &str, value: &str) -> Result<(), Errno> {
+    let file = open(path, OFlag::O_WRONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty())?;
+    // A signal may end the call only before the kernel's handler has begun, so writing again is safe.
+    loop {
+        match nix::unistd::write(&file, value.as_bytes()) {
+            Ok(written) if written == value.len() => return Ok(()),
+            Ok(_) => return Err(Errno::EIO),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}

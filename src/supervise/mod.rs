@@ -1,0 +1,275 @@
+//! Writes that may take for ever, made so that nobody has to wait for ever.
+//!
+//! Each write is made by a helper, which is this program run again (by /proc/self/exe, so that an upgrade in between
+//! changes nothing) and which inherits the locks. This process only waits, and hears signals and deadlines while it does.
+//! When a write takes too long, or a second signal comes, the process forks: the one that the shell knows reports and
+//! ends, the other goes on with the operation in the background, and both locks and journal stay with it. Should all of
+//! them be killed, the helper that is in the kernel still holds the locks until the kernel is done, and notes the end.
+
+mod helper;
+mod signals;
+
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::ForkResult;
+
+use crate::doctor::{Diagnosis, Position, Proc};
+use crate::execute::{Event, Kernel, KernelState, Mark, Unfinished, judge};
+use crate::lock::Held;
+use crate::plan::Step;
+use crate::sysfs::Sysfs;
+
+pub use helper::run_if_helper;
+use signals::Signals;
+
+/// Makes writes by helpers and watches over them.
+pub struct Supervisor<'a> {
+    sysfs: &'a Sysfs,
+    program: PathBuf,
+    /// The locks, kept open in every helper.
+    keep: Vec<RawFd>,
+    /// The journal, to be handed to every helper.
+    journal: Option<OwnedFd>,
+    timeout: Duration,
+    signals: Signals,
+    running: Vec<Running>,
+    /// The first wish to stop was passed on.
+    told: bool,
+    /// Another one came with it.
+    asked_again: bool,
+    /// The terminal is somebody else's by now, and nobody waits for this process.
+    background: bool,
+}
+
+/// A helper at work.
+struct Running {
+    mark: Mark,
+    step: Step,
+    child: Child,
+    begun: Instant,
+}
+
+/// Why the terminal is given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Late,
+    AskedTwice,
+}
+
+impl<'a> Supervisor<'a> {
+    /// Watches over writes to this machine, under locks that are held, each for at most `timeout`.
+    ///
+    /// # Errors
+    /// There are no descriptors left for signals.
+    pub fn new(sysfs: &'a Sysfs, held: &Held, journal: Option<OwnedFd>, timeout: Duration) -> io::Result<Self> {
+        let keep: Vec<RawFd> = held.descriptors().map(|descriptor| descriptor.as_raw_fd()).collect();
+        for descriptor in held.descriptors() {
+            keep_over_exec(descriptor)?;
+        }
+        let (signals, program) = (Signals::listen()?, PathBuf::from("/proc/self/exe"));
+        let running = Vec::new();
+        Ok(Self {
+            sysfs,
+            program,
+            keep,
+            journal,
+            timeout,
+            signals,
+            running,
+            told: false,
+            asked_again: false,
+            background: false,
+        })
+    }
+
+    /// Uses another binary for the helpers: for tests, whose own is not pcictl.
+    #[must_use]
+    pub fn with_program(mut self, program: PathBuf) -> Self {
+        self.program = program;
+        self
+    }
+
+    fn spawn(&self, mark: Mark, step: &Step) -> io::Result<Child> {
+        let journal = match &self.journal {
+            Some(journal) => Stdio::from(journal.try_clone()?),
+            None => Stdio::null(),
+        };
+        // Its arguments are what an operator sees in ps: what is written, and where.
+        Command::new(&self.program)
+            .arg0("pcictl")
+            .args(helper::arguments(mark, &self.keep, &self.sysfs.display(&step.file), &step.value))
+            .env_clear()
+            .stdin(journal)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+    }
+
+    /// Waits until a helper says something, a signal comes, the caller goes away, or the first deadline is over.
+    fn wait(&self) -> Heard {
+        if self.asked_again && !self.background {
+            return Heard { signal: false, helper: None, caller_gone: false };
+        }
+        let pipes = self.running.iter().filter_map(|running| running.child.stdout.as_ref());
+        let mut watched = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        watched.extend(pipes.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+        let helpers = watched.len();
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        if !self.background && !self.told {
+            // No events asked for: what comes is that nobody reads any more.
+            watched.extend([stdout.as_fd(), stderr.as_fd()].map(|fd| PollFd::new(fd, PollFlags::empty())));
+        }
+        let timeout = match self.left() {
+            Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        };
+        // EINTR is a signal, and its byte is in the pipe.
+        let _ = poll(&mut watched, timeout);
+        let has = |fd: &PollFd, flags| fd.revents().is_some_and(|events| events.intersects(flags));
+        let spoken = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
+        let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+        Heard {
+            signal: has(&watched[0], spoken),
+            helper: watched[1..helpers].iter().position(|fd| has(fd, spoken)),
+            caller_gone: watched[helpers..].iter().any(|fd| has(fd, gone)),
+        }
+    }
+
+    /// How long until the first deadline; none if there is none.
+    fn left(&self) -> Option<Duration> {
+        let first = self.running.iter().map(|running| running.begun).min().filter(|_| !self.background)?;
+        Some(self.timeout.saturating_sub(first.elapsed()))
+    }
+
+    /// Takes what a helper said at its end.
+    fn ended(&mut self, index: usize) -> Event {
+        let mut running = self.running.remove(index);
+        let mut said = String::new();
+        if let Some(mut pipe) = running.child.stdout.take() {
+            let _ = pipe.read_to_string(&mut said);
+        }
+        // In the background it is nobody's child here, and that is fine.
+        let _ = running.child.wait();
+        let action = &running.step.action;
+        let answer = match said.trim().parse::<i32>() {
+            Ok(0) => Ok(()),
+            Ok(code) => Err(Errno::from_raw(code)),
+            // Killed: before the write, or after the kernel was done with it. The tree tells, where it can.
+            Err(_) if crate::execute::is_done(self.sysfs, action) == Some(true) => Ok(()),
+            Err(_) => Err(Errno::ECANCELED),
+        };
+        Event::Ended(running.mark, judge(self.sysfs, action, answer))
+    }
+
+    /// Splits: the process that goes on gets nothing, the one that returns to the operator the report.
+    fn give_back(&mut self, reason: Reason) -> Option<Event> {
+        let oldest = self.running.iter().min_by_key(|running| running.begun)?;
+        let kernel = kernel_state(oldest.child.id());
+        let mut unfinished = Unfinished {
+            action: oldest.step.action.clone(),
+            waited_seconds: oldest.begun.elapsed().as_secs_f64(),
+            late: reason == Reason::Late,
+            helper: oldest.child.id(),
+            background: None,
+            running: self.running.len(),
+            kernel,
+        };
+        if !is_single_threaded() {
+            return Some(Event::GivenBack(Box::new(unfinished)));
+        }
+        // SAFETY: this is the only thread, so no lock of another can be left held in the child.
+        match unsafe { nix::unistd::fork() } {
+            Ok(ForkResult::Parent { child }) => {
+                unfinished.background = u32::try_from(child.as_raw()).ok();
+                Some(Event::GivenBack(Box::new(unfinished)))
+            }
+            Ok(ForkResult::Child) => {
+                self.go_on_in_background();
+                None
+            }
+            // The helper goes on, and holds the locks; the rest is for `pcictl recover`.
+            Err(_) => Some(Event::GivenBack(Box::new(unfinished))),
+        }
+    }
+
+    fn go_on_in_background(&mut self) {
+        self.background = true;
+        let _ = nix::unistd::setsid();
+        if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+            let _ = nix::unistd::dup2_stdin(&null);
+            let _ = nix::unistd::dup2_stdout(&null);
+            let _ = nix::unistd::dup2_stderr(&null);
+        }
+    }
+}
+
+struct Heard {
+    signal: bool,
+    helper: Option<usize>,
+    caller_gone: bool,
+}
+
+impl Kernel for Supervisor<'_> {
+    fn begin(&mut self, mark: Mark, step: &Step) -> Result<(), Errno> {
+        let child = self.spawn(mark, step).map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        self.running.push(Running { mark, step: step.clone(), child, begun: Instant::now() });
+        Ok(())
+    }
+
+    fn next(&mut self) -> Event {
+        loop {
+            let heard = self.wait();
+            // What has ended has ended, however late.
+            if let Some(index) = heard.helper {
+                return self.ended(index);
+            }
+            let signals = if heard.signal { self.signals.take() } else { 0 };
+            let asked = signals > 0 || heard.caller_gone;
+            if asked && !self.told {
+                (self.told, self.asked_again) = (true, signals > 1);
+                return Event::Interrupted;
+            }
+            let reason = match asked || self.asked_again {
+                _ if self.background => continue,
+                true => Reason::AskedTwice,
+                false if self.left().is_some_and(|left| left.is_zero()) => Reason::Late,
+                false => continue,
+            };
+            if let Some(event) = self.give_back(reason) {
+                return event;
+            }
+        }
+    }
+}
+
+/// What the kernel is doing for a process, and whether it will ever be done.
+fn kernel_state(pid: u32) -> KernelState {
+    let proc = Proc::below(std::path::Path::new("/"));
+    let task = proc.look(pid);
+    let diagnosis = Diagnosis::of(&proc.snapshot());
+    let position = task.as_ref().map(Position::of);
+    KernelState {
+        state: task.as_ref().map(|task| task.state),
+        wchan: task.as_ref().and_then(|task| task.wchan.clone()),
+        stack: task.map(|task| task.stack.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        waits: position.map(|position| position.waits),
+        stuck: diagnosis.stuck,
+    }
+}
+
+fn keep_over_exec(descriptor: BorrowedFd) -> io::Result<()> {
+    fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(())
+}
+
+fn is_single_threaded() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+}

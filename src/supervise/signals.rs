@@ -1,0 +1,58 @@
+//! Signals as something to poll, so that one place hears them together with everything else.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// The wishes of operators and terminals to stop, from the moment this is made until it is dropped.
+#[derive(Debug)]
+pub struct Signals {
+    heard: SigSet,
+    signals: SignalFd,
+}
+
+impl Signals {
+    /// Starts to listen. What the caller had ignored (nohup) stays ignored.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn listen() -> io::Result<Self> {
+        let ignored = ignored();
+        let mut heard = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+            if ignored & (1 << (signal as i32 - 1)) == 0 {
+                heard.add(signal);
+            }
+        }
+        heard.thread_block()?;
+        let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self { heard, signals })
+    }
+
+    /// What to poll.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
+    }
+
+    /// How many signals came since the last time.
+    pub fn take(&mut self) -> usize {
+        std::iter::from_fn(|| self.signals.read_signal().ok().flatten()).count()
+    }
+}
+
+impl Drop for Signals {
+    /// The work is over: what came too late must not keep the report from being printed, what comes now may.
+    fn drop(&mut self) {
+        self.take();
+        let _ = self.heard.thread_unblock();
+    }
+}
+
+/// The signals that are ignored, a bit each; none if /proc does not tell.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
