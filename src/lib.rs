@@ -3,11 +3,13 @@
 //! The modules are a ladder; each uses only those above it in this list:
 //!
 //! - [`address`], [`place`], [`selector`], [`error`]: names of things, and what can go wrong
+//! - [`users`]: who uses a device, as data, and the dangers that this means
 //! - [`sysfs`], the only place that reads /sys; [`topology`], the device tree as data
-//! - [`claims`], [`plan`]: decisions, pure: what to hold, what to do, in which order
+//! - [`claims`], [`plan`], [`policy`]: decisions, pure: what to hold, what to do, in which order, and whether at all
 //! - [`doctor`], the only place that reads what tasks are doing, and what that means
 //! - [`lock`], the only place that locks; [`execute`], performs a plan through a trait; [`supervise`], by whom
 //! - [`resolve`], [`locate`], [`names`], [`inspect`]: what a selector means, which bus to scan, what a function is
+//! - [`usage`], the only place that finds out who uses a device: /proc, disks, interfaces, the site's list
 //! - [`ledger`], what was removed, on disk; [`verify`], what differs from it, pure; [`settle`], waits until a device
 //!   is ready; [`restore`], what puts settings back; [`revive`], resets and slot power
 //! - [`report`], [`cli`], [`output`]: data for people and programs, and the command line
@@ -29,6 +31,7 @@ pub mod names;
 pub mod output;
 pub mod place;
 pub mod plan;
+pub mod policy;
 pub mod report;
 pub mod resolve;
 pub mod restore;
@@ -38,4 +41,6 @@ pub mod settle;
 pub mod supervise;
 pub mod sysfs;
 pub mod topology;
+pub mod usage;
+pub mod users;
 pub mod verify;

@@ -1,0 +1,196 @@
+//! Which functions the question is about, and what of them the rest of the system can hold: disks, interfaces, nodes.
+//!
+//! Everything is found by the text of links in sys/dev and sys/class, which name each device's directory and with it
+//! the PCI functions above it. No device's own directory is walked and no attribute of a driver is read.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::address::PciAddress;
+use crate::sysfs::{Sysfs, follow};
+use crate::topology::{FunctionId, Topology};
+
+/// One function that is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Its directory below `sys`.
+    pub path: String,
+    /// The driver that has it.
+    pub driver: Option<String>,
+    /// Set on a virtual function.
+    pub physical: Option<PciAddress>,
+}
+
+/// The functions that are asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope(BTreeMap<PciAddress, Subject>);
+
+impl Scope {
+    /// These functions, and nothing below them that is not among them.
+    pub fn of(topology: &Topology, ids: impl IntoIterator<Item = FunctionId>) -> Self {
+        let subject = |id: FunctionId| {
+            let function = topology.function(id);
+            let physical = function.virtual_of.map(|of| topology.function(of.physical).address);
+            let driver = function.driver.as_deref().map(str::to_owned);
+            (function.address, Subject { path: topology.path(id), driver, physical })
+        };
+        Self(ids.into_iter().map(subject).collect())
+    }
+
+    /// The functions, ordered by address.
+    pub fn iter(&self) -> impl Iterator<Item = (PciAddress, &Subject)> {
+        self.0.iter().map(|(address, subject)| (*address, subject))
+    }
+
+    /// One function.
+    pub fn get(&self, address: PciAddress) -> Option<&Subject> {
+        self.0.get(&address)
+    }
+
+    /// The function that a device's directory hangs below, if it is asked about.
+    pub fn owner(&self, path: &str) -> Option<PciAddress> {
+        let address = path.rsplit('/').find_map(PciAddress::from_sysfs_name)?;
+        self.0.contains_key(&address).then_some(address)
+    }
+}
+
+/// A device with a number, which can have a node in /dev.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The name in sysfs.
+    pub name: String,
+    /// Its directory below `sys`.
+    pub path: String,
+    /// Major and minor number.
+    pub number: (u32, u32),
+}
+
+impl Device {
+    /// The class by its directory's name: `drm` of `.../drm/card0`. Not every driver nests that way.
+    fn class(&self) -> &str {
+        self.path.rsplit('/').nth(1).unwrap_or_default()
+    }
+
+    /// The node's name below /dev, where the kernel or udev puts it.
+    pub fn node(&self) -> String {
+        let name = self.name.replace('!', "/");
+        let class = self.class();
+        let prefix = match class {
+            "drm" => "dri/",
+            "input" | "accel" | "bsg" | "infiniband" => return format!("{class}/{name}"),
+            "sound" => "snd/",
+            "vfio" => "vfio/",
+            "vfio-dev" => "vfio/devices/",
+            _ if class.starts_with("infiniband_") => "infiniband/",
+            _ if class.starts_with("card") && self.path.contains("/drm/") => "dri/",
+            _ if self.number.0 == USB_MAJOR => return usb_node(self.number.1),
+            _ if self.path.contains("/input/input") => "input/",
+            _ if self.path.contains("/sound/card") => "snd/",
+            _ => "",
+        };
+        format!("{prefix}{name}")
+    }
+}
+
+/// USB devices are numbered by bus and address (drivers/usb/core/devio.c).
+const USB_MAJOR: u32 = 189;
+
+fn usb_node(minor: u32) -> String {
+    format!("bus/usb/{:03}/{:03}", minor / 128 + 1, minor % 128 + 1)
+}
+
+/// The devices of the machine, and which of them belong to the functions that are asked about.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// Every block device, by its place in `sys/dev/block`.
+    pub blocks: Vec<Device>,
+    /// Every character device that is of interest, with its owner.
+    pub characters: Vec<(PciAddress, Device)>,
+    /// Block devices right on a function, by index, with their owner.
+    pub own_blocks: Vec<(PciAddress, usize)>,
+    by_name: HashMap<String, usize>,
+    by_number: HashMap<(u32, u32), usize>,
+}
+
+impl Inventory {
+    /// Reads the numbers of all devices and picks those of the scope.
+    pub fn read(sysfs: &Sysfs, scope: &Scope) -> Self {
+        let mut inventory = Self { blocks: devices(sysfs, "dev/block"), ..Self::default() };
+        for (index, device) in inventory.blocks.iter().enumerate() {
+            inventory.by_name.insert(device.name.clone(), index);
+            inventory.by_number.insert(device.number, index);
+            if let Some(address) = scope.owner(&device.path) {
+                inventory.own_blocks.push((address, index));
+            }
+        }
+        let mut heads: Vec<(String, PciAddress)> = Vec::new();
+        let mut others = Vec::new();
+        for device in devices(sysfs, "dev/char") {
+            let Some(address) = scope.owner(&device.path) else {
+                others.push(device);
+                continue;
+            };
+            if device.class() == "nvme" {
+                heads.extend(multipath_heads(sysfs, &device.path).into_iter().map(|head| (head, address)));
+            }
+            inventory.characters.push((address, device));
+        }
+        inventory.characters.extend(others.into_iter().filter_map(|device| shared_node(&heads, device)));
+        for (head, address) in heads {
+            if let Some(index) = inventory.by_name.get(&head) {
+                inventory.own_blocks.push((address, *index));
+            }
+        }
+        inventory
+    }
+
+    /// The block device of this kernel name.
+    pub fn block_named(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The block device of this number.
+    pub fn block_numbered(&self, number: (u32, u32)) -> Option<usize> {
+        self.by_number.get(&number).copied()
+    }
+}
+
+/// The generic node (`ng0n1`) of a disk with several paths, one of which is ours.
+fn shared_node(heads: &[(String, PciAddress)], device: Device) -> Option<(PciAddress, Device)> {
+    let disk = device.name.strip_prefix("ng").map(|rest| format!("nvme{rest}"))?;
+    let (_, address) = heads.iter().find(|(head, _)| *head == disk)?;
+    Some((*address, device))
+}
+
+/// Every link of `sys/dev/block` or `sys/dev/char`, numbers ascending.
+fn devices(sysfs: &Sysfs, directory: &str) -> Vec<Device> {
+    let mut numbers: Vec<(u32, u32)> =
+        sysfs.names(directory).ok().flatten().unwrap_or_default().iter().filter_map(|name| number(name)).collect();
+    numbers.sort_unstable();
+    let device = |number: (u32, u32)| {
+        let target = sysfs.link(&format!("{directory}/{}:{}", number.0, number.1)).ok().flatten()?;
+        let path = follow(directory, &target)?;
+        let name = path.rsplit('/').next()?.to_owned();
+        Some(Device { name, path, number })
+    };
+    numbers.into_iter().filter_map(device).collect()
+}
+
+/// Reads `259:0`.
+pub fn number(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.trim().split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// With native multipath a controller has only hidden paths (`nvme0c1n1`); the disk (`nvme0n1`) hangs below none.
+fn multipath_heads(sysfs: &Sysfs, controller: &str) -> Vec<String> {
+    let head = |name: &String| {
+        let (subsystem, rest) = name.strip_prefix("nvme")?.split_once('c')?;
+        let (_, namespace) = rest.split_once('n')?;
+        let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        (number(subsystem) && number(namespace)).then(|| format!("nvme{subsystem}n{namespace}"))
+    };
+    let mut heads: Vec<String> =
+        sysfs.names(controller).ok().flatten().unwrap_or_default().iter().filter_map(head).collect();
+    heads.sort_unstable();
+    heads
+}
