@@ -314,11 +314,11 @@ _pcictl() {
             fi
             case "${prev}" in
                 --output)
-                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu place" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu in-use place" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu place" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu in-use place" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -423,7 +423,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__remove)
-            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --force --yes --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -439,6 +439,10 @@ _pcictl() {
                     ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --force)
+                    COMPREPLY=($(compgen -W "mounted swap holders network management open vfio vfs console protected unchecked" -- "${cur}"))
                     return 0
                     ;;
                 --jobs)
@@ -464,7 +468,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__replug)
-            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --if-present --no-rollback --jobs --settle --expect --accept --restore --reset --power-cycle --escalate --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --force --yes --if-present --no-rollback --jobs --settle --expect --accept --restore --reset --power-cycle --escalate --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -480,6 +484,10 @@ _pcictl() {
                     ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --force)
+                    COMPREPLY=($(compgen -W "mounted swap holders network management open vfio vfs console protected unchecked" -- "${cur}"))
                     return 0
                     ;;
                 --jobs)
@@ -602,11 +610,11 @@ _pcictl() {
             fi
             case "${prev}" in
                 --output)
-                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu place" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu in-use place" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu place" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu in-use place" -- "${cur}"))
                     return 0
                     ;;
                 --color)

@@ -55,6 +55,7 @@ link\t'Link speed and width; what it could be, where that is more'
 numa\t'NUMA node'
 slot\t'Slot name'
 iommu\t'IOMMU group'
+in-use\t'Who uses it'
 place\t'Place in the device tree, which names its lock'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -78,6 +79,7 @@ link\t'Link speed and width; what it could be, where that is more'
 numa\t'NUMA node'
 slot\t'Slot name'
 iommu\t'IOMMU group'
+in-use\t'Who uses it'
 place\t'Place in the device tree, which names its lock'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -99,6 +101,17 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s h -l help -d 'Pri
 complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s V -l version -d 'Print version'
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s w -l wait -d 'How long to wait for locks' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l timeout -d 'How long one write to the kernel may take before the terminal is given back' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l force -d 'Go on although this is so; only the dangers that are named are overridden' -r -f -a "mounted\t'A file system of it is mounted, in whatever mount namespace'
+swap\t'Swap space is on it'
+holders\t'Something is built on its disks: dm, LVM, LUKS, md, bcache, ZFS, btrfs, an export'
+network\t'Its interface carries an address or a route, or is part of a bond, bridge, VLAN and the like'
+management\t'Its interface holds the default route or the session you are typing in'
+open\t'A process has one of its device nodes or register files open or mapped'
+vfio\t'A process, usually a virtual machine, has it through VFIO or iommufd'
+vfs\t'Its virtual functions are in use'
+console\t'It is the boot display, the active console, an armed watchdog or where crash dumps go'
+protected\t'The site\'s own list in /etc/pcictl/protected.d names it'
+unchecked\t'Something could not be looked into'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l jobs -d 'How many drivers to stop at a time' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -107,6 +120,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l sysroot -d 'Loo
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s n -l dry-run -d 'Print the steps and the locks in their order, and touch nothing'
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l no-wait -d 'Do not wait for locks at all'
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l each -d 'Take all functions that a selector means'
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s y -l yes -d 'Do not ask whether a forced danger is meant'
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l if-present -d 'It is fine if the device is not there'
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l no-rollback -d 'When a driver cannot be stopped, leave those that were stopped as they are'
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -s j -l json -d 'Print one JSON document'
@@ -146,6 +160,17 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s h -l help -d 'P
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s V -l version -d 'Print version'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s w -l wait -d 'How long to wait for locks' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l timeout -d 'How long one write to the kernel may take before the terminal is given back' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l force -d 'Go on although this is so; only the dangers that are named are overridden' -r -f -a "mounted\t'A file system of it is mounted, in whatever mount namespace'
+swap\t'Swap space is on it'
+holders\t'Something is built on its disks: dm, LVM, LUKS, md, bcache, ZFS, btrfs, an export'
+network\t'Its interface carries an address or a route, or is part of a bond, bridge, VLAN and the like'
+management\t'Its interface holds the default route or the session you are typing in'
+open\t'A process has one of its device nodes or register files open or mapped'
+vfio\t'A process, usually a virtual machine, has it through VFIO or iommufd'
+vfs\t'Its virtual functions are in use'
+console\t'It is the boot display, the active console, an armed watchdog or where crash dumps go'
+protected\t'The site\'s own list in /etc/pcictl/protected.d names it'
+unchecked\t'Something could not be looked into'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l jobs -d 'How many drivers to stop at a time' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l settle -d 'How long to wait for drivers, disks and interfaces' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l expect -d 'What must come: ADDRESS, driver=NAME, id=VENDOR:DEVICE, link=SPEEDxLANES, count=N, joined by commas for one function' -r
@@ -167,6 +192,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l sysroot -d 'Loo
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s n -l dry-run -d 'Print the steps and the locks in their order, and touch nothing'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l no-wait -d 'Do not wait for locks at all'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l each -d 'Take all functions that a selector means'
+complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s y -l yes -d 'Do not ask whether a forced danger is meant'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l if-present -d 'It is fine if the device is not there'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l no-rollback -d 'When a driver cannot be stopped, leave those that were stopped as they are'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l restore -d 'Put back the number of VFs, driver overrides and power settings'

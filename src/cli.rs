@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::address::PciAddress;
 use crate::report::Column;
 use crate::settle::Expectation;
+use crate::users::Danger;
 use crate::verify::Kind;
 
 /// Remove PCI devices and bring them back without hanging the kernel.
@@ -162,6 +163,17 @@ pub struct Writing {
     pub timeout: std::time::Duration,
 }
 
+/// Options of every command that can take a device away from its users.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Forcing {
+    /// Go on although this is so; only the dangers that are named are overridden
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub force: Vec<Danger>,
+    /// Do not ask whether a forced danger is meant
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
 /// `pcictl remove`
 #[derive(Args, Debug)]
 #[command(after_help = SELECTORS)]
@@ -175,6 +187,9 @@ pub struct RemoveArgs {
     /// What every writing command takes.
     #[command(flatten)]
     pub writing: Writing,
+    /// What may be overridden.
+    #[command(flatten)]
+    pub forcing: Forcing,
     /// It is fine if the device is not there
     #[arg(long)]
     pub if_present: bool,

@@ -57,6 +57,8 @@ pub enum ErrorKind {
     NoSuchDevice,
     /// pcictl will not do this.
     Refused,
+    /// Somebody uses what would be taken away, or it cannot be told.
+    InUse,
     /// A lock is held by someone else.
     Locked,
     /// The lock files cannot be trusted or cannot be made.
@@ -85,6 +87,7 @@ impl ErrorKind {
             Self::Ambiguous => "ambiguous",
             Self::NoSuchDevice => "no_such_device",
             Self::Refused => "refused",
+            Self::InUse => "in_use",
             Self::Locked => "locked",
             Self::LockFiles => "lock_files",
             Self::NotPermitted => "not_permitted",
@@ -102,7 +105,7 @@ impl ErrorKind {
         match self {
             Self::Usage | Self::Ambiguous => ExitStatus::Usage,
             Self::NoSuchDevice => ExitStatus::NoSuchDevice,
-            Self::Refused => ExitStatus::Refused,
+            Self::Refused | Self::InUse => ExitStatus::Refused,
             Self::Locked => ExitStatus::Locked,
             Self::NotPermitted => ExitStatus::NotPermitted,
             Self::LockFiles | Self::Failed => ExitStatus::Failed,

@@ -24,8 +24,8 @@ pub fn fields_for(columns: &[Column]) -> Fields {
     let ids = any(&[Column::Class, Column::ClassCode, Column::Name, Column::Ids, Column::Subsystem]);
     Fields {
         ids: if ids { IdsOf::Devices } else { IdsOf::Nobody },
-        driver: any(&[Column::Driver]),
-        virtual_of: any(&[Column::Place, Column::Link]),
+        driver: any(&[Column::Driver, Column::InUse]),
+        virtual_of: any(&[Column::Place, Column::Link, Column::InUse]),
         index: any(&[Column::Place]),
         buses: false,
     }
@@ -63,6 +63,7 @@ impl<'a> Inspector<'a> {
             numa_node: if wants(Column::Numa) { self.numa_node(&path) } else { None },
             slot: if wants(Column::Slot) { self.slot(function.address) } else { None },
             iommu_group: if wants(Column::Iommu) { self.iommu_group(&path) } else { None },
+            in_use_by: None,
             place: wants(Column::Place).then(|| topology.place(id)),
         }
     }

@@ -7,9 +7,11 @@ use serde::Serialize;
 
 use crate::address::{BusNumber, PciAddress};
 use crate::claims::{Claim, Mode};
+use crate::error::ExitStatus;
 use crate::lock::Holder;
 use crate::place::Place;
 use crate::plan::{Action, Step};
+use crate::users::{Danger, User, Users};
 use crate::verify::Finding;
 
 /// A column of `list`.
@@ -37,6 +39,8 @@ pub enum Column {
     Slot,
     /// IOMMU group
     Iommu,
+    /// Who uses it
+    InUse,
     /// Place in the device tree, which names its lock
     Place,
 }
@@ -91,6 +95,9 @@ pub struct FunctionRow {
     /// IOMMU group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iommu_group: Option<u32>,
+    /// Who uses it; none if that was not asked for or cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_use_by: Option<Vec<User>>,
     /// Place in the device tree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -139,6 +146,8 @@ pub struct FullFunction {
     pub names: Vec<String>,
     /// Who holds or waits for its lock; none if that cannot be seen.
     pub holders: Option<Vec<Holder>>,
+    /// Who uses it and what is below it.
+    pub users: Users,
     /// What `remove` would do.
     pub remove: PlannedRemoval,
 }
@@ -161,6 +170,12 @@ pub enum PlannedRemoval {
 pub struct PlannedChange {
     /// What it is about, in words.
     pub summary: Vec<String>,
+    /// The dangers that would have to be forced on top of those that were; where there are any, it would be refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs_force: Vec<Danger>,
+    /// Who uses what would be taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<Users>,
     /// The locks in the order in which they are taken.
     pub locks: Vec<Claim>,
     /// The steps, each after all that it waits for.
@@ -200,6 +215,13 @@ pub struct LockNode {
     pub holders: Vec<Holder>,
     /// What is below it.
     pub children: Vec<LockNode>,
+}
+
+impl PlannedChange {
+    /// What the change would end with, as far as can be told before it is made.
+    pub fn status(&self) -> ExitStatus {
+        if self.needs_force.is_empty() { ExitStatus::Done } else { ExitStatus::Refused }
+    }
 }
 
 /// A function that is gone, new, or still there.
@@ -242,6 +264,9 @@ pub struct RemoveReport {
     pub removed: Vec<Seen>,
     /// Targets that were not there.
     pub absent: Vec<String>,
+    /// The users that were overridden.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<User>,
     /// Seconds the drivers took to stop.
     pub stop_seconds: f64,
     /// Seconds the kernel took to remove.

@@ -10,10 +10,20 @@ use crate::report::{Column, FunctionRow};
 use crate::resolve::{Named, Resolver};
 use crate::selector::Selector;
 use crate::topology::{FunctionId, Topology};
+use crate::usage::{self, Scope};
+use crate::users::{User, Users};
 
 /// What a listing shows unless columns are named.
-const DEFAULT: &[Column] =
-    &[Column::Address, Column::Class, Column::Name, Column::Driver, Column::Link, Column::Numa, Column::Slot];
+const DEFAULT: &[Column] = &[
+    Column::Address,
+    Column::Class,
+    Column::Name,
+    Column::Driver,
+    Column::Link,
+    Column::Numa,
+    Column::Slot,
+    Column::InUse,
+];
 
 #[derive(serde::Serialize)]
 struct Listing {
@@ -33,7 +43,10 @@ pub fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
     let (topology, ids) =
         if selectors.is_empty() { everything(context, wanted)? } else { only(context, &selectors, wanted)? };
     let mut inspector = Inspector::new(&context.sysfs);
-    let functions = ids.iter().map(|id| inspector.row(&topology, *id, wanted)).collect();
+    let mut functions: Vec<FunctionRow> = ids.iter().map(|id| inspector.row(&topology, *id, wanted)).collect();
+    if wanted.contains(&Column::InUse) {
+        fill_users(context, &topology, &ids, &mut functions);
+    }
     context.output.stream(&Listing { functions }, |listing, out| {
         output::listed(out, &listing.functions, wanted, !args.no_header)
     });
@@ -70,4 +83,21 @@ fn only(context: &Context, selectors: &[Selector], wanted: &[Column]) -> Result<
     let topology = Topology::load_only(&context.sysfs, &addresses, fields_for(wanted))?;
     let ids = addresses.iter().filter_map(|address| topology.find(*address)).collect();
     Ok((topology, ids))
+}
+
+/// Who uses each function, from one look at the whole machine.
+fn fill_users(context: &Context, topology: &Topology, ids: &[FunctionId], functions: &mut [FunctionRow]) {
+    let scope = Scope::of(topology, ids.iter().copied());
+    let users = match usage::find(&context.sysfs, &scope) {
+        Ok(users) => users,
+        Err(error) => Users { unchecked: vec![error.to_string()], ..Users::default() },
+    };
+    for line in users.unchecked.iter().chain(&users.notes) {
+        context.output.detail(line);
+    }
+    let is_known = users.unchecked.is_empty() && users.is_complete;
+    for row in functions {
+        let found: Vec<User> = users.found.iter().filter(|user| user.address == row.address).cloned().collect();
+        row.in_use_by = (is_known || !found.is_empty()).then_some(found);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod bring_back;
 mod generate;
+mod guard;
 mod hold;
 mod keep;
 mod list;

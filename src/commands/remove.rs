@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::guard::{self, Agreed};
 use super::hold::{Reading, hold};
 use super::operation::{Operation, Why, refuse_if_stuck};
 use super::{Context, keep, not_there, parse_exact_selectors};
@@ -18,6 +19,8 @@ use crate::report::{PlannedChange, RemoveReport, Seen};
 use crate::resolve::{Named, Resolver};
 use crate::selector::Selector;
 use crate::topology::{Fields, FunctionId, Ids, Topology};
+use crate::usage::{self, Scope};
+use crate::users::User;
 
 pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
     context.refuse_in_dump(&args.changing)?;
@@ -27,8 +30,9 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
     if args.changing.dry_run {
         let subject = read()?;
         context.tell_notes(&subject.notes);
-        context.output.report(&planned(&subject), output::planned);
-        return Ok(ExitStatus::Done);
+        let plan = planned(context, &subject, args)?;
+        context.output.report(&plan, output::planned);
+        return Ok(plan.status());
     }
 
     let subject = read()?;
@@ -39,8 +43,9 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
     }
     refuse_if_stuck(context)?;
     let (held, subject) = hold(context, &args.changing, read)?;
+    let agreed = subject.check_users(context, args)?;
     let mut operation = Operation::begin(context, held, args.writing.timeout)?;
-    let took = take_away(context, &mut operation, &subject, args, &[])?;
+    let took = take_away(context, &mut operation, &subject, args, agreed, &[])?;
     context.output.outcome(&report(context, &subject, took), output::removed);
     Ok(ExitStatus::Done)
 }
@@ -54,9 +59,11 @@ pub(super) fn take_away(
     operation: &mut Operation,
     subject: &Subject,
     args: &RemoveArgs,
+    agreed: Agreed,
     between: &[Step],
 ) -> Result<Took> {
     let entries = keep::observe(context, &subject.topology, &subject.removal);
+    let overridden = agreed.again(context, &subject.scope(), &args.forcing, &subject.what())?;
     let stop_seconds = stop(operation, subject, args)?;
     while_stopped(operation, subject, args, between)?;
     keep::write(context, &entries);
@@ -68,7 +75,7 @@ pub(super) fn take_away(
         }
     })?;
     verify_gone(context, subject)?;
-    Ok(Took { stop_seconds, remove_seconds })
+    Ok(Took { overridden, stop_seconds, remove_seconds })
 }
 
 /// Takes from the ledger again what was not removed after all.
@@ -77,9 +84,10 @@ fn forget_present(context: &Context, entries: &[Entry]) {
     keep::withdraw(context, &entries.iter().filter(is_there).cloned().collect::<Vec<_>>());
 }
 
-/// How long the two phases took.
-#[derive(Clone, Copy, Debug, Default)]
+/// How long the two phases took, and from whom it was taken.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Took {
+    overridden: Vec<User>,
     stop_seconds: f64,
     remove_seconds: f64,
 }
@@ -136,6 +144,21 @@ impl Subject {
         };
         let functions = removal.gone.iter().filter_map(facts).collect();
         Ok(Self { removal, topology, functions, absent, notes: resolver.notes })
+    }
+
+    /// Looks for users, under the locks and before anything is begun.
+    pub(super) fn check_users(&self, context: &Context, args: &RemoveArgs) -> Result<Agreed> {
+        guard::check(context, &self.scope(), &args.forcing, &self.what())
+    }
+
+    /// The functions whose users count.
+    fn scope(&self) -> Scope {
+        Scope::of(&self.topology, self.removal.gone.iter().filter_map(|address| self.topology.find(*address)))
+    }
+
+    /// The targets, for messages.
+    fn what(&self) -> String {
+        self.removal.tops.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -219,7 +242,7 @@ fn verify_gone(context: &Context, subject: &Subject) -> Result<()> {
     Err(Error::new(ErrorKind::Partly, message).fact("still_there", left))
 }
 
-pub(super) fn planned(subject: &Subject) -> PlannedChange {
+pub(super) fn planned(context: &Context, subject: &Subject, args: &RemoveArgs) -> Result<PlannedChange> {
     let mut summary: Vec<String> =
         subject.absent.iter().map(|absent| format!("{absent}: not there, nothing to remove")).collect();
     for top in &subject.removal.tops {
@@ -228,7 +251,14 @@ pub(super) fn planned(subject: &Subject) -> PlannedChange {
     if !subject.functions.is_empty() {
         summary.push(format!("functions that will be gone: {}", subject.functions.len()));
     }
-    PlannedChange { summary, locks: subject.claims().in_order().to_vec(), steps: subject.removal.all_steps() }
+    let users = usage::find(&context.sysfs, &subject.scope())?;
+    Ok(PlannedChange {
+        summary,
+        needs_force: guard::needs_force(&users, &args.forcing.force),
+        users: Some(users),
+        locks: subject.claims().in_order().to_vec(),
+        steps: subject.removal.all_steps(),
+    })
 }
 
 pub(super) fn report(context: &Context, subject: &Subject, took: Took) -> RemoveReport {
@@ -242,6 +272,7 @@ pub(super) fn report(context: &Context, subject: &Subject, took: Took) -> Remove
         targets: subject.removal.tops.clone(),
         removed,
         absent: subject.absent.clone(),
+        overridden: took.overridden,
         stop_seconds: took.stop_seconds,
         remove_seconds: took.remove_seconds,
     }

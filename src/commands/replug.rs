@@ -25,8 +25,9 @@ pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     let subject = read()?;
     context.tell_notes(&subject.away.notes);
     if changing.dry_run {
-        context.output.report(&planned(&subject), output::planned);
-        return Ok(ExitStatus::Done);
+        let plan = planned(context, &subject, args)?;
+        context.output.report(&plan, output::planned);
+        return Ok(plan.status());
     }
     if subject.away.removal.tops.is_empty() {
         let report = remove::report(context, &subject.away, remove::Took::default());
@@ -35,10 +36,12 @@ pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     }
     refuse_if_stuck(context)?;
     let (held, subject) = hold(context, changing, read)?;
+    let agreed = subject.away.check_users(context, &args.remove)?;
     let mut operation = Operation::begin(context, held, args.remove.writing.timeout)?;
     // The bus must be fit to be scanned before what sits on it is taken away.
     refuse_dead_bridges(context, &subject.back)?;
-    let took = remove::take_away(context, &mut operation, &subject.away, &args.remove, &subject.reset.steps)?;
+    let reset = &subject.reset.steps;
+    let took = remove::take_away(context, &mut operation, &subject.away, &args.remove, agreed, reset)?;
     let removed = remove::report(context, &subject.away, took);
     write(&mut operation, &subject.power.steps)?;
     let mut rescanned = bring_back(context, &mut operation, &subject.back, &args.back)?;
@@ -157,11 +160,11 @@ fn write(operation: &mut Operation, steps: &[Step]) -> Result<()> {
     Err(Error::new(kind, format!("{}; the devices are removed, pcictl rescan brings them back", why.message)))
 }
 
-fn planned(subject: &Subject) -> PlannedChange {
-    let (mut plan, back) = (remove::planned(&subject.away), rescan::planned(&subject.back));
+fn planned(context: &Context, subject: &Subject, args: &ReplugArgs) -> Result<PlannedChange> {
+    let (mut plan, back) = (remove::planned(context, &subject.away, &args.remove)?, rescan::planned(&subject.back));
     plan.locks = subject.claims.in_order().to_vec();
     if plan.steps.is_empty() {
-        return plan;
+        return Ok(plan);
     }
     let stopped = subject.away.removal.stop.steps.len();
     let removal = plan.steps.split_off(stopped);
@@ -170,5 +173,5 @@ fn planned(subject: &Subject) -> PlannedChange {
         plan.steps.extend(phase.iter().cloned().map(|step| Step { after: (0..before).collect(), ..step }));
     }
     plan.summary.extend(back.summary);
-    plan
+    Ok(plan)
 }

@@ -169,5 +169,6 @@ pub(super) fn planned(subject: &Subject) -> PlannedChange {
         summary: subject.targets.iter().map(line).collect(),
         locks: subject.claims().in_order().to_vec(),
         steps: subject.plan.steps.clone(),
+        ..PlannedChange::default()
     }
 }

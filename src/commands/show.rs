@@ -1,6 +1,6 @@
 //! `pcictl show`
 
-use super::{Context, not_there};
+use super::{Context, guard, not_there};
 use crate::cli::ShowArgs;
 use crate::error::{Error, ExitStatus, Result};
 use crate::inspect::Inspector;
@@ -12,6 +12,8 @@ use crate::report::{Column, FullFunction, PlannedChange, PlannedRemoval};
 use crate::resolve::{Named, Resolver};
 use crate::selector::Selector;
 use crate::topology::{Fields, FunctionId, Topology, bus_below};
+use crate::usage::{self, Scope};
+use crate::users::Users;
 
 const EVERYTHING: &[Column] = &[
     Column::Class,
@@ -59,6 +61,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
 }
 
 fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction {
+    let users = usage::find(&context.sysfs, &Scope::of(topology, topology.subtree(id)));
     let mut inspector = Inspector::new(&context.sysfs);
     let (function, path) = (topology.function(id), topology.path(id));
     let mut above: Vec<_> = std::iter::successors(topology.function_above(id), |id| topology.function_above(*id))
@@ -76,7 +79,8 @@ fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction 
         total_vfs: inspector.total_vfs(&path),
         names: inspector.class_devices(&path),
         holders: holders(context, &topology.place(id)),
-        remove: planned(topology, id),
+        remove: planned(topology, id, users.as_ref()),
+        users: users.unwrap_or_default(),
         path: context.sysfs.display(&path),
     }
 }
@@ -90,12 +94,17 @@ fn holders(context: &Context, place: &Place) -> Option<Vec<Holder>> {
     }
 }
 
-fn planned(topology: &Topology, id: FunctionId) -> PlannedRemoval {
+fn planned(topology: &Topology, id: FunctionId, users: Result<&Users, &Error>) -> PlannedRemoval {
+    let users = match users {
+        Ok(users) => users,
+        Err(error) => return PlannedRemoval::Refused { refused: error.to_string() },
+    };
     match plan_removal(topology, &[id]) {
         Ok(removal) => PlannedRemoval::Plan(PlannedChange {
-            summary: Vec::new(),
+            needs_force: guard::needs_force(users, &[]),
             locks: removal.claims().in_order().to_vec(),
             steps: removal.all_steps(),
+            ..PlannedChange::default()
         }),
         Err(error) => PlannedRemoval::Refused { refused: error.to_string() },
     }

@@ -18,6 +18,12 @@ pub fn planned(plan: &PlannedChange) -> String {
     for line in &plan.summary {
         text.push_str(&format!("{line}\n"));
     }
+    if let Some(users) = &plan.users {
+        text.push_str(&super::users::listed(users, ""));
+    }
+    if !plan.needs_force.is_empty() {
+        text.push_str(&format!("would be refused: {}\n", super::users::needed(&plan.needs_force)));
+    }
     if plan.steps.is_empty() {
         return text;
     }

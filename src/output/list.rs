@@ -90,6 +90,11 @@ pub(super) fn cell<'a>(row: &'a FunctionRow, column: Column, scratch: &'a mut St
         Column::Numa => composed(scratch, row.numa_node),
         Column::Slot => row.slot.as_deref(),
         Column::Iommu => composed(scratch, row.iommu_group),
+        // A dash is a promise that nobody uses it.
+        Column::InUse => composed(
+            scratch,
+            Some(row.in_use_by.as_ref().map_or_else(|| "?".to_owned(), |users| super::users::short(users))),
+        ),
         Column::Place => row.place.as_ref().map(|place| place.chain()),
     };
     cell.filter(|cell| !cell.is_empty()).unwrap_or("-")

@@ -6,6 +6,7 @@ mod locks;
 mod operation;
 mod show;
 mod tree;
+mod users;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -112,6 +113,13 @@ impl Output {
             let mut stderr = std::io::stderr().lock();
             let _ = write!(stderr, "{CLEAR_LINE}").and_then(|()| stderr.flush());
         }
+    }
+
+    /// A question on stderr, without a line's end.
+    pub fn ask(&self, question: &str) {
+        let mut stderr = std::io::stderr().lock();
+        // Nobody can answer what cannot be read, and no answer is a no.
+        let _ = write!(stderr, "pcictl: {question}").and_then(|()| stderr.flush());
     }
 
     /// An error: one line on stderr, or a JSON document on stdout.

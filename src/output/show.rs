@@ -35,10 +35,17 @@ pub fn shown(full: &FullFunction) -> String {
     for below in &full.below {
         text.push_str(&format!("    {}\n", headline(below)));
     }
+    let users = super::users::listed(&full.users, "    ");
+    text.push_str(&if users.is_empty() { "  users           none\n".to_owned() } else { format!("  users\n{users}") });
     match &full.remove {
         PlannedRemoval::Refused { refused } => text.push_str(&format!("remove would be refused: {refused}\n")),
         PlannedRemoval::Plan(plan) => {
-            text.push_str("remove would\n");
+            if plan.needs_force.is_empty() {
+                text.push_str("remove would\n");
+            } else {
+                let needed = super::users::needed(&plan.needs_force);
+                text.push_str(&format!("remove would be refused: {needed}; then it would\n"));
+            }
             text.push_str(&change::steps(&plan.steps));
         }
     }
