@@ -638,8 +638,17 @@ _pcictl() {
     esac
 }
 
-if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
-    complete -F _pcictl -o nosort -o bashdefault -o default pcictl
-else
-    complete -F _pcictl -o bashdefault -o default pcictl
-fi
+
+# Devices, where a command takes one. pcictl lists them without reading anything of them.
+_pcictl_devices() {
+    local line=${COMP_LINE:0:COMP_POINT} word before
+    local after_value=' --accept --color --expect --jobs --output --settle --slot --sysroot --wait -o -w '
+    _pcictl "$@"
+    word=${line##*[[:space:]]}
+    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|lock|locks)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
+    before=${word%"${word##*:}"}
+    mapfile -t COMPREPLY < <(compgen -W "$("$1" list --quiet --no-header --output address 2>/dev/null)" -- "$word")
+    COMPREPLY=("${COMPREPLY[@]#"$before"}")
+}
+
+complete -F _pcictl_devices -o nosort -o bashdefault -o default pcictl

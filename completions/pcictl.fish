@@ -258,3 +258,5 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_
 complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "read-overrides" -d 'Print driver overrides, in a process that may hang'
 complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "generate" -d 'Write the man pages and the shell completions into a directory'
 complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks read-overrides generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+# Devices, with their class: pcictl lists them.
+complete -c pcictl -n "__fish_pcictl_using_subcommand list tree show remove rescan replug lock locks" -f -a "(pcictl list --quiet --no-header --output address,class 2>/dev/null | string replace -r '\s+' \t)"

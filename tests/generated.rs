@@ -1,4 +1,4 @@
-//! The man pages and completions in the repository are what the binary generates now.
+//! The man pages and completions in the repository are what the binary generates now, and do what they should.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -6,7 +6,9 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 fn files(directory: &Path) -> BTreeMap<String, String> {
     let entries = fs::read_dir(directory).expect("the directory is there");
@@ -15,6 +17,43 @@ fn files(directory: &Path) -> BTreeMap<String, String> {
         (name, fs::read_to_string(entry.path()).expect("text"))
     };
     entries.map(|entry| read(entry.expect("an entry"))).collect()
+}
+
+/// What bash offers for the last word of a command line, on the made machine of the tree `gpu-server`.
+fn offered(line: &str) -> Vec<String> {
+    let (tree, scratch) = (support::Tree::load("gpu-server"), support::scratch_directory());
+    // Like the program on a machine that looks like the tree.
+    let program = scratch.path().join("pcictl");
+    let script =
+        format!("#!/bin/sh\nexec '{}' --sysroot '{}' \"$@\"\n", env!("CARGO_BIN_EXE_pcictl"), tree.path().display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    // Readline breaks words at colons, which stand alone then.
+    let ask = r#"
+        . "$1/completions/pcictl.bash"; COMP_LINE=$2; COMP_POINT=${#2}
+        read -ra COMP_WORDS <<<"${2//:/ : }"; [[ $2 != *" " ]] || COMP_WORDS+=("")
+        COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        PATH=$3:$PATH; _pcictl_devices pcictl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let output = Command::new("bash")
+        .args(["-c", ask, "bash", env!("CARGO_MANIFEST_DIR"), line])
+        .arg(scratch.path())
+        .output()
+        .expect("bash runs");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_offers_devices_where_a_command_takes_one() {
+    let all = fs::read_dir(support::Tree::load("gpu-server").path().join("sys/bus/pci/devices")).unwrap().count();
+    assert_eq!(offered("pcictl show ").len(), all);
+    assert_eq!(offered("pcictl remove -n ").len(), all);
+    // Readline has what stands before the last colon already.
+    assert!(offered("pcictl show 0000:00:1f.").contains(&"1f.0".to_owned()));
+    assert_eq!(offered("pcictl show --col"), ["--color"]);
+    assert!(!offered("pcictl remove --wait ").contains(&"0000:00:00.0".to_owned()));
+    assert!(offered("pcictl re").contains(&"remove".to_owned()));
 }
 
 #[test]

@@ -22,9 +22,87 @@ pub fn run(args: &GenerateArgs) -> Result<ExitStatus> {
     Ok(ExitStatus::Done)
 }
 
+/// The completion of options and commands, and behind it that of devices, which the program itself lists.
 fn complete(shell: Shell, directory: &Path) -> Result<()> {
     let mut command = Cli::command();
-    clap_complete::generate_to(shell, &mut command, "pcictl", directory)
+    let path = clap_complete::generate_to(shell, &mut command, "pcictl", directory)
         .map_err(|e| Error::io(directory.display(), &e))?;
-    Ok(())
+    let text = fs::read_to_string(&path).map_err(|e| Error::io(path.display(), &e))?;
+    let text = with_devices(shell, &text, &taking_devices(&command), &taking_values(&command));
+    fs::write(&path, text).map_err(|e| Error::io(path.display(), &e))
 }
+
+/// The commands whose arguments name devices.
+fn taking_devices(command: &clap::Command) -> String {
+    let names_device = |argument: &&clap::Arg| {
+        argument.get_value_names().is_some_and(|names| names.iter().any(|name| name.as_str() == "SELECTOR"))
+    };
+    let takes_device = |command: &&clap::Command| command.get_positionals().any(|arg| names_device(&arg));
+    let names: Vec<&str> = command.get_subcommands().filter(takes_device).map(clap::Command::get_name).collect();
+    names.join(" ")
+}
+
+/// The options that are followed by a value of their own.
+fn taking_values(command: &clap::Command) -> String {
+    let mut options: Vec<String> = Vec::new();
+    for argument in std::iter::once(command).chain(command.get_subcommands()).flat_map(clap::Command::get_arguments) {
+        if argument.get_action().takes_values() {
+            options.extend(argument.get_short().map(|short| format!("-{short}")));
+            options.extend(argument.get_long().map(|long| format!("--{long}")));
+        }
+    }
+    options.sort();
+    options.dedup();
+    options.join(" ")
+}
+
+fn with_devices(shell: Shell, text: &str, commands: &str, options: &str) -> String {
+    match shell {
+        Shell::Bash => {
+            let devices = BASH_DEVICES.replace("COMMANDS", &commands.replace(' ', "|")).replace("OPTIONS", options);
+            let (functions, _) = text.rsplit_once("\nif [[ \"${BASH_VERSINFO[0]}\"").unwrap_or((text, ""));
+            format!("{functions}\n{devices}")
+        }
+        Shell::Zsh => {
+            let lines = text.lines().map(|line| {
+                if line.contains("selector") {
+                    line.replace(":_default'", ":_pcictl_devices'")
+                } else {
+                    line.to_owned()
+                }
+            });
+            let text = lines.collect::<Vec<_>>().join("\n") + "\n";
+            text.replacen("\n_pcictl() {", &format!("\n{ZSH_DEVICES}\n_pcictl() {{"), 1)
+        }
+        _ => format!("{text}{}", FISH_DEVICES.replace("COMMANDS", commands)),
+    }
+}
+
+/// Colons break words in bash, so what stands before the last one is there already.
+const BASH_DEVICES: &str = r#"
+# Devices, where a command takes one. pcictl lists them without reading anything of them.
+_pcictl_devices() {
+    local line=${COMP_LINE:0:COMP_POINT} word before
+    local after_value=' OPTIONS '
+    _pcictl "$@"
+    word=${line##*[[:space:]]}
+    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (COMMANDS)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
+    before=${word%"${word##*:}"}
+    mapfile -t COMPREPLY < <(compgen -W "$("$1" list --quiet --no-header --output address 2>/dev/null)" -- "$word")
+    COMPREPLY=("${COMPREPLY[@]#"$before"}")
+}
+
+complete -F _pcictl_devices -o nosort -o bashdefault -o default pcictl
+"#;
+
+const ZSH_DEVICES: &str = r#"# Devices: pcictl lists them without reading anything of them.
+_pcictl_devices() {
+    local -a devices
+    devices=(${(f)"$(_call_program devices pcictl list --quiet --no-header --output address 2>/dev/null)"})
+    _wanted devices expl device compadd -a devices
+}
+"#;
+
+const FISH_DEVICES: &str = r#"# Devices, with their class: pcictl lists them.
+complete -c pcictl -n "__fish_pcictl_using_subcommand COMMANDS" -f -a "(pcictl list --quiet --no-header --output address,class 2>/dev/null | string replace -r '\s+' \t)"
+"#;
