@@ -64,13 +64,17 @@ impl Topology {
         let addresses = loader.addresses(&devices).map_err(|e| trouble(&e))?;
         loader.reserve(addresses.len());
         let mut run = Run::default();
-        for address in addresses {
+        for (index, &address) in addresses.iter().enumerate() {
+            if run.members.binary_search(&address).is_ok() {
+                run.addresses.push(address);
+                continue;
+            }
             match real_path(sysfs, &devices, address) {
                 Ok(Some(path)) => {
                     let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
                     if parent != run.parent {
-                        loader.siblings(&run.parent, &run.addresses);
-                        run = Run { parent: parent.to_owned(), addresses: Vec::new() };
+                        loader.siblings(&run);
+                        run = Run::begin(&mut loader, parent, &addresses[index..]);
                     }
                     run.addresses.push(address);
                 }
@@ -78,7 +82,7 @@ impl Topology {
                 Err(error) => loader.note(format!("{error}; left out")),
             }
         }
-        loader.siblings(&run.parent, &run.addresses);
+        loader.siblings(&run);
         loader.bare_ancestors();
         if fields.buses {
             loader.all_buses();
@@ -166,11 +170,30 @@ impl Topology {
     }
 }
 
+/// From so many functions in one directory on, listing it costs less than following a link for each.
+const WORTH_LISTING: usize = 8;
+
 /// Functions that follow one another and hang below the same directory.
 #[derive(Default)]
-struct Run {
-    parent: String,
-    addresses: Vec<PciAddress>,
+pub(super) struct Run {
+    pub(super) parent: String,
+    pub(super) dir: Option<Dir>,
+    /// What is in the directory, sorted, if it was listed.
+    members: Vec<PciAddress>,
+    pub(super) addresses: Vec<PciAddress>,
+}
+
+impl Run {
+    /// Begins with the first of `coming`; where many follow on the same bus, most will be in the same directory.
+    fn begin(loader: &mut Loader, parent: &str, coming: &[PciAddress]) -> Self {
+        let mut run = Self { parent: parent.to_owned(), ..Self::default() };
+        let is_on_bus = |address: &PciAddress| address.bus_number() == coming[0].bus_number();
+        if coming.get(WORTH_LISTING).is_some_and(is_on_bus) {
+            run.dir = loader.open(parent);
+            run.members = run.dir.as_ref().and_then(|dir| loader.directories(dir).ok()).unwrap_or_default();
+        }
+        run
+    }
 }
 
 fn no_pci(sysfs: &Sysfs) -> Error {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use super::load::{BUSES, DEVICES, IdsOf, bus_below, locate_bus};
+use super::load::{BUSES, DEVICES, IdsOf, Run, bus_below, locate_bus};
 use super::{Fields, FunctionId, HostBridgeId, Ids, Parent, Topology, VirtualOf};
 use crate::address::{BusNumber, PciAddress};
 use crate::error::{Error, ErrorKind, Result};
@@ -161,20 +161,34 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads functions of one directory, of all the machine's.
-    pub(super) fn siblings(&mut self, parent: &str, addresses: &[PciAddress]) {
+    pub(super) fn siblings(&mut self, run: &Run) {
+        let (parent, addresses) = (&run.parent, &run.addresses);
         let Some(above) = self.chain_to(parent) else { return };
         let sysfs = self.sysfs;
-        let opened = if addresses.len() < WORTH_OPENING { None } else { sysfs.top().open(parent).ok().flatten() };
+        let opened = match &run.dir {
+            None if addresses.len() >= WORTH_OPENING => &self.open(parent),
+            listed => listed,
+        };
         let many = addresses.len() > MOSTLY_VIRTUAL && matches!(above, Parent::Function(_));
         let spares_reads = many && self.fields.ids == IdsOf::Devices;
         let role = if self.fields.virtual_of || spares_reads { Role::Member } else { Role::OnlyChild };
         for &address in addresses {
             let id = self.function(above, address);
-            match &opened {
+            match opened {
                 Some(dir) => self.read(id, Spot { dir, name: &address.to_string() }, role),
                 None => self.read(id, Spot { dir: sysfs.top(), name: &format!("{parent}/{address}") }, role),
             }
         }
+    }
+
+    /// The functions whose directories are right in this one, sorted.
+    pub(super) fn directories(&mut self, dir: &Dir) -> io::Result<Vec<PciAddress>> {
+        let mut found = Vec::new();
+        dir.each(&mut self.entries, |name, is_directory| {
+            found.extend(is_directory.then(|| PciAddress::from_sysfs_name(name)).flatten());
+        })?;
+        found.sort_unstable();
+        Ok(found)
     }
 
     /// Reads what only the paths of others told of: a tree with a hole in `bus/pci/devices`.
@@ -428,7 +442,7 @@ impl<'a> Loader<'a> {
         links
     }
 
-    fn open(&mut self, path: &str) -> Option<Dir> {
+    pub(super) fn open(&mut self, path: &str) -> Option<Dir> {
         self.sysfs.top().open(path).unwrap_or_else(|error| {
             self.failed(Error::io(self.sysfs.display(path), &error));
             None
