@@ -642,7 +642,7 @@ _pcictl() {
 # Devices, where a command takes one. pcictl lists them without reading anything of them.
 _pcictl_devices() {
     local line=${COMP_LINE:0:COMP_POINT} word before
-    local after_value=' --accept --color --expect --jobs --output --settle --slot --sysroot --wait -o -w '
+    local after_value=' --accept --color --expect --force --jobs --output --settle --slot --sysroot --timeout --wait -o -w '
     _pcictl "$@"
     word=${line##*[[:space:]]}
     [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|lock|locks)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
