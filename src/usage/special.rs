@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::proc::Proc;
 use super::process::{Node, Wanted};
-use super::scope::{Inventory, Scope, number};
+use super::scope::{Inventory, Scope, Subject, number};
 use super::storage::Storage;
 use crate::address::PciAddress;
 use crate::sysfs::Sysfs;
@@ -79,7 +79,9 @@ pub fn consoles(
     storage: &Storage,
 ) -> Vec<User> {
     let mut users = Vec::new();
-    for (address, subject) in scope.iter() {
+    // Virtual functions and ports, of which there may be hundreds, drive no display.
+    let may_show = |subject: &Subject| subject.physical.is_none() && subject.driver.as_deref() != Some("pcieport");
+    for (address, subject) in scope.iter().filter(|(_, subject)| may_show(subject)) {
         if sysfs.read(&format!("{}/boot_vga", subject.path)).ok().flatten().as_deref() == Some("1") {
             let description = format!("{address} is the boot display");
             users.push(User::new(Danger::Console, address, "boot_vga", "boot display", description));
