@@ -55,7 +55,9 @@ cargo_is_new_enough() {
 
 # need_cargo: a cargo of 1.85 or newer, with rustfmt and clippy.
 need_cargo() {
-    [ -d "$HOME/.cargo/bin" ] && PATH="$PATH:$HOME/.cargo/bin"
+    PATH=$PATH:$HOME/.cargo/bin
+    # cargo fetches crates over https.
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || install_packages ca-certificates
     if ! cargo_is_new_enough; then
         # Debian 13 has it as rustc; Debian 12 beside its own old one, under other names.
         if apt-cache show rustc-web >/dev/null 2>&1 ||

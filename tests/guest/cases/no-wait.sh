@@ -9,9 +9,9 @@ begun() {
     dmesg | grep -q "$endpoint: remove begin"
 }
 slow remove_ms 10000
-pcictl remove "$endpoint" >/tmp/work/holder 2>&1 &
+pcictl remove "$endpoint" >/tmp/case/holder 2>&1 &
 holder=$!
-wait_until 30 begun || fail "nothing began: $(cat /tmp/work/holder)"
+wait_until 30 begun || fail "nothing began: $(cat /tmp/case/holder)"
 
 expect_status 75 pcictl remove --no-wait "$switch"
 contains "$err" "$holder"
@@ -25,7 +25,7 @@ contains "$out" "$holder"
 expect_status 0 pcictl rescan --no-wait "$(of_kind upstream | tail -n 1)"
 kill -0 $holder || fail "the holder was done too early for this to prove anything"
 
-wait $holder || fail "the holder ended with $?: $(cat /tmp/work/holder)"
+wait $holder || fail "the holder ended with $?: $(cat /tmp/case/holder)"
 slow remove_ms 0
 expect_status 0 pcictl rescan "$endpoint"
 same "$before" "$(functions)"

@@ -10,13 +10,13 @@ slow remove_ms 6000
 begun() {
     dmesg | grep -q "$1: remove begin"
 }
-pcictl remove "$first" >/tmp/work/first 2>&1 &
+pcictl remove "$first" >/tmp/case/first 2>&1 &
 one=$!
-wait_until 30 begun "$(below "$first" | grep -xF "$(of_kind edu)" | nth 1)" || fail "nothing began: $(cat /tmp/work/first)"
-pcictl remove "$second" >/tmp/work/second 2>&1 &
+wait_until 30 begun "$(below "$first" | grep -xF "$(of_kind edu)" | nth 1)" || fail "nothing began: $(cat /tmp/case/first)"
+pcictl remove "$second" >/tmp/case/second 2>&1 &
 two=$!
-wait $one || fail "the first ended with $?: $(cat /tmp/work/first)"
-wait $two || fail "the second ended with $?: $(cat /tmp/work/second)"
+wait $one || fail "the first ended with $?: $(cat /tmp/case/first)"
+wait $two || fail "the second ended with $?: $(cat /tmp/case/second)"
 
 # Each pair of stops of one operator is followed by its two ends; side by side, all four begin before any ends.
 order=$(dmesg | sed -n 's/.*remove \(begin\|end\)$/\1/p' | xargs)

@@ -13,14 +13,14 @@ begun() {
 in_turns() {
     dmesg -c >/dev/null
     slow remove_ms 4000
-    pcictl remove "$1" >/tmp/work/first 2>&1 &
+    pcictl remove "$1" >/tmp/case/first 2>&1 &
     one=$!
-    wait_until 30 begun "$endpoint" || fail "nothing began: $(cat /tmp/work/first)"
-    pcictl remove --if-present "$2" >/tmp/work/second 2>&1 &
+    wait_until 30 begun "$endpoint" || fail "nothing began: $(cat /tmp/case/first)"
+    pcictl remove --if-present "$2" >/tmp/case/second 2>&1 &
     two=$!
-    wait $one || fail "the first ended with $?: $(cat /tmp/work/first)"
-    wait $two || fail "the second ended with $?: $(cat /tmp/work/second)"
-    contains "$(cat /tmp/work/second)" "$one"
+    wait $one || fail "the first ended with $?: $(cat /tmp/case/first)"
+    wait $two || fail "the second ended with $?: $(cat /tmp/case/second)"
+    contains "$(cat /tmp/case/second)" "$one"
     slow remove_ms 0
     order=$(dmesg | sed -n 's/.*remove \(begin\|end\)$/\1/p' | xargs)
     expect_status 0 pcictl rescan --all

@@ -19,12 +19,12 @@ operator() {
         status=0
         if [ $((seed / 256 % 2)) = 0 ]; then
             what="remove $target"
-            pcictl remove --wait 60 --if-present "$target" >"/tmp/work/$name.out" 2>&1 || status=$?
+            pcictl remove --wait 60 --if-present "$target" >"/tmp/case/$name.out" 2>&1 || status=$?
         else
             what="rescan $target"
-            pcictl rescan --wait 60 "$target" >"/tmp/work/$name.out" 2>&1 || status=$?
+            pcictl rescan --wait 60 "$target" >"/tmp/case/$name.out" 2>&1 || status=$?
         fi
-        echo "$status $name $count $what: $(xargs <"/tmp/work/$name.out" | cut -c 1-300)" >>"/tmp/work/log.$name"
+        echo "$status $name $count $what: $(xargs <"/tmp/case/$name.out" | cut -c 1-300)" >>"/tmp/case/log.$name"
     done
 }
 
@@ -38,14 +38,14 @@ operator() {
 }
 wait
 
-cat /tmp/work/log.*
-[ "$(cat /tmp/work/log.* | wc -l)" = 200 ] || fail "$(cat /tmp/work/log.* | wc -l) operations, not 200"
-bad=$(grep -vhE '^(0|1|3|4|5|6|75) ' /tmp/work/log.*) && fail "undocumented exit status: $bad"
-note "exit statuses: $(cut -d ' ' -f 1 /tmp/work/log.* | sort -n | uniq -c | awk '{ printf "%d times %d, ", $1, $2 }')"
-removed=$(cat /tmp/work/log.* | grep -c ': removed [1-9]')
-waited=$(cat /tmp/work/log.* | grep -c 'waiting for')
+cat /tmp/case/log.*
+[ "$(cat /tmp/case/log.* | wc -l)" = 200 ] || fail "$(cat /tmp/case/log.* | wc -l) operations, not 200"
+bad=$(grep -vhE '^(0|1|3|4|5|6|75) ' /tmp/case/log.*) && fail "undocumented exit status: $bad"
+note "exit statuses: $(cut -d ' ' -f 1 /tmp/case/log.* | sort -n | uniq -c | awk '{ printf "%d times %d, ", $1, $2 }')"
+removed=$(cat /tmp/case/log.* | grep -c ': removed [1-9]')
+waited=$(cat /tmp/case/log.* | grep -c 'waiting up to')
 note "$removed removed something, $waited had to wait"
-if [ "$removed" -lt 50 ] || [ "$waited" -lt 20 ]; then
+if [ "$removed" -lt 30 ] || [ "$waited" -lt 20 ]; then
     fail "most operations did nothing, or met nobody, so this proves nothing"
 fi
 slow remove_ms 0
