@@ -16,6 +16,9 @@ _pcictl() {
             ",$1")
                 cmd="pcictl"
                 ;;
+            pcictl,doctor)
+                cmd="pcictl__subcmd__doctor"
+                ;;
             pcictl,generate)
                 cmd="pcictl__subcmd__generate"
                 ;;
@@ -34,6 +37,9 @@ _pcictl() {
             pcictl,read-overrides)
                 cmd="pcictl__subcmd__read__subcmd__overrides"
                 ;;
+            pcictl,recover)
+                cmd="pcictl__subcmd__recover"
+                ;;
             pcictl,remove)
                 cmd="pcictl__subcmd__remove"
                 ;;
@@ -46,8 +52,14 @@ _pcictl() {
             pcictl,show)
                 cmd="pcictl__subcmd__show"
                 ;;
+            pcictl,status)
+                cmd="pcictl__subcmd__status"
+                ;;
             pcictl,tree)
                 cmd="pcictl__subcmd__tree"
+                ;;
+            pcictl__subcmd__help,doctor)
+                cmd="pcictl__subcmd__help__subcmd__doctor"
                 ;;
             pcictl__subcmd__help,generate)
                 cmd="pcictl__subcmd__help__subcmd__generate"
@@ -67,6 +79,9 @@ _pcictl() {
             pcictl__subcmd__help,read-overrides)
                 cmd="pcictl__subcmd__help__subcmd__read__subcmd__overrides"
                 ;;
+            pcictl__subcmd__help,recover)
+                cmd="pcictl__subcmd__help__subcmd__recover"
+                ;;
             pcictl__subcmd__help,remove)
                 cmd="pcictl__subcmd__help__subcmd__remove"
                 ;;
@@ -79,6 +94,9 @@ _pcictl() {
             pcictl__subcmd__help,show)
                 cmd="pcictl__subcmd__help__subcmd__show"
                 ;;
+            pcictl__subcmd__help,status)
+                cmd="pcictl__subcmd__help__subcmd__status"
+                ;;
             pcictl__subcmd__help,tree)
                 cmd="pcictl__subcmd__help__subcmd__tree"
                 ;;
@@ -89,8 +107,33 @@ _pcictl() {
 
     case "${cmd}" in
         pcictl)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug lock locks read-overrides generate help"
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug lock locks status recover doctor read-overrides generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sysroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__doctor)
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -139,8 +182,22 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help)
-            opts="list tree show remove rescan replug lock locks read-overrides generate help"
+            opts="list tree show remove rescan replug lock locks status recover doctor read-overrides generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -236,6 +293,20 @@ _pcictl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pcictl__subcmd__help__subcmd__recover)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pcictl__subcmd__help__subcmd__remove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -279,6 +350,20 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -404,6 +489,43 @@ _pcictl() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sysroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__recover)
+            opts="-n -w -j -q -v -h -V --complete --dry-run --wait --no-wait --each --timeout --json --quiet --verbose --color --sysroot --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -578,6 +700,31 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__show)
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sysroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__status)
             opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

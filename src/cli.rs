@@ -91,6 +91,12 @@ pub enum Command {
     Lock(LockArgs),
     /// Show who holds or waits for which lock
     Locks(LocksArgs),
+    /// Show what is under way, what was interrupted, and what is removed and not back
+    Status,
+    /// Bring interrupted operations to their end, or back to their start
+    Recover(RecoverArgs),
+    /// Tell whether the kernel's PCI core is stuck, by whom, and what helps
+    Doctor,
     /// Print driver overrides, in a process that may hang
     #[command(hide = true)]
     ReadOverrides(ReadOverridesArgs),
@@ -320,6 +326,23 @@ pub struct LocksArgs {
     /// Only the locks at, above and below this function or host bridge
     #[arg(value_name = "SELECTOR")]
     pub selector: Option<String>,
+}
+
+/// `pcictl recover`
+#[derive(Args, Debug)]
+pub struct RecoverArgs {
+    /// Which operations, as pcictl status names them; all without one
+    #[arg(value_name = "OPERATION")]
+    pub ids: Vec<String>,
+    /// Do what is left rather than take back what was done
+    #[arg(long)]
+    pub complete: bool,
+    /// What every changing command takes.
+    #[command(flatten)]
+    pub changing: Changing,
+    /// What every writing command takes.
+    #[command(flatten)]
+    pub writing: Writing,
 }
 
 /// `pcictl generate`

@@ -24,6 +24,7 @@ pub mod doctor;
 pub mod error;
 pub mod execute;
 pub mod inspect;
+pub mod journal;
 pub mod ledger;
 pub mod locate;
 pub mod lock;

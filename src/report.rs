@@ -7,7 +7,10 @@ use serde::Serialize;
 
 use crate::address::{BusNumber, PciAddress};
 use crate::claims::{Claim, Mode};
+use crate::doctor::Diagnosis;
+use crate::doctor::leftovers::Leftover;
 use crate::error::ExitStatus;
+use crate::journal::Way;
 use crate::lock::Holder;
 use crate::place::Place;
 use crate::plan::{Action, Step};
@@ -340,4 +343,139 @@ impl RescanReport {
             && self.missing.is_empty()
             && self.restored.is_empty()
     }
+}
+
+/// What the doctor comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nobody is in the kernel's PCI code.
+    Healthy,
+    /// Somebody is, and will be done.
+    Busy,
+    /// The kernel is well, but something was left behind.
+    Leftovers,
+    /// Something will not go on by itself.
+    Stuck,
+}
+
+/// What the doctor found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DoctorReport {
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// How many tasks wait behind what is stuck.
+    pub behind: usize,
+    /// What is stuck, and who is at work.
+    #[serde(flatten)]
+    pub diagnosis: Diagnosis,
+    /// What was left behind.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// How an operation stands that is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationState {
+    /// Somebody works on it.
+    Running,
+    /// Nobody does, and some of it is done.
+    HalfDone,
+    /// Nobody does, and there is nothing left to do.
+    Settled,
+    /// The machine was booted anew.
+    CutOff,
+    /// Its journal is not readable.
+    Damaged,
+    /// Its devices are others now.
+    Foreign,
+}
+
+/// An operation that is not over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OperationStatus {
+    /// Its name; none if it cannot be read.
+    pub id: Option<String>,
+    /// How it stands.
+    pub state: OperationState,
+    /// Its command line.
+    pub command: Option<String>,
+    /// When it began, in seconds since 1970.
+    pub began: Option<u64>,
+    /// The process that began it.
+    pub pid: Option<u32>,
+    /// Why it stands so.
+    pub why: Option<String>,
+    /// Steps that the kernel is at.
+    pub in_kernel: Vec<String>,
+    /// Steps that are done.
+    pub done: Vec<String>,
+    /// Steps that are not.
+    pub left: Vec<String>,
+    /// What `recover` will do.
+    pub way: Option<Way>,
+    /// The commands that bring it to an end.
+    pub commands: Vec<String>,
+}
+
+impl OperationStatus {
+    /// One of which nothing is known yet.
+    pub fn of(state: OperationState) -> Self {
+        Self {
+            id: None,
+            state,
+            command: None,
+            began: None,
+            pid: None,
+            why: None,
+            in_kernel: Vec::new(),
+            done: Vec::new(),
+            left: Vec::new(),
+            way: None,
+            commands: Vec::new(),
+        }
+    }
+}
+
+/// A device that was removed and is not back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RemovedDevice {
+    /// Where it was.
+    pub address: PciAddress,
+    /// When it was removed, in seconds since 1970.
+    pub removed_at: u64,
+}
+
+/// What is under way, interrupted or removed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct StatusReport {
+    /// Operations that are not over.
+    pub operations: Vec<OperationStatus>,
+    /// Devices that are not back.
+    pub removed: Vec<RemovedDevice>,
+}
+
+/// What became of one interrupted operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Recovered {
+    /// Its name.
+    pub id: String,
+    /// What became of it.
+    pub what: String,
+    /// What was done for it.
+    pub steps: Vec<String>,
+}
+
+impl Recovered {
+    /// Without any step.
+    pub fn new(id: &str, what: &str) -> Self {
+        Self { id: id.to_owned(), what: what.to_owned(), steps: Vec::new() }
+    }
+}
+
+/// What became of interrupted operations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RecoverReport {
+    /// Each of them.
+    pub operations: Vec<Recovered>,
 }

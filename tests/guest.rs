@@ -66,10 +66,15 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
     prepare.args(boots.iter().map(|boot| &boot.kernel).collect::<std::collections::BTreeSet<_>>());
     output_of(&mut prepare)?;
     let pcictl = output_of(&mut Command::new(guest_dir.join("build-pcictl")))?;
+    let tools = output_of(&mut Command::new(guest_dir.join("build-tools")))?;
+    let mut programs = vec![PathBuf::from(pcictl)];
+    for entry in fs::read_dir(tools)? {
+        programs.push(entry?.path());
+    }
 
     let mut tally = Tally::default();
     for boot in boots {
-        tally.run(&guest_dir, boot, Path::new(&pcictl))?;
+        tally.run(&guest_dir, boot, &programs)?;
     }
     println!("\n{} passed, {} failed", tally.passed, tally.failed);
     Ok(tally.failed == 0)
@@ -84,10 +89,10 @@ struct Tally {
 
 impl Tally {
     /// Runs the cases of a boot, booting again for those that a spoiled machine left over.
-    fn run(&mut self, guest_dir: &Path, mut boot: Boot, pcictl: &Path) -> Result<()> {
+    fn run(&mut self, guest_dir: &Path, mut boot: Boot, programs: &[PathBuf]) -> Result<()> {
         while !boot.cases.is_empty() {
             let started = Instant::now();
-            let report = boot::run(guest_dir, &boot, pcictl)?;
+            let report = boot::run(guest_dir, &boot, programs)?;
             if let Some(outcome) = report.boot {
                 println!("{} {} ... BOOT FAILED", boot.kernel, boot.topology);
                 show(&outcome);

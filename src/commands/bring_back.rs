@@ -30,6 +30,7 @@ pub fn bring_back(
     refuse_dead_bridges(context, subject)?;
     let mut back = Back::prepare(context, subject, args)?;
     let scan_seconds = scan(operation, subject)?;
+    operation.rest();
     let returned = Instant::now();
     back.settle()?;
     let restored = if args.restore { back.restore(operation)? } else { Vec::new() };

@@ -1,6 +1,7 @@
 //! The commands, a file each, reading like the contract's steps.
 
 mod bring_back;
+mod doctor;
 mod generate;
 mod guard;
 mod hold;
@@ -9,10 +10,12 @@ mod list;
 mod lock;
 mod locks;
 mod operation;
+mod recover;
 mod remove;
 mod replug;
 mod rescan;
 mod show;
+mod status;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +24,7 @@ use std::process::ExitCode;
 use crate::cli::{Changing, Cli, Command};
 use crate::doctor::Proc;
 use crate::error::{Error, ErrorKind, Result};
+use crate::journal::Journals;
 use crate::output::Output;
 use crate::selector::{Selector, SelectorKind};
 use crate::sysfs::Sysfs;
@@ -63,6 +67,9 @@ pub fn run(cli: &Cli, output: &Output) -> Result<ExitCode> {
         Command::Rescan(args) => rescan::run(&context, args),
         Command::Replug(args) => replug::run(&context, args),
         Command::Locks(args) => locks::run(&context, args),
+        Command::Status => status::run(&context),
+        Command::Recover(args) => recover::run(&context, args),
+        Command::Doctor => doctor::run(&context),
         Command::ReadOverrides(args) => {
             output.report(&(), |()| crate::ledger::read_here(&context.sysfs, &args.addresses));
             Ok(crate::error::ExitStatus::Done)
@@ -88,6 +95,11 @@ impl Context<'_> {
         std::env::var_os("PCICTL_STATE_DIR")
             .filter(|path| !path.is_empty())
             .map_or_else(|| self.sysfs.root().join(DEFAULT_STATE_DIRECTORY), PathBuf::from)
+    }
+
+    /// What operations note of themselves.
+    fn journals(&self) -> Journals {
+        Journals::below(&self.run_directory(), &self.state_directory())
     }
 
     /// Nothing is ever changed in a dumped tree.

@@ -1,16 +1,20 @@
 //! An operation on its way through the kernel: its locks, whoever makes its writes, and what to say when it ends otherwise
 //! than planned.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use super::Context;
+use super::keep::now;
 use crate::doctor::Diagnosis;
 use crate::error::{Error, ErrorKind, Result};
-use crate::execute::{Kernel, Outcome, Outcomes, Undone, Unfinished, execute, undo};
+use crate::execute::{Event, Kernel, Mark, Outcome, Outcomes, Undone, Unfinished, execute, undo};
+use crate::journal::{Header, Journal, SCHEMA, boot_id};
 use crate::lock::Held;
 use crate::output;
+use crate::place::Place;
 use crate::plan::{Action, Step};
 use crate::supervise::Supervisor;
 
@@ -30,10 +34,13 @@ pub fn refuse_if_stuck(context: &Context) -> Result<()> {
 pub struct Operation<'a> {
     context: &'a Context<'a>,
     kernel: Box<dyn Kernel + 'a>,
+    journal: Rc<Journal>,
     /// How many steps of the plan were given to the kernel so far, phases before included.
     given: usize,
     /// Another process goes on with it.
     goes_on: bool,
+    /// Something is half done and stays so.
+    left: bool,
     /// Let go last: whatever ends this ends the locks with it, unless a helper has them too.
     _held: Held,
 }
@@ -47,14 +54,49 @@ pub struct Why {
 }
 
 impl<'a> Operation<'a> {
-    /// Sets up what makes the writes. From here on signals are heard and no longer end the program.
+    /// Writes the journal and sets up what makes the writes. From here on signals are heard and no longer end the program.
+    ///
+    /// # Errors
+    /// The journal cannot be written, or there are no descriptors left.
+    pub fn begin(context: &'a Context<'a>, held: Held, steps: &[Step], timeout: Duration) -> Result<Self> {
+        let header = header(context, held.claims().tops().to_vec(), steps);
+        let (journal, warning) = context.journals().begin(&header)?;
+        if let Some(warning) = warning {
+            context.output.say(&warning);
+        }
+        Self::resume(context, held, Rc::new(journal), timeout)
+    }
+
+    /// Goes on with an operation whose journal was taken over.
     ///
     /// # Errors
     /// There are no descriptors left.
-    pub fn begin(context: &'a Context<'a>, held: Held, timeout: Duration) -> Result<Self> {
-        let supervisor = Supervisor::new(&context.sysfs, &held, None, timeout)
-            .map_err(|error| Error::io("nothing was begun: signals cannot be listened to", &error))?;
-        Ok(Self { context, kernel: Box::new(supervisor), given: 0, goes_on: false, _held: held })
+    pub fn resume(context: &'a Context<'a>, held: Held, journal: Rc<Journal>, timeout: Duration) -> Result<Self> {
+        let trouble = |error: &std::io::Error| Error::io("nothing was begun: no descriptor is left", error);
+        let copy = journal.try_clone().map_err(|error| trouble(&error))?;
+        let supervisor =
+            Supervisor::new(&context.sysfs, &held, Some(copy.into()), timeout).map_err(|error| trouble(&error))?;
+        let kernel = Journaled { inner: Box::new(supervisor), journal: Rc::clone(&journal) };
+        Ok(Self { context, kernel: Box::new(kernel), journal, given: 0, goes_on: false, left: false, _held: held })
+    }
+
+    /// Brings the journal to its end, if nothing is left that somebody would have to put right.
+    pub fn end<T>(&self, result: &Result<T>) {
+        if self.goes_on || self.left {
+            return;
+        }
+        let how = match result {
+            Ok(_) => "done".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if let Err(errno) = self.journal.over(&how) {
+            self.context.output.say(&format!("the journal cannot be brought to its end: {}", errno.desc()));
+        }
+    }
+
+    /// Says that what was done so far stays half done, for `pcictl recover` to put right.
+    pub fn leave(&mut self) {
+        self.left = true;
     }
 
     /// Performs the plan's next steps.
@@ -81,7 +123,23 @@ impl<'a> Operation<'a> {
             self.context.output.say(&why.message);
             return self.left_running(&unfinished);
         }
+        self.left = undone.each.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
         put_back_error(&undone, why, lasting)
+    }
+
+    /// Nothing is given to the kernel for a while: signals may end the program.
+    pub fn rest(&mut self) {
+        self.kernel.rest();
+    }
+
+    /// The next step to be run is this one of the plan.
+    pub fn go_to(&mut self, step: usize) {
+        self.given = step;
+    }
+
+    /// Whether something is half done and stays so.
+    pub fn is_half_done(&self) -> bool {
+        self.left
     }
 
     /// Whether another process goes on with this operation, so that this one must leave everything as it is.
@@ -113,6 +171,53 @@ impl<'a> Operation<'a> {
             };
             self.context.output.detail(&format!("{}: {end}", output::in_words(&step.action)));
         }
+    }
+}
+
+/// Notes every step in the journal before it is begun and after it has ended.
+struct Journaled<'a> {
+    inner: Box<dyn Kernel + 'a>,
+    journal: Rc<Journal>,
+}
+
+impl Kernel for Journaled<'_> {
+    fn begin(&mut self, mark: Mark, step: &Step) -> std::result::Result<(), Errno> {
+        self.journal.begin_step(mark, &step.action)?;
+        self.inner.begin(mark, step).inspect_err(|errno| {
+            let _ = self.journal.end_step(mark, *errno as i32);
+        })
+    }
+
+    fn next(&mut self) -> Event {
+        let event = self.inner.next();
+        // The helper has noted it, unless it was killed.
+        if let Event::Ended(mark, result) = &event {
+            let _ = self.journal.end_step(*mark, result.err().map_or(0, |errno| errno as i32));
+        }
+        event
+    }
+
+    fn rest(&mut self) {
+        self.inner.rest();
+    }
+}
+
+fn header(context: &Context, places: Vec<Place>, steps: &[Step]) -> Header {
+    let began = now();
+    let id = format!("{began}-{}", std::process::id());
+    let modalias = |address| context.sysfs.read(&format!("bus/pci/devices/{address}/modalias")).ok().flatten();
+    let functions = steps.iter().filter_map(|step| step.action.address());
+    Header {
+        schema: SCHEMA,
+        id,
+        boot: boot_id(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        pid: std::process::id(),
+        uid: nix::unistd::getuid().as_raw(),
+        began,
+        steps: steps.to_vec(),
+        places,
+        functions: functions.filter_map(|address| Some((address, modalias(address)?))).collect(),
     }
 }
 

@@ -44,8 +44,10 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
     refuse_if_stuck(context)?;
     let (held, subject) = hold(context, &args.changing, read)?;
     let agreed = subject.check_users(context, args)?;
-    let mut operation = Operation::begin(context, held, args.writing.timeout)?;
-    let took = take_away(context, &mut operation, &subject, args, agreed, &[])?;
+    let mut operation = Operation::begin(context, held, &subject.removal.all_steps(), args.writing.timeout)?;
+    let took = take_away(context, &mut operation, &subject, args, agreed, &[]);
+    operation.end(&took);
+    let took = took?;
     context.output.outcome(&report(context, &subject, took), output::removed);
     Ok(ExitStatus::Done)
 }
@@ -186,7 +188,7 @@ fn stop(operation: &mut Operation, subject: &Subject, args: &RemoveArgs) -> Resu
     let outcomes = operation.run(steps, args.jobs.into())?;
     match Why::of(steps, &outcomes) {
         None => Ok(begun.elapsed().as_secs_f64()),
-        Some(why) if args.no_rollback => Err(left_as_it_is(why, &outcomes)),
+        Some(why) if args.no_rollback => Err(left_as_it_is(operation, why, &outcomes)),
         Some(why) => Err(operation.put_back(steps, 0, &outcomes, why, "")),
     }
 }
@@ -197,7 +199,11 @@ fn while_stopped(operation: &mut Operation, subject: &Subject, args: &RemoveArgs
     let Some(why) = Why::of(steps, &outcomes) else { return Ok(()) };
     let stopped = &subject.removal.stop.steps;
     let all = Outcomes::done_where(stopped.iter().map(|_| true));
-    if args.no_rollback { Err(left_as_it_is(why, &all)) } else { Err(operation.put_back(stopped, 0, &all, why, "")) }
+    if args.no_rollback {
+        Err(left_as_it_is(operation, why, &all))
+    } else {
+        Err(operation.put_back(stopped, 0, &all, why, ""))
+    }
 }
 
 /// The remove phase: short, for nothing is left to be stopped.
@@ -208,7 +214,7 @@ fn remove(context: &Context, operation: &mut Operation, subject: &Subject, args:
     let why = Why::of(steps, &outcomes).filter(|_| !outcomes.is_complete());
     let Some(why) = why else { return Ok(begun.elapsed().as_secs_f64()) };
     if args.no_rollback {
-        return Err(left_as_it_is(why, &Outcomes::done_where(stopped.iter().map(|_| true))));
+        return Err(left_as_it_is(operation, why, &Outcomes::done_where(stopped.iter().map(|_| true))));
     }
     // What belongs to a device that is still there can be given back its driver.
     let is_there = |step: &Step| {
@@ -225,8 +231,11 @@ fn remove(context: &Context, operation: &mut Operation, subject: &Subject, args:
     Err(operation.put_back(stopped, 0, &left, why, &lasting))
 }
 
-fn left_as_it_is(why: Why, outcomes: &Outcomes) -> Error {
+fn left_as_it_is(operation: &mut Operation, why: Why, outcomes: &Outcomes) -> Error {
     let changed = outcomes.changed();
+    if changed > 0 {
+        operation.leave();
+    }
     let kind = if changed == 0 || why.kind == ErrorKind::Interrupted { why.kind } else { ErrorKind::Partly };
     Error::new(kind, format!("{}; {changed} steps that were done are left as they are (--no-rollback)", why.message))
 }

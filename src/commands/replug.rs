@@ -1,6 +1,7 @@
 //! `pcictl replug`: remove, rescan, verify, and the lock is not let go in between.
 
 use super::bring_back::{bring_back, refuse_dead_bridges, status, tell_failures};
+use super::guard::Agreed;
 use super::hold::{Reading, hold};
 use super::operation::{Operation, Why, refuse_if_stuck};
 use super::{Context, parse_exact_selectors, remove, rescan};
@@ -37,20 +38,32 @@ pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     refuse_if_stuck(context)?;
     let (held, subject) = hold(context, changing, read)?;
     let agreed = subject.away.check_users(context, &args.remove)?;
-    let mut operation = Operation::begin(context, held, args.remove.writing.timeout)?;
+    let mut operation = Operation::begin(context, held, &all_steps(&subject), args.remove.writing.timeout)?;
+    let report = replug(context, &mut operation, &subject, args, agreed);
+    operation.end(&report);
+    let report = report?;
+    let status = status(&report.rescanned);
+    tell_failures(context.output, &report.rescanned.restored);
+    context.output.outcome(&report, output::replugged);
+    Ok(status)
+}
+
+/// The steps of a replug, from the last look before the first write to the report, and never without the locks.
+fn replug(
+    context: &Context,
+    operation: &mut Operation,
+    subject: &Subject,
+    args: &ReplugArgs,
+    agreed: Agreed,
+) -> Result<ReplugReport> {
     // The bus must be fit to be scanned before what sits on it is taken away.
     refuse_dead_bridges(context, &subject.back)?;
-    let reset = &subject.reset.steps;
-    let took = remove::take_away(context, &mut operation, &subject.away, &args.remove, agreed, reset)?;
+    let took = remove::take_away(context, operation, &subject.away, &args.remove, agreed, &subject.reset.steps)?;
     let removed = remove::report(context, &subject.away, took);
-    write(&mut operation, &subject.power.steps)?;
-    let mut rescanned = bring_back(context, &mut operation, &subject.back, &args.back)?;
-    let climbed =
-        if args.escalate { climb(context, &mut operation, &subject, args, &mut rescanned)? } else { Vec::new() };
-    let status = status(&rescanned);
-    tell_failures(context.output, &rescanned.restored);
-    context.output.outcome(&ReplugReport { removed, climbed, rescanned }, output::replugged);
-    Ok(status)
+    write(operation, &subject.power.steps)?;
+    let mut rescanned = bring_back(context, operation, &subject.back, &args.back)?;
+    let climbed = if args.escalate { climb(context, operation, subject, args, &mut rescanned)? } else { Vec::new() };
+    Ok(ReplugReport { removed, climbed, rescanned })
 }
 
 /// What is to be removed and where it must come back, as it was read at one moment.
@@ -166,12 +179,18 @@ fn planned(context: &Context, subject: &Subject, args: &ReplugArgs) -> Result<Pl
     if plan.steps.is_empty() {
         return Ok(plan);
     }
-    let stopped = subject.away.removal.stop.steps.len();
-    let removal = plan.steps.split_off(stopped);
-    for phase in [&subject.reset.steps, &removal, &subject.power.steps, &back.steps] {
-        let before = plan.steps.len();
-        plan.steps.extend(phase.iter().cloned().map(|step| Step { after: (0..before).collect(), ..step }));
-    }
+    plan.steps = all_steps(subject);
     plan.summary.extend(back.summary);
     Ok(plan)
+}
+
+/// Every step, in the order in which they are done.
+fn all_steps(subject: &Subject) -> Vec<Step> {
+    let mut steps = subject.away.removal.stop.steps.clone();
+    let removal = &subject.away.removal.remove.steps;
+    for phase in [subject.reset.steps.as_slice(), removal, &subject.power.steps, subject.back.steps()] {
+        let before = steps.len();
+        steps.extend(phase.iter().cloned().map(|step| Step { after: (0..before).collect(), ..step }));
+    }
+    steps
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::ledger::{Entry, Record};
 use crate::locate::{bus_for, bus_of_place, bus_of_slot};
 use crate::output;
-use crate::plan::{Plan, RescanTarget, plan_rescan};
+use crate::plan::{Plan, RescanTarget, Step, plan_rescan};
 use crate::report::{PlannedChange, Scanned};
 use crate::resolve::{Named, Resolver};
 use crate::selector::{Selector, SelectorKind};
@@ -32,8 +32,10 @@ pub fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
     }
     refuse_if_stuck(context)?;
     let (held, subject) = hold(context, &args.changing, read)?;
-    let mut operation = Operation::begin(context, held, args.writing.timeout)?;
-    let report = bring_back(context, &mut operation, &subject, &args.back)?;
+    let mut operation = Operation::begin(context, held, &subject.plan.steps, args.writing.timeout)?;
+    let report = bring_back(context, &mut operation, &subject, &args.back);
+    operation.end(&report);
+    let report = report?;
     tell_failures(context.output, &report.restored);
     context.output.outcome(&report, output::rescanned);
     Ok(status(&report))
@@ -52,6 +54,11 @@ impl Subject {
     pub(super) fn new(targets: Vec<RescanTarget>, wanted: Vec<PciAddress>, notes: Vec<String>) -> Self {
         let (plan, targets) = plan_rescan(targets);
         Self { plan, targets, wanted, notes }
+    }
+
+    /// The steps, each of which scans a bus.
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.plan.steps
     }
 
     fn read(context: &Context, selectors: &[Selector], args: &RescanArgs) -> Result<Self> {

@@ -5,6 +5,7 @@
 
 pub mod diagnosis;
 pub mod frames;
+pub mod leftovers;
 pub mod tasks;
 
 pub use diagnosis::{Diagnosis, Finding, Stuck, Trouble};

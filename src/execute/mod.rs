@@ -11,14 +11,14 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::doctor::{Stuck, Waits};
 use crate::plan::{Action, Step};
 use crate::sysfs::Sysfs;
 
 /// Names a step: its index in the whole plan, and whether it is done or undone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark {
     /// Index into the plan.
     pub step: usize,
@@ -41,6 +41,18 @@ impl FromStr for Mark {
             None => (false, text.strip_prefix("do-").unwrap_or(text)),
         };
         Ok(Self { step: number.parse()?, undo })
+    }
+}
+
+impl Serialize for Mark {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mark {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -88,6 +100,9 @@ pub trait Kernel {
 
     /// Waits for what happens next. Called only while something that was begun has not ended.
     fn next(&mut self) -> Event;
+
+    /// Nothing is in the kernel's hands, and nothing will be for a while: signals may end the program again.
+    fn rest(&mut self) {}
 }
 
 /// What the kernel, or whoever watches over it, has to say.

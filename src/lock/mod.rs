@@ -344,5 +344,22 @@ impl Wait<'_> {
     }
 }
 
+/// Locks a file that is no node, for as long as it or a copy of its descriptor is open; false if somebody else has it.
+///
+/// # Errors
+/// The call failed.
+pub fn own_file(file: &File) -> std::io::Result<bool> {
+    flock::try_lock(file, Mode::Exclusive)
+}
+
+/// Whether somebody else has locked a file that is no node.
+///
+/// # Errors
+/// The call failed.
+pub fn is_owned(file: &File) -> std::io::Result<bool> {
+    // The descriptor is closed by the caller, and this lock with it.
+    flock::try_lock(file, Mode::Shared).map(|free| !free)
+}
+
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ mod list;
 mod locks;
 mod operation;
 mod show;
+mod status;
 mod tree;
 mod users;
 
@@ -21,6 +22,7 @@ pub use list::{columns, listed};
 pub use locks::locks_drawn;
 pub use operation::{kernel_state, unfinished};
 pub use show::shown;
+pub use status::{diagnosed, recovered, status};
 pub use tree::drawn;
 
 /// To the start of the line, and away with what is there (ECMA-48 EL).

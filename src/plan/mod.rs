@@ -3,7 +3,7 @@
 mod remove;
 mod rescan;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::address::{BusNumber, PciAddress};
 use crate::claims::Claims;
@@ -12,7 +12,7 @@ pub use remove::{Removal, plan_removal};
 pub use rescan::{RescanTarget, plan_rescan};
 
 /// One write to the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
     /// Stop the driver of a function; it may take as long as the driver likes.
@@ -93,7 +93,7 @@ pub enum Action {
 }
 
 /// An action and where it stands among the others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// What to do.
     #[serde(flatten)]

@@ -5,7 +5,7 @@
 //! kernel could not heed one anyway, and the journal must get its line.
 
 use std::io::Write as _;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, RawFd};
 use std::process::ExitCode;
 
 use nix::errno::Errno;
@@ -14,6 +14,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 
 use crate::execute::Mark;
+use crate::journal;
 
 /// The word that turns pcictl into a helper. No command of the command line: it is started by pcictl itself.
 pub const WORD: &str = "kernel-write";
@@ -30,14 +31,16 @@ pub fn run_if_helper() -> Option<ExitCode> {
     if arguments.next()? != WORD {
         return None;
     }
-    let (path, value, _mark) = (arguments.next()?, arguments.next()?, arguments.next()?);
+    let (path, value, mark) = (arguments.next()?, arguments.next()?, arguments.next()?.parse::<Mark>().ok()?);
     let keep: Vec<RawFd> = arguments.next()?.split(',').filter_map(|number| number.parse().ok()).collect();
     detach(&keep);
     let answer = write(&path, &value);
+    let code = answer.err().map_or(0, |errno| errno as i32);
+    // The journal first: once the locks are free, whoever takes them reads what became of this.
+    let _ = journal::note_end(std::io::stdin().as_fd(), mark, code);
     for descriptor in keep {
         let _ = nix::unistd::close(descriptor);
     }
-    let code = answer.err().map_or(0, |errno| errno as i32);
     let _ = writeln!(std::io::stdout(), "{code}");
     Some(ExitCode::SUCCESS)
 }

@@ -39,7 +39,8 @@ pub struct Supervisor<'a> {
     /// The journal, to be handed to every helper.
     journal: Option<OwnedFd>,
     timeout: Duration,
-    signals: Signals,
+    /// None while nothing is in the kernel's hands for longer.
+    signals: Option<Signals>,
     running: Vec<Running>,
     /// The first wish to stop was passed on.
     told: bool,
@@ -74,7 +75,7 @@ impl<'a> Supervisor<'a> {
         for descriptor in held.descriptors() {
             keep_over_exec(descriptor)?;
         }
-        let (signals, program) = (Signals::listen()?, PathBuf::from("/proc/self/exe"));
+        let (signals, program) = (Some(Signals::listen()?), PathBuf::from("/proc/self/exe"));
         let running = Vec::new();
         Ok(Self {
             sysfs,
@@ -119,9 +120,10 @@ impl<'a> Supervisor<'a> {
             return Heard { signal: false, helper: None, caller_gone: false };
         }
         let pipes = self.running.iter().filter_map(|running| running.child.stdout.as_ref());
-        let mut watched = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        watched.extend(pipes.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+        let mut watched: Vec<PollFd> = pipes.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)).collect();
         let helpers = watched.len();
+        watched.extend(self.signals.as_ref().map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
+        let others = watched.len();
         let (stdout, stderr) = (io::stdout(), io::stderr());
         if !self.background && !self.told {
             // No events asked for: what comes is that nobody reads any more.
@@ -137,9 +139,9 @@ impl<'a> Supervisor<'a> {
         let spoken = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
         let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
         Heard {
-            signal: has(&watched[0], spoken),
-            helper: watched[1..helpers].iter().position(|fd| has(fd, spoken)),
-            caller_gone: watched[helpers..].iter().any(|fd| has(fd, gone)),
+            helper: watched[..helpers].iter().position(|fd| has(fd, spoken)),
+            signal: watched[helpers..others].iter().any(|fd| has(fd, spoken)),
+            caller_gone: watched[others..].iter().any(|fd| has(fd, gone)),
         }
     }
 
@@ -219,7 +221,11 @@ struct Heard {
 
 impl Kernel for Supervisor<'_> {
     fn begin(&mut self, mark: Mark, step: &Step) -> Result<(), Errno> {
-        let child = self.spawn(mark, step).map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        if self.signals.is_none() {
+            self.signals = Some(Signals::listen().map_err(errno)?);
+        }
+        let child = self.spawn(mark, step).map_err(errno)?;
         self.running.push(Running { mark, step: step.clone(), child, begun: Instant::now() });
         Ok(())
     }
@@ -231,7 +237,7 @@ impl Kernel for Supervisor<'_> {
             if let Some(index) = heard.helper {
                 return self.ended(index);
             }
-            let signals = if heard.signal { self.signals.take() } else { 0 };
+            let signals = self.signals.as_mut().filter(|_| heard.signal).map_or(0, Signals::take);
             let asked = signals > 0 || heard.caller_gone;
             if asked && !self.told {
                 (self.told, self.asked_again) = (true, signals > 1);
@@ -246,6 +252,12 @@ impl Kernel for Supervisor<'_> {
             if let Some(event) = self.give_back(reason) {
                 return event;
             }
+        }
+    }
+
+    fn rest(&mut self) {
+        if !self.background {
+            self.signals = None;
         }
     }
 }

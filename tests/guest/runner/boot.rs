@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -55,10 +55,10 @@ impl Drop for Guest {
 }
 
 /// Boots a guest and runs the cases.
-pub fn run(guest_dir: &Path, boot: &Boot, pcictl: &Path) -> Result<Report> {
+pub fn run(guest_dir: &Path, boot: &Boot, programs: &[PathBuf]) -> Result<Report> {
     let stage = tempfile::tempdir()?;
     let console = stage.path().join("console");
-    fill(&stage.path().join("rig"), guest_dir, boot, pcictl)?;
+    fill(&stage.path().join("rig"), guest_dir, boot, programs)?;
 
     let mut guest = Guest(
         Command::new(guest_dir.join("boot"))
@@ -103,11 +103,13 @@ pub fn run(guest_dir: &Path, boot: &Boot, pcictl: &Path) -> Result<Report> {
 }
 
 /// Lays out what becomes /rig in the guest.
-fn fill(rig: &Path, guest_dir: &Path, boot: &Boot, pcictl: &Path) -> Result<()> {
+fn fill(rig: &Path, guest_dir: &Path, boot: &Boot, programs: &[PathBuf]) -> Result<()> {
     fs::create_dir_all(rig.join("cases"))?;
     fs::copy(guest_dir.join("run-cases"), rig.join("main"))?;
     fs::copy(guest_dir.join("lib.sh"), rig.join("lib.sh"))?;
-    fs::copy(pcictl, rig.join("pcictl"))?;
+    for program in programs {
+        fs::copy(program, rig.join(program.file_name().context("a program without a name")?))?;
+    }
     let mut list = String::new();
     for Case { name, script, timeout, .. } in &boot.cases {
         fs::write(rig.join("cases").join(format!("{name}.sh")), script)?;

@@ -1,0 +1,58 @@
+//! `pcictl doctor`: is the kernel's PCI core stuck, by whom, what helps, and what was left behind.
+
+use super::{Context, keep, status};
+use crate::doctor::leftovers::{Leftover, in_tree};
+use crate::doctor::{Diagnosis, Snapshot};
+use crate::error::{Error, ErrorKind, ExitStatus, Result};
+use crate::output;
+use crate::report::{DoctorReport, Verdict};
+use crate::topology::{Fields, Topology};
+
+pub fn run(context: &Context) -> Result<ExitStatus> {
+    let snapshot = context.proc.snapshot();
+    if !snapshot.sees_stacks && !context.sysfs.is_dump() {
+        let message = "what tasks are doing in the kernel cannot be read; run it as root";
+        return Err(Error::new(ErrorKind::NotPermitted, message));
+    }
+    let report = report(context, &snapshot);
+    context.output.report(&report, output::diagnosed);
+    Ok(match report.verdict {
+        Verdict::Healthy | Verdict::Busy => ExitStatus::Done,
+        Verdict::Leftovers => ExitStatus::Partly,
+        Verdict::Stuck => ExitStatus::Unfinished,
+    })
+}
+
+fn report(context: &Context, snapshot: &Snapshot) -> DoctorReport {
+    let diagnosis = Diagnosis::of(snapshot);
+    let leftovers = leftovers(context);
+    let verdict = match () {
+        () if !diagnosis.stuck.is_empty() => Verdict::Stuck,
+        () if !leftovers.is_empty() => Verdict::Leftovers,
+        () if !diagnosis.tasks.is_empty() => Verdict::Busy,
+        () => Verdict::Healthy,
+    };
+    DoctorReport { verdict, behind: diagnosis.behind(), diagnosis, leftovers }
+}
+
+fn leftovers(context: &Context) -> Vec<Leftover> {
+    let mut found = match Topology::load_all(&context.sysfs, Fields::ALL) {
+        Ok(topology) => in_tree(&context.sysfs, &topology),
+        Err(error) => vec![Leftover { address: None, what: error.to_string(), helps: String::new() }],
+    };
+    match status::operations(context) {
+        Ok(operations) => found.extend(operations.iter().filter_map(status::leftover)),
+        Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
+    }
+    for entry in keep::entries(context) {
+        let address = entry.record.address;
+        if context.sysfs.exists(&format!("bus/pci/devices/{address}")) {
+            found.push(Leftover {
+                address: Some(address),
+                what: format!("{address}: the ledger says that it is gone, and it is there"),
+                helps: format!("pcictl rescan {address} compares it with what it was and crosses it off"),
+            });
+        }
+    }
+    found
+}

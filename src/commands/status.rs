@@ -1,0 +1,136 @@
+//! `pcictl status`: operations that are under way or were interrupted, and devices removed and not back yet.
+
+use super::{Context, keep};
+use crate::doctor::leftovers::Leftover;
+use crate::error::{ExitStatus, Result};
+use crate::journal::standing::{Look, other_device};
+use crate::journal::{Found, Record, Standing, Way, boot_id};
+use crate::output;
+use crate::report::{OperationState, OperationStatus, RemovedDevice, StatusReport};
+
+pub fn run(context: &Context) -> Result<ExitStatus> {
+    let gone = |address| !context.sysfs.exists(&format!("bus/pci/devices/{address}"));
+    let removed = keep::entries(context).into_iter().filter(|entry| gone(entry.record.address));
+    let report = StatusReport {
+        operations: operations(context)?,
+        removed: removed
+            .map(|entry| RemovedDevice { address: entry.record.address, removed_at: entry.removed_at })
+            .collect(),
+    };
+    let open = report.operations.iter().any(|operation| leftover(operation).is_some());
+    context.output.report(&report, output::status);
+    Ok(if open { ExitStatus::Partly } else { ExitStatus::Done })
+}
+
+/// Every operation that is not over, the oldest first.
+pub fn operations(context: &Context) -> Result<Vec<OperationStatus>> {
+    let journals = context.journals();
+    let boot = boot_id();
+    let mut operations: Vec<OperationStatus> =
+        journals.list()?.iter().filter_map(|found| operation(context, found, &boot)).collect();
+    let (cut_off, bad) = journals.cut_off(&boot);
+    for header in cut_off {
+        operations.push(OperationStatus {
+            state: OperationState::CutOff,
+            id: Some(header.id.clone()),
+            command: Some(header.command.clone()),
+            began: Some(header.began),
+            why: Some("the machine was booted anew since, and has found its devices by itself".to_owned()),
+            ..OperationStatus::of(OperationState::CutOff)
+        });
+    }
+    for path in bad {
+        let why = format!("{}: not written by pcictl, or damaged", path.display());
+        operations.push(OperationStatus { why: Some(why), ..OperationStatus::of(OperationState::Damaged) });
+    }
+    Ok(operations)
+}
+
+fn operation(context: &Context, found: &Found, boot: &str) -> Option<OperationStatus> {
+    let record = match &found.record {
+        Ok(record) => record,
+        Err(why) => {
+            let why = format!("{}: {why}", found.path.display());
+            return Some(OperationStatus { why: Some(why), ..OperationStatus::of(OperationState::Damaged) });
+        }
+    };
+    if record.over.is_some() {
+        return None;
+    }
+    let header = &record.header;
+    let base = OperationStatus {
+        id: Some(header.id.clone()),
+        command: Some(header.command.clone()),
+        began: Some(header.began),
+        pid: Some(header.pid),
+        ..OperationStatus::of(OperationState::Running)
+    };
+    if found.busy {
+        return Some(OperationStatus { in_kernel: in_kernel(record), ..base });
+    }
+    if header.boot != boot {
+        let why = "the machine was booted anew since, and has found its devices by itself".to_owned();
+        return Some(OperationStatus { state: OperationState::CutOff, why: Some(why), ..base });
+    }
+    if let Some(address) = other_device(record, &context.sysfs) {
+        let why = format!("{address} is another device now, so nothing of this may be gone on with");
+        return Some(OperationStatus { state: OperationState::Foreign, why: Some(why), ..base });
+    }
+    let look = Look::at(record, &context.sysfs);
+    let standing = look.standing();
+    let state = match standing {
+        Standing::AtStart | Standing::AtEnd => OperationState::Settled,
+        Standing::Between => OperationState::HalfDone,
+    };
+    let way = look.way();
+    Some(OperationStatus {
+        state,
+        why: (standing == Standing::AtStart).then(|| "all is as it was before".to_owned()),
+        done: look.done().map(|step| output::in_words(&step.action)).collect(),
+        left: look.left().map(|(_, step)| output::in_words(&step.action)).collect(),
+        way: (state == OperationState::HalfDone).then_some(way),
+        commands: commands(header.id.as_str(), &header.command, state, way),
+        ..base
+    })
+}
+
+/// Steps that the kernel has begun and not ended.
+fn in_kernel(record: &Record) -> Vec<String> {
+    let open = record.ends.iter().filter(|(_, end)| end.is_none());
+    let action = |step: usize| record.header.steps.get(step).map(|step| &step.action).or(record.more.get(&step));
+    open.filter_map(|(mark, _)| {
+        let action = action(mark.step)?;
+        let action = if mark.undo { action.undo()? } else { action.clone() };
+        Some(output::in_words(&action))
+    })
+    .collect()
+}
+
+/// The exact commands that bring it to an end, the one that `recover` chooses by itself first.
+fn commands(id: &str, _command: &str, state: OperationState, way: Way) -> Vec<String> {
+    match (state, way) {
+        (OperationState::HalfDone, Way::Undo) => {
+            vec![format!("pcictl recover {id}"), format!("pcictl recover --complete {id}")]
+        }
+        (OperationState::HalfDone, Way::Complete) => vec![format!("pcictl recover {id}")],
+        _ => Vec::new(),
+    }
+}
+
+/// What the doctor says of an operation that nobody finishes.
+pub fn leftover(operation: &OperationStatus) -> Option<Leftover> {
+    let id = operation.id.clone().unwrap_or_default();
+    let (what, helps) = match operation.state {
+        OperationState::Running | OperationState::Settled => return None,
+        OperationState::HalfDone => (
+            format!("operation {id} ({}) is half done", operation.command.as_deref().unwrap_or_default()),
+            operation.commands.join(", or "),
+        ),
+        OperationState::CutOff => (format!("operation {id} was cut off by a reboot"), format!("pcictl recover {id}")),
+        OperationState::Damaged | OperationState::Foreign => (
+            format!("a journal cannot be trusted: {}", operation.why.as_deref().unwrap_or_default()),
+            "pcictl recover sets it aside".to_owned(),
+        ),
+    };
+    Some(Leftover { address: None, what, helps })
+}

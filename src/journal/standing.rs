@@ -1,0 +1,125 @@
+//! Where an operation stands that nobody works on any more, and the way on: from its journal and from the tree.
+
+use serde::Serialize;
+
+use super::record::Record;
+use crate::address::PciAddress;
+use crate::execute::is_done;
+use crate::plan::{Action, Step};
+use crate::sysfs::Sysfs;
+
+/// Where an operation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Nothing is changed, or all is as it was.
+    AtStart,
+    /// All that was planned is done.
+    AtEnd,
+    /// Some is done and some is not.
+    Between,
+}
+
+/// The way on from between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Do what is left.
+    Complete,
+    /// Take back what was done.
+    Undo,
+}
+
+/// Where it stands, step by step.
+#[derive(Clone, Debug)]
+pub struct Look<'a> {
+    record: &'a Record,
+    done: Vec<bool>,
+}
+
+impl<'a> Look<'a> {
+    /// Looks at what became of each step.
+    pub fn at(record: &'a Record, sysfs: &Sysfs) -> Self {
+        let steps = &record.header.steps;
+        let done = steps.iter().enumerate().map(|(index, step)| {
+            // A driver that lets go by itself is not our doing: only what was begun can have been done.
+            record.was_begun(index)
+                && (brings_back_after(record, index)
+                    || has_happened(sysfs, &step.action).unwrap_or_else(|| record.went_well(index)))
+        });
+        Self { record, done: done.collect() }
+    }
+
+    /// Where the operation stands.
+    pub fn standing(&self) -> Standing {
+        if self.done.iter().all(|done| *done) {
+            Standing::AtEnd
+        } else if self.done.iter().any(|done| *done) || self.is_scan() && self.record.ends.values().any(Option::is_none)
+        {
+            Standing::Between
+        } else {
+            Standing::AtStart
+        }
+    }
+
+    /// The way that `pcictl recover` takes by itself: back, unless something was done that nothing takes back.
+    pub fn way(&self) -> Way {
+        let for_good = |step: &&Step| step.action.undo().is_none();
+        if self.done().any(|step| for_good(&step)) || self.is_scan() { Way::Complete } else { Way::Undo }
+    }
+
+    /// What was done, in the order of the plan.
+    pub fn done(&self) -> impl Iterator<Item = &'a Step> {
+        let done = self.done.clone();
+        self.record.header.steps.iter().zip(done).filter(|(_, done)| *done).map(|(step, _)| step)
+    }
+
+    /// What is left to do, with each step's place in the plan, in the order of the plan.
+    pub fn left(&self) -> impl Iterator<Item = (usize, &'a Step)> {
+        let done = self.done.clone();
+        self.record
+            .header
+            .steps
+            .iter()
+            .zip(done)
+            .enumerate()
+            .filter(|(_, (_, done))| !done)
+            .map(|(i, (step, _))| (i, step))
+    }
+
+    /// Which steps were done, for undoing them.
+    pub fn flags(&self) -> &[bool] {
+        &self.done
+    }
+
+    /// Scanning again is always right, and nothing tells whether it was done.
+    fn is_scan(&self) -> bool {
+        self.record.header.steps.iter().all(|step| matches!(step.action, Action::Rescan { .. } | Action::RescanAll))
+    }
+}
+
+/// Whether a scan was begun that waits for this step: then the step was done for good, whatever the scan brought back.
+fn brings_back_after(record: &Record, index: usize) -> bool {
+    let scans = record.header.steps.iter().enumerate().filter(|(_, step)| {
+        matches!(step.action, Action::Rescan { .. } | Action::RescanAll | Action::SlotPower { .. })
+    });
+    scans.into_iter().any(|(scan, step)| record.was_begun(scan) && step.after.contains(&index))
+}
+
+fn has_happened(sysfs: &Sysfs, action: &Action) -> Option<bool> {
+    let gone = |address: PciAddress| !sysfs.exists(&format!("bus/pci/devices/{address}"));
+    match action {
+        // With the device went its VFs.
+        Action::SetVfs { address, count: 0, .. } if gone(*address) => Some(true),
+        _ => is_done(sysfs, action),
+    }
+}
+
+/// A function that is another device now than when the journal was written.
+pub fn other_device(record: &Record, sysfs: &Sysfs) -> Option<PciAddress> {
+    let is_other = |(address, was): &(&PciAddress, &String)| {
+        let now = sysfs.read(&format!("bus/pci/devices/{address}/modalias")).ok().flatten();
+        now.is_some_and(|now| now != **was)
+    };
+    record.header.functions.iter().find(is_other).map(|(address, _)| *address)
+}
