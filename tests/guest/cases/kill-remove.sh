@@ -1,5 +1,5 @@
 # pcictl is killed by SIGKILL at each system call of a removal that changes anything, then its helper, then all of it at
-# once: each time `recover` brings the device back with its driver, or the removal to its end, and nothing is left over.
+# once; each time `recover` brings the device back with its driver, or the removal to its end, and nothing is left over.
 # topology: sriov
 # timeout: 900
 device=$(of_kind edu)

@@ -17,7 +17,7 @@ vfio-hold "$group" "$device" >/tmp/work/hold 2>&1 &
 hold=$!
 wait_until 20 grep -q ready /tmp/work/hold || fail "vfio: $(cat /tmp/work/hold)"
 
-expect_status 124 pcictl remove --timeout 2 "$device"
+expect_status 124 pcictl remove --timeout 2 --force vfio,open --yes "$device"
 contains "$err" "waiting for user space to close the vfio device"
 expect_status 124 pcictl doctor
 contains "$out" "vfio waits until user space closes a device"
