@@ -11,6 +11,7 @@ use crate::doctor::Diagnosis;
 use crate::doctor::leftovers::Leftover;
 use crate::error::ExitStatus;
 use crate::journal::Way;
+use crate::ledger::Ended;
 use crate::lock::Holder;
 use crate::place::Place;
 use crate::plan::{Action, Step};
@@ -304,6 +305,11 @@ pub struct RescanReport {
     pub missing: Vec<PciAddress>,
     /// Settings that were put back.
     pub restored: Vec<Restored>,
+    /// Whether the wait for what was missing was interrupted.
+    pub interrupted: bool,
+    /// Entries of the ledger that end by this.
+    #[serde(skip)]
+    pub ended: Vec<(Place, Ended)>,
     /// Seconds the kernel took.
     pub scan_seconds: f64,
     /// Seconds from then until everything was ready and compared.
@@ -327,6 +333,7 @@ impl RescanReport {
         self.appeared.extend(again.appeared);
         self.back.extend(again.back);
         self.restored.extend(again.restored);
+        self.ended.extend(again.ended);
         self.scanned
             .extend(again.scanned.into_iter().filter(|scanned| !self.scanned.contains(scanned)).collect::<Vec<_>>());
         (self.vanished, self.differences, self.missing) = (again.vanished, again.differences, again.missing);

@@ -12,6 +12,7 @@ use pcictl::ledger::{Ended, Entry, Ledger, Observer, Overrides, Record};
 use pcictl::output;
 use pcictl::place::Place;
 use pcictl::report::RescanReport;
+use pcictl::settle::{Awaited, Heard, Readiness};
 use pcictl::sysfs::Sysfs;
 use pcictl::topology::{Fields, Topology};
 use pcictl::verify::{Evidence, Kind, Verdict, judge};
@@ -244,4 +245,71 @@ fn a_bus_is_reset_only_if_nothing_else_is_on_it() {
             4
         )
     );
+}
+
+/// What a function of a tree lacks, if it was as in this record.
+fn lack(tree: &Tree, address: &str, was: Option<&Record>) -> Option<String> {
+    let sysfs = Sysfs::open(Some(tree.path())).unwrap();
+    let topology = Topology::load_all(&sysfs, Fields::ALL).unwrap();
+    let id = topology.find(address.parse().unwrap()).unwrap();
+    let awaited = Awaited { topology: &topology, id, was, came: true };
+    let lack = Readiness::new(&sysfs).lack(&awaited, &Heard::default());
+    lack.map(|lack| lack.to_string())
+}
+
+fn was(tree: &Tree, address: &str) -> Record {
+    records(tree).into_iter().find(|record| record.address.to_string() == address).unwrap()
+}
+
+#[test]
+fn a_function_without_its_driver_is_not_ready() {
+    let tree = Tree::load("guest-mixed");
+    let (address, edu) = ("0000:01:00.0", "0000:05:00.0");
+    let known = was(&tree, address);
+    assert_eq!(lack(&tree, address, Some(&known)), None);
+    fs::remove_file(tree.device(address).join("driver")).unwrap();
+    assert_eq!(lack(&tree, address, Some(&known)).as_deref(), Some("0000:01:00.0: driver nvme"));
+    // It never had one: nothing to wait for.
+    assert_eq!(lack(&tree, address, Some(&Record { driver: None, ..known.clone() })), None);
+    // Nobody knows it: then the modules tell whether there is a driver for it.
+    assert_eq!(lack(&tree, address, None), None);
+    let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
+    let modules = tree.path().join("lib/modules").join(release);
+    fs::create_dir_all(&modules).unwrap();
+    fs::write(modules.join("modules.alias"), "alias pci:v*d*sv*sd*bc01sc08i02* nvme\n").unwrap();
+    assert_eq!(lack(&tree, address, None).as_deref(), Some("0000:01:00.0: driver (nvme)"));
+    fs::remove_file(tree.device(edu).join("driver")).unwrap();
+    assert_eq!(lack(&tree, edu, None), None, "no module is for it");
+}
+
+#[test]
+fn a_disk_is_ready_when_its_controller_is_live_and_all_its_names_are_there() {
+    let tree = Tree::load("guest-mixed");
+    let address = "0000:01:00.0";
+    let mut known = was(&tree, address);
+    let controller = tree.device(address).join("nvme/nvme0");
+    for state in ["new", "connecting", "resetting"] {
+        fs::write(controller.join("state"), format!("{state}\n")).unwrap();
+        assert_eq!(lack(&tree, address, Some(&known)), Some(format!("0000:01:00.0: nvme0 is {state}")));
+    }
+    for state in ["live", "dead"] {
+        fs::write(controller.join("state"), format!("{state}\n")).unwrap();
+        assert_eq!(lack(&tree, address, Some(&known)), None);
+    }
+    known.names.insert("block".into(), vec!["nvme0n1".into(), "nvme0n2".into()]);
+    assert_eq!(lack(&tree, address, Some(&known)).as_deref(), Some("0000:01:00.0: block nvme0n1 nvme0n2"));
+}
+
+#[test]
+fn an_interface_is_ready_when_udev_is_done_with_it() {
+    let tree = Tree::load("guest-mixed");
+    let address = "0000:02:00.0";
+    let known = was(&tree, address);
+    let name = &known.names["net"][0];
+    fs::create_dir_all(tree.path().join("run/udev/data")).unwrap();
+    tree.edit("run/udev/control", "");
+    tree.edit(&format!("sys/class/net/{name}/ifindex"), "7\n");
+    assert_eq!(lack(&tree, address, Some(&known)), Some(format!("{address}: udev is not done with {name}")));
+    tree.edit("run/udev/data/n7", "I:1\n");
+    assert_eq!(lack(&tree, address, Some(&known)), None);
 }

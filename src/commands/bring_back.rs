@@ -14,6 +14,7 @@ use crate::inspect::Inspector;
 use crate::ledger::{Entry, Observer, Overrides, Record};
 use crate::locate::dead_bridge;
 use crate::output::{self, Output};
+use crate::place::Place;
 use crate::plan::Plan;
 use crate::report::{RescanReport, Restored, Seen};
 use crate::restore::{plan_settings, plan_virtual};
@@ -40,7 +41,11 @@ pub fn bring_back(
 
 /// What the report of a rescan ends with.
 pub fn status(report: &RescanReport) -> ExitStatus {
-    if report.differences.iter().any(|finding| finding.matters) { ExitStatus::Unexpected } else { ExitStatus::Done }
+    match report.differences.iter().any(|finding| finding.matters) {
+        _ if report.interrupted => ExitStatus::Interrupted,
+        true => ExitStatus::Unexpected,
+        false => ExitStatus::Done,
+    }
 }
 
 pub fn refuse_dead_bridges(context: &Context, subject: &Subject) -> Result<()> {
@@ -61,6 +66,8 @@ struct Back<'a> {
     subject: &'a Subject,
     args: &'a BackArgs,
     entries: Vec<Entry>,
+    /// What the ledger knows of every place, VFs by their physical functions.
+    known: BTreeMap<Place, Record>,
     before: BTreeMap<PciAddress, Record>,
     after: Snapshot,
     events: Events,
@@ -73,11 +80,13 @@ impl<'a> Back<'a> {
     fn prepare(context: &'a Context<'a>, subject: &'a Subject, args: &'a BackArgs) -> Result<Self> {
         let events = Events::listen();
         let before = Snapshot::take(&context.sysfs, &subject.targets)?;
+        let entries = keep::entries_below(context, &subject.targets);
         Ok(Self {
             context,
             subject,
             args,
-            entries: keep::entries_below(context, &subject.targets),
+            known: entries.iter().flat_map(|entry| entry.record.with_virtual()).collect(),
+            entries,
             before: before.brief(&Observer::new(&context.sysfs)),
             after: before,
             events,
@@ -89,10 +98,10 @@ impl<'a> Back<'a> {
     /// Waits until nothing is missing; what is missing at the end is kept for the report.
     fn settle(&mut self) -> Result<()> {
         let mut progress = Progress { output: self.context.output };
-        let Self { context, subject, args, entries, before, after, events, readiness, .. } = self;
+        let Self { context, subject, args, known, before, after, events, readiness, .. } = self;
         self.lacks = settle(events, args.settle, &mut progress, |heard| {
             *after = Snapshot::take(&context.sysfs, &subject.targets)?;
-            let mut lacks = not_ready(after, entries, before, readiness, heard);
+            let mut lacks = not_ready(after, known, before, readiness, heard);
             lacks.extend(not_come(context, after, args));
             Ok(lacks)
         })?;
@@ -139,7 +148,6 @@ impl<'a> Back<'a> {
         };
         let mut verdict = judge(&evidence);
         self.explain(&mut verdict.findings);
-        keep::end(self.context, &verdict.ended);
         let mut inspector = Inspector::new(&self.context.sysfs);
         let mut seen = |snapshot: &Snapshot, address: PciAddress| {
             let function = snapshot.find(address).map(|(topology, id)| topology.function(id));
@@ -158,6 +166,8 @@ impl<'a> Back<'a> {
             back: verdict.back,
             differences: verdict.findings,
             missing,
+            ended: verdict.ended,
+            interrupted: !self.lacks.is_empty() && self.events.heard().asked_to_stop(),
             ..RescanReport::default()
         };
         for scanned in &report.scanned {
@@ -184,7 +194,11 @@ impl<'a> Back<'a> {
 
     /// Adds what was still missing when the time was up, and why drivers are not there.
     fn explain(&mut self, findings: &mut Vec<Finding>) {
-        let waited = format!("not there after {} s", self.args.settle.as_secs_f64());
+        let waited = if self.events.heard().asked_to_stop() {
+            "not there when the wait was interrupted".to_owned()
+        } else {
+            format!("not there after {} s", self.args.settle.as_secs_f64())
+        };
         for lack in &self.lacks {
             let of = |finding: &&mut Finding| finding.kind == Kind::Driver && Some(finding.address) == lack.address;
             if let Some(finding) = findings.iter_mut().find(of) {
@@ -197,7 +211,10 @@ impl<'a> Back<'a> {
         for (address, (topology, id)) in
             self.after.addresses().filter_map(|address| Some((address, self.after.find(address)?)))
         {
-            let Some(why) = heard.failure(address).filter(|_| topology.function(id).driver.is_none()) else { continue };
+            // One that had no driver before lacks none.
+            let was = self.known.get(&topology.place(id));
+            let has_one = topology.function(id).driver.is_some() || was.is_some_and(|was| was.driver.is_none());
+            let Some(why) = heard.failure(address).filter(|_| !has_one) else { continue };
             let why = Some(format!("its probe failed: {why}"));
             match findings.iter_mut().find(|finding| finding.kind == Kind::Driver && finding.address == address) {
                 Some(finding) => finding.why = why,
@@ -239,16 +256,15 @@ fn not_settled(lack: &Lack, waited: &str, accepted: &[Kind]) -> Finding {
 /// Functions that came, or that the ledger waits for, and are not ready.
 fn not_ready(
     after: &Snapshot,
-    entries: &[Entry],
+    known: &BTreeMap<Place, Record>,
     before: &BTreeMap<PciAddress, Record>,
     readiness: &mut Readiness<'_>,
     heard: &Heard,
 ) -> Vec<Lack> {
-    let known: BTreeMap<_, _> = entries.iter().map(|entry| (&entry.record.place, &entry.record)).collect();
     let mut lacks = Vec::new();
     for address in after.addresses() {
         let Some((topology, id)) = after.find(address) else { continue };
-        let was = known.get(&topology.place(id)).copied();
+        let was = known.get(&topology.place(id));
         let came = !before.contains_key(&address);
         if came || was.is_some() {
             lacks.extend(readiness.lack(&Awaited { topology, id, was, came }, heard));
@@ -307,6 +323,11 @@ impl WatchSettle for Progress<'_> {
     fn done(&mut self) {
         self.output.end_progress();
     }
+}
+
+/// What is left to do when the report is out: the ledger's files are flushed to disk, which takes its time.
+pub fn close(context: &Context, report: &RescanReport) {
+    keep::end(context, &report.ended);
 }
 
 /// What restoring could not do, for the one line of an error.

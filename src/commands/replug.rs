@@ -1,6 +1,6 @@
 //! `pcictl replug`: remove, rescan, verify, and the lock is not let go in between.
 
-use super::bring_back::{bring_back, refuse_dead_bridges, status, tell_failures};
+use super::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};
 use super::guard::Agreed;
 use super::hold::{Reading, hold};
 use super::operation::{Operation, Why, refuse_if_stuck};
@@ -45,6 +45,7 @@ pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     let status = status(&report.rescanned);
     tell_failures(context.output, &report.rescanned.restored);
     context.output.outcome(&report, output::replugged);
+    close(context, &report.rescanned);
     Ok(status)
 }
 

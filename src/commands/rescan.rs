@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::bring_back::{bring_back, refuse_dead_bridges, status, tell_failures};
+use super::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};
 use super::hold::{Reading, hold};
 use super::operation::{Operation, Why, refuse_if_stuck};
 use super::{Context, keep, parse_exact_selectors};
@@ -38,6 +38,7 @@ pub fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
     let report = report?;
     tell_failures(context.output, &report.restored);
     context.output.outcome(&report, output::rescanned);
+    close(context, &report);
     Ok(status(&report))
 }
 

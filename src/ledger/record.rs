@@ -145,6 +145,18 @@ impl Record {
 }
 
 impl Record {
+    /// By its place, with what is known of its virtual functions by theirs.
+    pub fn with_virtual(&self) -> Vec<(Place, Self)> {
+        let virtual_function = |(index, vf): (usize, &VirtualRecord)| {
+            let place = self.place.virtual_function(Some(index as u32), vf.address);
+            let driver = vf.driver.clone();
+            (place.clone(), Self { driver, ..Self::at(place, vf.address) })
+        };
+        let mut all = vec![(self.place.clone(), self.clone())];
+        all.extend(self.vfs.iter().enumerate().map(virtual_function));
+        all
+    }
+
     /// Whether it answered at an address, or one of its virtual functions did.
     pub fn is_about(&self, address: PciAddress) -> bool {
         self.address == address || self.vfs.iter().any(|vf| vf.address == address)

@@ -50,8 +50,8 @@ pub trait WatchSettle {
     fn done(&mut self) {}
 }
 
-/// Looks, and looks again whenever something happened, until nothing is missing or the time is up; gives what is
-/// missing then. `look` is called at least once, and after the last event that was heard.
+/// Looks, and looks again whenever something happened, until nothing is missing, the time is up, or a signal asks
+/// to stop; gives what is missing then. `look` is called at least once, and after the last event that was heard.
 ///
 /// # Errors
 /// Those of `look`.
@@ -66,7 +66,7 @@ pub fn settle(
         let lacks = look(events.heard());
         let waited = begun.elapsed();
         let lacks = match lacks {
-            Ok(lacks) if !lacks.is_empty() && waited < longest => lacks,
+            Ok(lacks) if !lacks.is_empty() && waited < longest && !events.heard().asked_to_stop() => lacks,
             over => {
                 watch.done();
                 return over;
@@ -74,5 +74,59 @@ pub fn settle(
         };
         watch.missing(&lacks, waited, longest);
         events.wait(TICK.min(longest - waited));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Notes how often it was told, and whether of the end.
+    #[derive(Default)]
+    struct Told {
+        missing: usize,
+        done: bool,
+    }
+
+    impl WatchSettle for Told {
+        fn missing(&mut self, _lacks: &[Lack], _waited: Duration, _longest: Duration) {
+            self.missing += 1;
+        }
+
+        fn done(&mut self) {
+            self.done = true;
+        }
+    }
+
+    fn lack() -> Vec<Lack> {
+        vec![Lack { address: None, what: "driver".into() }]
+    }
+
+    #[test]
+    fn what_is_ready_is_looked_at_once_and_never_waited_for() {
+        let (mut told, mut looks) = (Told::default(), 0);
+        let longest = Duration::from_secs(3600);
+        let lacks = settle(&mut Events::listen(), longest, &mut told, |_| {
+            looks += 1;
+            Ok(Vec::new())
+        });
+        assert!(lacks.unwrap().is_empty() && looks == 1 && told.missing == 0 && told.done);
+    }
+
+    #[test]
+    fn what_becomes_ready_is_looked_at_until_then() {
+        let (mut told, mut looks) = (Told::default(), 0);
+        let lacks = settle(&mut Events::listen(), Duration::from_secs(3600), &mut told, |_| {
+            looks += 1;
+            Ok(if looks < 3 { lack() } else { Vec::new() })
+        });
+        assert!(lacks.unwrap().is_empty() && told.missing == 2 && told.done);
+    }
+
+    #[test]
+    fn what_is_still_missing_when_the_time_is_up_is_given_back() {
+        let mut told = Told::default();
+        let lacks = settle(&mut Events::listen(), Duration::ZERO, &mut told, |_| Ok(lack()));
+        assert!(lacks.unwrap() == lack() && told.missing == 0 && told.done);
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket, sockopt,
 };
@@ -31,6 +33,8 @@ const KERNEL_LOG: &str = "/dev/kmsg";
 pub struct Events {
     socket: Option<OwnedFd>,
     log: Option<std::fs::File>,
+    /// Readable as soon as a signal is pending that somebody else has blocked in order to hear it.
+    wishes: Option<SignalFd>,
     heard: Heard,
 }
 
@@ -39,6 +43,7 @@ pub struct Events {
 pub struct Heard {
     added: bool,
     overflowed: bool,
+    asked_to_stop: bool,
     bound: HashSet<PciAddress>,
     failed: Vec<(PciAddress, String)>,
 }
@@ -53,6 +58,11 @@ impl Heard {
     pub fn failure(&self, address: PciAddress) -> Option<&str> {
         let failed = self.failed.iter().rev().find(|(failed, _)| *failed == address);
         failed.filter(|_| !self.bound.contains(&address)).map(|(_, why)| why.as_str())
+    }
+
+    /// Whether somebody wants this to end: a signal is pending. It is left to whoever listens to signals.
+    pub fn asked_to_stop(&self) -> bool {
+        self.asked_to_stop
     }
 
     fn event(&mut self, message: &[u8]) {
@@ -101,7 +111,7 @@ impl Heard {
 impl Events {
     /// Begins to listen; where that is not possible, waits still end at their deadlines.
     pub fn listen() -> Self {
-        Self { socket: open_socket().ok(), log: open_log().ok(), heard: Heard::default() }
+        Self { socket: open_socket().ok(), log: open_log().ok(), wishes: open_wishes().ok(), heard: Heard::default() }
     }
 
     /// Waits until something happens or the time is up, and takes in all that has.
@@ -110,6 +120,7 @@ impl Events {
         let mut waited: Vec<PollFd> = Vec::new();
         waited.extend(self.socket.as_ref().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         waited.extend(self.log.as_ref().map(|log| PollFd::new(log.as_fd(), PollFlags::POLLIN)));
+        waited.extend(self.wishes.as_ref().map(|wishes| PollFd::new(wishes.as_fd(), PollFlags::POLLIN)));
         // A signal, or an error of poll, ends the wait like an event does: the caller looks again.
         let _ = poll(&mut waited, timeout);
         self.take_in();
@@ -122,6 +133,10 @@ impl Events {
     }
 
     fn take_in(&mut self) {
+        self.heard.asked_to_stop |= self.wishes.as_ref().is_some_and(|wishes| {
+            let mut pending = [PollFd::new(wishes.as_fd(), PollFlags::POLLIN)];
+            poll(&mut pending, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        });
         let mut buffer = vec![0; 16 << 10];
         while let Some(socket) = &self.socket {
             // Only root can send to these groups, so whatever comes is the kernel's or udev's.
@@ -150,6 +165,11 @@ fn open_socket() -> nix::Result<OwnedFd> {
     let _ = setsockopt(&socket, sockopt::RcvBufForce, &BUFFER);
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
     Ok(socket)
+}
+
+/// The signals that are blocked already, and so would not end the wait by themselves.
+fn open_wishes() -> nix::Result<SignalFd> {
+    SignalFd::with_flags(&SigSet::thread_get_mask()?, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
 /// The kernel log from its end on.
@@ -181,6 +201,21 @@ mod tests {
             b"libudev\0\xfe\xed\xca\xfeACTION\0ACTION=bind\0DEVPATH=/devices/pci0000:00/0000:03:00.0\0SUBSYSTEM=pci\0",
         );
         assert!(heard.has_bound(at("0000:03:00.0")) && !heard.has_bound(at("0000:04:00.0")));
+    }
+
+    #[test]
+    fn a_pending_signal_ends_the_wait_and_is_left_pending() {
+        use nix::sys::signal::{Signal, raise};
+        let mut set = SigSet::empty();
+        set.add(Signal::SIGUSR2);
+        set.thread_block().unwrap();
+        let mut events = Events::listen();
+        assert!(!events.heard().asked_to_stop());
+        raise(Signal::SIGUSR2).unwrap();
+        events.wait(Duration::from_secs(3600));
+        assert!(events.heard().asked_to_stop());
+        let theirs = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK).unwrap();
+        assert!(theirs.read_signal().unwrap().is_some());
     }
 
     #[test]
