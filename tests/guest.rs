@@ -14,6 +14,8 @@
 mod boot;
 #[path = "guest/runner/case.rs"]
 mod case;
+#[path = "guest/runner/monitor.rs"]
+mod monitor;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -68,6 +68,15 @@ slow() {
     echo "$2" >"/sys/module/slowpci/parameters/$1"
 }
 
+# monitor COMMAND...: have QEMU's human monitor do that; its answer, on one line, is printed, and empty if all is well.
+# What a hand does on a real machine: `monitor device_del CARD` pulls a card, `monitor device_add KIND,bus=SLOT` puts one in.
+monitor() {
+    command=$*
+    printf '@frame %s monitor %d\n%s\n' "$0" "${#command}" "$command" >/dev/ttyS1
+    read -r answer </dev/ttyS1
+    echo "$answer"
+}
+
 # --- What to expect ----------------------------------------------------------------------------------------------------
 
 # expect_status N COMMAND...: run it; any other exit status fails the case. Its output is kept in $out and $err.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::case::{Boot, Case, Mark};
+use crate::monitor::Hand;
 
 /// How long a kernel may take to boot: 6 to 8 s were seen on an idle machine of two cores.
 const BOOT_TIME: Duration = Duration::from_secs(120);
@@ -58,20 +59,24 @@ impl Drop for Guest {
 pub fn run(guest_dir: &Path, boot: &Boot, programs: &[PathBuf]) -> Result<Report> {
     let stage = tempfile::tempdir()?;
     let console = stage.path().join("console");
+    let monitor = stage.path().join("monitor");
     fill(&stage.path().join("rig"), guest_dir, boot, programs)?;
 
     let mut guest = Guest(
         Command::new(guest_dir.join("boot"))
             .args(["--append", &boot.append, "--console"])
             .arg(&console)
+            .arg("--monitor")
+            .arg(&monitor)
             .args([&boot.topology, &boot.kernel])
             .arg(stage.path().join("rig"))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot run tests/guest/boot")?,
     );
     let stdout = guest.0.stdout.take().context("no stdout")?;
+    let mut hand = Hand::new(&monitor, guest.0.stdin.take().context("no stdin")?);
     let (sender, frames) = mpsc::channel();
     thread::spawn(move || {
         let mut reader = BufReader::new(stdout);
@@ -84,14 +89,14 @@ pub fn run(guest_dir: &Path, boot: &Boot, programs: &[PathBuf]) -> Result<Report
 
     let mut report = Report { boot: None, cases: Vec::new() };
     let started = Instant::now();
-    let outcome = follow("boot", &frames, BOOT_TIME, &console);
+    let outcome = follow("boot", &frames, BOOT_TIME, &console, &mut hand);
     if !outcome.marks.is_empty() {
         report.boot = Some(Outcome { took: started.elapsed(), ..outcome });
         return Ok(report);
     }
     for case in &boot.cases {
         let started = Instant::now();
-        let outcome = follow(&case.name, &frames, case.timeout + GRACE, &console);
+        let outcome = follow(&case.name, &frames, case.timeout + GRACE, &console, &mut hand);
         // The guest stops after a case that spoiled it.
         let spoiled = outcome.marks.iter().any(|mark| *mark != Mark::Failed);
         report.cases.push(Outcome { took: started.elapsed(), ..outcome });
@@ -120,7 +125,7 @@ fn fill(rig: &Path, guest_dir: &Path, boot: &Boot, programs: &[PathBuf]) -> Resu
 }
 
 /// Collects the frames of one case up to its last one, or finds the guest lost.
-fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path) -> Outcome {
+fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path, hand: &mut Hand) -> Outcome {
     let mut outcome = Outcome::default();
     let deadline = Instant::now() + limit;
     loop {
@@ -129,6 +134,11 @@ fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path)
             Ok(frame) if frame.case == name => {
                 if frame.key == "end" {
                     return outcome;
+                }
+                if frame.key == "monitor" {
+                    let answer = hand.act(&frame.text).unwrap_or_else(|error| format!("{error:#}"));
+                    outcome.details.push(("told QEMU", format!("{}: {answer}", frame.text)));
+                    continue;
                 }
                 outcome.take(frame);
                 continue;

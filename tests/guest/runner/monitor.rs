@@ -1,0 +1,65 @@
+//! The way from a case to QEMU: what a hand does on a real machine, such as pulling a card.
+//!
+//! A case sends a frame `monitor` with a command line of QEMU's human monitor, and waits for one line of answer.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ChildStdin;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+/// QEMU answers at once, or not at all.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who stands beside the machine.
+pub struct Hand {
+    socket: PathBuf,
+    guest: ChildStdin,
+}
+
+impl Hand {
+    /// For a guest whose QEMU listens on that socket.
+    pub fn new(socket: &Path, guest: ChildStdin) -> Self {
+        Self { socket: socket.to_path_buf(), guest }
+    }
+
+    /// Does what a case asks for and tells it what came of it.
+    pub fn act(&mut self, command: &str) -> Result<String> {
+        let answer = self.ask(command).unwrap_or_else(|error| format!("Error: {error:#}"));
+        let line = answer.split_whitespace().collect::<Vec<_>>().join(" ");
+        writeln!(self.guest, "{line}").and_then(|()| self.guest.flush()).context("the guest does not listen")?;
+        Ok(line)
+    }
+
+    fn ask(&self, command: &str) -> Result<String> {
+        let stream = UnixStream::connect(&self.socket).context("cannot reach QEMU")?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut reader = BufReader::new(stream.try_clone()?);
+        exchange(&stream, &mut reader, &json!({"execute": "qmp_capabilities"}))?;
+        let arguments = json!({"command-line": command});
+        let answer =
+            exchange(&stream, &mut reader, &json!({"execute": "human-monitor-command", "arguments": arguments}))?;
+        Ok(answer.as_str().unwrap_or_default().to_owned())
+    }
+}
+
+/// Sends a command and skips the greeting and events up to its answer.
+fn exchange(mut stream: &UnixStream, reader: &mut impl BufRead, command: &Value) -> Result<Value> {
+    writeln!(stream, "{command}")?;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            bail!("QEMU hung up");
+        }
+        let message: Value = serde_json::from_str(&line)?;
+        if let Some(answer) = message.get("return") {
+            return Ok(answer.clone());
+        }
+        if let Some(error) = message.get("error") {
+            bail!("QEMU refused: {error}");
+        }
+    }
+}
