@@ -34,6 +34,7 @@ of_kind() {
     downstream) ids=0x104c:0x8233 ;;
     edu) ids=0x1234:0x11e8 ;;
     nvme) ids=0x1b36:0x0010 ;;
+    e1000e) ids=0x8086:0x10d3 ;;
     *) fail "of_kind: unknown kind $1" ;;
     esac
     functions | awk -v ids="$ids" '$2 == ids { print $1 }'
@@ -117,6 +118,35 @@ wait_until() {
         [ "$(now)" -lt "$deadline" ] || return 1
         sleep 0.1
     done
+}
+
+# in_background COMMAND...: start a `hold`, and wait until it holds what it should. Its process id is in $holder.
+in_background() {
+    : >/tmp/holder
+    "$@" >/tmp/holder 2>&1 &
+    holder=$!
+    wait_until 30 grep -q ready /tmp/holder || fail "$*: $(cat /tmp/holder)"
+}
+
+# let_go: end the last one.
+let_go() {
+    kill -9 "$holder"
+    wait "$holder" 2>/dev/null
+}
+
+# refused ADDRESS KIND PART...: pcictl refuses to remove it, says each PART, and that KIND would have to be forced; nothing
+# changes.
+refused() {
+    address=$1 kind=$2
+    shift 2
+    before_refusal=$(functions)
+    expect_status 4 pcictl remove "$address"
+    [ -z "$out" ] || fail "remove $address printed: $out"
+    for part in "$@"; do contains "$err" "$part"; done
+    contains "$err" "--force $kind"
+    contains "$err" 'nothing was changed'
+    [ "$(echo "$err" | wc -l)" = 1 ] || fail "more than a line: $err"
+    same "$before_refusal" "$(functions)"
 }
 
 # now: hundredths of a second since boot.

@@ -1,0 +1,146 @@
+/* hold KIND ...: hold a device in a way that busybox cannot, so that the cases have somebody to find.
+ *
+ *   hold map FILE            map a page of it, with no descriptor left, until killed
+ *   hold vfio GROUP ADDRESS  have that function of that VFIO group, like a virtual machine, until killed
+ *   hold linear NAME DISK    make a dm device over all of DISK; hold unlinear NAME takes it away again
+ *   hold raid DISK...        make /dev/md0, a RAID 1 without superblocks; hold unraid takes it away again
+ *
+ * It prints "ready" when it holds what it was asked for, and names the call that failed otherwise.
+ */
+#include <fcntl.h>
+#include <linux/dm-ioctl.h>
+#include <linux/fs.h>
+#include <linux/major.h>
+#include <linux/raid/md_p.h>
+#include <linux/raid/md_u.h>
+#include <linux/vfio.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+static int check(const char *what, long result)
+{
+	if (result < 0) {
+		perror(what);
+		exit(1);
+	}
+	return (int)result;
+}
+
+static void wait_to_be_killed(void)
+{
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
+static void map(const char *path)
+{
+	int fd = check(path, open(path, O_RDWR));
+	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	check("mmap", page == MAP_FAILED ? -1 : 0);
+	close(fd);
+	wait_to_be_killed();
+}
+
+static void vfio(const char *group_path, const char *address)
+{
+	int container = check("container", open("/dev/vfio/vfio", O_RDWR));
+	int group = check(group_path, open(group_path, O_RDWR));
+
+	check("VFIO_GROUP_SET_CONTAINER", ioctl(group, VFIO_GROUP_SET_CONTAINER, &container));
+	check("VFIO_SET_IOMMU", ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1_IOMMU));
+	check("VFIO_GROUP_GET_DEVICE_FD", ioctl(group, VFIO_GROUP_GET_DEVICE_FD, address));
+	wait_to_be_killed();
+}
+
+struct dm_call {
+	struct dm_ioctl head;
+	struct dm_target_spec target;
+	char parameters[128];
+};
+
+static void dm(const char *what, unsigned long request, const char *name, const char *disk)
+{
+	struct dm_call call = { 0 };
+	int control = check("/dev/mapper/control", open("/dev/mapper/control", O_RDWR));
+
+	call.head.version[0] = DM_VERSION_MAJOR;
+	call.head.data_size = sizeof(call);
+	call.head.data_start = offsetof(struct dm_call, target);
+	strncpy(call.head.name, name, sizeof(call.head.name) - 1);
+	if (disk) {
+		uint64_t bytes;
+		int fd = check(disk, open(disk, O_RDONLY));
+
+		check("BLKGETSIZE64", ioctl(fd, BLKGETSIZE64, &bytes));
+		close(fd);
+		call.head.target_count = 1;
+		call.target.length = bytes / 512;
+		strcpy(call.target.target_type, "linear");
+		snprintf(call.parameters, sizeof(call.parameters), "%s 0", disk);
+	}
+	check(what, ioctl(control, request, &call));
+	close(control);
+}
+
+static int md(void)
+{
+	mknod("/dev/md0", S_IFBLK | 0600, makedev(MD_MAJOR, 0));
+	return check("/dev/md0", open("/dev/md0", O_RDWR));
+}
+
+static void raid(int count, char **disks)
+{
+	mdu_array_info_t array = { .major_version = 0, .minor_version = 90, .level = 1, .not_persistent = 1 };
+	int fd = md();
+
+	array.raid_disks = array.nr_disks = count;
+	check("SET_ARRAY_INFO", ioctl(fd, SET_ARRAY_INFO, &array));
+	for (int i = 0; i < count; i++) {
+		mdu_disk_info_t disk = { .number = i, .raid_disk = i };
+		struct stat node;
+
+		check(disks[i], stat(disks[i], &node));
+		disk.major = major(node.st_rdev);
+		disk.minor = minor(node.st_rdev);
+		disk.state = 1 << MD_DISK_ACTIVE | 1 << MD_DISK_SYNC;
+		check("ADD_NEW_DISK", ioctl(fd, ADD_NEW_DISK, &disk));
+	}
+	check("RUN_ARRAY", ioctl(fd, RUN_ARRAY, NULL));
+}
+
+int main(int argc, char **argv)
+{
+	const char *kind = argc > 1 ? argv[1] : "";
+
+	if (argc == 3 && !strcmp(kind, "map")) {
+		map(argv[2]);
+	} else if (argc == 4 && !strcmp(kind, "vfio")) {
+		vfio(argv[2], argv[3]);
+	} else if (argc == 4 && !strcmp(kind, "linear")) {
+		dm("DM_DEV_CREATE", DM_DEV_CREATE, argv[2], NULL);
+		dm("DM_TABLE_LOAD", DM_TABLE_LOAD, argv[2], argv[3]);
+		dm("DM_DEV_SUSPEND", DM_DEV_SUSPEND, argv[2], NULL);
+	} else if (argc == 3 && !strcmp(kind, "unlinear")) {
+		dm("DM_DEV_REMOVE", DM_DEV_REMOVE, argv[2], NULL);
+	} else if (argc > 2 && !strcmp(kind, "raid")) {
+		raid(argc - 2, argv + 2);
+	} else if (argc == 2 && !strcmp(kind, "unraid")) {
+		check("STOP_ARRAY", ioctl(md(), STOP_ARRAY, NULL));
+	} else {
+		fprintf(stderr, "hold: see the top of hold.c\n");
+		return 2;
+	}
+	puts("ready");
+	return 0;
+}
