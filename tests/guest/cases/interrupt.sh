@@ -4,7 +4,6 @@
 # timeout: 120
 before=$(functions)
 switch=$(of_kind upstream)
-device=$(of_kind edu | nth 1)
 begun() {
     [ "$(dmesg | grep -c ': remove begin')" = 8 ]
 }
@@ -15,9 +14,9 @@ over() {
 interrupted() {
     dmesg -c >/dev/null
     slow remove_ms 8000
-    pcictl remove "$switch" >/tmp/work/out 2>&1 &
+    pcictl remove "$switch" >/tmp/case/out 2>&1 &
     pid=$!
-    wait_until 30 begun || fail "nothing began: $(cat /tmp/work/out)"
+    wait_until 30 begun || fail "nothing began: $(cat /tmp/case/out)"
     slow remove_ms 0
     kill -"$2" $pid
     if [ "$1" = 2 ]; then
@@ -26,19 +25,19 @@ interrupted() {
     fi
     got=0
     wait $pid || got=$?
-    [ "$got" = 130 ] || fail "ended with $got, not 130: $(cat /tmp/work/out)"
-    note "$1 $2: $(tail -n 1 /tmp/work/out)"
+    [ "$got" = 130 ] || fail "ended with $got, not 130: $(cat /tmp/case/out)"
+    note "$1 $2: $(tail -n 1 /tmp/case/out)"
 }
 for signal in TERM HUP; do
     interrupted 1 $signal
-    contains "$(cat /tmp/work/out)" "interrupted after 8 of"
-    contains "$(cat /tmp/work/out)" "all 8 steps were undone"
+    contains "$(cat /tmp/case/out)" "interrupted after 8 of"
+    contains "$(cat /tmp/case/out)" "all 8 steps were undone"
     same "$before" "$(functions)"
     expect_status 0 pcictl status
     same "nothing is under way, interrupted or removed" "$out"
 done
 interrupted 2 TERM
-contains "$(cat /tmp/work/out)" "goes on in the background"
+contains "$(cat /tmp/case/out)" "goes on in the background"
 contains "$(dmesg)" "remove begin"
 wait_until 60 over || fail "it was not finished: $(stuck_tasks)"
 same "$before" "$(functions)"

@@ -13,14 +13,14 @@ over() {
 # at N WHO: 1 if the removal ended before its Nth call.
 at() {
     got=0
-    kill-at "$1" "$2" pcictl remove "$device" >/tmp/work/out 2>&1 || got=$?
-    [ "$got" = 0 ] || [ "$got" = 3 ] || [ "$got" = 4 ] || fail "kill-at ended with $got: $(cat /tmp/work/out)"
+    kill-at "$1" "$2" pcictl remove "$device" >/tmp/case/out 2>&1 || got=$?
+    [ "$got" = 0 ] || [ "$got" = 3 ] || [ "$got" = 4 ] || fail "kill-at ended with $got: $(cat /tmp/case/out)"
     wait_until 20 over || fail "$2 killed at $1: somebody goes on: $(stuck_tasks)"
     state=0
-    pcictl status >/tmp/work/status 2>&1 || state=$?
-    [ "$state" = 0 ] || [ "$state" = 5 ] || fail "$2 killed at $1: status ended with $state: $(cat /tmp/work/status)"
-    pcictl recover >/tmp/work/recover 2>&1 || fail "$2 killed at $1: recover: $(cat /tmp/work/status /tmp/work/recover)"
-    case $(cat /tmp/work/recover) in
+    pcictl status >/tmp/case/status 2>&1 || state=$?
+    [ "$state" = 0 ] || [ "$state" = 5 ] || fail "$2 killed at $1: status ended with $state: $(cat /tmp/case/status)"
+    pcictl recover >/tmp/case/recover 2>&1 || fail "$2 killed at $1: recover: $(cat /tmp/case/status /tmp/case/recover)"
+    case $(cat /tmp/case/recover) in
     *undone*) undone=$((undone + 1)) ;;
     *completed*) completed=$((completed + 1)) ;;
     *) nothing=$((nothing + 1)) ;;
@@ -32,7 +32,7 @@ at() {
     fi
     [ "$now" = "$before" ] || fail "$2 killed at $1: neither the start nor the end:
 $now
-$(cat /tmp/work/out /tmp/work/status /tmp/work/recover)"
+$(cat /tmp/case/out /tmp/case/status /tmp/case/recover)"
     pcictl status 2>&1 | grep -qE 'interrupted|trusted|under way' && fail "$2 killed at $1: $(pcictl status)"
     [ "$got" != 3 ]
 }

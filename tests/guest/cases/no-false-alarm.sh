@@ -12,22 +12,22 @@ operator() {
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         pcictl remove --wait 100 --if-present "$1"
         pcictl rescan --wait 100 "$1"
-    done >>"/tmp/work/$1" 2>&1
-    : >"/tmp/work/$1.done"
+    done >>"/tmp/case/$1" 2>&1
+    : >"/tmp/case/$1.done"
 }
 operator "$first" &
 operator "$last" &
 operator "$(of_kind edu | nth 1)" &
 # Raw scans from above, which only wait: nobody removes what they are in.
-while [ ! -e "/tmp/work/$first.done" ]; do echo 1 >/sys/bus/pci/rescan; done &
+while [ ! -e "/tmp/case/$first.done" ]; do echo 1 >/sys/bus/pci/rescan; done &
 
 looks=0 busy=0
-while [ ! -e "/tmp/work/$first.done" ] || [ ! -e "/tmp/work/$last.done" ]; do
+while [ ! -e "/tmp/case/$first.done" ] || [ ! -e "/tmp/case/$last.done" ]; do
     got=0
-    pcictl doctor >/tmp/work/doctor 2>&1 || got=$?
+    pcictl doctor >/tmp/case/doctor 2>&1 || got=$?
     looks=$((looks + 1))
-    grep -q '^busy' /tmp/work/doctor && busy=$((busy + 1))
-    [ "$got" != 124 ] || fail "a false alarm: $(cat /tmp/work/doctor)"
+    grep -q '^busy' /tmp/case/doctor && busy=$((busy + 1))
+    [ "$got" != 124 ] || fail "a false alarm: $(cat /tmp/case/doctor)"
 done
 wait
 note "the doctor looked $looks times, and found somebody at work $busy times"

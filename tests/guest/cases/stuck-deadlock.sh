@@ -46,5 +46,7 @@ same "$stuck" "$(stuck_tasks | grep -c '^[0-9]')"
 for pid in $(stuck_tasks | sed -n 's/^\([0-9]*\) .*/\1/p'); do
     echo "--- $pid $(cat "/proc/$pid/comm")"
     cat "/proc/$pid/stack"
-    ls -l "/proc/$pid/fd" | grep /sys/
+    for fd in "/proc/$pid/fd"/*; do
+        readlink "$fd"
+    done
 done >/dev/ttyS0

@@ -13,9 +13,9 @@ take() {
 take vfio-pci
 group=$(basename "$(readlink "$pci/$device/iommu_group")")
 # A group is usable only if all of it is in vfio's hands; the ports above do not count.
-vfio-hold "$group" "$device" >/tmp/work/hold 2>&1 &
+vfio-hold "$group" "$device" >/tmp/case/hold 2>&1 &
 hold=$!
-wait_until 20 grep -q ready /tmp/work/hold || fail "vfio: $(cat /tmp/work/hold)"
+wait_until 20 grep -q ready /tmp/case/hold || fail "vfio: $(cat /tmp/case/hold)"
 
 expect_status 124 pcictl remove --timeout 2 --force vfio,open --yes "$device"
 contains "$err" "waiting for user space to close the vfio device"

@@ -42,7 +42,8 @@ let_go
 
 # A node of the same number under another name, as containers have it, locked as udev's convention wants it.
 mkdir -p /tmp/container/dev
-mknod /tmp/container/dev/data b $(tr : ' ' <"/sys/class/block/$name/dev")
+number=$(cat "/sys/class/block/$name/dev")
+mknod /tmp/container/dev/data b "${number%:*}" "${number#*:}"
 sleep 1000 3</tmp/container/dev/data &
 holder=$!
 refused "$disk" open "pid $holder (sleep 1000) has /dev/$name (/tmp/container/dev/data) open"

@@ -4,7 +4,7 @@ disk=$(of_kind nvme | nth 1)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)
 mke2fs "/dev/$name" >/dev/null 2>&1
 # A system that has booted from it: the disk is its root, as switch_root leaves it.
-cat >/tmp/work/system <<END
+cat >/tmp/case/system <<END
 set -e
 mkdir -p /tmp/mnt
 mount -t ext4 /dev/$name /tmp/mnt
@@ -18,6 +18,6 @@ mount --move . /
 exec chroot . /bin/pcictl remove $disk
 END
 before=$(functions)
-expect_status 4 unshare -m sh /tmp/work/system
+expect_status 4 unshare -m sh /tmp/case/system
 contains "$err" "$disk: / is mounted from $name (ext4): the root file system"
 same "$before" "$(functions)"
