@@ -117,6 +117,22 @@ fn a_host_bridge_cannot_be_removed_and_a_dump_not_be_changed() {
     }
 }
 
+#[test]
+fn want_of_rights_is_told_and_nothing_goes_on_unlocked() {
+    use std::os::unix::fs::PermissionsExt;
+    let tree = Tree::load("vmd");
+    let run = tempfile::tempdir().unwrap();
+    fs::set_permissions(run.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let root = tree.path().to_str().unwrap();
+    let output = pcictl(["lock", "0000:00:0e.0", "--sysroot", root, "--", "echo", "ran"], run.path()).output().unwrap();
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(77), "{line}");
+    assert!(
+        output.stdout.is_empty() && line.matches('\n').count() == 1 && line.contains("Permission denied"),
+        "{line}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
