@@ -2,7 +2,6 @@
 # topology: nested
 # append: slub_debug=FPZU
 # boot: own
-# timeout: 120
 # expect: complaint
 # allow: stuck changed
 top=$(of_kind upstream | nth 1)

@@ -14,9 +14,9 @@ use crate::case::{Boot, Case, Mark};
 use crate::monitor::Hand;
 
 /// How long a kernel may take to boot: 6 to 8 s were seen on an idle machine of two cores.
-const BOOT_TIME: Duration = Duration::from_secs(120);
+const BOOT_TIME: Duration = Duration::from_secs(240);
 /// How long the guest may take around a case, beyond the case's own timeout, which the guest watches itself.
-const GRACE: Duration = Duration::from_secs(45);
+const GRACE: Duration = Duration::from_secs(60);
 
 /// A piece of a guest's report.
 struct Frame {

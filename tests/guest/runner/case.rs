@@ -6,7 +6,7 @@
 //! # topology: switch8        one or more names of tests/guest/topologies; the case runs in each
 //! # append: slub_debug=FPZU  kernel arguments
 //! # kernels: 6.12            only these series; all of tests/guest/kernels when absent
-//! # timeout: 120             seconds; 60 when absent
+//! # timeout: 300             seconds; 180 when absent
 //! # boot: own                shares its boot with no other case
 //! # expect: stuck            what must come of it; `pass` when absent
 //! # allow: changed           what may come of it besides
@@ -82,7 +82,7 @@ impl Case {
     fn parse(name: &str, script: String) -> Result<Case> {
         let mut case = Case {
             name: name.to_owned(),
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_secs(180),
             topologies: Vec::new(),
             kernels: Vec::new(),
             append: String::new(),

@@ -4,7 +4,8 @@
  * NVMe and network drivers do while their firmware shuts down. It never touches the device.
  *
  * Everything is set at run time in /sys/module/slowpci/parameters:
- *   probe_ms, remove_ms  how long probe and remove sleep, in D state as most drivers' waits are
+ *   probe_ms, remove_ms  how long probe and remove sleep, in D state as most drivers' waits are; lowered meanwhile, a
+ *                        sleep ends, so a case can hold a driver up until it has seen what it wants to see
  *   fail_probe           an errno: probe sleeps and then fails with it
  *   late_ms              bind this long after the device appeared, as a driver does whose module udev has yet to load
  *
@@ -15,6 +16,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/delay.h>
+#include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
@@ -38,11 +40,13 @@ static struct workqueue_struct *late_queue;
 /* The device that bind_late() is binding right now; the queue runs one work at a time. */
 static struct pci_dev *binding_late;
 
-static void nap(struct pci_dev *pdev, const char *what, unsigned int ms)
+static void nap(struct pci_dev *pdev, const char *what, const unsigned int *ms)
 {
+	unsigned long start = jiffies;
+
 	pci_info(pdev, "%s begin\n", what);
-	if (ms)
-		msleep(ms);
+	while (time_before(jiffies, start + msecs_to_jiffies(READ_ONCE(*ms))))
+		msleep(10);
 	pci_info(pdev, "%s end\n", what);
 }
 
@@ -76,7 +80,7 @@ static int slow_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	if (late_ms && READ_ONCE(binding_late) != pdev)
 		return put_off(pdev);
-	nap(pdev, "probe", probe_ms);
+	nap(pdev, "probe", &probe_ms);
 	if (fail_probe)
 		return -(int)fail_probe;
 	err = pci_enable_device(pdev);
@@ -88,7 +92,7 @@ static int slow_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 static void slow_remove(struct pci_dev *pdev)
 {
-	nap(pdev, "remove", remove_ms);
+	nap(pdev, "remove", &remove_ms);
 	pci_disable_device(pdev);
 }
 
