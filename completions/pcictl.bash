@@ -508,7 +508,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__recover)
-            opts="-n -w -j -q -v -h -V --complete --dry-run --wait --no-wait --each --timeout --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -247,7 +247,6 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand recover" -l color -d 'When
 always\t'Always'
 never\t'Never'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand recover" -l sysroot -d 'Look at a dumped tree instead of this machine' -r -f -a "(__fish_complete_directories)"
-complete -c pcictl -n "__fish_pcictl_using_subcommand recover" -l complete -d 'Do what is left rather than take back what was done'
 complete -c pcictl -n "__fish_pcictl_using_subcommand recover" -s n -l dry-run -d 'Print the steps and the locks in their order, and touch nothing'
 complete -c pcictl -n "__fish_pcictl_using_subcommand recover" -l no-wait -d 'Do not wait for locks at all'
 complete -c pcictl -n "__fish_pcictl_using_subcommand recover" -l each -d 'Take all functions that a selector means'

@@ -334,9 +334,6 @@ pub struct RecoverArgs {
     /// Which operations, as pcictl status names them; all without one
     #[arg(value_name = "OPERATION")]
     pub ids: Vec<String>,
-    /// Do what is left rather than take back what was done
-    #[arg(long)]
-    pub complete: bool,
     /// What every changing command takes.
     #[command(flatten)]
     pub changing: Changing,

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use crate::cli::{Changing, Cli, Command};
 use crate::doctor::Proc;
 use crate::error::{Error, ErrorKind, Result};
+use crate::execute::Kernel;
 use crate::journal::Journals;
 use crate::output::Output;
 use crate::selector::{Selector, SelectorKind};
@@ -40,6 +41,17 @@ struct Context<'a> {
     sysfs: Sysfs,
     proc: Proc,
     output: &'a Output,
+    rehearsal: Option<&'a Rehearsal>,
+}
+
+/// What stands for the machine when a command is tried on a dumped tree: a model of the kernel that changes the tree.
+pub struct Rehearsal {
+    /// The run directory.
+    pub run: PathBuf,
+    /// The state directory.
+    pub state: PathBuf,
+    /// Makes whoever makes the writes.
+    pub kernel: Box<dyn Fn() -> Box<dyn Kernel>>,
 }
 
 /// Runs the command that was asked for; the status is its own, except that `lock` passes on its command's.
@@ -47,6 +59,18 @@ struct Context<'a> {
 /// # Errors
 /// Whatever kept it from being done; the error knows the exit status.
 pub fn run(cli: &Cli, output: &Output) -> Result<ExitCode> {
+    run_on(cli, output, None)
+}
+
+/// Runs a command that changes a dumped tree by a model of the kernel: what it does is what it would do to a machine.
+///
+/// # Errors
+/// Whatever kept it from being done; the error knows the exit status.
+pub fn rehearse(cli: &Cli, output: &Output, rehearsal: &Rehearsal) -> Result<ExitCode> {
+    run_on(cli, output, Some(rehearsal))
+}
+
+fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<ExitCode> {
     if let Command::Generate(args) = &cli.command {
         return generate::run(args).map(ExitCode::from);
     }
@@ -57,7 +81,7 @@ pub fn run(cli: &Cli, output: &Output) -> Result<ExitCode> {
     }
     let sysroot = cli.common.sysroot.as_deref();
     let proc = Proc::below(sysroot.unwrap_or(Path::new("/")));
-    let context = Context { sysfs: Sysfs::open(sysroot)?, proc, output };
+    let context = Context { sysfs: Sysfs::open(sysroot)?, proc, output, rehearsal };
     let status = match &cli.command {
         Command::Lock(args) => return lock::run(&context, args),
         Command::List(args) => list::run(&context, args),
@@ -82,7 +106,8 @@ pub fn run(cli: &Cli, output: &Output) -> Result<ExitCode> {
 impl Context<'_> {
     /// Where the lock files are.
     fn run_directory(&self) -> PathBuf {
-        own_run_directory().unwrap_or_else(|| DEFAULT_RUN_DIRECTORY.into())
+        let rehearsed = self.rehearsal.map(|rehearsal| rehearsal.run.clone());
+        rehearsed.or_else(own_run_directory).unwrap_or_else(|| DEFAULT_RUN_DIRECTORY.into())
     }
 
     /// Whether the lock files are elsewhere than on this machine's own.
@@ -92,6 +117,9 @@ impl Context<'_> {
 
     /// Where the ledger is.
     fn state_directory(&self) -> PathBuf {
+        if let Some(rehearsal) = self.rehearsal {
+            return rehearsal.state.clone();
+        }
         std::env::var_os("PCICTL_STATE_DIR")
             .filter(|path| !path.is_empty())
             .map_or_else(|| self.sysfs.root().join(DEFAULT_STATE_DIRECTORY), PathBuf::from)
@@ -102,9 +130,14 @@ impl Context<'_> {
         Journals::below(&self.run_directory(), &self.state_directory())
     }
 
+    /// Whether this is a dumped tree with nobody to change it.
+    fn is_only_to_look_at(&self) -> bool {
+        self.sysfs.is_dump() && self.rehearsal.is_none()
+    }
+
     /// Nothing is ever changed in a dumped tree.
     fn refuse_in_dump(&self, changing: &Changing) -> Result<()> {
-        if self.sysfs.is_dump() && !changing.dry_run {
+        if self.is_only_to_look_at() && !changing.dry_run {
             let message = "--sysroot is for looking; add --dry-run to see what would be done";
             return Err(Error::usage(message));
         }

@@ -60,7 +60,7 @@ impl<'a> Operation<'a> {
     /// The journal cannot be written, or there are no descriptors left.
     pub fn begin(context: &'a Context<'a>, held: Held, steps: &[Step], timeout: Duration) -> Result<Self> {
         let header = header(context, held.claims().tops().to_vec(), steps);
-        let (journal, warning) = context.journals().begin(&header)?;
+        let (journal, warning) = context.journals().begin(header)?;
         if let Some(warning) = warning {
             context.output.say(&warning);
         }
@@ -72,11 +72,16 @@ impl<'a> Operation<'a> {
     /// # Errors
     /// There are no descriptors left.
     pub fn resume(context: &'a Context<'a>, held: Held, journal: Rc<Journal>, timeout: Duration) -> Result<Self> {
-        let trouble = |error: &std::io::Error| Error::io("nothing was begun: no descriptor is left", error);
-        let copy = journal.try_clone().map_err(|error| trouble(&error))?;
-        let supervisor =
-            Supervisor::new(&context.sysfs, &held, Some(copy.into()), timeout).map_err(|error| trouble(&error))?;
-        let kernel = Journaled { inner: Box::new(supervisor), journal: Rc::clone(&journal) };
+        let inner = match context.rehearsal {
+            Some(rehearsal) => (rehearsal.kernel)(),
+            None => {
+                let copy = journal.try_clone();
+                let made = copy.and_then(|copy| Supervisor::new(&context.sysfs, &held, Some(copy.into()), timeout));
+                let made = made.map_err(|e| Error::io("nothing was begun: no descriptor is left", &e))?;
+                Box::new(made) as Box<dyn Kernel + 'a>
+            }
+        };
+        let kernel = Journaled { inner, journal: Rc::clone(&journal) };
         Ok(Self { context, kernel: Box::new(kernel), journal, given: 0, goes_on: false, left: false, _held: held })
     }
 

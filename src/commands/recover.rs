@@ -16,7 +16,7 @@ use crate::plan::Step;
 use crate::report::{RecoverReport, Recovered};
 
 pub fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
-    if context.sysfs.is_dump() {
+    if context.is_only_to_look_at() {
         return Err(Error::usage("--sysroot is for looking; pcictl status --sysroot DIR shows what is interrupted"));
     }
     if args.changing.dry_run {
@@ -116,7 +116,7 @@ fn recover(context: &Context, args: &RecoverArgs, found: &Found, record: &Record
         drop(journal);
         return settled(context, found, record);
     }
-    let way = if args.complete { Way::Complete } else { look.way() };
+    let way = look.way();
     let mut operation = Operation::resume(context, held, Rc::new(journal), args.writing.timeout)?;
     let result = match way {
         Way::Complete => complete(&mut operation, &look),
@@ -156,7 +156,12 @@ fn complete(operation: &mut Operation, look: &Look) -> Result<Vec<String>> {
 
 /// Takes back what was done.
 fn undo(context: &Context, operation: &mut Operation, record: &Record, look: &Look) -> Result<Vec<String>> {
-    let outcomes = Outcomes::done_where(look.flags().iter().copied());
+    // What is gone is gone, and nothing of it can be put back.
+    let is_there = |step: &Step| {
+        step.action.address().is_some_and(|address| context.sysfs.exists(&format!("bus/pci/devices/{address}")))
+    };
+    let steps = record.header.steps.iter().zip(look.flags());
+    let outcomes = Outcomes::done_where(steps.map(|(step, done)| *done && is_there(step)));
     let why = Why { message: format!("{}: taking back what was done", record.header.id), kind: ErrorKind::Failed };
     let error = operation.put_back(&record.header.steps, 0, &outcomes, why, "");
     if operation.is_half_done() || operation.goes_on() {

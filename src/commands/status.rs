@@ -6,6 +6,7 @@ use crate::error::{ExitStatus, Result};
 use crate::journal::standing::{Look, other_device};
 use crate::journal::{Found, Record, Standing, Way, boot_id};
 use crate::output;
+use crate::plan::Action;
 use crate::report::{OperationState, OperationStatus, RemovedDevice, StatusReport};
 
 pub fn run(context: &Context) -> Result<ExitStatus> {
@@ -89,7 +90,7 @@ fn operation(context: &Context, found: &Found, boot: &str) -> Option<OperationSt
         done: look.done().map(|step| output::in_words(&step.action)).collect(),
         left: look.left().map(|(_, step)| output::in_words(&step.action)).collect(),
         way: (state == OperationState::HalfDone).then_some(way),
-        commands: commands(header.id.as_str(), &header.command, state, way),
+        commands: commands(record, &look, state),
         ..base
     })
 }
@@ -106,15 +107,20 @@ fn in_kernel(record: &Record) -> Vec<String> {
     .collect()
 }
 
-/// The exact commands that bring it to an end, the one that `recover` chooses by itself first.
-fn commands(id: &str, _command: &str, state: OperationState, way: Way) -> Vec<String> {
-    match (state, way) {
-        (OperationState::HalfDone, Way::Undo) => {
-            vec![format!("pcictl recover {id}"), format!("pcictl recover --complete {id}")]
-        }
-        (OperationState::HalfDone, Way::Complete) => vec![format!("pcictl recover {id}")],
-        _ => Vec::new(),
+/// The exact commands that bring it to an end: first what `recover` would do, then, if that is to undo it, what completes
+/// it. Completing stops drivers, and so goes through the command that looks for users first.
+fn commands(record: &Record, look: &Look, state: OperationState) -> Vec<String> {
+    if state != OperationState::HalfDone {
+        return Vec::new();
     }
+    let mut commands = vec![format!("pcictl recover {}", record.header.id)];
+    let removes = look.left().filter(|(_, step)| matches!(step.action, Action::Remove { .. }));
+    let left: Vec<String> = removes.filter_map(|(_, step)| step.action.address()).map(|a| a.to_string()).collect();
+    if look.way() == Way::Undo && !left.is_empty() {
+        let scans = look.left().any(|(_, step)| matches!(step.action, Action::Rescan { .. } | Action::RescanAll));
+        commands.push(format!("pcictl {} {}", if scans { "replug" } else { "remove" }, left.join(" ")));
+    }
+    commands
 }
 
 /// What the doctor says of an operation that nobody finishes.

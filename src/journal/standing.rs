@@ -34,25 +34,33 @@ pub enum Way {
 #[derive(Clone, Debug)]
 pub struct Look<'a> {
     record: &'a Record,
+    /// What the operation did.
     done: Vec<bool>,
+    /// What is so now, whoever did it.
+    reached: Vec<bool>,
 }
 
 impl<'a> Look<'a> {
     /// Looks at what became of each step.
     pub fn at(record: &'a Record, sysfs: &Sysfs) -> Self {
-        let steps = &record.header.steps;
-        let done = steps.iter().enumerate().map(|(index, step)| {
-            // A driver that lets go by itself is not our doing: only what was begun can have been done.
-            record.was_begun(index)
-                && (brings_back_after(record, index)
-                    || has_happened(sysfs, &step.action).unwrap_or_else(|| record.went_well(index)))
-        });
-        Self { record, done: done.collect() }
+        let reached: Vec<bool> = record
+            .header
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| {
+                brings_back_after(record, index)
+                    || has_happened(sysfs, &step.action).unwrap_or_else(|| record.went_well(index))
+            })
+            .collect();
+        // A driver that let go by itself is not our doing: only what was begun can have been done.
+        let done = reached.iter().enumerate().map(|(index, reached)| *reached && record.was_begun(index)).collect();
+        Self { record, done, reached }
     }
 
     /// Where the operation stands.
     pub fn standing(&self) -> Standing {
-        if self.done.iter().all(|done| *done) {
+        if self.reached.iter().all(|reached| *reached) {
             Standing::AtEnd
         } else if self.done.iter().any(|done| *done) || self.is_scan() && self.record.ends.values().any(Option::is_none)
         {
@@ -62,10 +70,12 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The way that `pcictl recover` takes by itself: back, unless something was done that nothing takes back.
+    /// The way that `pcictl recover` takes: on, if something was done for good and no driver would have to be stopped for
+    /// the rest (that is for a command which looks for users first); else back.
     pub fn way(&self) -> Way {
-        let for_good = |step: &&Step| step.action.undo().is_none();
-        if self.done().any(|step| for_good(&step)) || self.is_scan() { Way::Complete } else { Way::Undo }
+        let for_good = self.done().any(|step| step.action.undo().is_none()) || self.is_scan();
+        let stops = self.left().any(|(_, step)| step.action.undo().is_some());
+        if for_good && !stops { Way::Complete } else { Way::Undo }
     }
 
     /// What was done, in the order of the plan.
@@ -76,15 +86,9 @@ impl<'a> Look<'a> {
 
     /// What is left to do, with each step's place in the plan, in the order of the plan.
     pub fn left(&self) -> impl Iterator<Item = (usize, &'a Step)> {
-        let done = self.done.clone();
-        self.record
-            .header
-            .steps
-            .iter()
-            .zip(done)
-            .enumerate()
-            .filter(|(_, (_, done))| !done)
-            .map(|(i, (step, _))| (i, step))
+        let reached = self.reached.clone();
+        let steps = self.record.header.steps.iter().enumerate().zip(reached);
+        steps.filter(|(_, reached)| !reached).map(|(step, _)| step)
     }
 
     /// Which steps were done, for undoing them.

@@ -69,7 +69,7 @@ impl Journals {
     ///
     /// # Errors
     /// It cannot be written, and nothing may be begun. That the note cannot be written is only told.
-    pub fn begin(&self, header: &Header) -> Result<(Journal, Option<String>)> {
+    pub fn begin(&self, mut header: Header) -> Result<(Journal, Option<String>)> {
         let trouble = |error: &io::Error| {
             let message = format!(
                 "the journal in {} cannot be written: {}; nothing was changed",
@@ -81,9 +81,12 @@ impl Journals {
         };
         self.check_directory().map_err(|error| trouble(&error))?;
         self.prune();
-        let file = self.create(header).map_err(|error| trouble(&error))?;
+        while self.directory.join(format!("{}{SUFFIX}", header.id)).symlink_metadata().is_ok() {
+            header.id.push('+');
+        }
+        let file = self.create(&header).map_err(|error| trouble(&error))?;
         let note = self.notes.join(format!("{}.json", header.id));
-        let warning = write_note(&note, header).err().map(|error| {
+        let warning = write_note(&note, &header).err().map(|error| {
             format!(
                 "{}: {}; should the machine lose power now, nobody will know of this",
                 note.display(),

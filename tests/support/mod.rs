@@ -5,6 +5,7 @@
 #![allow(dead_code)] // Each test crate takes what it needs.
 
 pub mod dump;
+pub mod fake;
 pub mod golden;
 pub mod maketree;
 
