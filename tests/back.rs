@@ -196,6 +196,20 @@ fn a_machine_as_it_was_has_nothing_to_tell() {
 }
 
 #[test]
+fn a_card_that_hotplug_found_in_another_slot_has_moved() {
+    let tree = Tree::load("guest-mixed");
+    let here = was(&tree, "0000:02:00.0");
+    let there = Place::from_chain("pci0000:00/09.0/00.0").unwrap();
+    let now = Record { place: there, ..here.clone() };
+    let entries = [entry(here)];
+    // It was there before the scan already, which is why nothing came.
+    let map: BTreeMap<PciAddress, Record> = [(now.address, now)].into();
+    let verdict = judge(&Evidence { before: &map, after: &map, entries: &entries, wanted: &[], accepted: &[] });
+    let kinds: Vec<(Kind, &str)> = verdict.findings.iter().map(|f| (f.kind, f.what.as_str())).collect();
+    assert_eq!(kinds, [(Kind::Moved, "place")]);
+}
+
+#[test]
 fn of_a_missing_switch_only_the_top_is_told() {
     let (before, after) = (Tree::load("guest-switch8"), Tree::load("guest-switch8"));
     after.remove("0000:01:00.0");

@@ -176,13 +176,17 @@ impl<'a> Back<'a> {
         report
     }
 
-    /// What is there now: in full where it came, or where the ledger knows what to compare it with.
+    /// What is there now: in full where it came, where the ledger knows what to compare it with, and where something sits
+    /// that may be what is gone from another place.
     fn records(&self) -> BTreeMap<PciAddress, Record> {
         let mut observer = Observer::new(&self.context.sysfs);
         let mut records = self.after.brief(&observer);
+        let is_gone = |entry: &&Entry| self.after.at(&entry.record.place).is_none();
+        let gone: Vec<&Entry> = self.entries.iter().filter(is_gone).collect();
         for record in records.values_mut() {
-            let known = self.entries.iter().any(|entry| entry.record.place == record.place);
-            if !known && self.before.contains_key(&record.address) {
+            let is_known = self.entries.iter().any(|entry| entry.record.place == record.place);
+            let may_be_gone = gone.iter().any(|entry| entry.record.ids == record.ids);
+            if !is_known && !may_be_gone && self.before.contains_key(&record.address) {
                 continue;
             }
             if let Some((topology, id)) = self.after.find(record.address) {

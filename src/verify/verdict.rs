@@ -38,7 +38,8 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     let at_place: BTreeMap<&Place, &Record> = evidence.after.values().map(|record| (&record.place, record)).collect();
     let gone: Vec<&Record> =
         evidence.entries.iter().map(|entry| &entry.record).filter(|was| !at_place.contains_key(&was.place)).collect();
-    let new: Vec<&Record> = came(evidence).filter(|now| !is_known(evidence, &now.place)).collect();
+    // Hotplug may have found it before the scan did, so it need not have come just now.
+    let new: Vec<&Record> = evidence.after.values().filter(|now| !is_known(evidence, &now.place)).collect();
     let moved = moved(&gone, &new);
 
     for entry in evidence.entries {
@@ -80,10 +81,6 @@ impl Verdict {
 
 fn is_known(evidence: &Evidence<'_>, place: &Place) -> bool {
     evidence.entries.iter().any(|entry| entry.record.place == *place)
-}
-
-fn came<'a>(evidence: &'a Evidence<'_>) -> impl Iterator<Item = &'a Record> {
-    evidence.after.values().filter(|now| !evidence.before.contains_key(&now.address))
 }
 
 /// What the ledger knows nothing of: compared with what was there just before, or with nothing.

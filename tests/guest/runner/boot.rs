@@ -137,7 +137,8 @@ fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path,
                 }
                 if frame.key == "monitor" {
                     let answer = hand.act(&frame.text).unwrap_or_else(|error| format!("{error:#}"));
-                    outcome.details.push(("told QEMU", format!("{}: {answer}", frame.text)));
+                    let begin: String = answer.chars().take(200).collect();
+                    outcome.details.push(("told QEMU", format!("{}: {begin}", frame.text)));
                     continue;
                 }
                 outcome.take(frame);
