@@ -65,6 +65,11 @@ impl Sysfs {
         Ok(Self { sys, root })
     }
 
+    /// A sysfs that was mounted for looking alone, by its descriptor.
+    pub fn mounted(fd: OwnedFd) -> Self {
+        Self { sys: Dir { fd, path: String::new(), dump: false }, root: PathBuf::from("/") }
+    }
+
     /// Whether this is a dumped tree, in which nothing may be changed.
     pub fn is_dump(&self) -> bool {
         self.sys.dump

@@ -6,6 +6,7 @@
 //! looked: it is called under the locks and again right before anything is stopped, and what slips in between is the
 //! kernel's to sort out. The README has the table of what is seen and what is not.
 
+mod elsewhere;
 mod mounts;
 mod network;
 mod pass;
@@ -83,7 +84,12 @@ impl Survey<'_> {
 
     fn try_look(&mut self, proc: &Proc) -> std::io::Result<()> {
         let pids = proc.pids()?;
-        let namespaces = Namespaces::read(proc, &pids)?;
+        let mut namespaces = Namespaces::read(proc, &pids)?;
+        if !proc.is_dump() && !self.storage.is_empty() {
+            let kept = elsewhere::mounts(proc, &namespaces.kept);
+            namespaces.mounts.extend(kept.found);
+            self.users.unchecked.extend(kept.unchecked);
+        }
         self.disks(proc, &namespaces)?;
         self.consoles(Some(proc));
         self.networks(proc, &namespaces);
@@ -119,8 +125,13 @@ impl Survey<'_> {
         self.users.found.extend(users);
     }
 
-    /// pcictl's own network namespace.
-    fn networks(&mut self, proc: &Proc, _namespaces: &Namespaces) {
+    /// Every network namespace; a dump has the interfaces of one alone.
+    fn networks(&mut self, proc: &Proc, namespaces: &Namespaces) {
+        if !proc.is_dump() {
+            let seen = elsewhere::users(proc, self.scope, &namespaces.networks);
+            self.users.found.extend(seen.found);
+            self.users.unchecked.extend(seen.unchecked);
+        }
         let text = |name: &str| proc.text(&format!("net/{name}"));
         match Routes::read(&text) {
             Ok(routes) => {

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::elsewhere::{Namespace, pinned};
 use super::mounts::MountTable;
 use super::proc::Proc;
 use super::process::{Finders, Holds, SafeMounts, Wanted, identity, look, name};
@@ -191,8 +192,10 @@ impl SafeMounts for Safe {
 pub struct Namespaces {
     /// The mounts of each mount namespace; pcictl's own first.
     pub mounts: Vec<MountTable>,
-    /// A process of each network namespace but pcictl's own, with the namespace's name.
-    pub networks: Vec<(String, u32, String)>,
+    /// Every network namespace but pcictl's own.
+    pub networks: Vec<Namespace>,
+    /// Mount namespaces that no process is in, and that are kept by a mount.
+    pub kept: Vec<Namespace>,
     /// Processes whose namespaces may not be asked for.
     pub denied: Vec<u32>,
 }
@@ -217,6 +220,11 @@ impl Namespaces {
                 found.denied.push(*pid);
             }
         }
+        let own = found.mounts.first().map(|table| table.text.as_str()).unwrap_or_default();
+        let mut is_new = |namespace: &Namespace| seen.insert(namespace.id.clone());
+        let networks: Vec<Namespace> = pinned(own, "net").into_iter().filter(&mut is_new).collect();
+        found.kept = pinned(own, "mnt").into_iter().filter(is_new).collect();
+        found.networks.extend(networks);
         Ok(found)
     }
 
@@ -233,7 +241,7 @@ impl Namespaces {
             }
         }
         if let Some(id) = proc.link(&format!("{pid}/ns/net"))?.filter(|id| seen.insert(id.clone())) {
-            self.networks.push((id, pid, who()));
+            self.networks.push(Namespace { id, file: format!("/proc/{pid}/ns/net"), of: who() });
         }
         Ok(())
     }
