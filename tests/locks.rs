@@ -62,7 +62,7 @@ fn the_deadline_is_for_the_whole_set() {
     assert_eq!(output.status.code(), Some(75), "{stderr}");
     let [start, end] = stderr.lines().collect::<Vec<_>>()[..] else { panic!("{stderr}") };
     let place = "pcictl: pci0000:00/01.0/00.0/00.0/00.0: ";
-    assert!(start.starts_with(&format!("{place}waiting up to 0.")), "{start}");
+    assert!(start.starts_with(&format!("{place}waiting for up to 0.")), "{start}");
     assert!(end.starts_with(&format!("{place}still locked after ")), "{end}");
     assert!(end.contains(&format!(" by pid {} (", holders[0].pid())), "{end}");
 }

@@ -76,7 +76,7 @@ impl WatchWait for Announce<'_> {
             self.output.progress(&format!("{place}: waiting for {waited} s, {left} left; locked by {by}"));
         } else if !self.told.contains(wait.claim) {
             self.told.push(wait.claim.clone());
-            self.output.say(&format!("{place}: waiting up to {left}; locked by {}", in_words(&wait.holders())));
+            self.output.say(&format!("{place}: waiting for up to {left}; locked by {}", in_words(&wait.holders())));
         }
     }
 

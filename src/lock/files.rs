@@ -48,8 +48,8 @@ pub(super) enum Worth {
     Good,
     /// Nothing: the name leads to another file by now, or nowhere.
     Replaced,
-    /// Nothing yet: these processes hold locks on files that were deleted.
-    Orphans(Vec<u32>),
+    /// Nothing yet: the file is new, and somebody may hold a lock on the one before it.
+    New,
 }
 
 impl LockDirectory {
@@ -113,27 +113,30 @@ impl LockDirectory {
         Ok(LockFile { file, id: (stat.st_dev, stat.st_ino) })
     }
 
-    /// Whether a lock that was just taken on this file keeps anybody out; if the file is new, makes sure that it does.
+    /// Whether a lock that was just taken on this file keeps anybody out.
     pub(super) fn worth(&self, place: &Place, locked: &LockFile) -> Result<Worth> {
-        let trouble = |error: &io::Error| self.trouble(place, error);
-        let named = match self.stat(&file_name(place, "lock")) {
-            Err(Errno::ENOENT) => return Ok(Worth::Replaced),
-            other => other.map_err(|errno| trouble(&errno.into()))?,
-        };
-        if (named.st_dev, named.st_ino) != locked.id {
-            return Ok(Worth::Replaced);
+        match self.stat(&file_name(place, "lock")) {
+            Err(Errno::ENOENT) => Ok(Worth::Replaced),
+            Err(errno) => Err(self.trouble(place, &errno.into())),
+            Ok(named) if (named.st_dev, named.st_ino) != locked.id => Ok(Worth::Replaced),
+            Ok(named) if named.st_size == 0 => Ok(Worth::New),
+            Ok(_) => Ok(Worth::Good),
         }
-        if named.st_size > 0 {
-            return Ok(Worth::Good);
+    }
+
+    /// Makes sure that locks on new files keep everybody out, and marks them so.
+    pub(super) fn vouch(&self, new: &[(&Place, &File)]) -> Result<()> {
+        let Some((first, _)) = new.first() else { return Ok(()) };
+        for (place, file) in new {
+            vouch::check_kept_here(file).map_err(|e| self.trouble(place, &e))?;
         }
-        let real =
-            std::fs::read_link(format!("/proc/self/fd/{}", self.directory.as_raw_fd())).map_err(|e| trouble(&e))?;
-        let orphans = vouch::orphans(&format!("{}/", real.display()), locked.id.1)?.map_err(|e| trouble(&e))?;
-        if orphans.is_empty() {
-            vouch::vouch(&locked.file).map_err(|e| trouble(&e))?;
-            return Ok(Worth::Good);
+        let link = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
+        let real = std::fs::read_link(link).map_err(|e| self.trouble(first, &e))?;
+        let orphans = vouch::orphans(&format!("{}/", real.display()));
+        if !orphans.is_empty() {
+            return Err(self.orphaned(first, &orphans));
         }
-        Ok(Worth::Orphans(orphans))
+        new.iter().try_for_each(|(place, file)| vouch::vouch(file).map_err(|e| self.trouble(place, &e)))
     }
 
     fn stat(&self, name: &str) -> nix::Result<FileStat> {
@@ -170,7 +173,7 @@ impl LockDirectory {
     }
 
     /// Locks on deleted files: nothing can be locked before those who hold them are done.
-    pub(super) fn orphaned(&self, place: &Place, pids: &[u32]) -> Error {
+    fn orphaned(&self, place: &Place, pids: &[u32]) -> Error {
         let holders: Vec<String> = pids.iter().map(|pid| holders::named(*pid, &process::command(*pid))).collect();
         let message = format!(
             "{place}: lock files in {} were deleted while {} still holds locks there; try again when that has ended",

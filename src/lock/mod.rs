@@ -134,15 +134,28 @@ impl LockDirectory {
     pub fn acquire(&self, claims: &Claims, patience: Patience, watch: &mut dyn WatchWait) -> Result<Held> {
         make_room(claims.in_order().len());
         let mut held = Held { claims: claims.clone(), files: Vec::with_capacity(claims.in_order().len()) };
+        let mut is_new = Vec::with_capacity(claims.in_order().len());
         for claim in claims.in_order() {
             let intention = claims.tops().binary_search(&claim.place).is_err();
-            held.files.push(self.take(claim, intention, patience, watch)?);
+            let (file, worth) = self.take(claim, intention, patience, watch)?;
+            held.files.push(file);
+            is_new.push(worth == Worth::New);
         }
+        let all = claims.in_order().iter().zip(&held.files).zip(is_new);
+        let new: Vec<(&Place, &File)> =
+            all.filter(|(_, is_new)| *is_new).map(|((claim, file), _)| (&claim.place, file)).collect();
+        self.vouch(&new)?;
         Ok(held)
     }
 
     /// Takes one lock, through its gate.
-    fn take(&self, claim: &Claim, intention: bool, patience: Patience, watch: &mut dyn WatchWait) -> Result<File> {
+    fn take(
+        &self,
+        claim: &Claim,
+        intention: bool,
+        patience: Patience,
+        watch: &mut dyn WatchWait,
+    ) -> Result<(File, Worth)> {
         let begun = Instant::now();
         let mut wait = Wait { directory: self, claim, intention, patience, watch, begun, told: false };
         let taken = wait.through_gate();
@@ -194,10 +207,15 @@ fn make_room(claims: usize) {
 
 /// Who is in the way of a claim, this process left out. What cannot be seen is left out, too: it is only for messages.
 fn blockers(directory: &LockDirectory, claim: &Claim) -> Vec<Holder> {
-    let mut holders = directory.holders(&claim.place).unwrap_or_default();
+    /// /proc/locks loses lines while it is read and others lock and unlock.
+    const LOOKS: usize = 3;
     let this = process::this();
-    holders.retain(|holder| Some(holder.pid) != this);
-    in_the_way(&holders, claim.mode).into_iter().cloned().collect()
+    let look = || {
+        let mut holders = directory.holders(&claim.place).unwrap_or_default();
+        holders.retain(|holder| Some(holder.pid) != this);
+        in_the_way(&holders, claim.mode).into_iter().cloned().collect::<Vec<_>>()
+    };
+    (0..LOOKS).map(|_| look()).find(|holders| !holders.is_empty()).unwrap_or_default()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -218,15 +236,14 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    fn through_gate(&mut self) -> Result<File> {
+    fn through_gate(&mut self) -> Result<(File, Worth)> {
         let (directory, place) = (self.directory, &self.claim.place);
         loop {
             let gate = self.lock(directory.gate(place)?, Mode::Exclusive, Stage::Gate)?;
             let locked = self.lock(directory.lock(place)?, self.claim.mode, Stage::Lock)?;
             drop(gate);
             match directory.worth(place, &locked)? {
-                Worth::Good => return Ok(locked.file),
-                Worth::Orphans(pids) => return Err(directory.orphaned(place, &pids)),
+                worth @ (Worth::Good | Worth::New) => return Ok((locked.file, worth)),
                 // Somebody has wiped the run directory while this waited: the lock is worth nothing.
                 Worth::Replaced => directory.check_still_there()?,
             }

@@ -31,7 +31,7 @@ pub fn open_files(pid: u32, wanted: &dyn Fn(FileId) -> bool) -> Option<Vec<Open>
         }
         let info = format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_string_lossy());
         let Ok(info) = fs::read_to_string(info) else { continue };
-        let locked = info.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"));
+        let locked = shows_flock(&info);
         let offset = info.lines().find_map(|line| line.strip_prefix("pos:")?.trim().parse().ok());
         found.push(Open { file, locked, stamp: offset.and_then(Stamp::from_offset) });
     }
@@ -44,10 +44,14 @@ pub fn holds_deleted(pid: u32, directory: &str) -> bool {
     entries.flatten().any(|entry| {
         let target = fs::read_link(entry.path()).unwrap_or_default();
         let Some(name) = target.to_str().and_then(|path| path.strip_prefix(directory)) else { return false };
-        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_string_lossy()));
-        name.ends_with(".lock (deleted)")
-            && info.is_ok_and(|info| info.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK")))
+        let info = || fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_string_lossy()));
+        name.ends_with(".lock (deleted)") && info().is_ok_and(|info| shows_flock(&info))
     })
+}
+
+/// Whether a descriptor that /proc/PID/fdinfo tells of this carries a lock of flock(2).
+pub fn shows_flock(info: &str) -> bool {
+    info.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
 }
 
 /// All processes that can be seen.

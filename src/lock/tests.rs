@@ -143,3 +143,21 @@ fn a_shut_gate_is_not_yet_a_lock() {
     });
     taken.unwrap();
 }
+
+#[test]
+fn a_lock_is_found_among_any_number_of_others() {
+    // Far more than fit a page of /proc/locks, coming and going while new files are looked at.
+    let (_run, directory) = run();
+    std::thread::scope(|scope| {
+        for operator in 0..8 {
+            let directory = &directory;
+            scope.spawn(move || {
+                for node in 0..40 {
+                    let patience = Patience::Until(Instant::now() + Duration::from_secs(60));
+                    let places = (0..8).map(|step| at(&format!("h/{operator}.{node}/{step}.0"))).collect();
+                    directory.acquire(&Claims::changing(places), patience, &mut Silent).unwrap();
+                }
+            });
+        }
+    });
+}

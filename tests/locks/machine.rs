@@ -70,7 +70,7 @@ impl Machine {
             assert_eq!(stderr.read(&mut byte).expect("a byte"), 1, "{}", text(&line));
             line.push(byte[0]);
         }
-        assert!(text(&line).contains(": waiting up to "), "{}", text(&line));
+        assert!(text(&line).contains(": waiting for up to "), "{}", text(&line));
         child
     }
 

@@ -1,0 +1,66 @@
+# Scripts with raw writes that run under `pcictl lock` are as safe as pcictl's own commands beside them: five operators,
+# 1,000 operations in all, half of them raw removals and rescans that wreck the kernel when nobody keeps them apart
+# (raw-deadlock, raw-remove-pair). The kernel stays healthy, and everything is back in the end.
+# topology: nested
+# append: slub_debug=FPZU
+# timeout: 3000
+before=$(functions)
+first=$(of_kind upstream | nth 1)
+last=$(of_kind upstream | tail -n 1)
+# What is above each function now: while it is away, nobody can tell.
+functions | while read -r address _; do echo "$address $(parent_of "$address")"; done >/tmp/work/above
+
+# raw_remove TARGET / raw_rescan TARGET: what runbooks do, under the lock of what the write touches. A rescan file scans
+# the bus that its function sits on, so the bridge above is what is locked.
+cat >/tmp/work/write <<'END'
+[ ! -e "$1" ] || echo 1 >"$1"
+END
+raw_remove() {
+    pcictl lock --wait 100 "$1" -- sh /tmp/work/write "$pci/$1/remove"
+}
+raw_rescan() {
+    pcictl lock --wait 100 "$(sed -n "s/^$1 //p" /tmp/work/above)" -- sh /tmp/work/write "$pci/$1/rescan"
+}
+
+# operator NAME SEED TARGET...: 200 operations on targets picked by a small generator, the same in each run.
+operator() {
+    name=$1 seed=$2
+    shift 2
+    for count in $(seq 200); do
+        seed=$(((seed * 1103515245 + 12345) % 2147483648))
+        eval "target=\${$((seed / 65536 % $# + 1))}"
+        case $((seed / 256 % 4)) in
+        0) what="pcictl remove --wait 100 --if-present" ;;
+        1) what="pcictl rescan --wait 100" ;;
+        2) what=raw_remove ;;
+        3) what=raw_rescan ;;
+        esac
+        status=0
+        $what "$target" >"/tmp/work/$name.out" 2>&1 || status=$?
+        echo "$status $name $count $what $target: $(xargs <"/tmp/work/$name.out" | cut -c 1-300)" >>"/tmp/work/log.$name"
+    done
+}
+
+# shellcheck disable=SC2046 # an argument each
+{
+    operator one 1 "$first" $(below "$first") &
+    operator two 22 "$first" $(below "$first") &
+    operator three 333 $(of_kind edu) "$first" &
+    operator four 4444 "$last" $(below "$last") &
+    operator five 55555 $(below "$last") &
+}
+wait
+
+cat /tmp/work/log.* >/tmp/work/log
+[ "$(wc -l </tmp/work/log)" = 1000 ] || fail "$(wc -l </tmp/work/log) operations, not 1000"
+bad=$(grep -vhE '^(0|1|3|4|5|6) ' /tmp/work/log) && fail "unexpected exit status: $bad"
+note "exit statuses: $(cut -d ' ' -f 1 /tmp/work/log | sort -n | uniq -c | awk '{ printf "%d times %d, ", $1, $2 }')"
+raw=$(grep -cE '^0 .*(raw_remove|raw_rescan)' /tmp/work/log)
+waited=$(grep -c 'waiting for' /tmp/work/log)
+note "$raw raw writes got the lock, $waited operations had to wait"
+if [ "$raw" -lt 300 ] || [ "$waited" -lt 50 ]; then
+    fail "too few raw writes, or nobody met anybody, so this proves nothing"
+fi
+contains "$(pcictl locks 2>&1)" "no lock is held"
+expect_status 0 pcictl rescan --all
+same "$before" "$(functions)"

@@ -1,0 +1,241 @@
+//! A small machine: what is plugged where, and what the kernel knows of it at one moment.
+
+use std::fmt;
+use std::sync::Arc;
+
+use pcictl::address::{BusNumber, PciAddress};
+use pcictl::topology::{FunctionId, HostBridgeId, Parent, Topology, VirtualOf};
+
+/// A slot's index on its board.
+pub type Slot = u8;
+
+pub const HOST_BRIDGE: &str = "pci0000:00";
+
+/// What is plugged into a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A bridge, and the number of the bus it leads to.
+    Bridge(u8),
+    /// Anything else; a physical function, too.
+    Endpoint,
+    /// A virtual function of the slot above, with the bus number that it answers on.
+    Virtual(u8),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Plugged {
+    /// None right below the host bridge. For a virtual function this is its physical one.
+    pub above: Option<Slot>,
+    pub device: u8,
+    pub kind: Kind,
+}
+
+/// The slots of a machine, each after the one it hangs below.
+#[derive(Clone, Debug)]
+pub struct Board {
+    pub slots: Vec<Plugged>,
+    /// The slots at and below each one, as bits.
+    subtrees: Vec<u8>,
+    /// From this slot down, bus numbers may be dealt out anew when it comes back.
+    pub renumbered_below: Slot,
+}
+
+/// What the kernel knows at one moment; a bit a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Config {
+    pub present: u8,
+    /// A driver is at work.
+    pub bound: u8,
+    /// Bus numbers are not those that they were at boot.
+    pub renumbered: bool,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers = if self.renumbered { ", renumbered" } else { "" };
+        write!(f, "present {:08b} bound {:08b}{numbers}", self.present, self.bound)
+    }
+}
+
+impl Config {
+    pub fn has(self, slot: Slot) -> bool {
+        self.present & 1 << slot != 0
+    }
+
+    pub fn is_bound(self, slot: Slot) -> bool {
+        self.bound & 1 << slot != 0
+    }
+}
+
+impl Board {
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = Slot> + use<> {
+        0..u8::try_from(self.slots.len()).expect("a small board")
+    }
+
+    pub fn all(&self) -> u8 {
+        u8::MAX >> (8 - self.slots.len())
+    }
+
+    fn new(slots: Vec<Plugged>, renumbered_below: Slot) -> Self {
+        let mut subtrees: Vec<u8> = (0..slots.len()).map(|slot| 1 << slot).collect();
+        for slot in (0..slots.len()).rev() {
+            if let Some(above) = slots[slot].above {
+                subtrees[usize::from(above)] |= subtrees[slot];
+            }
+        }
+        Self { slots, subtrees, renumbered_below }
+    }
+
+    pub fn is_at_or_below(&self, slot: Slot, top: Slot) -> bool {
+        self.subtree(top) & 1 << slot != 0
+    }
+
+    /// The slots at and below one, as bits.
+    pub fn subtree(&self, top: Slot) -> u8 {
+        self.subtrees[usize::from(top)]
+    }
+
+    pub fn virtual_functions(&self) -> u8 {
+        let is_virtual = |slot: &Slot| matches!(self.slots[usize::from(*slot)].kind, Kind::Virtual(_));
+        self.ids().filter(is_virtual).fold(0, |bits, slot| bits | 1 << slot)
+    }
+
+    pub fn virtual_functions_of(&self, physical: Slot) -> u8 {
+        let is_of = |slot: &Slot| self.slots[usize::from(*slot)].above == Some(physical);
+        self.ids().filter(is_of).fold(0, |bits, slot| bits | 1 << slot) & self.virtual_functions()
+    }
+
+    /// What sits right on the bus that a bridge leads to; of the root bus without one.
+    pub fn on_bus(&self, bridge: Option<Slot>) -> u8 {
+        let on_it = |slot: &Slot| self.slots[usize::from(*slot)].above == bridge;
+        self.ids().filter(on_it).fold(0, |bits, slot| bits | 1 << slot) & !self.virtual_functions()
+    }
+
+    pub fn is_bridge(&self, slot: Slot) -> bool {
+        matches!(self.slots[usize::from(slot)].kind, Kind::Bridge(_))
+    }
+
+    fn shift(&self, config: Config, bridge: Slot) -> u8 {
+        if config.renumbered && self.is_at_or_below(bridge, self.renumbered_below) { 0x10 } else { 0 }
+    }
+
+    pub fn secondary(&self, config: Config, bridge: Slot) -> BusNumber {
+        let Kind::Bridge(bus) = self.slots[usize::from(bridge)].kind else { panic!("no bridge") };
+        BusNumber { domain: 0, bus: bus + self.shift(config, bridge) }
+    }
+
+    pub fn address(&self, config: Config, slot: Slot) -> PciAddress {
+        let plugged = self.slots[usize::from(slot)];
+        let bus = match (plugged.kind, plugged.above) {
+            (Kind::Virtual(bus), Some(physical)) => {
+                bus + self.slots[usize::from(physical)].above.map_or(0, |bridge| self.shift(config, bridge))
+            }
+            (_, Some(bridge)) => self.secondary(config, bridge).bus,
+            (_, None) => 0,
+        };
+        PciAddress { domain: 0, bus, device: plugged.device, function: 0 }
+    }
+
+    /// What answers at an address.
+    pub fn at(&self, config: Config, address: PciAddress) -> Option<Slot> {
+        self.ids().find(|slot| config.has(*slot) && self.address(config, *slot) == address)
+    }
+
+    /// The bridge that leads to a bus: none for the root bus; nothing at all if no bridge does.
+    pub fn bridge_to(&self, config: Config, bus: BusNumber) -> Option<Option<Slot>> {
+        if bus.bus == 0 {
+            return Some(None);
+        }
+        let leads = |slot: &Slot| self.is_bridge(*slot) && config.has(*slot) && self.secondary(config, *slot) == bus;
+        self.ids().find(leads).map(Some)
+    }
+
+    /// The directory of a bridge, or of the host bridge, below `sys`.
+    pub fn path(&self, config: Config, bridge: Option<Slot>) -> String {
+        match bridge {
+            None => format!("devices/{HOST_BRIDGE}"),
+            Some(slot) => {
+                format!("{}/{}", self.path(config, self.slots[usize::from(slot)].above), self.address(config, slot))
+            }
+        }
+    }
+
+    /// The product's picture of it.
+    pub fn topology(&self, config: Config) -> Read {
+        let mut topology = Topology::default();
+        let host = topology.add_host_bridge(HOST_BRIDGE, &self.path(config, None), None);
+        let mut ids: Vec<Option<FunctionId>> = vec![None; self.slots.len()];
+        for slot in self.ids().filter(|slot| config.has(*slot)) {
+            let plugged = self.slots[usize::from(slot)];
+            let address = self.address(config, slot);
+            let driver = config.is_bound(slot).then(|| Arc::from("driver"));
+            let above = plugged.above.and_then(|above| ids[usize::from(above)]);
+            // In sysfs a virtual function lies beside its physical one.
+            let parent = match (plugged.kind, above) {
+                (Kind::Virtual(_), Some(physical)) => topology.function(physical).parent,
+                (_, Some(bridge)) => Parent::Function(bridge),
+                (_, None) => Parent::HostBridge(host),
+            };
+            let id = topology.add_function(parent, address, None, driver);
+            match (plugged.kind, above) {
+                (Kind::Bridge(_), _) => topology.set_secondary(id, Some(self.secondary(config, slot))),
+                (Kind::Virtual(_), Some(physical)) => {
+                    topology.set_virtual(id, VirtualOf { physical, index: Some(0) });
+                }
+                _ => {}
+            }
+            ids[usize::from(slot)] = Some(id);
+        }
+        Read { topology, host, ids }
+    }
+
+    /// Every configuration that could come about.
+    pub fn configs(&self) -> Vec<Config> {
+        let hangs = |present: u8| {
+            let above = |slot: Slot| self.slots[usize::from(slot)].above.is_none_or(|above| present & 1 << above != 0);
+            self.ids().all(|slot| present & 1 << slot == 0 || above(slot))
+        };
+        let mut configs = Vec::new();
+        for present in (0..=self.all()).filter(|present| hangs(*present)) {
+            for bound in (0..=self.all()).filter(|bound| bound & !present == 0) {
+                configs.extend([false, true].map(|renumbered| Config { present, bound, renumbered }));
+            }
+        }
+        configs
+    }
+}
+
+/// A topology, and which of its functions sits in which slot.
+pub struct Read {
+    pub topology: Topology,
+    pub host: HostBridgeId,
+    pub ids: Vec<Option<FunctionId>>,
+}
+
+/// A switch below a root port, with two ports and an endpoint below each.
+pub fn switch() -> Board {
+    let slot = |above, device, kind| Plugged { above, device, kind };
+    let slots = vec![
+        slot(None, 1, Kind::Bridge(1)),
+        slot(Some(0), 0, Kind::Bridge(2)),
+        slot(Some(1), 0, Kind::Bridge(3)),
+        slot(Some(2), 0, Kind::Endpoint),
+        slot(Some(1), 1, Kind::Bridge(4)),
+        slot(Some(4), 0, Kind::Endpoint),
+    ];
+    Board::new(slots, 1)
+}
+
+/// A port with a physical function, its virtual one of the same number on the next bus, and a neighbour.
+pub fn sriov() -> Board {
+    let slot = |above, device, kind| Plugged { above, device, kind };
+    let slots = vec![
+        slot(None, 1, Kind::Bridge(1)),
+        slot(Some(0), 0, Kind::Bridge(2)),
+        slot(Some(1), 0, Kind::Bridge(3)),
+        slot(Some(2), 0, Kind::Endpoint),
+        slot(Some(3), 0, Kind::Virtual(4)),
+        slot(Some(2), 1, Kind::Endpoint),
+    ];
+    Board::new(slots, 1)
+}

@@ -1,0 +1,240 @@
+//! What operators do, planned by the product's own code from what they read.
+
+use std::collections::HashMap;
+
+use pcictl::claims::{Claim, Claims, Mode};
+use pcictl::place::Place;
+use pcictl::plan::{Action, Plan, Removal, RescanTarget, Step, plan_removal, plan_rescan};
+use pcictl::topology::FunctionId;
+
+use crate::board::{Board, Config, Kind, Read, Slot};
+
+/// A command as an operator types it; slots stand for selectors that follow the device, like `slot:NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// In the order in which they are typed.
+    Remove(&'static [Slot]),
+    /// Scan the bus below a bridge.
+    Rescan(Slot),
+    /// Bring back what is plugged into a slot.
+    BringBack(Slot),
+    RescanAll,
+    Replug(Slot),
+    /// Switch the virtual function of a physical one on or off.
+    SetVfs(Slot, usize),
+    Unbind(Slot),
+    /// A script's own write, under `pcictl lock`.
+    RawRemove(Slot),
+}
+
+/// What to break, to see that the model would notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    None,
+    NoLocks,
+    Unsorted,
+    NoSecondRead,
+    NamesByAddress,
+    /// The process that writes to the kernel does not keep the locks when pcictl is killed.
+    WriterDoesNotInherit,
+}
+
+/// A job's plan for what was read; the same plan has the same number.
+pub type PlanId = u16;
+
+#[derive(Debug)]
+pub struct Planned {
+    /// Nodes by number, in the order in which they are taken.
+    pub claims: Vec<(u8, Mode)>,
+    pub actions: Vec<Action>,
+    /// All slots that the job works on, whatever the locks say; a bit a slot.
+    pub affected: u8,
+}
+
+/// All plans of all jobs for all that can be read: planning is a function of these two.
+pub struct Plans {
+    pub plans: Vec<Planned>,
+    by_config: HashMap<Config, Vec<Option<PlanId>>>,
+}
+
+/// What one reading came to, in the product's own types: a second reading is compared with it as `hold` does.
+#[derive(Debug)]
+struct Subject {
+    removal: Option<Removal>,
+    other: Option<Plan>,
+    targets: Vec<RescanTarget>,
+    claims: Claims,
+}
+
+impl Plans {
+    pub fn new(board: &Board, jobs: &[Job], mutant: Mutant) -> Self {
+        let mut plans = Self { plans: Vec::new(), by_config: HashMap::new() };
+        let mut known: HashMap<String, PlanId> = HashMap::new();
+        let mut nodes: Vec<Place> = Vec::new();
+        for config in board.configs() {
+            let read = board.topology(config);
+            let of_jobs = jobs.iter().map(|job| {
+                let subject = subject(board, config, &read, job)?;
+                let claims = in_order(board, config, &read, &subject, job, mutant);
+                // Two readings agree if the product's subjects do; what names are made of is part of the mutant.
+                let id = *known.entry(format!("{subject:?} {claims:?}")).or_insert_with(|| {
+                    let planned = planned(board, config, &subject, &claims, &mut nodes);
+                    plans.plans.push(planned);
+                    PlanId::try_from(plans.plans.len() - 1).expect("few plans")
+                });
+                Some(id)
+            });
+            let of_jobs = of_jobs.collect();
+            plans.by_config.insert(config, of_jobs);
+        }
+        plans
+    }
+
+    /// What a job would do now; none if there is nothing to do or nothing is there to do it to.
+    pub fn read(&self, job: usize, config: Config) -> Option<PlanId> {
+        self.by_config[&config][job]
+    }
+
+    pub fn get(&self, id: PlanId) -> &Planned {
+        &self.plans[usize::from(id)]
+    }
+}
+
+fn subject(board: &Board, config: Config, read: &Read, job: &Job) -> Option<Subject> {
+    let id = |slot: Slot| read.ids[usize::from(slot)];
+    let mut subject = Subject { removal: None, other: None, targets: Vec::new(), claims: Claims::default() };
+    match job {
+        Job::Remove(slots) => {
+            let ids: Vec<FunctionId> = slots.iter().filter_map(|slot| id(*slot)).collect();
+            let removal = plan_removal(&read.topology, &ids).ok().filter(|removal| !removal.tops.is_empty())?;
+            subject.claims = removal.claims().clone();
+            subject.removal = Some(removal);
+        }
+        Job::Replug(slot) => {
+            let removal = plan_removal(&read.topology, &[id(*slot)?]).ok()?;
+            let above = board.slots[usize::from(*slot)].above;
+            let stays = board.on_bus(above) & config.present & !(1 << slot);
+            let (plan, targets) = plan_rescan(vec![target(board, config, read, above, stays == 0)]);
+            let both = removal.claims().tops().iter().chain(plan.claims.tops());
+            subject.claims = Claims::changing(both.cloned().collect());
+            (subject.removal, subject.other, subject.targets) = (Some(removal), Some(plan), targets);
+        }
+        Job::Rescan(_) | Job::BringBack(_) | Job::RescanAll => {
+            let targets = match job {
+                Job::RescanAll => vec![RescanTarget::all()],
+                Job::Rescan(bridge) => {
+                    vec![scan(board, config, read, Some(*bridge).filter(|_| id(*bridge).is_some())?)]
+                }
+                _ => vec![scan_for(board, config, read, job)],
+            };
+            let (plan, targets) = plan_rescan(targets);
+            subject.claims = plan.claims.clone();
+            (subject.other, subject.targets) = (Some(plan), targets);
+        }
+        Job::SetVfs(slot, count) => {
+            let was = usize::from(config.present & board.virtual_functions() != 0);
+            let action = Action::SetVfs { address: board.address(config, *slot), count: *count, was };
+            single(&mut subject, read, id(*slot).filter(|_| config.is_bound(*slot) && was != *count)?, action);
+        }
+        Job::RawRemove(slot) => {
+            let action = Action::Remove { address: board.address(config, *slot) };
+            single(&mut subject, read, id(*slot)?, action);
+        }
+        Job::Unbind(slot) => {
+            let action = Action::Unbind { address: board.address(config, *slot), driver: "driver".to_owned() };
+            single(&mut subject, read, id(*slot).filter(|_| config.is_bound(*slot))?, action);
+        }
+    }
+    Some(subject)
+}
+
+/// A change of one function, which locks that function.
+fn single(subject: &mut Subject, read: &Read, id: FunctionId, action: Action) {
+    subject.claims = Claims::changing(vec![read.topology.place(id)]);
+    let step = Step { action, file: String::new(), value: String::new(), after: Vec::new() };
+    subject.other = Some(Plan { steps: vec![step], claims: subject.claims.clone() });
+}
+
+fn scan(board: &Board, config: Config, read: &Read, bridge: Slot) -> RescanTarget {
+    target(board, config, read, Some(bridge), board.on_bus(Some(bridge)) & config.present == 0)
+}
+
+/// The bus that can bring a slot back: that of the nearest bridge above it that is there.
+fn scan_for(board: &Board, config: Config, read: &Read, job: &Job) -> RescanTarget {
+    let Job::BringBack(slot) = job else { panic!("not that job") };
+    let mut above = board.slots[usize::from(*slot)].above;
+    while let Some(bridge) = above.filter(|bridge| !config.has(*bridge)) {
+        above = board.slots[usize::from(bridge)].above;
+    }
+    match above {
+        Some(bridge) => scan(board, config, read, bridge),
+        None => target(board, config, read, None, false),
+    }
+}
+
+fn target(board: &Board, config: Config, read: &Read, bridge: Option<Slot>, empty: bool) -> RescanTarget {
+    let place = match bridge.and_then(|bridge| read.ids[usize::from(bridge)]) {
+        Some(id) => read.topology.place(id),
+        None => read.topology.host_bridge_place(read.host),
+    };
+    let bus = bridge.map_or_else(|| "0000:00".parse().ok(), |bridge| Some(board.secondary(config, bridge)));
+    RescanTarget { bus, bridge: board.path(config, bridge), place, empty, why: String::new() }
+}
+
+/// The claims in the order of the product, or as the mutant has them.
+fn in_order(board: &Board, config: Config, read: &Read, subject: &Subject, job: &Job, mutant: Mutant) -> Vec<Claim> {
+    match mutant {
+        Mutant::NoLocks => Vec::new(),
+        Mutant::Unsorted => as_typed(read, subject, job),
+        Mutant::NamesByAddress => {
+            let named = subject.claims.tops().iter().map(|top| by_address(board, config, read, top));
+            Claims::changing(named.collect()).in_order().to_vec()
+        }
+        _ => subject.claims.in_order().to_vec(),
+    }
+}
+
+/// Target after target, each with what is above it.
+fn as_typed(read: &Read, subject: &Subject, job: &Job) -> Vec<Claim> {
+    let Job::Remove(slots) = job else { return subject.claims.in_order().to_vec() };
+    let mut claims: Vec<Claim> = Vec::new();
+    for id in slots.iter().filter_map(|slot| read.ids[usize::from(*slot)]) {
+        let one = Claims::changing(vec![read.topology.place(id)]);
+        claims.extend(one.in_order().iter().filter(|claim| !claims.contains(claim)).cloned().collect::<Vec<_>>());
+    }
+    claims
+}
+
+/// The chain of addresses in the place of the chain of plugs, as the directories of sysfs nest.
+fn by_address(board: &Board, config: Config, read: &Read, place: &Place) -> Place {
+    let is_there = |slot: &Slot| read.ids[usize::from(*slot)].is_some_and(|id| read.topology.place(id) == *place);
+    let Some(slot) = board.ids().find(is_there) else { return place.clone() };
+    let above = match (board.slots[usize::from(slot)].kind, board.slots[usize::from(slot)].above) {
+        (Kind::Virtual(_), Some(physical)) => board.slots[usize::from(physical)].above,
+        (_, above) => above,
+    };
+    let path = board.path(config, above);
+    let chain = path.trim_start_matches("devices/");
+    Place::from_chain(&format!("{chain}/{}", board.address(config, slot))).expect("a chain")
+}
+
+fn planned(board: &Board, config: Config, subject: &Subject, claims: &[Claim], nodes: &mut Vec<Place>) -> Planned {
+    let mut number = |place: &Place| {
+        let known = nodes.iter().position(|node| node == place).unwrap_or_else(|| {
+            nodes.push(place.clone());
+            nodes.len() - 1
+        });
+        u8::try_from(known).expect("few nodes")
+    };
+    let claims = claims.iter().map(|claim| (number(&claim.place), claim.mode)).collect();
+    let steps = subject.removal.iter().flat_map(Removal::all_steps);
+    let steps = steps.chain(subject.other.iter().flat_map(|plan| plan.steps.clone()));
+    let actions: Vec<Action> = steps.map(|step| step.action).collect();
+    let affected = actions.iter().map(|action| match action {
+        Action::RescanAll => board.all(),
+        Action::Rescan { bus } => board.bridge_to(config, *bus).flatten().map_or(board.all(), |top| board.subtree(top)),
+        _ => action.address().and_then(|address| board.at(config, address)).map_or(0, |top| board.subtree(top)),
+    });
+    let affected = affected.fold(0, |all, subtree| all | subtree);
+    Planned { claims, actions, affected }
+}
