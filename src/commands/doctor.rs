@@ -1,6 +1,9 @@
 //! `pcictl doctor`: is the kernel's PCI core stuck, by whom, what helps, and what was left behind.
 
+use std::collections::BTreeSet;
+
 use super::{Context, keep, status};
+use crate::address::PciAddress;
 use crate::doctor::leftovers::{Leftover, in_tree};
 use crate::doctor::{Diagnosis, Snapshot};
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
@@ -25,7 +28,7 @@ pub fn run(context: &Context) -> Result<ExitStatus> {
 
 fn report(context: &Context, snapshot: &Snapshot) -> DoctorReport {
     let diagnosis = Diagnosis::of(snapshot);
-    let leftovers = leftovers(context);
+    let leftovers = leftovers(context, &diagnosis);
     let verdict = match () {
         () if !diagnosis.stuck.is_empty() => Verdict::Stuck,
         () if !leftovers.is_empty() => Verdict::Leftovers,
@@ -35,9 +38,14 @@ fn report(context: &Context, snapshot: &Snapshot) -> DoctorReport {
     DoctorReport { verdict, behind: diagnosis.behind(), diagnosis, leftovers }
 }
 
-fn leftovers(context: &Context) -> Vec<Leftover> {
+fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
+    let at_work = at_work(context, diagnosis);
+    let is_at_work = |address: PciAddress| at_work.as_ref().is_none_or(|devices| devices.contains(&address));
     let mut found = match Topology::load_all(&context.sysfs, Fields::ALL) {
-        Ok(topology) => in_tree(&context.sysfs, &topology),
+        Ok(topology) => in_tree(&context.sysfs, &topology, &|id| {
+            let upwards = std::iter::successors(Some(id), |id| topology.function_above(*id));
+            upwards.map(|id| topology.function(id).address).any(is_at_work)
+        }),
         Err(error) => vec![Leftover { address: None, what: error.to_string(), helps: String::new() }],
     };
     match status::operations(context) {
@@ -46,7 +54,7 @@ fn leftovers(context: &Context) -> Vec<Leftover> {
     }
     for entry in keep::entries(context) {
         let address = entry.record.address;
-        if context.sysfs.exists(&format!("bus/pci/devices/{address}")) {
+        if !is_at_work(address) && context.sysfs.exists(&format!("bus/pci/devices/{address}")) {
             found.push(Leftover {
                 address: Some(address),
                 what: format!("{address}: the ledger says that it is gone, and it is there"),
@@ -55,4 +63,15 @@ fn leftovers(context: &Context) -> Vec<Leftover> {
         }
     }
     found
+}
+
+/// The devices that somebody is at work on right now, and all that is below them; `None` if somebody is at work on who
+/// knows which.
+fn at_work(context: &Context, diagnosis: &Diagnosis) -> Option<BTreeSet<PciAddress>> {
+    let mut devices = diagnosis.tasks.iter().map(|finding| finding.device).collect::<Option<BTreeSet<_>>>()?;
+    // An operation of pcictl is between two writes most of the time.
+    let journals = context.journals().list().unwrap_or_default();
+    let running = journals.iter().filter(|found| found.busy).filter_map(|found| found.record.as_ref().ok());
+    devices.extend(running.flat_map(|record| record.header.functions.keys().copied()));
+    Some(devices)
 }

@@ -20,8 +20,9 @@ pub struct Leftover {
     pub helps: String,
 }
 
-/// What the tree of devices shows.
-pub fn in_tree(sysfs: &Sysfs, topology: &Topology) -> Vec<Leftover> {
+/// What the tree of devices shows. Functions that somebody is at work on are not looked at: a driver that is being stopped
+/// is gone from its device already, and one that is being started is not there yet.
+pub fn in_tree(sysfs: &Sysfs, topology: &Topology, is_at_work: &dyn Fn(FunctionId) -> bool) -> Vec<Leftover> {
     let mut found = Vec::new();
     if sysfs.read("bus/pci/drivers_autoprobe").ok().flatten().as_deref() == Some("0") {
         found.push(Leftover {
@@ -32,7 +33,7 @@ pub fn in_tree(sysfs: &Sysfs, topology: &Topology) -> Vec<Leftover> {
     }
     let aliases = aliases(sysfs.root());
     for id in topology.by_address() {
-        if topology.function(id).driver.is_none() {
+        if topology.function(id).driver.is_none() && !is_at_work(id) {
             found.extend(without_driver(sysfs, topology, id, &aliases));
         }
     }
@@ -50,24 +51,25 @@ fn without_driver(sysfs: &Sysfs, topology: &Topology, id: FunctionId, aliases: &
         });
     }
     let modalias = sysfs.read(&format!("bus/pci/devices/{address}/modalias")).ok().flatten()?;
-    let driver = loaded_driver(sysfs, aliases, &modalias)?;
+    let module = loaded_module(sysfs, aliases, &modalias)?;
     Some(Leftover {
         address: Some(address),
-        what: format!("{address}: has no driver, and {driver} is loaded and would take it"),
-        helps: format!("echo {address} > /sys/bus/pci/drivers/{driver}/bind, if nobody keeps it unbound on purpose"),
+        what: format!("{address}: has no driver, and module {module} is loaded and has one for it"),
+        helps: format!("echo {address} > /sys/bus/pci/drivers_probe, if nobody keeps it unbound on purpose"),
     })
 }
 
-/// A driver whose module is loaded and says that it serves such a device.
-fn loaded_driver(sysfs: &Sysfs, aliases: &str, modalias: &str) -> Option<String> {
-    let of_module = |module: &str| {
+/// A module that is loaded, has a PCI driver and says that it serves such a device. Which of its drivers, only the kernel
+/// knows.
+fn loaded_module(sysfs: &Sysfs, aliases: &str, modalias: &str) -> Option<String> {
+    let has_driver = |module: &str| {
         let directory = format!("module/{}/drivers", module.replace('-', "_"));
-        let names = sysfs.names(&directory).ok().flatten()?;
-        names.iter().find_map(|name| name.strip_prefix("pci:").map(str::to_owned))
+        let names = sysfs.names(&directory).ok().flatten();
+        names.is_some_and(|names| names.iter().any(|name| name.starts_with("pci:")))
     };
     aliases.lines().find_map(|line| {
         let (pattern, module) = line.strip_prefix("alias ")?.rsplit_once(' ')?;
-        (pattern.starts_with("pci:") && fits(pattern, modalias)).then(|| of_module(module)).flatten()
+        (pattern.starts_with("pci:") && fits(pattern, modalias) && has_driver(module)).then(|| module.to_owned())
     })
 }
 
