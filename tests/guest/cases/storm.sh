@@ -43,7 +43,7 @@ cat /tmp/case/log.*
 bad=$(grep -vhE '^(0|1|3|4|5|6|75) ' /tmp/case/log.*) && fail "undocumented exit status: $bad"
 note "exit statuses: $(cut -d ' ' -f 1 /tmp/case/log.* | sort -n | uniq -c | awk '{ printf "%d times %d, ", $1, $2 }')"
 removed=$(cat /tmp/case/log.* | grep -c ': removed [1-9]')
-waited=$(cat /tmp/case/log.* | grep -c 'waiting up to')
+waited=$(cat /tmp/case/log.* | grep -c 'waiting for up to')
 note "$removed removed something, $waited had to wait"
 if [ "$removed" -lt 30 ] || [ "$waited" -lt 20 ]; then
     fail "most operations did nothing, or met nobody, so this proves nothing"

@@ -1,0 +1,52 @@
+# The kernel's own deadlock, made by raw writes: the doctor proves it and says that only a reboot helps; whatever only
+# looks still answers; whatever would write refuses at once, and adds nothing to what hangs.
+# topology: nested
+# boot: own
+# timeout: 120
+# expect: stuck
+# allow: changed
+top=$(of_kind upstream | nth 1)
+elsewhere=$(of_kind edu | tail -n 1)
+expect_status 0 pcictl doctor
+below "$top" | head -n 4 | while read -r child; do
+    while scan "$child"; do :; done &
+done
+sleep 1
+drop "$top" &
+both_wait() {
+    tasks=$(stuck_tasks)
+    case $tasks in *kernfs_drain*) ;; *) return 1 ;; esac
+    case $tasks in *dev_rescan_store*) ;; *) return 1 ;; esac
+}
+wait_until 30 both_wait || fail "the raw writes got through: $(stuck_tasks)"
+
+# hundredths COMMAND...: how long it takes; the report shows it.
+hundredths() {
+    started=$(now)
+    "$@"
+    note "$2 $3: $((($(now) - started) * 10)) ms"
+}
+hundredths expect_status 124 pcictl doctor
+contains "$out" "a removal and a write below it wait for each other"
+contains "$out" "removing $top, has the PCI core's mutex"
+contains "$out" "nothing but a reboot ends this"
+contains "$out" "writes to the kernel past pcictl's locks"
+echo "$out" >/dev/ttyS0
+hundredths expect_status 0 pcictl list
+hundredths expect_status 0 pcictl show "$elsewhere"
+hundredths expect_status 0 pcictl locks
+hundredths expect_status 0 pcictl status
+stuck=$(stuck_tasks | grep -c '^[0-9]')
+hundredths expect_status 4 pcictl remove "$elsewhere"
+contains "$err" "the kernel's PCI core is stuck"
+contains "$err" "reboot"
+hundredths expect_status 4 pcictl rescan --all
+hundredths expect_status 4 pcictl replug "$elsewhere"
+same "$stuck" "$(stuck_tasks | grep -c '^[0-9]')"
+for pid in $(stuck_tasks | sed -n 's/^\([0-9]*\) .*/\1/p'); do
+    echo "--- $pid $(cat "/proc/$pid/comm")"
+    cat "/proc/$pid/stack"
+    for fd in "/proc/$pid/fd"/*; do
+        readlink "$fd"
+    done
+done >/dev/ttyS0

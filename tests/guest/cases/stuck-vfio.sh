@@ -1,0 +1,34 @@
+# A device that user space has open by vfio: the write waits until it is closed. pcictl says so in time, the doctor names
+# the process that has it open, and closing it is all it takes.
+# topology: iommu
+# timeout: 120
+device=$(of_kind edu)
+before=$(functions)
+# take DRIVER: give the device to it, whoever has it.
+take() {
+    echo "$1" >"$pci/$device/driver_override"
+    echo "$device" >"$pci/$device/driver/unbind"
+    echo "$device" >/sys/bus/pci/drivers_probe
+}
+take vfio-pci
+group=$(basename "$(readlink "$pci/$device/iommu_group")")
+# A group is usable only if all of it is in vfio's hands; the ports above do not count.
+vfio-hold "$group" "$device" >/tmp/case/hold 2>&1 &
+hold=$!
+wait_until 20 grep -q ready /tmp/case/hold || fail "vfio: $(cat /tmp/case/hold)"
+
+expect_status 124 pcictl remove --timeout 2 --force vfio,open --yes "$device"
+contains "$err" "waiting for user space to close the vfio device"
+expect_status 124 pcictl doctor
+contains "$out" "vfio waits until user space closes a device"
+contains "$out" "pid $hold (vfio-hold $group $device) has"
+# The PCI core is free: others may go on.
+expect_status 0 pcictl rescan "$(of_kind root-port | nth 1)"
+kill $hold
+over() {
+    ! pidof pcictl pcictl-write >/dev/null
+}
+wait_until 30 over || fail "it was not finished: $(stuck_tasks)"
+[ ! -e "$pci/$device" ] || fail "the device is still there: $(pcictl status)"
+expect_status 0 pcictl rescan "$device"
+[ "$(functions | sed 's/slowpci/-/')" = "$(echo "$before" | sed 's/slowpci/-/')" ] || same "$before" "$(functions)"
