@@ -83,7 +83,8 @@ impl FakeKernel {
         self.device(address).is_symlink()
     }
 
-    fn write(&self, action: &Action) -> Result<(), Errno> {
+    /// Makes a write, and answers as the kernel does.
+    pub fn write(&self, action: &Action) -> Result<(), Errno> {
         match action {
             Action::Unbind { address, driver } => self.unbind(*address, driver),
             Action::Bind { address, driver } => self.bind(*address, driver),
@@ -91,13 +92,27 @@ impl FakeKernel {
             Action::Rescan { .. } | Action::RescanAll => self.rescan(),
             Action::SetVfs { address, count: 0, .. } => self.take_vfs(*address),
             // The links come back with the functions; which of several PFs it was for does not matter here.
-            Action::SetVfs { address, .. } if self.is_there(*address) => self.rescan(),
+            Action::SetVfs { address, count, .. } if self.is_there(*address) => match self.vfs(*address) {
+                0 => self.rescan(),
+                vfs if vfs == *count => Ok(()),
+                _ => Err(Errno::EBUSY),
+            },
             other => panic!("nobody should write {other:?}"),
         }
     }
 
+    fn driver(&self, name: &str) -> Result<PathBuf, Errno> {
+        let directory = self.sys(&format!("bus/pci/drivers/{name}"));
+        if directory.is_dir() { Ok(directory) } else { Err(Errno::ENOENT) }
+    }
+
+    fn vfs(&self, address: PciAddress) -> usize {
+        let is_there = |index: &usize| self.device(address).join(format!("virtfn{index}")).is_symlink();
+        (0..).take_while(is_there).count()
+    }
+
     fn unbind(&self, address: PciAddress, driver: &str) -> Result<(), Errno> {
-        let of_driver = self.sys(&format!("bus/pci/drivers/{driver}/{address}"));
+        let of_driver = self.driver(driver)?.join(address.to_string());
         if !self.is_there(address) || !of_driver.is_symlink() {
             return Err(Errno::ENODEV);
         }
@@ -107,9 +122,12 @@ impl FakeKernel {
     }
 
     fn bind(&self, address: PciAddress, driver: &str) -> Result<(), Errno> {
-        let directory = self.sys(&format!("bus/pci/drivers/{driver}"));
-        if !self.is_there(address) || !directory.is_dir() || self.device(address).join("driver").is_symlink() {
+        let directory = self.driver(driver)?;
+        if !self.is_there(address) {
             return Err(Errno::ENODEV);
+        }
+        if self.device(address).join("driver").is_symlink() {
+            return Err(Errno::EBUSY);
         }
         symlink(self.original(address, "driver"), self.device(address).join("driver")).expect("a driver");
         symlink(self.device(address).canonicalize().expect("there"), directory.join(address.to_string())).expect("it");
@@ -142,9 +160,9 @@ impl FakeKernel {
             return Err(Errno::ENOENT);
         }
         assert!(self.device(address).join("driver").is_symlink(), "nobody could take the VFs of {address}");
-        for index in 0.. {
+        for index in 0..self.vfs(address) {
             let link = self.device(address).join(format!("virtfn{index}"));
-            let Ok(target) = fs::read_link(&link) else { break };
+            let target = fs::read_link(&link).expect("a virtual function");
             self.tree.remove(target.file_name().expect("a name").to_str().expect("text"));
             let _ = fs::remove_file(link);
         }

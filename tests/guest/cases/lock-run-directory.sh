@@ -2,23 +2,23 @@
 # topology: switch8
 before=$(functions)
 device=$(of_kind edu | nth 1)
-mkdir /tmp/work/run
-mount -t tmpfs -o mode=755,size=8k run /tmp/work/run
-export PCICTL_RUN_DIR=/tmp/work/run
+mkdir /tmp/case/run
+mount -t tmpfs -o mode=755,size=8k run /tmp/case/run
+export PCICTL_RUN_DIR=/tmp/case/run
 
 # It fits as long as there is room, so the refusals below are for want of it.
 expect_status 0 pcictl lock "$device" -- true
-dd if=/dev/zero of=/tmp/work/run/filler bs=4k 2>/dev/null
+dd if=/dev/zero of=/tmp/case/run/filler bs=4k 2>/dev/null
 neighbour=$(of_kind edu | nth 2)
 expect_status 1 pcictl remove "$neighbour"
 contains "$err" 'No space left on device; nothing was changed'
 
-rm /tmp/work/run/filler
-mount -o remount,ro /tmp/work/run
+rm /tmp/case/run/filler
+mount -o remount,ro /tmp/case/run
 for target in "$device" "$neighbour"; do
     expect_status 77 pcictl remove "$target"
     contains "$err" 'Read-only file system'
 done
-umount /tmp/work/run
+umount /tmp/case/run
 same "$before" "$(functions)"
 unset PCICTL_RUN_DIR

@@ -8,18 +8,18 @@ before=$(functions)
 first=$(of_kind upstream | nth 1)
 last=$(of_kind upstream | tail -n 1)
 # What is above each function now: while it is away, nobody can tell.
-functions | while read -r address _; do echo "$address $(parent_of "$address")"; done >/tmp/work/above
+functions | while read -r address _; do echo "$address $(parent_of "$address")"; done >/tmp/case/above
 
 # raw_remove TARGET / raw_rescan TARGET: what runbooks do, under the lock of what the write touches. A rescan file scans
 # the bus that its function sits on, so the bridge above is what is locked.
-cat >/tmp/work/write <<'END'
+cat >/tmp/case/write <<'END'
 [ ! -e "$1" ] || echo 1 >"$1"
 END
 raw_remove() {
-    pcictl lock --wait 100 "$1" -- sh /tmp/work/write "$pci/$1/remove"
+    pcictl lock --wait 100 "$1" -- sh /tmp/case/write "$pci/$1/remove"
 }
 raw_rescan() {
-    pcictl lock --wait 100 "$(sed -n "s/^$1 //p" /tmp/work/above)" -- sh /tmp/work/write "$pci/$1/rescan"
+    pcictl lock --wait 100 "$(sed -n "s/^$1 //p" /tmp/case/above)" -- sh /tmp/case/write "$pci/$1/rescan"
 }
 
 # operator NAME SEED TARGET...: 200 operations on targets picked by a small generator, the same in each run.
@@ -36,8 +36,8 @@ operator() {
         3) what=raw_rescan ;;
         esac
         status=0
-        $what "$target" >"/tmp/work/$name.out" 2>&1 || status=$?
-        echo "$status $name $count $what $target: $(xargs <"/tmp/work/$name.out" | cut -c 1-300)" >>"/tmp/work/log.$name"
+        $what "$target" >"/tmp/case/$name.out" 2>&1 || status=$?
+        echo "$status $name $count $what $target: $(xargs <"/tmp/case/$name.out" | cut -c 1-300)" >>"/tmp/case/log.$name"
     done
 }
 
@@ -51,12 +51,12 @@ operator() {
 }
 wait
 
-cat /tmp/work/log.* >/tmp/work/log
-[ "$(wc -l </tmp/work/log)" = 1000 ] || fail "$(wc -l </tmp/work/log) operations, not 1000"
-bad=$(grep -vhE '^(0|1|3|4|5|6) ' /tmp/work/log) && fail "unexpected exit status: $bad"
-note "exit statuses: $(cut -d ' ' -f 1 /tmp/work/log | sort -n | uniq -c | awk '{ printf "%d times %d, ", $1, $2 }')"
-raw=$(grep -cE '^0 .*(raw_remove|raw_rescan)' /tmp/work/log)
-waited=$(grep -c 'waiting for' /tmp/work/log)
+cat /tmp/case/log.* >/tmp/case/log
+[ "$(wc -l </tmp/case/log)" = 1000 ] || fail "$(wc -l </tmp/case/log) operations, not 1000"
+bad=$(grep -vhE '^(0|1|3|4|5|6) ' /tmp/case/log) && fail "unexpected exit status: $bad"
+note "exit statuses: $(cut -d ' ' -f 1 /tmp/case/log | sort -n | uniq -c | awk '{ printf "%d times %d, ", $1, $2 }')"
+raw=$(grep -cE '^0 .*(raw_remove|raw_rescan)' /tmp/case/log)
+waited=$(grep -c 'waiting for' /tmp/case/log)
 note "$raw raw writes got the lock, $waited operations had to wait"
 if [ "$raw" -lt 300 ] || [ "$waited" -lt 50 ]; then
     fail "too few raw writes, or nobody met anybody, so this proves nothing"
