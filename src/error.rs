@@ -144,6 +144,16 @@ impl Error {
         self
     }
 
+    /// The same error where a part of the work was done before it, so that nobody may read that nothing is changed.
+    #[must_use]
+    pub fn partly(mut self, what_now: &str) -> Self {
+        if !matches!(self.kind, ErrorKind::Interrupted | ErrorKind::Unfinished) {
+            self.kind = ErrorKind::Partly;
+        }
+        self.message = format!("{}; {what_now}", self.message);
+        self
+    }
+
     /// Names the device that the error is about in the JSON document.
     #[must_use]
     pub fn about(self, address: PciAddress) -> Self {

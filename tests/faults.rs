@@ -144,11 +144,12 @@ const FAULTS: [Fault; 14] = [
 ];
 
 /// The machines and what is done to them: a port with one endpoint, a PF with its VFs, and an empty place.
-const WORK: [(&str, &[&str]); 4] = [
+const WORK: [(&str, &[&str]); 5] = [
     ("guest-switch8", &["remove", "0000:02:00.0"]),
     ("guest-sriov", &["remove", "0000:01:00.0"]),
     ("guest-switch8", &["remove", "0000:03:00.0", "0000:04:00.0"]),
     ("guest-switch8", &["rescan", "--settle", "0", "0000:02:00.0"]),
+    ("guest-switch8", &["replug", "--settle", "0", "0000:03:00.0"]),
 ];
 
 /// One machine at a time: a program that one test starts has, until it is running, every file that another has locked.

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{Event, Kernel, Mark, Outcome, Outcomes, Undone, Unfinished, execute, undo};
 use crate::journal::{Header, Journal, SCHEMA, boot_id};
 use crate::lock::Held;
-use crate::output;
+use crate::output::{self, Output};
 use crate::place::Place;
 use crate::plan::{Action, Step};
 use crate::supervise::Supervisor;
@@ -81,7 +81,7 @@ impl<'a> Operation<'a> {
                 Box::new(made) as Box<dyn Kernel + 'a>
             }
         };
-        let kernel = Journaled { inner, journal: Rc::clone(&journal) };
+        let kernel = Journaled { inner, journal: Rc::clone(&journal), output: context.output };
         Ok(Self { context, kernel: Box::new(kernel), journal, given: 0, goes_on: false, left: false, _held: held })
     }
 
@@ -183,6 +183,7 @@ impl<'a> Operation<'a> {
 struct Journaled<'a> {
     inner: Box<dyn Kernel + 'a>,
     journal: Rc<Journal>,
+    output: &'a Output,
 }
 
 impl Kernel for Journaled<'_> {
@@ -195,9 +196,17 @@ impl Kernel for Journaled<'_> {
 
     fn next(&mut self) -> Event {
         let event = self.inner.next();
-        // The helper has noted it, unless it was killed.
-        if let Event::Ended(mark, result) = &event {
-            let _ = self.journal.end_step(*mark, result.err().map_or(0, |errno| errno as i32));
+        match &event {
+            // The helper has noted it, unless it was killed.
+            Event::Ended(mark, result) => {
+                let _ = self.journal.end_step(*mark, result.err().map_or(0, |errno| errno as i32));
+            }
+            Event::Interrupted => {
+                self.output.say(
+                    "interrupted: waiting for what the kernel has begun; a second time gives the terminal back at once",
+                );
+            }
+            Event::GivenBack(_) => {}
         }
         event
     }

@@ -8,7 +8,7 @@ use super::{Context, parse_exact_selectors, remove, rescan};
 use crate::address::PciAddress;
 use crate::claims::Claims;
 use crate::cli::ReplugArgs;
-use crate::error::{Error, ErrorKind, ExitStatus, Result};
+use crate::error::{Error, ExitStatus, Result};
 use crate::locate::{bus_above, bus_under};
 use crate::output;
 use crate::place::Place;
@@ -61,10 +61,37 @@ fn replug(
     refuse_dead_bridges(context, &subject.back)?;
     let took = remove::take_away(context, operation, &subject.away, &args.remove, agreed, &subject.reset.steps)?;
     let removed = remove::report(context, &subject.away, took);
+    match back_again(context, operation, subject, args) {
+        Ok((climbed, rescanned)) => Ok(ReplugReport { removed, climbed, rescanned }),
+        Err(error) => {
+            if is_missing(context, subject) {
+                operation.leave();
+            }
+            Err(error.partly(&what_now(context, subject)))
+        }
+    }
+}
+
+/// The half after the removal: power, rescan, and whatever else may be tried.
+fn back_again(
+    context: &Context,
+    operation: &mut Operation,
+    subject: &Subject,
+    args: &ReplugArgs,
+) -> Result<(Vec<String>, RescanReport)> {
     write(operation, &subject.power.steps)?;
     let mut rescanned = bring_back(context, operation, &subject.back, &args.back)?;
     let climbed = if args.escalate { climb(context, operation, subject, args, &mut rescanned)? } else { Vec::new() };
-    Ok(ReplugReport { removed, climbed, rescanned })
+    Ok((climbed, rescanned))
+}
+
+/// What somebody has to know and to do whose devices were removed and did not come back.
+fn what_now(context: &Context, subject: &Subject) -> String {
+    let missing: Vec<String> = missing(context, subject).map(|top| top.to_string()).collect();
+    match missing.as_slice() {
+        [] => "what was removed is back".to_owned(),
+        missing => format!("{} removed and not back, pcictl recover tries again", missing.join(", ")),
+    }
 }
 
 /// What is to be removed and where it must come back, as it was read at one moment.
@@ -154,8 +181,13 @@ fn climb(
     Ok(climbed)
 }
 
+fn missing<'a>(context: &'a Context, subject: &'a Subject) -> impl Iterator<Item = PciAddress> + 'a {
+    let is_there = |top: &PciAddress| context.sysfs.exists(&format!("bus/pci/devices/{top}"));
+    subject.away.removal.tops.iter().copied().filter(move |top| !is_there(top))
+}
+
 fn is_missing(context: &Context, subject: &Subject) -> bool {
-    subject.away.removal.tops.iter().any(|top| !context.sysfs.exists(&format!("bus/pci/devices/{top}")))
+    missing(context, subject).next().is_some()
 }
 
 fn resets_below(context: &Context, subject: &Subject) -> Vec<(PciAddress, Plan)> {
@@ -169,9 +201,8 @@ fn resets_below(context: &Context, subject: &Subject) -> Vec<(PciAddress, Plan)>
 /// Makes writes that nothing can undo.
 fn write(operation: &mut Operation, steps: &[Step]) -> Result<()> {
     let outcomes = operation.run(steps, 1)?;
-    let Some(why) = Why::of(steps, &outcomes) else { return Ok(()) };
-    let kind = if why.kind == ErrorKind::Interrupted { why.kind } else { ErrorKind::Partly };
-    Err(Error::new(kind, format!("{}; the devices are removed, pcictl rescan brings them back", why.message)))
+    let why = Why::of(steps, &outcomes);
+    why.map_or(Ok(()), |why| Err(Error::new(why.kind, why.message)))
 }
 
 fn planned(context: &Context, subject: &Subject, args: &ReplugArgs) -> Result<PlannedChange> {

@@ -50,6 +50,7 @@ impl<'a> Look<'a> {
             .enumerate()
             .map(|(index, step)| {
                 brings_back_after(record, index)
+                    || has_brought_back(record, index, sysfs)
                     || has_happened(sysfs, &step.action).unwrap_or_else(|| record.went_well(index))
             })
             .collect();
@@ -108,6 +109,21 @@ fn brings_back_after(record: &Record, index: usize) -> bool {
         matches!(step.action, Action::Rescan { .. } | Action::RescanAll | Action::SlotPower { .. })
     });
     scans.into_iter().any(|(scan, step)| record.was_begun(scan) && step.after.contains(&index))
+}
+
+/// Whether this is a scan that was begun, and all that was removed before it is there again, whoever scanned.
+fn has_brought_back(record: &Record, index: usize, sysfs: &Sysfs) -> bool {
+    let steps = &record.header.steps;
+    let removed = |step: &Step| match step.action {
+        Action::Remove { address } => Some(address),
+        _ => None,
+    };
+    let mut removed = steps[index].after.iter().filter_map(|before| removed(steps.get(*before)?)).peekable();
+    let is_scan = matches!(steps[index].action, Action::Rescan { .. } | Action::RescanAll);
+    is_scan
+        && record.was_begun(index)
+        && removed.peek().is_some()
+        && removed.all(|address| sysfs.exists(&format!("bus/pci/devices/{address}")))
 }
 
 fn has_happened(sysfs: &Sysfs, action: &Action) -> Option<bool> {

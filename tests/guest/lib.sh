@@ -149,6 +149,54 @@ refused() {
     same "$before_refusal" "$(functions)"
 }
 
+# survives_kills DEVICE PREPARE COMMAND...: have the command, which works on that device alone, killed by SIGKILL at each of
+# its system calls that changes anything: pcictl, then its helper, then all at once. Each time `recover` brings the machine
+# to the planned end or back to the start, and nothing is left over. PREPARE is done before each. Counts in $undone,
+# $completed and $nothing what recover did.
+survives_kills() {
+    undone=0 completed=0 nothing=0
+    victim=$1 port=$(parent_of "$1") unharmed=$(functions)
+    shift
+    for who in main helper all; do
+        point=1
+        while killed_at "$point" "$who" "$@"; do point=$((point + 1)); done
+        note "$who: $((point - 1)) points"
+    done
+    note "undone $undone, completed $completed, nothing left to do $nothing"
+}
+
+# killed_at N WHO PREPARE COMMAND...: 1 if the command ended before its Nth call.
+killed_at() {
+    where="$2 killed at $1"
+    $3
+    got=0
+    n=$1 who=$2
+    shift 3
+    kill-at "$n" "$who" "$@" >/tmp/case/out 2>&1 || got=$?
+    case $got in 0 | 3 | 4) ;; *) fail "kill-at ended with $got: $(cat /tmp/case/out)" ;; esac
+    wait_until 20 nobody_at_work || fail "$where: somebody goes on: $(stuck_tasks)"
+    state=0
+    pcictl status >/tmp/case/status 2>&1 || state=$?
+    case $state in 0 | 5) ;; *) fail "$where: status ended with $state: $(cat /tmp/case/status)" ;; esac
+    pcictl recover >/tmp/case/recover 2>&1 || fail "$where: recover: $(cat /tmp/case/status /tmp/case/recover)"
+    case $(cat /tmp/case/recover) in
+    *undone*) undone=$((undone + 1)) ;;
+    *completed*) completed=$((completed + 1)) ;;
+    *) nothing=$((nothing + 1)) ;;
+    esac
+    [ -e "$pci/$victim" ] || scan "$port"
+    [ "$(functions)" = "$unharmed" ] || fail "$where: neither the start nor the end:
+$(functions)
+$(cat /tmp/case/out /tmp/case/status /tmp/case/recover)"
+    pcictl status >/tmp/case/status 2>&1 || fail "$where, recovered, and then: $(cat /tmp/case/status)"
+    [ "$got" != 3 ]
+}
+
+# nobody_at_work: no pcictl is there any more.
+nobody_at_work() {
+    ! pidof pcictl pcictl-write >/dev/null
+}
+
 # now: hundredths of a second since boot.
 now() {
     read -r up _ </proc/uptime

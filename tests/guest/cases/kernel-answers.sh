@@ -28,7 +28,7 @@ vfs_of() {
     find "$pci/$1/" -name 'virtfn*' | wc -l
 }
 # The write, its device, its value, the answer, and the device's driver or the PF's VFs afterwards.
-while read -r write who value wanted then; do
+while read -r write who value wanted after; do
     case $who in edu) device=$edu ;; pf) device=$pf ;; esac
     case $write in
     unbind | bind) ask "/sys/bus/pci/drivers/$value/$write" "$device" ;;
@@ -38,7 +38,7 @@ while read -r write who value wanted then; do
     esac
     came=$(state "$device")
     [ "$write" != vfs ] || came=$(vfs_of "$device")
-    same "$write $who $value $wanted $then" "$write $who $value $answer $came"
+    same "$write $who $value $wanted $after" "$write $who $value $answer $came"
 done <<ANSWERS
 unbind edu slowpci ok none
 unbind edu slowpci ENODEV none

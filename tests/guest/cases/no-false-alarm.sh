@@ -9,7 +9,7 @@ slow remove_ms 200
 slow probe_ms 200
 # operator TARGET: removes and rescans it, ten times.
 operator() {
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in 1 2 3 4 5; do
         pcictl remove --wait 100 --if-present "$1"
         pcictl rescan --wait 100 "$1"
     done >>"/tmp/case/$1" 2>&1

@@ -25,10 +25,7 @@ contains "$out" "pid $hold (vfio-hold $group $device) has"
 # The PCI core is free: others may go on.
 expect_status 0 pcictl rescan "$(of_kind root-port | nth 1)"
 kill $hold
-over() {
-    ! pidof pcictl pcictl-write >/dev/null
-}
-wait_until 30 over || fail "it was not finished: $(stuck_tasks)"
+wait_until 30 nobody_at_work || fail "it was not finished: $(stuck_tasks)"
 [ ! -e "$pci/$device" ] || fail "the device is still there: $(pcictl status)"
 # The driver override went with the device, so another driver takes it, and that is told until somebody agrees.
 expect_status 6 pcictl rescan "$device"

@@ -2,6 +2,8 @@
 # topology: sriov
 before=$(functions)
 pf=$(of_kind nvme)
+# Emulated VFs of a drive do not get ready by themselves, so they get no driver.
+echo 0 >"$pci/$pf/sriov_drivers_autoprobe"
 echo 2 >"$pci/$pf/sriov_numvfs"
 vf=$(basename "$(readlink "$pci/$pf/virtfn1")")
 sleep 1000 3<"$pci/$vf/resource0" &
