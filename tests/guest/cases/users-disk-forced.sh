@@ -1,5 +1,7 @@
-# A mounted disk goes if just that danger is forced, and what was overridden is told, to people and in JSON.
+# A disk that is mounted, swapped to or built on goes if just that danger is forced, and what was overridden is told, to
+# people and in JSON.
 # topology: users
+# timeout: 240
 disk=$(of_kind nvme | nth 1)
 before=$(functions)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)
@@ -14,3 +16,29 @@ contains "$out" '"by": "/tmp/mnt"'
 umount /tmp/mnt
 expect_status 0 pcictl rescan "$disk"
 same "$before" "$(functions)"
+
+# forced KIND WHAT
+forced() {
+    expect_status 0 pcictl remove --force "$1" "$disk"
+    contains "$err" "overriding $1: $2"
+    [ ! -e "$pci/$disk" ] || fail "still there"
+}
+back() {
+    expect_status 0 pcictl rescan "$disk"
+    same "$before" "$(functions)"
+}
+mkswap "/dev/$name" >/dev/null
+swapon "/dev/$name"
+forced swap "/dev/$name is in use as swap"
+swapoff "/dev/$name" 2>/dev/null
+back
+
+hold linear data "/dev/$name" >/dev/null || fail "no dm device"
+forced holders "dm-0 (device mapper data) is built on $name"
+hold unlinear data >/dev/null
+back
+
+hold raid "/dev/$name" >/dev/null || fail "no RAID"
+forced holders "md0 (RAID) is built on $name"
+hold unraid >/dev/null
+back

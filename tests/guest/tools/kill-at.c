@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * kill-at N WHO COMMAND...: run COMMAND, and kill it by SIGKILL where it is about to make its Nth system call that changes
- * anything. The call itself is not made any more. WHO is `main` (the process that was started), `helper` (the one that
- * makes the call, if it is another one) or `all`.
+ * anything. The call itself is not made any more. WHO is `main` (the process that was started), `helper` (those that it
+ * started; then only their calls count) or `all`.
  *
  * Counting begins with the first rename: until the journal has its name nothing has happened. This way every point at
  * which an operation can die is found by counting up, with no hook in the program itself.
@@ -44,10 +44,15 @@ static int is_rename(long number)
 	return number == SYS_rename || number == SYS_renameat || number == SYS_renameat2;
 }
 
-static int changes(long number)
+static int changes(const struct user_regs_struct *regs)
 {
+	long number = regs->orig_rax;
+
 	switch (number) {
-	case SYS_write: case SYS_pwrite64: case SYS_fsync: case SYS_fdatasync: case SYS_ftruncate: case SYS_fallocate:
+	case SYS_write:
+		return regs->rdi > 2; /* what is only printed changes nothing */
+	/* Not fsync: to whoever lives on, a file is the same before it and after. */
+	case SYS_pwrite64: case SYS_ftruncate: case SYS_fallocate:
 	case SYS_unlink: case SYS_unlinkat: case SYS_mkdir: case SYS_mkdirat: case SYS_clone: case SYS_clone3:
 	case SYS_fork: case SYS_vfork: case SYS_execve: case SYS_exit_group:
 		return 1;
@@ -92,7 +97,8 @@ int main(int argc, char **argv)
 			if (inside[i] && ptrace(PTRACE_GETREGS, pid, 0, &regs) == 0) {
 				long number = regs.orig_rax;
 				counting |= is_rename(number);
-				if (counting && changes(number) && ++seen == wanted)
+				int counts = pid != first || strcmp(who, "helper") != 0;
+				if (counting && counts && changes(&regs) && ++seen == wanted)
 					break;
 			}
 			signal = 0;
