@@ -98,7 +98,7 @@ impl Tally {
         let mut lost_boots = 0;
         while !boot.cases.is_empty() {
             let started = Instant::now();
-            let report = boot::run(guest_dir, &boot, programs)?;
+            let report = boot::run(guest_dir, &boot, programs, |case, outcome| self.judge(&boot, case, outcome))?;
             if let Some(outcome) = report.boot {
                 println!("{} {} ... BOOT FAILED", boot.kernel, boot.topology);
                 show(&outcome);
@@ -111,11 +111,7 @@ impl Tally {
                 self.failed += boot.cases.len();
                 return Ok(());
             }
-            let ran = report.cases.len();
-            for (case, outcome) in boot.cases.iter().zip(report.cases) {
-                self.judge(&boot, case, &outcome);
-            }
-            boot.cases.drain(..ran);
+            boot.cases.drain(..report.ran);
             let rest = match boot.cases.len() {
                 0 => String::new(),
                 rest => format!("; booting again for the other {rest}"),

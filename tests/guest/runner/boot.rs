@@ -1,4 +1,4 @@
-//! One boot of a guest: hands it the cases, follows what it reports, and never waits for it without end.
+//! One boot of a guest: hands it the cases, passes on what came of each, and never waits for it without end.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -40,8 +40,8 @@ pub struct Outcome {
 pub struct Report {
     /// The boot itself, if it went wrong before the first case.
     pub boot: Option<Outcome>,
-    /// The cases that ran, in the order of the plan; fewer than planned when one of them spoiled the machine.
-    pub cases: Vec<Outcome>,
+    /// How many cases ran, in the order of the plan; fewer than planned when one of them spoiled the machine.
+    pub ran: usize,
 }
 
 /// Ends the guest when the runner stops caring, for whatever reason.
@@ -55,8 +55,13 @@ impl Drop for Guest {
     }
 }
 
-/// Boots a guest and runs the cases.
-pub fn run(guest_dir: &Path, boot: &Boot, programs: &[PathBuf]) -> Result<Report> {
+/// Boots a guest and runs the cases; `judge` hears what came of each as soon as it is over.
+pub fn run(
+    guest_dir: &Path,
+    boot: &Boot,
+    programs: &[PathBuf],
+    mut judge: impl FnMut(&Case, &Outcome),
+) -> Result<Report> {
     let stage = tempfile::tempdir()?;
     let console = stage.path().join("console");
     let monitor = stage.path().join("monitor");
@@ -87,7 +92,7 @@ pub fn run(guest_dir: &Path, boot: &Boot, programs: &[PathBuf]) -> Result<Report
         }
     });
 
-    let mut report = Report { boot: None, cases: Vec::new() };
+    let mut report = Report { boot: None, ran: 0 };
     let started = Instant::now();
     let outcome = follow("boot", &frames, BOOT_TIME, &console, &mut hand);
     if !outcome.marks.is_empty() {
@@ -99,7 +104,8 @@ pub fn run(guest_dir: &Path, boot: &Boot, programs: &[PathBuf]) -> Result<Report
         let outcome = follow(&case.name, &frames, case.timeout + GRACE, &console, &mut hand);
         // The guest stops after a case that spoiled it.
         let spoiled = outcome.marks.iter().any(|mark| *mark != Mark::Failed);
-        report.cases.push(Outcome { took: started.elapsed(), ..outcome });
+        judge(case, &Outcome { took: started.elapsed(), ..outcome });
+        report.ran += 1;
         if spoiled {
             break;
         }
