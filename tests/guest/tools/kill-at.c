@@ -4,6 +4,7 @@
  * anything. The call itself is not made any more. WHO is `main` (the process that was started), `helper` (those that it
  * started; then only their calls count) or `all`.
  *
+ * What counts is what others can see afterwards: fsync, mkdir, fork and exit do not, the states around them are the same.
  * Counting begins with the first rename: until the journal has its name nothing has happened. This way every point at
  * which an operation can die is found by counting up, with no hook in the program itself.
  *
@@ -11,10 +12,13 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -24,40 +28,61 @@
 #define MOST 256
 
 static pid_t tracees[MOST];
-static int inside[MOST]; /* in a system call, so that the next stop is its exit */
 static int count;
 
-static int find(pid_t pid)
+static void know(pid_t pid)
 {
 	for (int i = 0; i < count; i++)
 		if (tracees[i] == pid)
-			return i;
+			return;
 	if (count == MOST)
 		exit(99);
-	tracees[count] = pid;
-	inside[count] = 0;
-	return count++;
+	tracees[count++] = pid;
 }
 
-static int is_rename(long number)
+/* The calls that stop a tracee; all others go on at full speed. */
+static void filter_calls(void)
 {
-	return number == SYS_rename || number == SYS_renameat || number == SYS_renameat2;
+	static const unsigned int calls[] = {
+		SYS_write, SYS_pwrite64, SYS_unlink, SYS_unlinkat, SYS_execve, SYS_rename, SYS_renameat, SYS_renameat2,
+	};
+	enum { CALLS = sizeof(calls) / sizeof(*calls) };
+	struct sock_filter code[CALLS + 3];
+
+	code[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (int i = 0; i < CALLS; i++)
+		code[i + 1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i], CALLS - i, 0);
+	code[CALLS + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	code[CALLS + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE);
+	struct sock_fprog program = { CALLS + 3, code };
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		_exit(126);
 }
 
-static int changes(const struct user_regs_struct *regs)
+/* Whether the stopped tracee is about to change something; counting begins with the first rename. */
+static int changes(pid_t pid)
 {
-	long number = regs->orig_rax;
+	static int counting;
+	struct user_regs_struct regs;
 
-	switch (number) {
-	case SYS_write:
-		return regs->rdi > 2; /* what is only printed changes nothing */
-	/* Not fsync: to whoever lives on, a file is the same before it and after. */
-	case SYS_pwrite64: case SYS_ftruncate: case SYS_fallocate:
-	case SYS_unlink: case SYS_unlinkat: case SYS_mkdir: case SYS_mkdirat: case SYS_clone: case SYS_clone3:
-	case SYS_fork: case SYS_vfork: case SYS_execve: case SYS_exit_group:
-		return 1;
+	if (ptrace(PTRACE_GETREGS, pid, 0, &regs))
+		return 0;
+	long call = regs.orig_rax;
+	counting |= call == SYS_rename || call == SYS_renameat || call == SYS_renameat2;
+	/* What is only printed changes nothing. */
+	return counting && (call != SYS_write || regs.rdi > 2);
+}
+
+static int kill_them(const char *who, pid_t first)
+{
+	int killed = 0;
+
+	for (int i = 0; i < count; i++) {
+		int is_main = tracees[i] == first;
+		if (strcmp(who, "all") == 0 || (strcmp(who, "main") == 0 && is_main) || (strcmp(who, "helper") == 0 && !is_main))
+			killed |= kill(tracees[i], SIGKILL) == 0;
 	}
-	return is_rename(number);
+	return killed;
 }
 
 int main(int argc, char **argv)
@@ -66,65 +91,41 @@ int main(int argc, char **argv)
 		return 2;
 	long wanted = atol(argv[1]), seen = 0;
 	const char *who = argv[2];
-	int counting = 0;
 	pid_t first = fork();
 
 	if (first == 0) {
 		ptrace(PTRACE_TRACEME, 0, 0, 0);
 		raise(SIGSTOP);
+		filter_calls();
 		execvp(argv[3], argv + 3);
 		_exit(127);
 	}
 	int status;
 	if (waitpid(first, &status, 0) != first)
 		return 99;
-	find(first);
+	know(first);
 	ptrace(PTRACE_SETOPTIONS, first, 0,
-	       PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
-	ptrace(PTRACE_SYSCALL, first, 0, 0);
+	       PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
+	ptrace(PTRACE_CONT, first, 0, 0);
 
+	/* Whoever is not killed is seen through to its end: without a tracer the filter would refuse its calls. */
+	int result = 3;
 	for (;;) {
 		pid_t pid = waitpid(-1, &status, __WALL);
 		if (pid < 0)
-			return errno == ECHILD ? 3 : 99;
-		int i = find(pid);
-		if (WIFEXITED(status) || WIFSIGNALED(status))
+			return errno == ECHILD ? result : 99;
+		know(pid);
+		if (!WIFSTOPPED(status))
 			continue;
 		int signal = WSTOPSIG(status);
-		if (signal == (SIGTRAP | 0x80)) {
-			struct user_regs_struct regs;
-			inside[i] = !inside[i];
-			if (inside[i] && ptrace(PTRACE_GETREGS, pid, 0, &regs) == 0) {
-				long number = regs.orig_rax;
-				counting |= is_rename(number);
-				int counts = pid != first || strcmp(who, "helper") != 0;
-				if (counting && counts && changes(&regs) && ++seen == wanted)
-					break;
-			}
+		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_SECCOMP << 8)) {
+			int counts = pid != first || strcmp(who, "helper") != 0;
+			if (result == 3 && counts && changes(pid) && ++seen == wanted)
+				result = kill_them(who, first) ? 0 : 4;
 			signal = 0;
 		} else if (signal == SIGTRAP || signal == SIGSTOP) {
 			signal = 0;
 		}
-		ptrace(PTRACE_SYSCALL, pid, 0, signal);
+		ptrace(PTRACE_CONT, pid, 0, signal);
 	}
-
-	/* The tracee that is about to make the call is stopped; the others may be running. */
-	int killed = 0;
-	for (int i = 0; i < count; i++) {
-		int is_main = tracees[i] == first;
-		if (strcmp(who, "all") == 0 || (strcmp(who, "main") == 0 && is_main) || (strcmp(who, "helper") == 0 && !is_main))
-			killed |= kill(tracees[i], SIGKILL) == 0;
-	}
-	/* Whoever was not killed goes on without being watched. */
-	for (int i = 0; i < count; i++)
-		ptrace(PTRACE_DETACH, tracees[i], 0, 0);
-	/* A tracee that was running is detached only when it stops: see all of them through to their end. */
-	for (;;) {
-		pid_t pid = waitpid(-1, &status, __WALL);
-		if (pid < 0)
-			break;
-		if (WIFSTOPPED(status))
-			ptrace(PTRACE_DETACH, pid, 0, 0);
-	}
-	return killed ? 0 : 4;
 }
