@@ -161,6 +161,7 @@ survives_kills() {
         point=1
         while killed_at "$point" "$who" "$@"; do point=$((point + 1)); done
         note "$who: $((point - 1)) points"
+        [ "$point" -gt 1 ] || fail "$who was never killed"
     done
     note "undone $undone, completed $completed, nothing left to do $nothing"
 }

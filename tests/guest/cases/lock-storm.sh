@@ -31,7 +31,7 @@ operator() {
         eval "target=\${$((seed / 65536 % $# + 1))}"
         case $((seed / 256 % 4)) in
         0) what="pcictl remove --wait 100 --if-present" ;;
-        1) what="pcictl rescan --wait 100" ;;
+        1) what="pcictl rescan --wait 100 --settle 0" ;;
         2) what=raw_remove ;;
         3) what=raw_rescan ;;
         esac

@@ -119,8 +119,8 @@ int main(int argc, char **argv)
 			continue;
 		int signal = WSTOPSIG(status);
 		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_SECCOMP << 8)) {
-			int counts = pid != first || strcmp(who, "helper") != 0;
-			if (result == 3 && counts && changes(pid) && ++seen == wanted)
+			int counts = changes(pid) && (pid != first || strcmp(who, "helper") != 0);
+			if (result == 3 && counts && ++seen == wanted)
 				result = kill_them(who, first) ? 0 : 4;
 			signal = 0;
 		} else if (signal == SIGTRAP || signal == SIGSTOP) {
