@@ -3,7 +3,7 @@
 before=$(functions)
 device=$(of_kind edu | nth 1)
 mkdir /tmp/case/run
-mount -t tmpfs -o mode=755,size=8k run /tmp/case/run
+mount -t tmpfs -o mode=755,size=256k run /tmp/case/run
 export PCICTL_RUN_DIR=/tmp/case/run
 
 # It fits as long as there is room, so the refusals below are for want of it.

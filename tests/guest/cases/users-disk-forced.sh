@@ -1,12 +1,11 @@
-# A disk that is mounted, swapped to or built on goes if just that danger is forced, and what was overridden is told, to
+# A disk that is mounted or built on goes if just that danger is forced, and what was overridden is told, to
 # people and in JSON.
 # topology: users
-# timeout: 240
 disk=$(of_kind nvme | nth 1)
 before=$(functions)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)
 mke2fs "/dev/$name" >/dev/null 2>&1
-mkdir /tmp/mnt
+mkdir -p /tmp/mnt
 mount -t ext4 "/dev/$name" /tmp/mnt
 expect_status 0 pcictl remove --json --force mounted "$disk"
 contains "$err" "overriding mounted: /tmp/mnt is mounted from $name (ext4)"
@@ -27,12 +26,6 @@ back() {
     expect_status 0 pcictl rescan "$disk"
     same "$before" "$(functions)"
 }
-mkswap "/dev/$name" >/dev/null
-swapon "/dev/$name"
-forced swap "/dev/$name is in use as swap"
-swapoff "/dev/$name" 2>/dev/null
-back
-
 hold linear data "/dev/$name" >/dev/null || fail "no dm device"
 forced holders "dm-0 (device mapper data) is built on $name"
 hold unlinear data >/dev/null

@@ -7,7 +7,7 @@ before=$(functions)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)
 mke2fs "/dev/$name" >/dev/null 2>&1 || fail "no file system"
 
-mkdir /tmp/mnt
+mkdir -p /tmp/mnt
 mount -t ext4 "/dev/$name" /tmp/mnt
 refused "$disk" mounted "/tmp/mnt is mounted from $name (ext4)"
 refused "$root_port" mounted "/tmp/mnt is mounted from $name (ext4)"

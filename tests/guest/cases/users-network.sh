@@ -13,8 +13,9 @@ refused "$root_port" network "$name carries address 10.9.8.7"
 SSH_CONNECTION="10.9.8.1 50000 10.9.8.7 22"
 export SSH_CONNECTION
 refused "$root_port" management "$name carries address 10.9.8.7 and carries the session you are typing in"
-# sudo sweeps the environment; the shell above still has it.
-expect_status 4 env -u SSH_CONNECTION pcictl remove "$card"
+# sudo sweeps the environment; the shell above it still has it from its start.
+# shellcheck disable=SC2016
+expect_status 4 sh -c 'env -u SSH_CONNECTION pcictl remove "$0"; exit $?' "$card"
 contains "$err" 'the session you are typing in'
 unset SSH_CONNECTION
 ip route add default via 10.9.8.1
