@@ -102,7 +102,8 @@ fn signals_are_passed_on() {
     for (name, sent) in
         [("TERM", Signal::SIGTERM), ("INT", Signal::SIGINT), ("HUP", Signal::SIGHUP), ("USR1", Signal::SIGUSR1)]
     {
-        let script = format!("trap 'echo {name}; exit 42' {name}; echo held; while read line; do :; done");
+        // `wait` hears a signal whenever it comes; `read` sleeps on if it comes right before it.
+        let script = format!("sleep 1000 & trap 'kill $!; echo {name}; exit 42' {name}; echo held; wait");
         let holder = machine.holder_running(PORT, &script);
         signal(holder.pid(), sent);
         let output = holder.wait_without_release();

@@ -126,7 +126,8 @@ pub fn pcictl<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: I, run_d
         .env("LC_ALL", "C")
         .env("PCICTL_RUN_DIR", run_dir)
         .stdin(Stdio::null());
-    // SAFETY: setsid and prctl are async-signal-safe and touch nothing but the child's own session and capabilities.
+    // SAFETY: setsid, prctl and signal are async-signal-safe and touch nothing but the child's own session, capabilities
+    // and signals.
     unsafe {
         command.pre_exec(|| {
             const CAP_DAC_OVERRIDE: libc::c_ulong = 1;
@@ -135,6 +136,10 @@ pub fn pcictl<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: I, run_d
             libc::setsid();
             libc::prctl(libc::PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
             libc::prctl(libc::PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
+            // Whoever runs the tests in the background has these ignored, and no shell can trap what was.
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             Ok(())
         });
     }
