@@ -4,6 +4,7 @@
 //! cargo test --test guest                            everything
 //! cargo test --test guest -- 6.12 switch8 remove     that kernel, that topology, cases with `remove` in the name
 //! cargo test --test guest -- --list                  what there is
+//! PCICTL_GUEST_STORM=1000 cargo test --test guest -- lock-storm      a storm of so many operations
 //! ```
 //!
 //! It never skips: a guest that cannot be booted is a failure. A guest that was lost (a panic, a hang) is reported as

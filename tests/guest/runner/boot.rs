@@ -18,6 +18,9 @@ const BOOT_TIME: Duration = Duration::from_secs(240);
 /// How long the guest may take around a case, beyond the case's own timeout, which the guest watches itself.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// How many operations a storm has, unless PCICTL_GUEST_STORM says otherwise: 1,000 take ten minutes.
+const STORM: u32 = 250;
+
 /// A piece of a guest's report.
 struct Frame {
     case: String,
@@ -127,6 +130,8 @@ fn fill(rig: &Path, guest_dir: &Path, boot: &Boot, programs: &[PathBuf]) -> Resu
         list.push_str(&format!("{name} {}\n", timeout.as_secs()));
     }
     fs::write(rig.join("list"), list)?;
+    let storm = std::env::var("PCICTL_GUEST_STORM").unwrap_or_else(|_| STORM.to_string());
+    fs::write(rig.join("storm"), storm)?;
     Ok(())
 }
 
