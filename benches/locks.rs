@@ -86,11 +86,6 @@ fn the_bare_calls(bencher: divan::Bencher) {
 }
 
 /// From letting go to the waiter having it, which sleeps in the kernel by then.
-#[divan::bench(sample_count = 200, sample_size = 1)]
-fn hand_over(bencher: divan::Bencher) {
-    bencher.bench(|| hand_over_once(&claims()));
-}
-
 fn hand_over_once(claims: &Claims) -> Duration {
     let held = LOCKS.acquire(claims, Patience::None, &mut Silent).unwrap();
     std::thread::scope(|scope| {
