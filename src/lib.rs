@@ -6,8 +6,10 @@
 //! - [`users`]: who uses a device, as data, and the dangers that this means
 //! - [`sysfs`], the only place that reads /sys; [`topology`], the device tree as data
 //! - [`claims`], [`plan`], [`policy`]: decisions, pure: what to hold, what to do, in which order, and whether at all
+//! - [`modules`]: which kernel modules are for a function
 //! - [`doctor`], the only place that reads what tasks are doing, and what that means
-//! - [`lock`], the only place that locks; [`execute`], performs a plan through a trait; [`supervise`], by whom
+//! - [`lock`], the only place that locks; [`execute`], performs a plan through a trait; [`supervise`], by whom;
+//!   [`journal`], what was begun and how far it came
 //! - [`resolve`], [`locate`], [`names`], [`inspect`]: what a selector means, which bus to scan, what a function is
 //! - [`usage`], the only place that finds out who uses a device: /proc, disks, interfaces, the site's list
 //! - [`ledger`], what was removed, on disk; [`verify`], what differs from it, pure; [`settle`], waits until a device
@@ -28,6 +30,7 @@ pub mod journal;
 pub mod ledger;
 pub mod locate;
 pub mod lock;
+pub mod modules;
 pub mod names;
 pub mod output;
 pub mod place;

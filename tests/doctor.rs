@@ -106,6 +106,14 @@ fn echo<'a>(pid: u32, stack: &'a [&'a str], files: &'a [String]) -> Task<'a> {
     Task { pid, comm: "sh", command: &["sh", "-c", "runbook"], state: 'D', stack, files }
 }
 
+const UNBIND: &str = "/sys/bus/pci/drivers/slowpci/unbind";
+
+/// pcictl's own process, which waits for a slow driver.
+fn slow_unbind(files: &[String]) -> Task<'_> {
+    let command = &["pcictl", "kernel-write", UNBIND, "0000:03:00.0", "do-0", "3,4"];
+    Task { pid: 77, comm: "pcictl-write", command, state: 'D', stack: SLOW_UNBIND, files }
+}
+
 fn file(path: &str) -> [String; 1] {
     [format!("/sys/{UPSTREAM}/{path}")]
 }
@@ -155,17 +163,7 @@ fn the_same_functions_without_the_same_place_prove_nothing() {
 
 #[test]
 fn a_slow_driver_is_named_and_is_not_stuck() {
-    let files = ["/sys/bus/pci/drivers/slowpci/unbind".to_owned()];
-    let path = "/sys/bus/pci/drivers/slowpci/unbind";
-    let helper = Task {
-        pid: 77,
-        comm: "pcictl-write",
-        command: &["pcictl", "kernel-write", path, "0000:03:00.0", "do-0", "3,4"],
-        state: 'D',
-        stack: SLOW_UNBIND,
-        files: &files,
-    };
-    let (out, status) = Machine::new().with(&helper).doctor();
+    let (out, status) = Machine::new().with(&slow_unbind(&[UNBIND.to_owned()])).doctor();
     assert_eq!(status, 0);
     assert!(
         out.contains("unbinding 0000:03:00.0, has a device's lock, waits for driver slowpci to stop the device"),
@@ -271,6 +269,33 @@ fn leftovers_are_listed_with_what_helps() {
     assert_eq!(status, 5);
     assert!(out.contains("leftover: drivers_autoprobe is off"), "{out}");
     assert!(out.contains("echo 1 > /sys/bus/pci/drivers_autoprobe"), "{out}");
+}
+
+#[test]
+fn a_function_without_its_driver_is_left_over_unless_somebody_is_at_work_on_it() {
+    let machine = Machine { tree: Tree::load("guest-switch8") };
+    let root = machine.tree.path();
+    for (path, text) in [
+        ("proc/self/stack", ""),
+        ("proc/sys/kernel/osrelease", "6.12.0-test\n"),
+        ("lib/modules/6.12.0-test/modules.alias", "alias pci:v00001234d000011E8sv*sd*bc*sc*i* slowpci\n"),
+    ] {
+        fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+        fs::write(root.join(path), text).unwrap();
+    }
+    fs::create_dir_all(root.join("sys/module/slowpci/drivers/pci:slowpci")).unwrap();
+    assert_eq!(machine.doctor().1, 0);
+
+    let device = machine.tree.device("0000:03:00.0");
+    fs::remove_file(device.join("driver")).unwrap();
+    let (out, status) = machine.doctor();
+    assert_eq!(status, 5, "{out}");
+    assert!(out.contains("0000:03:00.0: has no driver, and module slowpci is loaded and has one for it"), "{out}");
+    assert!(out.contains("echo 0000:03:00.0 > /sys/bus/pci/drivers_probe"), "{out}");
+
+    let (out, status) = machine.with(&slow_unbind(&[UNBIND.to_owned()])).doctor();
+    assert_eq!(status, 0, "{out}");
+    assert!(!out.contains("leftover"), "{out}");
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! What was left behind on a machine whose kernel is well: settings and devices that somebody forgot.
 
-use std::fs;
-use std::path::Path;
-
 use serde::Serialize;
 
 use crate::address::PciAddress;
+use crate::modules::Modules;
 use crate::sysfs::Sysfs;
 use crate::topology::{FunctionId, Topology};
 
@@ -31,16 +29,16 @@ pub fn in_tree(sysfs: &Sysfs, topology: &Topology, is_at_work: &dyn Fn(FunctionI
             helps: "echo 1 > /sys/bus/pci/drivers_autoprobe".to_owned(),
         });
     }
-    let aliases = aliases(sysfs.root());
+    let mut modules = Modules::new(sysfs.root());
     for id in topology.by_address() {
         if topology.function(id).driver.is_none() && !is_at_work(id) {
-            found.extend(without_driver(sysfs, topology, id, &aliases));
+            found.extend(without_driver(sysfs, topology, id, &mut modules));
         }
     }
     found
 }
 
-fn without_driver(sysfs: &Sysfs, topology: &Topology, id: FunctionId, aliases: &str) -> Option<Leftover> {
+fn without_driver(sysfs: &Sysfs, topology: &Topology, id: FunctionId, modules: &mut Modules) -> Option<Leftover> {
     let address = topology.function(id).address;
     let vfs = topology.virtual_functions(id).len();
     if vfs > 0 {
@@ -51,7 +49,7 @@ fn without_driver(sysfs: &Sysfs, topology: &Topology, id: FunctionId, aliases: &
         });
     }
     let modalias = sysfs.read(&format!("bus/pci/devices/{address}/modalias")).ok().flatten()?;
-    let module = loaded_module(sysfs, aliases, &modalias)?;
+    let module = loaded_module(sysfs, modules, &modalias)?;
     Some(Leftover {
         address: Some(address),
         what: format!("{address}: has no driver, and module {module} is loaded and has one for it"),
@@ -61,55 +59,10 @@ fn without_driver(sysfs: &Sysfs, topology: &Topology, id: FunctionId, aliases: &
 
 /// A module that is loaded, has a PCI driver and says that it serves such a device. Which of its drivers, only the kernel
 /// knows.
-fn loaded_module(sysfs: &Sysfs, aliases: &str, modalias: &str) -> Option<String> {
-    let has_driver = |module: &str| {
-        let directory = format!("module/{}/drivers", module.replace('-', "_"));
-        let names = sysfs.names(&directory).ok().flatten();
+fn loaded_module(sysfs: &Sysfs, modules: &mut Modules, modalias: &str) -> Option<String> {
+    let has_driver = |module: &String| {
+        let names = sysfs.names(&format!("module/{module}/drivers")).ok().flatten();
         names.is_some_and(|names| names.iter().any(|name| name.starts_with("pci:")))
     };
-    aliases.lines().find_map(|line| {
-        let (pattern, module) = line.strip_prefix("alias ")?.rsplit_once(' ')?;
-        (pattern.starts_with("pci:") && fits(pattern, modalias) && has_driver(module)).then(|| module.to_owned())
-    })
-}
-
-/// The running kernel's list of which module serves what; empty where there is none.
-fn aliases(root: &Path) -> String {
-    let release = fs::read_to_string(root.join("proc/sys/kernel/osrelease")).unwrap_or_default();
-    fs::read_to_string(root.join("lib/modules").join(release.trim()).join("modules.alias")).unwrap_or_default()
-}
-
-/// Whether a text fits a pattern in which `*` stands for anything.
-fn fits(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_fit_as_modprobe_has_it() {
-        let edu = "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00";
-        for (pattern, expected) in [
-            ("pci:v00001234d000011E8sv*sd*bc*sc*i*", true),
-            ("pci:v*d*sv*sd*bc00scFFi00*", true),
-            ("pci:v*d*sv*sd*bc01sc08i02*", false),
-            ("pci:v00001234d000011E9sv*sd*bc*sc*i*", false),
-            ("pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00", true),
-            ("pci:v00001234", false),
-        ] {
-            assert_eq!(fits(pattern, edu), expected, "{pattern}");
-        }
-    }
+    modules.for_alias(modalias).into_iter().find(has_driver)
 }

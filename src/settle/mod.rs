@@ -7,7 +7,6 @@
 //! Not promised: that a driver which has not bound in time never will.
 
 mod expect;
-mod modules;
 mod ready;
 mod uevent;
 
@@ -17,7 +16,6 @@ use crate::address::PciAddress;
 use crate::error::Result;
 
 pub use expect::{Expectation, ExpectationError};
-pub use modules::Modules;
 pub use ready::{Awaited, Readiness};
 pub use uevent::{Events, Heard};
 

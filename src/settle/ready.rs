@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::{Heard, Lack, Modules};
+use super::{Heard, Lack};
 use crate::address::PciAddress;
 use crate::inspect::Inspector;
 use crate::ledger::Record;
+use crate::modules::Modules;
 use crate::sysfs::Sysfs;
 use crate::topology::{FunctionId, Topology};
 

@@ -27,8 +27,10 @@ struct Table {
 impl Modules {
     /// Those of the running kernel, below this root.
     pub fn new(root: &Path) -> Self {
-        let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
-        Self { root: root.to_path_buf(), release: release.unwrap_or_default(), loaded: None }
+        // A dumped tree may say which kernel it was.
+        let dumped = fs::read_to_string(root.join("proc/sys/kernel/osrelease")).map(|text| text.trim().to_owned());
+        let own = || nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+        Self { root: root.to_path_buf(), release: dumped.or_else(|_| own()).unwrap_or_default(), loaded: None }
     }
 
     /// The modules that say they are for this `modalias` and may be loaded; sorted, without repeats.
@@ -158,17 +160,35 @@ mod tests {
         for (pattern, text) in [
             ("pci:v00008086d000010D3sv*sd*bc*sc*i*", "pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00"),
             ("pci:v*d*sv*sd*bc01sc08i02*", "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02"),
+            ("pci:v00001234d000011E8sv*sd*bc*sc*i*", "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"),
+            ("pci:v*d*sv*sd*bc00scFFi00*", "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"),
+            ("pci:v00001234d000011E8sv00001AF4", "pci:v00001234d000011E8sv00001AF4"),
             ("a[0-9b]?*", "a7x"),
             ("*", ""),
             ("a*b*c", "aXbYbZc"),
         ] {
             assert!(fits(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
-        for (pattern, text) in
-            [("a", "ab"), ("a[0-9]", "ax"), ("pci:v*bc01sc08i02*", "pci:v1bc01sc06i01"), ("a[", "a[")]
-        {
+        for (pattern, text) in [
+            ("a", "ab"),
+            ("a[0-9]", "ax"),
+            ("pci:v*bc01sc08i02*", "pci:v1bc01sc06i01"),
+            ("a[", "a["),
+            ("pci:v00001234", "pci:v00001234d000011E8"),
+            ("pci:v00001234d000011E9sv*sd*bc*sc*i*", "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"),
+        ] {
             assert!(!fits(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
+    }
+
+    #[test]
+    fn a_dumped_tree_says_which_kernel_it_was() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
+        fs::write(root.path().join("proc/sys/kernel/osrelease"), "9.9-theirs\n").unwrap();
+        fs::create_dir_all(root.path().join("lib/modules/9.9-theirs")).unwrap();
+        fs::write(root.path().join("lib/modules/9.9-theirs/modules.alias"), "alias pci:v*bc01* nvme\n").unwrap();
+        assert_eq!(Modules::new(root.path()).for_alias("pci:v1bc01"), ["nvme"]);
     }
 
     #[test]
