@@ -52,6 +52,11 @@ impl PciAddress {
         BusNumber { domain: self.domain, bus: self.bus }
     }
 
+    /// Where sysfs has every function, below `sys`: a link to its directory, and nothing when it is not there.
+    pub fn sysfs_link(self) -> String {
+        format!("bus/pci/devices/{self}")
+    }
+
     /// Reads exactly the name sysfs gives a function's directory, and nothing else: a cheap test while walking.
     pub fn from_sysfs_name(name: &str) -> Option<Self> {
         let (domain, rest) = name.as_bytes().split_at_checked(name.len().checked_sub(8)?)?;

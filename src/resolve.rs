@@ -79,7 +79,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn is_there(&self, address: PciAddress) -> bool {
-        self.sysfs.exists(&format!("bus/pci/devices/{address}"))
+        self.sysfs.has_function(address)
     }
 
     /// With no domain given and nothing at that address of domain 0: the one other domain that has the bus.

@@ -60,7 +60,7 @@ fn virtual_driver(plan: &mut Plan, old: &VirtualRecord, new: &VirtualRecord) {
 fn override_driver(plan: &mut Plan, address: PciAddress, wanted: Option<&str>, driver: Option<&str>) {
     let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     let Some(wanted) = wanted.filter(is_name).filter(|wanted| driver != Some(wanted)) else { return };
-    let directory = format!("bus/pci/devices/{address}");
+    let directory = address.sysfs_link();
     plan.push_last(Action::Override { address, driver: wanted.to_owned() }, &directory);
     if let Some(driver) = driver {
         plan.push_last(Action::Unbind { address, driver: driver.to_owned() }, &directory);

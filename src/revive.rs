@@ -57,8 +57,8 @@ pub fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress])
             return Err(refused(address, "it sits in no slot whose power can be switched; pcictl list shows slots"));
         };
         let functions = (0..8).map(|function| PciAddress { function, ..address });
-        let there = |other: &PciAddress| sysfs.exists(&format!("bus/pci/devices/{other}"));
-        let others: Vec<PciAddress> = functions.filter(|other| !gone.contains(other) && there(other)).collect();
+        let others: Vec<PciAddress> =
+            functions.filter(|other| !gone.contains(other) && sysfs.has_function(*other)).collect();
         if !others.is_empty() {
             let message = format!("slot {slot} also holds {}; name all of its functions", listed(&others));
             return Err(refused(address, &message));

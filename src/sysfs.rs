@@ -16,6 +16,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use rustix::fs::{AtFlags, FileType, OFlags, RawDir, ResolveFlags};
 
+use crate::address::PciAddress;
 use crate::error::{Error, ErrorKind, Result};
 
 /// sysfs gives out at most one page an attribute (fs/sysfs/file.c).
@@ -144,6 +145,16 @@ impl Sysfs {
     /// Whether something is there under that path, links not followed.
     pub fn exists(&self, path: &str) -> bool {
         self.sys.exists(path)
+    }
+
+    /// Whether a function is there.
+    pub fn has_function(&self, address: PciAddress) -> bool {
+        self.exists(&address.sysfs_link())
+    }
+
+    /// What a function says it is, for the choice of its driver; none if it is not there, or cannot be read.
+    pub fn modalias(&self, address: PciAddress) -> Option<String> {
+        self.read(&format!("{}/modalias", address.sysfs_link())).ok().flatten()
     }
 }
 

@@ -54,7 +54,7 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
     }
     for entry in keep::entries(context) {
         let address = entry.record.address;
-        if !is_at_work(address) && context.sysfs.exists(&format!("bus/pci/devices/{address}")) {
+        if !is_at_work(address) && context.sysfs.has_function(address) {
             found.push(Leftover {
                 address: Some(address),
                 what: format!("{address}: the ledger says that it is gone, and it is there"),

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use super::Context;
 use super::keep::now;
+use crate::address::PciAddress;
 use crate::doctor::Diagnosis;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{Event, Kernel, Mark, Outcome, Outcomes, Undone, Unfinished, execute, undo};
@@ -121,8 +122,7 @@ impl<'a> Operation<'a> {
     /// Puts back what these steps changed, `first` being the place of the first one in the plan, and makes one error of
     /// all that went wrong. `lasting` says what was done for good.
     pub fn put_back(&mut self, steps: &[Step], first: usize, outcomes: &Outcomes, why: Why, lasting: &str) -> Error {
-        let directory_of =
-            |action: &Action| action.address().map_or_else(String::new, |address| format!("bus/pci/devices/{address}"));
+        let directory_of = |action: &Action| action.address().map_or_else(String::new, PciAddress::sysfs_link);
         let mut undone = undo(steps, first, outcomes, &directory_of, &mut *self.kernel);
         if let Some(unfinished) = undone.given_back.take() {
             self.context.output.say(&why.message);
@@ -219,7 +219,6 @@ impl Kernel for Journaled<'_> {
 fn header(context: &Context, places: Vec<Place>, steps: &[Step]) -> Header {
     let began = now();
     let id = format!("{began}-{}", std::process::id());
-    let modalias = |address| context.sysfs.read(&format!("bus/pci/devices/{address}/modalias")).ok().flatten();
     let functions = steps.iter().filter_map(|step| step.action.address());
     Header {
         schema: SCHEMA,
@@ -231,7 +230,7 @@ fn header(context: &Context, places: Vec<Place>, steps: &[Step]) -> Header {
         began,
         steps: steps.to_vec(),
         places,
-        functions: functions.filter_map(|address| Some((address, modalias(address)?))).collect(),
+        functions: functions.filter_map(|address| Some((address, context.sysfs.modalias(address)?))).collect(),
     }
 }
 

@@ -157,9 +157,7 @@ fn complete(operation: &mut Operation, look: &Look) -> Result<Vec<String>> {
 /// Takes back what was done.
 fn undo(context: &Context, operation: &mut Operation, record: &Record, look: &Look) -> Result<Vec<String>> {
     // What is gone is gone, and nothing of it can be put back.
-    let is_there = |step: &Step| {
-        step.action.address().is_some_and(|address| context.sysfs.exists(&format!("bus/pci/devices/{address}")))
-    };
+    let is_there = |step: &Step| step.action.address().is_some_and(|address| context.sysfs.has_function(address));
     let steps = record.header.steps.iter().zip(look.flags());
     let outcomes = Outcomes::done_where(steps.map(|(step, done)| *done && is_there(step)));
     let why = Why { message: format!("{}: taking back what was done", record.header.id), kind: ErrorKind::Failed };

@@ -82,7 +82,7 @@ pub(super) fn take_away(
 
 /// Takes from the ledger again what was not removed after all.
 fn forget_present(context: &Context, entries: &[Entry]) {
-    let is_there = |entry: &&Entry| context.sysfs.exists(&format!("bus/pci/devices/{}", entry.record.address));
+    let is_there = |entry: &&Entry| context.sysfs.has_function(entry.record.address);
     keep::withdraw(context, &entries.iter().filter(is_there).cloned().collect::<Vec<_>>());
 }
 
@@ -217,9 +217,7 @@ fn remove(context: &Context, operation: &mut Operation, subject: &Subject, args:
         return Err(left_as_it_is(operation, why, &Outcomes::done_where(stopped.iter().map(|_| true))));
     }
     // What belongs to a device that is still there can be given back its driver.
-    let is_there = |step: &Step| {
-        step.action.address().is_some_and(|address| context.sysfs.exists(&format!("bus/pci/devices/{address}")))
-    };
+    let is_there = |step: &Step| step.action.address().is_some_and(|address| context.sysfs.has_function(address));
     let left = Outcomes::done_where(stopped.iter().map(is_there));
     let removed: Vec<String> = steps
         .iter()
@@ -241,7 +239,7 @@ fn left_as_it_is(operation: &mut Operation, why: Why, outcomes: &Outcomes) -> Er
 }
 
 fn verify_gone(context: &Context, subject: &Subject) -> Result<()> {
-    let there = |address: &&PciAddress| context.sysfs.exists(&format!("bus/pci/devices/{address}"));
+    let there = |address: &&PciAddress| context.sysfs.has_function(**address);
     let left: Vec<String> = subject.removal.gone.iter().filter(there).map(ToString::to_string).collect();
     if left.is_empty() {
         return Ok(());

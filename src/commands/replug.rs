@@ -182,8 +182,7 @@ fn climb(
 }
 
 fn missing<'a>(context: &'a Context, subject: &'a Subject) -> impl Iterator<Item = PciAddress> + 'a {
-    let is_there = |top: &PciAddress| context.sysfs.exists(&format!("bus/pci/devices/{top}"));
-    subject.away.removal.tops.iter().copied().filter(move |top| !is_there(top))
+    subject.away.removal.tops.iter().copied().filter(|top| !context.sysfs.has_function(*top))
 }
 
 fn is_missing(context: &Context, subject: &Subject) -> bool {

@@ -5,13 +5,14 @@ use crate::doctor::leftovers::Leftover;
 use crate::error::{ExitStatus, Result};
 use crate::journal::standing::{Look, other_device};
 use crate::journal::{Found, Record, Standing, Way, boot_id};
+use crate::ledger::Entry;
 use crate::output;
 use crate::plan::Action;
 use crate::report::{OperationState, OperationStatus, RemovedDevice, StatusReport};
 
 pub fn run(context: &Context) -> Result<ExitStatus> {
-    let gone = |address| !context.sysfs.exists(&format!("bus/pci/devices/{address}"));
-    let removed = keep::entries(context).into_iter().filter(|entry| gone(entry.record.address));
+    let is_gone = |entry: &Entry| !context.sysfs.has_function(entry.record.address);
+    let removed = keep::entries(context).into_iter().filter(is_gone);
     let report = StatusReport {
         operations: operations(context)?,
         removed: removed
@@ -117,7 +118,7 @@ fn commands(record: &Record, look: &Look, state: OperationState) -> Vec<String> 
     let removes = look.left().filter(|(_, step)| matches!(step.action, Action::Remove { .. }));
     let left: Vec<String> = removes.filter_map(|(_, step)| step.action.address()).map(|a| a.to_string()).collect();
     if look.way() == Way::Undo && !left.is_empty() {
-        let scans = look.left().any(|(_, step)| matches!(step.action, Action::Rescan { .. } | Action::RescanAll));
+        let scans = look.left().any(|(_, step)| step.action.is_scan());
         commands.push(format!("pcictl {} {}", if scans { "replug" } else { "remove" }, left.join(" ")));
     }
     commands

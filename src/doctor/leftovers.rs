@@ -48,7 +48,7 @@ fn without_driver(sysfs: &Sysfs, topology: &Topology, id: FunctionId, modules: &
             helps: format!("bind its driver, and set its number of VFs to 0 before {address} is removed"),
         });
     }
-    let modalias = sysfs.read(&format!("bus/pci/devices/{address}/modalias")).ok().flatten()?;
+    let modalias = sysfs.modalias(address)?;
     let module = loaded_module(sysfs, modules, &modalias)?;
     Some(Leftover {
         address: Some(address),

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::address::PciAddress;
 use crate::doctor::{Stuck, Waits};
 use crate::plan::{Action, Step};
 use crate::sysfs::Sysfs;
@@ -338,15 +339,14 @@ pub fn judge(sysfs: &Sysfs, action: &Action, answer: Result<(), Errno>) -> Resul
 
 /// Whether the tree looks as it does after this action; none where the tree cannot tell, as for a scan.
 pub fn is_done(sysfs: &Sysfs, action: &Action) -> Option<bool> {
-    let device = |address: &crate::address::PciAddress| format!("bus/pci/devices/{address}");
-    let driver_of = |address| sysfs.link_name(&format!("{}/driver", device(address))).ok().flatten();
+    let driver_of = |address: &PciAddress| sysfs.link_name(&format!("{}/driver", address.sysfs_link())).ok().flatten();
     match action {
         Action::Unbind { address, .. } => Some(driver_of(address).is_none()),
         Action::Bind { address, driver } => Some(driver_of(address).as_ref() == Some(driver)),
-        Action::Remove { address } => Some(!sysfs.exists(&device(address))),
+        Action::Remove { address } => Some(!sysfs.has_function(*address)),
         // The links are counted, as the attribute may block behind a driver: sriov_numvfs takes the device lock.
         Action::SetVfs { address, count, .. } => {
-            let names = sysfs.names(&device(address)).ok()??;
+            let names = sysfs.names(&address.sysfs_link()).ok()??;
             Some(names.iter().filter(|name| is_vf_link(name)).count() == *count)
         }
         _ => None,

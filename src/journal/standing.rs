@@ -81,15 +81,13 @@ impl<'a> Look<'a> {
 
     /// What was done, in the order of the plan.
     pub fn done(&self) -> impl Iterator<Item = &'a Step> {
-        let done = self.done.clone();
-        self.record.header.steps.iter().zip(done).filter(|(_, done)| *done).map(|(step, _)| step)
+        self.record.header.steps.iter().zip(&self.done).filter(|(_, done)| **done).map(|(step, _)| step)
     }
 
     /// What is left to do, with each step's place in the plan, in the order of the plan.
     pub fn left(&self) -> impl Iterator<Item = (usize, &'a Step)> {
-        let reached = self.reached.clone();
-        let steps = self.record.header.steps.iter().enumerate().zip(reached);
-        steps.filter(|(_, reached)| !reached).map(|(step, _)| step)
+        let steps = self.record.header.steps.iter().enumerate().zip(&self.reached);
+        steps.filter(|(_, reached)| !**reached).map(|(step, _)| step)
     }
 
     /// Which steps were done, for undoing them.
@@ -99,16 +97,15 @@ impl<'a> Look<'a> {
 
     /// Scanning again is always right, and nothing tells whether it was done.
     fn is_scan(&self) -> bool {
-        self.record.header.steps.iter().all(|step| matches!(step.action, Action::Rescan { .. } | Action::RescanAll))
+        self.record.header.steps.iter().all(|step| step.action.is_scan())
     }
 }
 
 /// Whether a scan was begun that waits for this step: then the step was done for good, whatever the scan brought back.
 fn brings_back_after(record: &Record, index: usize) -> bool {
-    let scans = record.header.steps.iter().enumerate().filter(|(_, step)| {
-        matches!(step.action, Action::Rescan { .. } | Action::RescanAll | Action::SlotPower { .. })
-    });
-    scans.into_iter().any(|(scan, step)| record.was_begun(scan) && step.after.contains(&index))
+    let brings_back = |step: &Step| step.action.is_scan() || matches!(step.action, Action::SlotPower { .. });
+    let mut scans = record.header.steps.iter().enumerate().filter(|(_, step)| brings_back(step));
+    scans.any(|(scan, step)| record.was_begun(scan) && step.after.contains(&index))
 }
 
 /// Whether this is a scan that was begun, and all that was removed before it is there again, whoever scanned.
@@ -119,27 +116,22 @@ fn has_brought_back(record: &Record, index: usize, sysfs: &Sysfs) -> bool {
         _ => None,
     };
     let mut removed = steps[index].after.iter().filter_map(|before| removed(steps.get(*before)?)).peekable();
-    let is_scan = matches!(steps[index].action, Action::Rescan { .. } | Action::RescanAll);
-    is_scan
+    steps[index].action.is_scan()
         && record.was_begun(index)
         && removed.peek().is_some()
-        && removed.all(|address| sysfs.exists(&format!("bus/pci/devices/{address}")))
+        && removed.all(|address| sysfs.has_function(address))
 }
 
 fn has_happened(sysfs: &Sysfs, action: &Action) -> Option<bool> {
-    let gone = |address: PciAddress| !sysfs.exists(&format!("bus/pci/devices/{address}"));
     match action {
         // With the device went its VFs.
-        Action::SetVfs { address, count: 0, .. } if gone(*address) => Some(true),
+        Action::SetVfs { address, count: 0, .. } if !sysfs.has_function(*address) => Some(true),
         _ => is_done(sysfs, action),
     }
 }
 
 /// A function that is another device now than when the journal was written.
 pub fn other_device(record: &Record, sysfs: &Sysfs) -> Option<PciAddress> {
-    let is_other = |(address, was): &(&PciAddress, &String)| {
-        let now = sysfs.read(&format!("bus/pci/devices/{address}/modalias")).ok().flatten();
-        now.is_some_and(|now| now != **was)
-    };
+    let is_other = |(address, was): &(&PciAddress, &String)| sysfs.modalias(**address).is_some_and(|now| now != **was);
     record.header.functions.iter().find(is_other).map(|(address, _)| *address)
 }

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What `driver_override` says of these functions; none if that cannot be found out without hanging.
 pub fn read_overrides(sysfs: &Sysfs, addresses: &[PciAddress]) -> Option<Overrides> {
-    let may_say = |address: &&PciAddress| sysfs.exists(&format!("bus/pci/devices/{address}/driver_override"));
+    let may_say = |address: &&PciAddress| sysfs.exists(&format!("{}/driver_override", address.sysfs_link()));
     let asked: Vec<&PciAddress> = addresses.iter().filter(may_say).collect();
     if asked.is_empty() {
         return Some(Overrides::new());
@@ -54,7 +54,7 @@ pub fn read_overrides(sysfs: &Sysfs, addresses: &[PciAddress]) -> Option<Overrid
 /// The helper's work: a line `ADDRESS NAME` for each function that has an override.
 pub fn read_here(sysfs: &Sysfs, addresses: &[PciAddress]) -> String {
     let line = |address: &PciAddress| {
-        let text = sysfs.read(&format!("bus/pci/devices/{address}/driver_override")).ok().flatten()?;
+        let text = sysfs.read(&format!("{}/driver_override", address.sysfs_link())).ok().flatten()?;
         // drivers/pci/pci-sysfs.c prints a null pointer when there is none.
         (!text.is_empty() && text != "(null)").then(|| format!("{address} {text}\n"))
     };

@@ -164,6 +164,11 @@ impl Action {
         }
     }
 
+    /// Whether it has the kernel look for devices.
+    pub fn is_scan(&self) -> bool {
+        matches!(self, Self::Rescan { .. } | Self::RescanAll)
+    }
+
     /// What puts this back as it was; none if nothing does.
     pub fn undo(&self) -> Option<Self> {
         match self {
