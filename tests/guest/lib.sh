@@ -69,6 +69,36 @@ slow() {
     echo "$2" >"/sys/module/slowpci/parameters/$1"
 }
 
+# give ADDRESS DRIVER: have that driver take it, whoever has it now; with '' the one that the kernel chooses.
+give() {
+    echo "$2" >"$pci/$1/driver_override"
+    [ ! -e "$pci/$1/driver" ] || echo "$1" >"$pci/$1/driver/unbind"
+    echo "$1" >/sys/bus/pci/drivers_probe
+}
+
+# deadlock BRIDGE: raw writes, rescans of what is below it in a loop and a removal above them, until the kernel is stuck.
+deadlock() {
+    for child in $(below "$1" | head -n 4); do
+        scan_on "$child" &
+    done
+    wait_until 30 all_scanned || fail "no rescan ended: $(stuck_tasks)"
+    drop "$1" &
+    wait_until 30 is_deadlocked || fail "the raw writes got through: $(stuck_tasks)"
+}
+scan_on() {
+    scan "$1"
+    : >"/tmp/case/scanned.$1"
+    while scan "$1"; do :; done
+}
+all_scanned() {
+    [ "$(echo /tmp/case/scanned.* | wc -w)" = 4 ]
+}
+is_deadlocked() {
+    tasks=$(stuck_tasks)
+    case $tasks in *kernfs_drain*) ;; *) return 1 ;; esac
+    case $tasks in *dev_rescan_store*) ;; *) return 1 ;; esac
+}
+
 # monitor COMMAND...: have QEMU's human monitor do that; its answer, on one line, is printed, and empty if all is well.
 # What a hand does on a real machine: `monitor device_del CARD` pulls a card, `monitor device_add KIND,bus=SLOT` puts one in.
 monitor() {

@@ -1,12 +1,7 @@
 # A device that had a driver by override comes back with the usual one: told, and put back by --restore.
 # topology: switch8
 device=$(of_kind edu | nth 1)
-give_to() {
-    echo "$1" >"$pci/$device/driver_override"
-    echo "$device" >"$pci/$device/driver/unbind"
-    echo "$device" >/sys/bus/pci/drivers_probe
-}
-give_to slowpci_other
+give "$device" slowpci_other
 expect_status 0 pcictl remove "$device"
 expect_status 6 pcictl rescan "$device"
 contains "$out" "! $device driver: slowpci_other -> slowpci"
@@ -15,4 +10,4 @@ contains "$out" "= put back: set the driver override of $device to slowpci_other
 contains "$(functions)" "$device 0x1234:0x11e8 slowpci_other"
 expect_status 0 pcictl replug --restore "$device"
 contains "$(functions)" "$device 0x1234:0x11e8 slowpci_other"
-give_to ''
+give "$device" ''

@@ -5,11 +5,12 @@
 pf=$(of_kind nvme | nth 1)
 echo 4 >"$pci/$pf/sriov_numvfs"
 vf=$(basename "$(readlink "$pci/$pf/virtfn1")")
-echo pci-stub >"$pci/$vf/driver_override"
-[ ! -e "$pci/$vf/driver" ] || echo "$vf" >"$pci/$vf/driver/unbind"
-echo "$vf" >/sys/bus/pci/drivers_probe
+give "$vf" pci-stub
 echo auto >"$pci/$pf/power/control"
-wait_until 20 [ "$(cat "$pci/$pf"/nvme/nvme*/state)" = live ] || fail 'the controller is not live'
+is_live() {
+    [ "$(cat "$pci/$pf"/nvme/nvme*/state)" = live ]
+}
+wait_until 20 is_live || fail 'the controller is not live'
 before=$(functions)
 
 expect_status 0 pcictl remove "$pf"

@@ -6,18 +6,7 @@
 # allow: changed
 top=$(of_kind upstream | nth 1)
 elsewhere=$(of_kind edu | tail -n 1)
-below "$top" | head -n 4 | while read -r child; do
-    while scan "$child"; do :; done &
-done
-sleep 1
-drop "$top" &
-
-both_wait() {
-    tasks=$(stuck_tasks)
-    case $tasks in *kernfs_drain*) ;; *) return 1 ;; esac
-    case $tasks in *dev_rescan_store*) ;; *) return 1 ;; esac
-}
-wait_until 30 both_wait || fail "the raw writes got through: $(stuck_tasks)"
+deadlock "$top"
 
 drop "$elsewhere" &
 victim=$!

@@ -8,17 +8,7 @@
 top=$(of_kind upstream | nth 1)
 elsewhere=$(of_kind edu | tail -n 1)
 expect_status 0 pcictl doctor
-below "$top" | head -n 4 | while read -r child; do
-    while scan "$child"; do :; done &
-done
-sleep 1
-drop "$top" &
-both_wait() {
-    tasks=$(stuck_tasks)
-    case $tasks in *kernfs_drain*) ;; *) return 1 ;; esac
-    case $tasks in *dev_rescan_store*) ;; *) return 1 ;; esac
-}
-wait_until 30 both_wait || fail "the raw writes got through: $(stuck_tasks)"
+deadlock "$top"
 
 # hundredths COMMAND...: how long it takes; the report shows it.
 hundredths() {

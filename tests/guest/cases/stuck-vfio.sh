@@ -4,27 +4,19 @@
 # timeout: 120
 device=$(of_kind edu)
 before=$(functions)
-# take DRIVER: give the device to it, whoever has it.
-take() {
-    echo "$1" >"$pci/$device/driver_override"
-    echo "$device" >"$pci/$device/driver/unbind"
-    echo "$device" >/sys/bus/pci/drivers_probe
-}
-take vfio-pci
+give "$device" vfio-pci
 group=$(basename "$(readlink "$pci/$device/iommu_group")")
 # A group is usable only if all of it is in vfio's hands; the ports above do not count.
-vfio-hold "$group" "$device" >/tmp/case/hold 2>&1 &
-hold=$!
-wait_until 20 grep -q ready /tmp/case/hold || fail "vfio: $(cat /tmp/case/hold)"
+in_background hold vfio "/dev/vfio/$group" "$device"
 
 expect_status 124 pcictl remove --timeout 2 --force vfio,open --yes "$device"
 contains "$err" "waiting for user space to close the vfio device"
 expect_status 124 pcictl doctor
 contains "$out" "vfio waits until user space closes a device"
-contains "$out" "pid $hold (vfio-hold $group $device) has"
+contains "$out" "pid $holder (hold vfio /dev/vfio/$group $device) has"
 # The PCI core is free: others may go on.
 expect_status 0 pcictl rescan "$(of_kind root-port | nth 1)"
-kill $hold
+let_go
 wait_until 30 nobody_at_work || fail "it was not finished: $(stuck_tasks)"
 [ ! -e "$pci/$device" ] || fail "the device is still there: $(pcictl status)"
 # The driver override went with the device, so another driver takes it, and that is told until somebody agrees.

@@ -1,6 +1,9 @@
 # A disk that is mounted or built on goes if just that danger is forced, and what was overridden is told, to
 # people and in JSON.
-# topology: users
+#
+# Behind an IOMMU Linux 6.1 crashes when the last user of a drive that is gone lets go (nvme_pci_free_ctrl gives back memory
+# for a device that no IOMMU knows any more), so this topology has none.
+# topology: mixed
 disk=$(of_kind nvme | nth 1)
 before=$(functions)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)

@@ -13,9 +13,7 @@ let_go
 expect_status 0 pcictl rescan "$device"
 same "$before" "$(functions)"
 
-echo "$device" >"$pci/$device/driver/unbind"
-echo vfio-pci >"$pci/$device/driver_override"
-echo "$device" >/sys/bus/pci/drivers_probe
+give "$device" vfio-pci
 group=$(basename "$(readlink "$pci/$device/iommu_group")")
 expect_status 0 pcictl remove -n "$device"
 in_background hold vfio "/dev/vfio/$group" "$device"

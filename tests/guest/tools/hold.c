@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 /* hold KIND ...: hold a device in a way that busybox cannot, so that the cases have somebody to find.
  *
  *   hold map FILE            map a page of it, with no descriptor left, until killed
