@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -76,8 +77,13 @@ impl Proc {
     pub fn snapshot(&self) -> Snapshot {
         let mut found: BTreeMap<u32, (Task, Option<u64>)> = BTreeMap::new();
         for pid in numbers(&self.root) {
-            for tid in numbers(&self.root.join(format!("{pid}/task"))) {
-                if let Some(task) = self.interesting(pid, tid) {
+            let Some(main) = Stat::read(&self.task(pid, pid)) else { continue };
+            // Most processes have one thread, and need not be asked for it.
+            let others = if main.threads == 1 { Vec::new() } else { numbers(&self.root.join(format!("{pid}/task"))) };
+            let others =
+                others.into_iter().filter(|tid| *tid != pid).filter_map(|tid| Some((tid, self.state(pid, tid)?)));
+            for (tid, state) in std::iter::once((pid, main.state)).chain(others) {
+                if let Some(task) = self.interesting(pid, tid, state) {
                     found.insert(tid, task);
                 }
             }
@@ -96,19 +102,17 @@ impl Proc {
 
     /// One process's main thread, whatever it does.
     pub fn look(&self, pid: u32) -> Option<Task> {
-        let state = self.state(&self.task(pid, pid))?;
+        let state = self.state(pid, pid)?;
         self.read(pid, pid, state).map(|(task, _)| task)
     }
 
     /// A task that may be in the code we ask for. What runs, or sleeps where user programs sleep, is passed over quickly:
     /// a machine has thousands of those.
-    fn interesting(&self, pid: u32, tid: u32) -> Option<(Task, Option<u64>)> {
-        let directory = self.task(pid, tid);
-        let state = self.state(&directory)?;
+    fn interesting(&self, pid: u32, tid: u32, state: char) -> Option<(Task, Option<u64>)> {
         match state {
             'D' => {}
             // Only vfio and the like wait for their users in a way that signals can end.
-            'S' if text(&directory.join("wchan")).is_some_and(|wchan| frames::waits_for_users(&wchan)) => {}
+            'S' if text(&self.task(pid, tid).join("wchan")).is_some_and(|wchan| frames::waits_for_users(&wchan)) => {}
             _ => return None,
         }
         let (task, switches) = self.read(pid, tid, state)?;
@@ -139,10 +143,8 @@ impl Proc {
         self.root.join(format!("{pid}/task/{tid}"))
     }
 
-    /// `PID (COMM) STATE ...`, where COMM may hold anything.
-    fn state(&self, task: &Path) -> Option<char> {
-        let stat = text(&task.join("stat"))?;
-        stat.rsplit_once(')')?.1.trim_start().chars().next()
+    fn state(&self, pid: u32, tid: u32) -> Option<char> {
+        Some(Stat::read(&self.task(pid, tid))?.state)
     }
 
     fn is_under_pcictl(&self, pid: u32) -> bool {
@@ -205,6 +207,25 @@ impl Proc {
     }
 }
 
+/// What /proc/PID/stat says of a task.
+struct Stat {
+    state: char,
+    /// Of its whole process.
+    threads: usize,
+}
+
+impl Stat {
+    /// `PID (COMM) STATE ...`, where COMM may hold anything; the threads are the twentieth field, see proc_pid_stat(5).
+    fn read(task: &Path) -> Option<Self> {
+        let text = text(&task.join("stat"))?;
+        let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        // A tree that was dumped by hand may have less; then all the threads there are get looked at.
+        let threads = fields.nth(16).and_then(|number| number.parse().ok()).unwrap_or(0);
+        Some(Self { state, threads })
+    }
+}
+
 impl Task {
     /// A thread of the kernel has no command line.
     pub fn is_kernel_thread(&self) -> bool {
@@ -230,8 +251,16 @@ fn numbers(directory: &Path) -> Vec<u32> {
     numbers
 }
 
+/// What a file of /proc says. Asking for its size first, as `fs::read` does, is of no use there; and these files are given
+/// out in one piece (single_open in the kernel), so what does not fill the room is all there is.
 fn text(path: &Path) -> Option<String> {
-    let bytes = fs::read(path).ok()?;
+    let mut file = fs::File::open(path).ok()?;
+    let mut bytes = vec![0; 4096];
+    let length = file.read(&mut bytes).ok()?;
+    bytes.truncate(length);
+    if length == 4096 {
+        file.read_to_end(&mut bytes).ok()?;
+    }
     Some(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
 }
 
