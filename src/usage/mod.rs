@@ -83,7 +83,8 @@ impl Survey<'_> {
     }
 
     fn try_look(&mut self, proc: &Proc) -> std::io::Result<()> {
-        let pids = proc.pids()?;
+        let mut pids = proc.pids()?;
+        pids.retain(|pid| *pid == KTHREADD || !proc.is_kernel_thread(*pid));
         let mut namespaces = Namespaces::read(proc, &pids)?;
         if !proc.is_dump() && !self.storage.is_empty() {
             let kept = elsewhere::mounts(proc, &namespaces.kept);
@@ -175,6 +176,9 @@ impl Survey<'_> {
         }
     }
 }
+
+/// The first thread of the kernel, and all others' parent: it stays, as the one that shows the namespaces they are in.
+const KTHREADD: u32 = 2;
 
 /// The first namespace of process ids has a fixed number (PROC_PID_INIT_INO, include/linux/proc_ns.h).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";

@@ -9,10 +9,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fstatat};
+use rustix::fs::RawDir;
 
 /// The tree of /proc that is looked at. Clones share the directory.
 #[derive(Clone, Debug)]
@@ -63,13 +63,19 @@ impl Proc {
     pub fn pids(&self) -> io::Result<Vec<u32>> {
         let directory = self.open_at(".", OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
         let mut pids = Vec::new();
-        for entry in Dir::from_fd(directory)?.iter() {
-            if let Some(pid) = entry?.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
-                pids.push(pid);
-            }
-        }
+        each_name(&directory, |name| pids.extend(name.parse::<u32>()))?;
         pids.sort_unstable();
         Ok(pids)
+    }
+
+    /// Whether this is a thread of the kernel, which has no program, and so neither memory nor open files. A process
+    /// whose first thread has ended looks the same, but for its other threads. Never in a dump, which may lack the links.
+    pub fn is_kernel_thread(&self, pid: u32) -> bool {
+        let threads = || fstatat(self.directory.as_fd(), format!("{pid}/task").as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+        // A directory has a link from each one in it (proc_task_getattr in fs/proc/base.c).
+        !self.dump
+            && readlinkat(self.directory.as_fd(), format!("{pid}/exe").as_str()) == Err(Errno::ENOENT)
+            && threads().is_ok_and(|task| task.st_nlink == 3)
     }
 
     /// A whole file as text; bytes that are no UTF-8 are replaced.
@@ -138,16 +144,13 @@ impl ProcessDirectory {
     /// Any failure but absence.
     pub fn links(&self, path: &str, mut each: impl FnMut(&str, &str)) -> io::Result<bool> {
         let mut walk = || -> nix::Result<()> {
-            let mut directory = Dir::from_fd(self.open_at(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY)?)?;
-            let names: Vec<_> = directory.iter().collect::<nix::Result<_>>()?;
-            for entry in names.iter().filter(|entry| entry.file_type() != Some(Type::Directory)) {
-                // A descriptor that was closed meanwhile is no error.
-                let Ok(target) = readlinkat(directory.as_fd(), entry.file_name()) else { continue };
-                if let Ok(name) = entry.file_name().to_str() {
+            let directory = self.open_at(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
+            // A descriptor that was closed meanwhile is no error.
+            each_name(&directory, |name| {
+                if let Ok(target) = readlinkat(directory.as_fd(), name) {
                     each(name, &target.to_string_lossy());
                 }
-            }
-            Ok(())
+            })
         };
         Ok(present(walk())?.is_some())
     }
@@ -173,13 +176,24 @@ impl ProcessDirectory {
 
 fn names_in(directory: OwnedFd) -> nix::Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in Dir::from_fd(directory)?.iter() {
-        match entry?.file_name().to_str() {
+    each_name(&directory, |name| names.push(name.to_owned()))?;
+    Ok(names)
+}
+
+/// Gives `take` each name in a directory, in no order; one that is no text is none of /proc's.
+fn each_name(directory: &OwnedFd, mut take: impl FnMut(&str)) -> nix::Result<()> {
+    /// Some hundred names a call.
+    const ENTRIES: usize = 16 << 10;
+    let mut room = Vec::with_capacity(ENTRIES);
+    let mut entries = RawDir::new(directory, room.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+        match entry.file_name().to_str() {
             Ok("." | "..") | Err(_) => {}
-            Ok(name) => names.push(name.to_owned()),
+            Ok(name) => take(name),
         }
     }
-    Ok(names)
+    Ok(())
 }
 
 fn read_all(file: &OwnedFd, bytes: &mut Vec<u8>) -> nix::Result<()> {

@@ -124,7 +124,7 @@ impl Inventory {
         }
         let mut heads: Vec<(String, PciAddress)> = Vec::new();
         let mut others = Vec::new();
-        for device in devices(sysfs, "dev/char") {
+        for device in devices(sysfs, CHARACTERS) {
             let Some(address) = scope.owner(&device.path) else {
                 others.push(device);
                 continue;
@@ -161,10 +161,16 @@ fn shared_node(heads: &[(String, PciAddress)], device: Device) -> Option<(PciAdd
     Some((*address, device))
 }
 
-/// Every link of `sys/dev/block` or `sys/dev/char`, numbers ascending.
+/// The links of all character devices.
+const CHARACTERS: &str = "dev/char";
+
+/// Every link of `sys/dev/block` or `sys/dev/char` that may lead to hardware, numbers ascending.
 fn devices(sysfs: &Sysfs, directory: &str) -> Vec<Device> {
     let mut numbers: Vec<(u32, u32)> =
         sysfs.names(directory).ok().flatten().unwrap_or_default().iter().filter_map(|name| number(name)).collect();
+    if directory == CHARACTERS {
+        numbers.retain(|number| !is_never_hardware(*number));
+    }
     numbers.sort_unstable();
     let device = |number: (u32, u32)| {
         let target = sysfs.link(&format!("{directory}/{}:{}", number.0, number.1)).ok().flatten()?;
@@ -173,6 +179,12 @@ fn devices(sysfs: &Sysfs, directory: &str) -> Vec<Device> {
         Some(Device { name, path, number })
     };
     numbers.into_iter().filter_map(device).collect()
+}
+
+/// Memory, virtual consoles and their screens, which are most of the links on many a machine: fixed numbers that no
+/// device's driver can have (Documentation/admin-guide/devices.txt).
+fn is_never_hardware((major, minor): (u32, u32)) -> bool {
+    matches!((major, minor), (1 | 7, _) | (4, 0..=63))
 }
 
 /// Reads `259:0`.
