@@ -7,6 +7,7 @@ use crate::address::PciAddress;
 use crate::doctor::leftovers::{Leftover, in_tree};
 use crate::doctor::{Diagnosis, Snapshot};
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
+use crate::journal::Found;
 use crate::output;
 use crate::report::{DoctorReport, Verdict};
 use crate::topology::{Fields, Topology};
@@ -39,7 +40,8 @@ fn report(context: &Context, snapshot: &Snapshot) -> DoctorReport {
 }
 
 fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
-    let at_work = at_work(context, diagnosis);
+    let journals = context.journals().list();
+    let at_work = at_work(journals.as_deref().unwrap_or_default(), diagnosis);
     let is_at_work = |address: PciAddress| at_work.as_ref().is_none_or(|devices| devices.contains(&address));
     let mut found = match Topology::load_all(&context.sysfs, Fields::ALL) {
         Ok(topology) => in_tree(&context.sysfs, &topology, &|id| {
@@ -48,8 +50,8 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
         }),
         Err(error) => vec![Leftover { address: None, what: error.to_string(), helps: String::new() }],
     };
-    match status::operations(context) {
-        Ok(operations) => found.extend(operations.iter().filter_map(status::leftover)),
+    match journals {
+        Ok(journals) => found.extend(status::operations(context, &journals).iter().filter_map(status::leftover)),
         Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
     }
     for entry in keep::entries(context) {
@@ -67,10 +69,9 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
 
 /// The devices that somebody is at work on right now, and all that is below them; `None` if somebody is at work on who
 /// knows which.
-fn at_work(context: &Context, diagnosis: &Diagnosis) -> Option<BTreeSet<PciAddress>> {
+fn at_work(journals: &[Found], diagnosis: &Diagnosis) -> Option<BTreeSet<PciAddress>> {
     let mut devices = diagnosis.tasks.iter().map(|finding| finding.device).collect::<Option<BTreeSet<_>>>()?;
     // An operation of pcictl is between two writes most of the time.
-    let journals = context.journals().list().unwrap_or_default();
     let running = journals.iter().filter(|found| found.busy).filter_map(|found| found.record.as_ref().ok());
     devices.extend(running.flat_map(|record| record.header.functions.keys().copied()));
     Some(devices)

@@ -100,8 +100,8 @@ impl Reading for Nodes {
 }
 
 fn recover(context: &Context, args: &RecoverArgs, found: &Found, record: &Record) -> Result<Recovered> {
-    if Look::at(record, &context.sysfs).standing() != Standing::Between {
-        return settled(context, found, record);
+    if let Some(how) = settled(&Look::at(record, &context.sysfs)) {
+        return close(context, found, record, how);
     }
     refuse_if_stuck(context)?;
     let places = record.header.places.clone();
@@ -112,9 +112,9 @@ fn recover(context: &Context, args: &RecoverArgs, found: &Found, record: &Record
     };
     // Somebody may have been here while the locks were waited for.
     let look = Look::at(record, &context.sysfs);
-    if look.standing() != Standing::Between {
+    if let Some(how) = settled(&look) {
         drop(journal);
-        return settled(context, found, record);
+        return close(context, found, record, how);
     }
     let way = look.way();
     let mut operation = Operation::resume(context, held, Rc::new(journal), args.writing.timeout)?;
@@ -131,10 +131,12 @@ fn recover(context: &Context, args: &RecoverArgs, found: &Found, record: &Record
     Ok(Recovered { steps: done, ..Recovered::new(&record.header.id, what) })
 }
 
-fn settled(context: &Context, found: &Found, record: &Record) -> Result<Recovered> {
-    match Look::at(record, &context.sysfs).standing() {
-        Standing::AtEnd => close(context, found, record, "all was done already"),
-        _ => close(context, found, record, "all is as it was before"),
+/// How it is over already; none if something is half done.
+fn settled(look: &Look) -> Option<&'static str> {
+    match look.standing() {
+        Standing::AtEnd => Some("all was done already"),
+        Standing::AtStart => Some("all is as it was before"),
+        Standing::Between => None,
     }
 }
 

@@ -63,6 +63,8 @@ fn replug(
     let removed = remove::report(context, &subject.away, took);
     match back_again(context, operation, subject, args) {
         Ok((climbed, rescanned)) => Ok(ReplugReport { removed, climbed, rescanned }),
+        // Another process goes on with it, and nothing is known yet of how it will end.
+        Err(error) if operation.goes_on() => Err(error),
         Err(error) => {
             if is_missing(context, subject) {
                 operation.leave();

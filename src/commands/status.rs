@@ -4,7 +4,7 @@ use super::{Context, keep};
 use crate::doctor::leftovers::Leftover;
 use crate::error::{ExitStatus, Result};
 use crate::journal::standing::{Look, other_device};
-use crate::journal::{Found, Record, Standing, Way, boot_id};
+use crate::journal::{Found, Header, Record, Standing, Way, boot_id};
 use crate::ledger::Entry;
 use crate::output;
 use crate::plan::Action;
@@ -14,7 +14,7 @@ pub fn run(context: &Context) -> Result<ExitStatus> {
     let is_gone = |entry: &Entry| !context.sysfs.has_function(entry.record.address);
     let removed = keep::entries(context).into_iter().filter(is_gone);
     let report = StatusReport {
-        operations: operations(context)?,
+        operations: operations(context, &context.journals().list()?),
         removed: removed
             .map(|entry| RemovedDevice { address: entry.record.address, removed_at: entry.removed_at })
             .collect(),
@@ -24,28 +24,34 @@ pub fn run(context: &Context) -> Result<ExitStatus> {
     Ok(if open { ExitStatus::Partly } else { ExitStatus::Done })
 }
 
-/// Every operation that is not over, the oldest first.
-pub fn operations(context: &Context) -> Result<Vec<OperationStatus>> {
-    let journals = context.journals();
+/// Every operation that is not over: of these journals, the oldest first, and what is known of those before the last boot.
+pub fn operations(context: &Context, journals: &[Found]) -> Vec<OperationStatus> {
     let boot = boot_id();
     let mut operations: Vec<OperationStatus> =
-        journals.list()?.iter().filter_map(|found| operation(context, found, &boot)).collect();
-    let (cut_off, bad) = journals.cut_off(&boot);
-    for header in cut_off {
-        operations.push(OperationStatus {
-            state: OperationState::CutOff,
-            id: Some(header.id.clone()),
-            command: Some(header.command.clone()),
-            began: Some(header.began),
-            why: Some("the machine was booted anew since, and has found its devices by itself".to_owned()),
-            ..OperationStatus::of(OperationState::CutOff)
-        });
-    }
+        journals.iter().filter_map(|found| operation(context, found, &boot)).collect();
+    let (cut_off, bad) = context.journals().cut_off(&boot);
+    operations.extend(cut_off.iter().map(of_cut_off));
     for path in bad {
         let why = format!("{}: not written by pcictl, or damaged", path.display());
         operations.push(OperationStatus { why: Some(why), ..OperationStatus::of(OperationState::Damaged) });
     }
-    Ok(operations)
+    operations
+}
+
+fn of_header(header: &Header, state: OperationState) -> OperationStatus {
+    OperationStatus {
+        id: Some(header.id.clone()),
+        command: Some(header.command.clone()),
+        began: Some(header.began),
+        pid: Some(header.pid),
+        ..OperationStatus::of(state)
+    }
+}
+
+fn of_cut_off(header: &Header) -> OperationStatus {
+    let why = "the machine was booted anew since, and has found its devices by itself".to_owned();
+    // A process id of another boot is somebody else's by now.
+    OperationStatus { why: Some(why), pid: None, ..of_header(header, OperationState::CutOff) }
 }
 
 fn operation(context: &Context, found: &Found, boot: &str) -> Option<OperationStatus> {
@@ -60,23 +66,16 @@ fn operation(context: &Context, found: &Found, boot: &str) -> Option<OperationSt
         return None;
     }
     let header = &record.header;
-    let base = OperationStatus {
-        id: Some(header.id.clone()),
-        command: Some(header.command.clone()),
-        began: Some(header.began),
-        pid: Some(header.pid),
-        ..OperationStatus::of(OperationState::Running)
-    };
     if found.busy {
-        return Some(OperationStatus { in_kernel: in_kernel(record), ..base });
+        let in_kernel = in_kernel(record);
+        return Some(OperationStatus { in_kernel, ..of_header(header, OperationState::Running) });
     }
     if header.boot != boot {
-        let why = "the machine was booted anew since, and has found its devices by itself".to_owned();
-        return Some(OperationStatus { state: OperationState::CutOff, why: Some(why), ..base });
+        return Some(of_cut_off(header));
     }
     if let Some(address) = other_device(record, &context.sysfs) {
         let why = format!("{address} is another device now, so nothing of this may be gone on with");
-        return Some(OperationStatus { state: OperationState::Foreign, why: Some(why), ..base });
+        return Some(OperationStatus { why: Some(why), ..of_header(header, OperationState::Foreign) });
     }
     let look = Look::at(record, &context.sysfs);
     let standing = look.standing();
@@ -86,13 +85,12 @@ fn operation(context: &Context, found: &Found, boot: &str) -> Option<OperationSt
     };
     let way = look.way();
     Some(OperationStatus {
-        state,
         why: (standing == Standing::AtStart).then(|| "all is as it was before".to_owned()),
         done: look.done().map(|step| output::in_words(&step.action)).collect(),
         left: look.left().map(|(_, step)| output::in_words(&step.action)).collect(),
         way: (state == OperationState::HalfDone).then_some(way),
         commands: commands(record, &look, state),
-        ..base
+        ..of_header(header, state)
     })
 }
 
