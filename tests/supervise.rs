@@ -136,7 +136,7 @@ fn a_helper_has_nothing_open_but_its_locks_and_pipes_and_is_alone_in_its_session
         .unwrap()
         .map(|entry| fs::read_link(entry.unwrap().path()).unwrap().display().to_string())
         .collect();
-    open.retain(|target| !target.starts_with("/dev/null") && !target.starts_with("pipe:"));
+    open.retain(|target| !target.starts_with("/dev/null") && !target.starts_with("socket:"));
     let locks = bench.root.path().join("locks").display().to_string();
     assert_eq!(open.len(), 3, "{open:?}");
     assert!(open.iter().all(|target| target.starts_with(&locks)), "{open:?}");
@@ -160,10 +160,52 @@ fn a_helper_that_is_killed_is_no_success() {
     bench.fifo("remove");
     let mut supervisor = bench.supervisor(&held, None, LONG);
     supervisor.begin(MARK, &step("remove")).unwrap();
-    let children = fs::read_to_string(format!("/proc/self/task/{}/children", nix::unistd::gettid())).unwrap();
-    let helper: i32 = children.split_whitespace().last().unwrap().parse().unwrap();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(helper), nix::sys::signal::SIGKILL).unwrap();
+    kill(children()[0]);
     assert!(matches!(supervisor.next(), Event::Ended(MARK, Err(Errno::ECANCELED))));
+}
+
+#[test]
+fn a_helper_that_is_started_ahead_writes_when_its_turn_comes_and_never_before() {
+    let bench = Bench::new();
+    let held = bench.hold().unwrap();
+    for name in ["first", "second", "third"] {
+        fs::write(bench.file(name), "").unwrap();
+    }
+    let mut supervisor = bench.supervisor(&held, None, LONG);
+    supervisor.expect(0, &["first", "second", "third"].map(step));
+    let ready = children();
+    assert_eq!(ready.len(), 3);
+    supervisor.begin(Mark { step: 1, undo: false }, &step("second")).unwrap();
+    assert_eq!(children(), ready, "no other one was started");
+    assert!(matches!(supervisor.next(), Event::Ended(Mark { step: 1, undo: false }, Ok(Done::Done))));
+    assert_eq!(children(), [ready[0], ready[2]]);
+    // What is undone is another write than the one it was started for.
+    supervisor.begin(Mark { step: 2, undo: true }, &step("third")).unwrap();
+    assert_eq!(children().len(), 3);
+    supervisor.next();
+    assert_eq!(children(), [ready[0], ready[2]]);
+
+    drop(supervisor);
+    assert!(children().is_empty());
+    let texts = ["first", "second", "third"].map(|name| fs::read_to_string(bench.file(name)).unwrap());
+    assert_eq!(texts, ["", "1", "1"]);
+    drop(held);
+    bench.hold().expect("those that were not needed have ended, and the locks are free");
+}
+
+#[test]
+fn another_helper_takes_the_place_of_one_that_was_killed_before_its_turn() {
+    let bench = Bench::new();
+    let held = bench.hold().unwrap();
+    fs::write(bench.file("remove"), "").unwrap();
+    let mut supervisor = bench.supervisor(&held, None, LONG);
+    supervisor.expect(0, &[step("remove")]);
+    let ready = children()[0];
+    kill(ready);
+    wait_for_end(ready);
+    supervisor.begin(MARK, &step("remove")).unwrap();
+    assert!(matches!(supervisor.next(), Event::Ended(MARK, Ok(Done::Done))));
+    assert_eq!(fs::read_to_string(bench.file("remove")).unwrap(), "1");
 }
 
 #[test]
@@ -173,6 +215,16 @@ fn a_helper_that_cannot_be_started_is_a_failed_step() {
     let supervisor = Supervisor::new(&bench.sysfs, &held, None, LONG).unwrap();
     let mut supervisor = supervisor.with_program(bench.root.path().join("nowhere"));
     assert_eq!(execute(&[step("remove")], 0, &mut supervisor, 1).failure(), Some((0, Errno::ENOENT)));
+}
+
+/// The processes that this thread has started and not waited for, the oldest first.
+fn children() -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/self/task/{}/children", nix::unistd::gettid())).unwrap();
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn kill(pid: u32) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::SIGKILL).unwrap();
 }
 
 /// Opening a FIFO waits in a system call that /proc names by number; with no rights to read it, the kernel's name does.

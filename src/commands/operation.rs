@@ -65,7 +65,9 @@ impl<'a> Operation<'a> {
         if let Some(warning) = warning {
             context.output.say(&warning);
         }
-        Self::resume(context, held, Rc::new(journal), timeout)
+        let mut operation = Self::resume(context, held, Rc::new(journal), timeout)?;
+        operation.kernel.expect(0, steps);
+        Ok(operation)
     }
 
     /// Goes on with an operation whose journal was taken over.
@@ -192,6 +194,10 @@ impl Kernel for Journaled<'_> {
         self.inner.begin(mark, step).inspect_err(|errno| {
             let _ = self.journal.end_step(mark, *errno as i32);
         })
+    }
+
+    fn expect(&mut self, first: usize, steps: &[Step]) {
+        self.inner.expect(first, steps);
     }
 
     fn next(&mut self) -> Event {

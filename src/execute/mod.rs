@@ -99,6 +99,10 @@ pub trait Kernel {
     /// It could not even be begun.
     fn begin(&mut self, mark: Mark, step: &Step) -> Result<(), Errno>;
 
+    /// Says that these steps are going to be begun, as far as anybody can tell now and in about this order; `first` is the
+    /// place of the first one in the whole plan. Whoever takes time to get ready may do so.
+    fn expect(&mut self, _first: usize, _steps: &[Step]) {}
+
     /// Waits for what happens next. Called only while something that was begun has not ended.
     fn next(&mut self) -> Event;
 

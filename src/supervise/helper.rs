@@ -1,7 +1,7 @@
 //! The helper: pcictl run again to make one write, which may take as long as the kernel pleases.
 //!
-//! It has what it needs and no more: its standard input is the journal, its standard output the pipe to whoever waits,
-//! and it keeps the locks open that it was told to keep. It hears no signal that a terminal or an operator sends, for the
+//! It has what it needs and no more: its standard input is the journal, its standard output the line to whoever waits,
+//! on which it is also told to go, and it keeps the locks open that it was told to keep. It hears no signal that a terminal or an operator sends, for the
 //! kernel could not heed one anyway, and the journal must get its line.
 
 use std::io::Write as _;
@@ -19,6 +19,9 @@ use crate::journal;
 /// The word that turns pcictl into a helper. No command of the command line: it is started by pcictl itself.
 pub const WORD: &str = "kernel-write";
 
+/// What a helper waits for before it makes its write.
+pub(super) const GO: &[u8] = b"go";
+
 /// What a helper is told, in the order of its arguments.
 pub(super) fn arguments(mark: Mark, keep: &[RawFd], path: &str, value: &str) -> [String; 5] {
     let keep: Vec<String> = keep.iter().map(ToString::to_string).collect();
@@ -34,6 +37,9 @@ pub fn run_if_helper() -> Option<ExitCode> {
     let (path, value, mark) = (arguments.next()?, arguments.next()?, arguments.next()?.parse::<Mark>().ok()?);
     let keep: Vec<RawFd> = arguments.next()?.split(',').filter_map(|number| number.parse().ok()).collect();
     detach(&keep);
+    if !may_go() {
+        return Some(ExitCode::SUCCESS);
+    }
     let answer = write(&path, &value);
     let code = answer.err().map_or(0, |errno| errno as i32);
     // The journal first: once the locks are free, whoever takes them reads what became of this.
@@ -43,6 +49,18 @@ pub fn run_if_helper() -> Option<ExitCode> {
     }
     let _ = writeln!(std::io::stdout(), "{code}");
     Some(ExitCode::SUCCESS)
+}
+
+/// Waits for the word to go; false if it will not come, because whoever started this has no use for it or is no more.
+fn may_go() -> bool {
+    let mut word = [0; GO.len()];
+    loop {
+        match nix::unistd::read(std::io::stdout().as_fd(), &mut word) {
+            Ok(length) => return word[..length] == *GO,
+            Err(Errno::EINTR) => {}
+            Err(_) => return false,
+        }
+    }
 }
 
 /// Leaves the terminal, the working directory and every open file that is none of its business.

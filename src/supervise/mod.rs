@@ -6,14 +6,13 @@
 //! ends, the other goes on with the operation in the background, and both locks and journal stay with it. Should all of
 //! them be killed, the helper that is in the kernel still holds the locks until the kernel is done, and notes the end.
 
+mod ahead;
 mod helper;
 mod signals;
 
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -27,17 +26,15 @@ use crate::lock::Held;
 use crate::plan::Step;
 use crate::sysfs::Sysfs;
 
+use ahead::{Ahead, Helper, Recipe};
 pub use helper::run_if_helper;
 use signals::Signals;
 
 /// Makes writes by helpers and watches over them.
 pub struct Supervisor<'a> {
     sysfs: &'a Sysfs,
-    program: PathBuf,
-    /// The locks, kept open in every helper.
-    keep: Vec<RawFd>,
-    /// The journal, to be handed to every helper.
-    journal: Option<OwnedFd>,
+    recipe: Recipe,
+    ahead: Ahead,
     timeout: Duration,
     /// None while nothing is in the kernel's hands for longer.
     signals: Option<Signals>,
@@ -54,7 +51,7 @@ pub struct Supervisor<'a> {
 struct Running {
     mark: Mark,
     step: Step,
-    child: Child,
+    helper: Helper,
     begun: Instant,
 }
 
@@ -79,9 +76,8 @@ impl<'a> Supervisor<'a> {
         let running = Vec::new();
         Ok(Self {
             sysfs,
-            program,
-            keep,
-            journal,
+            recipe: Recipe { program, keep, journal },
+            ahead: Ahead::default(),
             timeout,
             signals,
             running,
@@ -94,24 +90,21 @@ impl<'a> Supervisor<'a> {
     /// Uses another binary for the helpers: for tests, whose own is not pcictl.
     #[must_use]
     pub fn with_program(mut self, program: PathBuf) -> Self {
-        self.program = program;
+        self.recipe.program = program;
         self
     }
 
-    fn spawn(&self, mark: Mark, step: &Step) -> io::Result<Child> {
-        let journal = match &self.journal {
-            Some(journal) => Stdio::from(journal.try_clone()?),
-            None => Stdio::null(),
-        };
-        // Its arguments are what an operator sees in ps: what is written, and where.
-        Command::new(&self.program)
-            .arg0("pcictl")
-            .args(helper::arguments(mark, &self.keep, &self.sysfs.display(&step.file), &step.value))
-            .env_clear()
-            .stdin(journal)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
+    /// A helper at work on this step: the one that was started for it, if it is still there.
+    fn helper(&mut self, mark: Mark, step: &Step) -> io::Result<Helper> {
+        let path = self.sysfs.display(&step.file);
+        let ready = self.ahead.take(mark, &path, &step.value);
+        if let Some(helper) = ready.and_then(|mut helper| helper.go().is_ok().then_some(helper)) {
+            return Ok(helper);
+        }
+        let mut helper = Helper::start(&self.recipe, mark, &path, &step.value)?;
+        // One that was killed by now is found out when its answer is read.
+        let _ = helper.go();
+        Ok(helper)
     }
 
     /// Waits until a helper says something, a signal comes, the caller goes away, or the first deadline is over.
@@ -119,8 +112,8 @@ impl<'a> Supervisor<'a> {
         if self.asked_again && !self.background {
             return Heard { signal: false, helper: None, caller_gone: false };
         }
-        let pipes = self.running.iter().filter_map(|running| running.child.stdout.as_ref());
-        let mut watched: Vec<PollFd> = pipes.map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)).collect();
+        let lines = self.running.iter().map(|running| running.helper.as_fd());
+        let mut watched: Vec<PollFd> = lines.map(|line| PollFd::new(line, PollFlags::POLLIN)).collect();
         let helpers = watched.len();
         watched.extend(self.signals.as_ref().map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
         let others = watched.len();
@@ -130,6 +123,8 @@ impl<'a> Supervisor<'a> {
             watched.extend([stdout.as_fd(), stderr.as_fd()].map(|fd| PollFd::new(fd, PollFlags::empty())));
         }
         let timeout = match self.left() {
+            // Nothing is waited for while there is something to prepare.
+            _ if self.ahead.has_room() => PollTimeout::ZERO,
             Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
             None => PollTimeout::NONE,
         };
@@ -153,20 +148,14 @@ impl<'a> Supervisor<'a> {
 
     /// Takes what a helper said at its end.
     fn ended(&mut self, index: usize) -> Event {
-        let mut running = self.running.remove(index);
-        let mut said = String::new();
-        if let Some(mut pipe) = running.child.stdout.take() {
-            let _ = pipe.read_to_string(&mut said);
-        }
-        // In the background it is nobody's child here, and that is fine.
-        let _ = running.child.wait();
+        let running = self.running.remove(index);
         let action = &running.step.action;
-        let answer = match said.trim().parse::<i32>() {
-            Ok(0) => Ok(()),
-            Ok(code) => Err(Errno::from_raw(code)),
+        let answer = match running.helper.answer() {
+            Some(0) => Ok(()),
+            Some(code) => Err(Errno::from_raw(code)),
             // Killed: before the write, or after the kernel was done with it. The tree tells, where it can.
-            Err(_) if crate::execute::is_done(self.sysfs, action) == Some(true) => Ok(()),
-            Err(_) => Err(Errno::ECANCELED),
+            None if crate::execute::is_done(self.sysfs, action) == Some(true) => Ok(()),
+            None => Err(Errno::ECANCELED),
         };
         Event::Ended(running.mark, judge(self.sysfs, action, answer))
     }
@@ -174,12 +163,12 @@ impl<'a> Supervisor<'a> {
     /// Splits: the process that goes on gets nothing, the one that returns to the operator the report.
     fn give_back(&mut self, reason: Reason) -> Option<Event> {
         let oldest = self.running.iter().min_by_key(|running| running.begun)?;
-        let kernel = kernel_state(oldest.child.id());
+        let kernel = kernel_state(oldest.helper.id());
         let mut unfinished = Unfinished {
             action: oldest.step.action.clone(),
             waited_seconds: oldest.begun.elapsed().as_secs_f64(),
             late: reason == Reason::Late,
-            helper: oldest.child.id(),
+            helper: oldest.helper.id(),
             background: None,
             running: self.running.len(),
             kernel,
@@ -191,6 +180,7 @@ impl<'a> Supervisor<'a> {
         match unsafe { nix::unistd::fork() } {
             Ok(ForkResult::Parent { child }) => {
                 unfinished.background = u32::try_from(child.as_raw()).ok();
+                self.ahead.leave();
                 Some(Event::GivenBack(Box::new(unfinished)))
             }
             Ok(ForkResult::Child) => {
@@ -225,9 +215,17 @@ impl Kernel for Supervisor<'_> {
         if self.signals.is_none() {
             self.signals = Some(Signals::listen().map_err(errno)?);
         }
-        let child = self.spawn(mark, step).map_err(errno)?;
-        self.running.push(Running { mark, step: step.clone(), child, begun: Instant::now() });
+        let helper = self.helper(mark, step).map_err(errno)?;
+        self.running.push(Running { mark, step: step.clone(), helper, begun: Instant::now() });
         Ok(())
+    }
+
+    fn expect(&mut self, first: usize, steps: &[Step]) {
+        let sysfs = self.sysfs;
+        self.ahead.expect(first, steps, |step| sysfs.display(&step.file));
+        while self.ahead.has_room() {
+            self.ahead.start_one(&self.recipe);
+        }
     }
 
     fn next(&mut self) -> Event {
@@ -241,13 +239,17 @@ impl Kernel for Supervisor<'_> {
             let asked = signals > 0 || heard.caller_gone;
             if asked && !self.told {
                 (self.told, self.asked_again) = (true, signals > 1);
+                self.ahead.dismiss();
                 return Event::Interrupted;
             }
             let reason = match asked || self.asked_again {
-                _ if self.background => continue,
-                true => Reason::AskedTwice,
-                false if self.left().is_some_and(|left| left.is_zero()) => Reason::Late,
-                false => continue,
+                _ if self.background => None,
+                true => Some(Reason::AskedTwice),
+                false => self.left().is_some_and(|left| left.is_zero()).then_some(Reason::Late),
+            };
+            let Some(reason) = reason else {
+                self.ahead.start_one(&self.recipe);
+                continue;
             };
             if let Some(event) = self.give_back(reason) {
                 return event;
@@ -256,9 +258,17 @@ impl Kernel for Supervisor<'_> {
     }
 
     fn rest(&mut self) {
+        self.ahead.dismiss();
         if !self.background {
             self.signals = None;
         }
+    }
+}
+
+impl Drop for Supervisor<'_> {
+    /// The locks are let go after this, and those that were not needed have them, too.
+    fn drop(&mut self) {
+        self.ahead.dismiss();
     }
 }
 
