@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::loader::Loader;
+use super::whole::whole;
 use super::{FunctionId, Ids, Topology};
 use crate::address::{BusNumber, PciAddress};
 use crate::error::{Error, ErrorKind, Result};
@@ -60,29 +61,7 @@ impl Topology {
     pub fn load_all(sysfs: &Sysfs, fields: Fields) -> Result<Self> {
         let trouble = |e: &std::io::Error| Error::io(sysfs.display(DEVICES), e);
         let devices = sysfs.top().open(DEVICES).map_err(|e| trouble(&e))?.ok_or_else(|| no_pci(sysfs))?;
-        let mut loader = Loader::new(sysfs, fields);
-        let addresses = loader.addresses(&devices).map_err(|e| trouble(&e))?;
-        loader.reserve(addresses.len());
-        let mut run = Run::default();
-        for (index, &address) in addresses.iter().enumerate() {
-            if run.members.binary_search(&address).is_ok() {
-                run.addresses.push(address);
-                continue;
-            }
-            match real_path(sysfs, &devices, address) {
-                Ok(Some(path)) => {
-                    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-                    if parent != run.parent {
-                        loader.siblings(&run);
-                        run = Run::begin(&mut loader, parent, &addresses[index..]);
-                    }
-                    run.addresses.push(address);
-                }
-                Ok(None) => {}
-                Err(error) => loader.note(format!("{error}; left out")),
-            }
-        }
-        loader.siblings(&run);
+        let mut loader = whole(sysfs, fields, &devices).map_err(|e| trouble(&e))?;
         loader.bare_ancestors();
         if fields.buses {
             loader.all_buses();
@@ -170,32 +149,6 @@ impl Topology {
     }
 }
 
-/// From so many functions in one directory on, listing it costs less than following a link for each.
-const WORTH_LISTING: usize = 8;
-
-/// Functions that follow one another and hang below the same directory.
-#[derive(Default)]
-pub(super) struct Run {
-    pub(super) parent: String,
-    pub(super) dir: Option<Dir>,
-    /// What is in the directory, sorted, if it was listed.
-    members: Vec<PciAddress>,
-    pub(super) addresses: Vec<PciAddress>,
-}
-
-impl Run {
-    /// Begins with the first of `coming`; where many follow on the same bus, most will be in the same directory.
-    fn begin(loader: &mut Loader, parent: &str, coming: &[PciAddress]) -> Self {
-        let mut run = Self { parent: parent.to_owned(), ..Self::default() };
-        let is_on_bus = |address: &PciAddress| address.bus_number() == coming[0].bus_number();
-        if coming.get(WORTH_LISTING).is_some_and(is_on_bus) {
-            run.dir = loader.open(parent);
-            run.members = run.dir.as_ref().and_then(|dir| loader.directories(dir).ok()).unwrap_or_default();
-        }
-        run
-    }
-}
-
 fn no_pci(sysfs: &Sysfs) -> Error {
     let next = if sysfs.is_dump() {
         "dump it with sys/bus/pci"
@@ -212,7 +165,7 @@ fn paths(sysfs: &Sysfs, addresses: &[PciAddress]) -> Result<Vec<String>> {
 }
 
 /// Where a function's directory really is; `None` if the function is not there. `dir` is `sys` or the one of all links.
-fn real_path(sysfs: &Sysfs, dir: &Dir, address: PciAddress) -> Result<Option<String>> {
+pub(super) fn real_path(sysfs: &Sysfs, dir: &Dir, address: PciAddress) -> Result<Option<String>> {
     let name = address.to_string();
     let link = || format!("{DEVICES}/{name}");
     let place = |target: &str| {

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use super::load::{BUSES, DEVICES, IdsOf, Run, bus_below, locate_bus};
+use super::load::{BUSES, DEVICES, IdsOf, bus_below, locate_bus};
+use super::whole::Run;
 use super::{Fields, FunctionId, HostBridgeId, Ids, Parent, Topology, VirtualOf};
 use crate::address::{BusNumber, PciAddress};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,11 +19,11 @@ const WORTH_OPENING: usize = 4;
 const MOSTLY_VIRTUAL: usize = 8;
 
 pub(super) struct Loader<'a> {
-    sysfs: &'a Sysfs,
+    pub(super) sysfs: &'a Sysfs,
     fields: Fields,
-    topology: Topology,
+    pub(super) topology: Topology,
     /// Whether a function's own files were read, or only its name in a path.
-    is_read: Vec<bool>,
+    pub(super) is_read: Vec<bool>,
     drivers: HashSet<Arc<str>>,
     /// The `virtfnN` links of physical functions that were read already.
     links: HashMap<FunctionId, Vec<(u32, PciAddress)>>,
@@ -145,14 +146,14 @@ impl<'a> Loader<'a> {
         parent
     }
 
-    fn host_bridge(&mut self, name: &str, path: &str, above: Option<FunctionId>) -> HostBridgeId {
+    pub(super) fn host_bridge(&mut self, name: &str, path: &str, above: Option<FunctionId>) -> HostBridgeId {
         if let Some(id) = self.topology.by_name.get(name) {
             return *id;
         }
         self.topology.add_host_bridge(name, path, above)
     }
 
-    fn function(&mut self, parent: Parent, address: PciAddress) -> FunctionId {
+    pub(super) fn function(&mut self, parent: Parent, address: PciAddress) -> FunctionId {
         if let Some(id) = self.topology.find(address) {
             return id;
         }

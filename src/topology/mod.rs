@@ -6,6 +6,7 @@
 
 mod load;
 mod loader;
+mod whole;
 
 use std::collections::HashMap;
 use std::sync::Arc;
