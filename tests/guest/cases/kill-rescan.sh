@@ -1,5 +1,6 @@
 # The same for a rescan: killed at each system call that changes anything, it is brought to its end by `recover`.
 # topology: sriov
+# kernels: 6.1
 # timeout: 900
 before=$(functions)
 device=$(of_kind edu)

@@ -19,7 +19,7 @@ const BOOT_TIME: Duration = Duration::from_secs(240);
 const GRACE: Duration = Duration::from_secs(60);
 
 /// How many operations a storm has, unless PCICTL_GUEST_STORM says otherwise: 1,000 take ten minutes.
-const STORM: u32 = 250;
+const STORM: u32 = 150;
 
 /// A piece of a guest's report.
 struct Frame {
