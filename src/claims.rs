@@ -11,6 +11,7 @@
 
 use serde::Serialize;
 
+use crate::order;
 use crate::place::{Place, topmost};
 
 /// How a node is held.
@@ -64,7 +65,7 @@ impl Claims {
     }
 
     fn into_order(mut self) -> Self {
-        self.list.sort_by(|a, b| a.place.cmp(&b.place));
+        order::sort_by(&mut self.list, |a, b| a.place.cmp(&b.place));
         self.list.dedup();
         self
     }

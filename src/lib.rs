@@ -32,6 +32,7 @@ pub mod locate;
 pub mod lock;
 pub mod modules;
 pub mod names;
+pub mod order;
 pub mod output;
 pub mod place;
 pub mod plan;

@@ -2,6 +2,7 @@
 
 use crate::address::{BusNumber, PciAddress};
 use crate::error::{Error, ErrorKind, Result};
+use crate::order;
 use crate::place::Place;
 use crate::plan::RescanTarget;
 use crate::resolve::Named;
@@ -151,7 +152,7 @@ fn bus_of_absent(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
         .filter(|other| other.domain == bus.domain && other.bus < bus.bus)
         .collect();
     // The deepest bridge whose range holds the number is the one with the highest secondary bus below it.
-    lower.sort_unstable_by(|a, b| b.cmp(a));
+    order::sort_by(&mut lower, |a, b| b.cmp(a));
     for candidate in lower {
         let Some(path) = locate_bus(sysfs, candidate)? else { continue };
         if holds(sysfs, &path, bus.bus) {

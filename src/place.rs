@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::address::PciAddress;
+use crate::order;
 
 /// A node of the device tree: the root above all host bridges, a host bridge, or a function below one.
 ///
@@ -118,7 +119,7 @@ impl<'de> Deserialize<'de> for Place {
 
 /// Drops every place that lies below another of the same list, and repeats; the rest is sorted.
 pub fn topmost(mut places: Vec<Place>) -> Vec<Place> {
-    places.sort();
+    order::sort(&mut places);
     let mut kept: Vec<Place> = Vec::new();
     for place in places {
         if !kept.last().is_some_and(|above| place.is_at_or_below(above)) {

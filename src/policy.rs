@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::order;
 use crate::users::{Danger, User, Users};
 
 /// What follows from the users that were found.
@@ -33,7 +34,7 @@ pub fn judge(users: &Users, forced: &[Danger]) -> Verdict {
         }
         return Verdict::Overridden(users.found.clone(), users.unchecked.clone());
     }
-    let mut missing: BTreeSet<Danger> = refusing.iter().map(|user| user.kind).collect();
+    let mut missing: BTreeSet<Danger> = order::set(refusing.iter().map(|user| user.kind));
     if !unchecked.is_empty() {
         missing.insert(Danger::Unchecked);
     }

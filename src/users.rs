@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::address::PciAddress;
+use crate::order;
 
 /// What could be harmed; each is forced by its own name and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ValueEnum)]
@@ -111,9 +112,9 @@ pub struct Users {
 impl Users {
     /// Puts the users in order, each once.
     pub fn sort(&mut self) {
-        self.found.sort();
+        order::sort(&mut self.found);
         self.found.dedup();
-        self.unchecked.sort();
+        self.unchecked.sort_unstable();
         self.unchecked.dedup();
     }
 }

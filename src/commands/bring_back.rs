@@ -13,6 +13,7 @@ use crate::execute::Outcome;
 use crate::inspect::Inspector;
 use crate::ledger::{Entry, Observer, Overrides, Record};
 use crate::locate::dead_bridge;
+use crate::order;
 use crate::output::{self, Output};
 use crate::place::Place;
 use crate::plan::Plan;
@@ -85,7 +86,7 @@ impl<'a> Back<'a> {
             context,
             subject,
             args,
-            known: entries.iter().flat_map(|entry| entry.record.with_virtual()).collect(),
+            known: order::map(entries.iter().flat_map(|entry| entry.record.with_virtual())),
             entries,
             before: before.brief(&Observer::new(&context.sysfs)),
             after: before,
@@ -234,7 +235,7 @@ impl<'a> Back<'a> {
                 }),
             }
         }
-        findings.sort_by_key(|finding| finding.address);
+        order::sort_by(findings, |a, b| a.address.cmp(&b.address));
     }
 }
 

@@ -8,6 +8,7 @@ use crate::doctor::leftovers::{Leftover, in_tree};
 use crate::doctor::{Diagnosis, Snapshot};
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::journal::Found;
+use crate::order;
 use crate::output;
 use crate::report::{DoctorReport, Verdict};
 use crate::topology::{Fields, Topology};
@@ -70,7 +71,7 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
 /// The devices that somebody is at work on right now, and all that is below them; `None` if somebody is at work on who
 /// knows which.
 fn at_work(journals: &[Found], diagnosis: &Diagnosis) -> Option<BTreeSet<PciAddress>> {
-    let mut devices = diagnosis.tasks.iter().map(|finding| finding.device).collect::<Option<BTreeSet<_>>>()?;
+    let mut devices = order::set(diagnosis.tasks.iter().map(|finding| finding.device).collect::<Option<Vec<_>>>()?);
     // An operation of pcictl is between two writes most of the time.
     let running = journals.iter().filter(|found| found.busy).filter_map(|found| found.record.as_ref().ok());
     devices.extend(running.flat_map(|record| record.header.functions.keys().copied()));

@@ -51,7 +51,7 @@ fn taking_values(command: &clap::Command) -> String {
             options.extend(argument.get_long().map(|long| format!("--{long}")));
         }
     }
-    options.sort();
+    options.sort_unstable();
     options.dedup();
     options.join(" ")
 }

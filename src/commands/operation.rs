@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{Event, Kernel, Mark, Outcome, Outcomes, Undone, Unfinished, execute, undo};
 use crate::journal::{Header, Journal, SCHEMA, boot_id};
 use crate::lock::Held;
+use crate::order;
 use crate::output::{self, Output};
 use crate::place::Place;
 use crate::plan::{Action, Step};
@@ -236,7 +237,7 @@ fn header(context: &Context, places: Vec<Place>, steps: &[Step]) -> Header {
         began,
         steps: steps.to_vec(),
         places,
-        functions: functions.filter_map(|address| Some((address, context.sysfs.modalias(address)?))).collect(),
+        functions: order::map(functions.filter_map(|address| Some((address, context.sysfs.modalias(address)?)))),
     }
 }
 

@@ -185,7 +185,7 @@ impl Proc {
                 file.strip_prefix("/sys/").map(printable)
             })
             .collect();
-        files.sort();
+        files.sort_unstable();
         files.dedup();
         files
     }
@@ -197,7 +197,7 @@ impl Proc {
             nodes.retain(|node| {
                 (node.starts_with("/dev/vfio/") && node != "/dev/vfio/vfio") || node == "anon_inode:[vfio-device]"
             });
-            nodes.sort();
+            nodes.sort_unstable();
             nodes.dedup();
             if !nodes.is_empty() {
                 users.push(VfioUser { pid, command: self.command(pid), nodes });

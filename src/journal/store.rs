@@ -20,6 +20,7 @@ use super::record::{Header, Line, Record};
 use crate::error::{Error, ErrorKind, Result, plain};
 use crate::execute::Mark;
 use crate::lock;
+use crate::order;
 use crate::plan::Action;
 
 /// How many journals of ended operations are kept.
@@ -118,7 +119,7 @@ impl Journals {
         };
         check_owner(&self.directory).map_err(|error| Error::io(self.directory.display(), &error))?;
         names.retain(|name| name.to_str().is_some_and(|name| name.ends_with(SUFFIX)));
-        names.sort();
+        order::sort(&mut names);
         Ok(names.into_iter().map(|name| look(&self.directory.join(name))).collect())
     }
 
@@ -138,7 +139,7 @@ impl Journals {
                 None => bad.push(path),
             }
         }
-        headers.sort_by(|a, b| (a.began, &a.id).cmp(&(b.began, &b.id)));
+        order::sort_by(&mut headers, |a: &Header, b| (a.began, &a.id).cmp(&(b.began, &b.id)));
         (headers, bad)
     }
 

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use super::record::{Bar, LinkState, Record, Serials, VirtualRecord};
 use crate::address::PciAddress;
 use crate::inspect::{Inspector, ids_text, subsystem_text};
+use crate::order;
 use crate::sysfs::Sysfs;
 use crate::topology::{FunctionId, Topology};
 
@@ -161,7 +162,7 @@ impl<'a> Observer<'a> {
             let text = self.sysfs.read(&format!("{path}/{file}")).ok().flatten()?;
             (!text.is_empty()).then(|| (file.to_owned(), text))
         };
-        POWER_FILES.into_iter().filter_map(setting).collect()
+        order::map(POWER_FILES.into_iter().filter_map(setting))
     }
 
     /// What leads to these disks from /dev/disk/by-id, partitions left out.

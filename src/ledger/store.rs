@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Record;
+use crate::order;
 use crate::place::Place;
 
 /// The form of the files; a reader that does not know the number keeps its hands off.
@@ -112,7 +113,7 @@ impl Ledger {
                 Err(why) => listing.notes.push(self.set_aside(&name, &why)),
             }
         }
-        listing.entries.sort_by(|a, b| a.record.place.cmp(&b.record.place));
+        order::sort_by(&mut listing.entries, |a, b| a.record.place.cmp(&b.record.place));
         Ok(listing)
     }
 

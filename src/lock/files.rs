@@ -18,6 +18,7 @@ use nix::unistd::geteuid;
 use super::process::FileId;
 use super::{holders, process, vouch};
 use crate::error::{Error, ErrorKind, Result, plain};
+use crate::order;
 use crate::place::Place;
 
 /// Nobody else may write to a directory.
@@ -159,7 +160,7 @@ impl LockDirectory {
             Ok(places)
         };
         let mut places = list().map_err(|errno| Error::io(self.path.display(), &errno.into()))?;
-        places.sort();
+        order::sort(&mut places);
         Ok(places)
     }
 

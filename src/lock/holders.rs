@@ -13,6 +13,7 @@ use super::LockDirectory;
 use super::process::{self, FileId, Open};
 use crate::claims::Mode;
 use crate::error::{Error, Result};
+use crate::order;
 use crate::place::Place;
 
 const PROC_LOCKS: &str = "/proc/locks";
@@ -115,7 +116,7 @@ pub fn of_nodes(directory: &LockDirectory, places: &[Place]) -> Result<Vec<Holde
         }
     }
     // Who waits in the gate for the lock appears in both lines.
-    holders.sort_by(|a, b| (&a.place, a.role, a.pid).cmp(&(&b.place, b.role, b.pid)));
+    order::sort_by(&mut holders, |a, b| (&a.place, a.role, a.pid).cmp(&(&b.place, b.role, b.pid)));
     holders.dedup_by(|b, a| (&a.place, a.role, a.pid) == (&b.place, b.role, b.pid));
     Ok(holders)
 }

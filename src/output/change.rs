@@ -7,6 +7,7 @@ use colored::Colorize;
 use super::count;
 use crate::address::PciAddress;
 use crate::claims::{Claim, Mode};
+use crate::order;
 use crate::place::Place;
 use crate::plan::{Action, Step};
 use crate::report::{PlannedChange, PlannedLock, RemoveReport, ReplugReport, RescanReport, Seen};
@@ -90,7 +91,7 @@ pub fn in_words(action: &Action) -> String {
 /// `1-3, 5` for the steps counted from 1.
 fn ranges(indices: &[usize]) -> String {
     let mut sorted = indices.to_vec();
-    sorted.sort_unstable();
+    order::sort(&mut sorted);
     let mut parts: Vec<(usize, usize)> = Vec::new();
     for index in sorted {
         match parts.last_mut() {
@@ -160,7 +161,7 @@ fn headline(report: &RescanReport) -> String {
         .map(|scanned| scanned.bus.map_or("every bus".into(), |bus| format!("bus {bus}")))
         .collect();
     let differ: BTreeSet<PciAddress> =
-        report.differences.iter().filter(|finding| finding.matters).map(|finding| finding.address).collect();
+        order::set(report.differences.iter().filter(|finding| finding.matters).map(|finding| finding.address));
     let mut words = vec![format!("{} appeared", report.appeared.len())];
     if !report.vanished.is_empty() {
         words.push(format!("{} vanished", report.vanished.len()));

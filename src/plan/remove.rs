@@ -65,7 +65,7 @@ fn tops(topology: &Topology, targets: &[FunctionId]) -> Vec<FunctionId> {
     let topmost = crate::place::topmost(places);
     let mut tops: Vec<FunctionId> =
         targets.iter().copied().filter(|id| topmost.contains(&topology.place(*id))).collect();
-    tops.sort_unstable_by_key(|id| topology.function(*id).address);
+    topology.sort(&mut tops);
     tops.dedup();
     tops
 }

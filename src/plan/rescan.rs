@@ -3,6 +3,7 @@
 use super::{Action, Plan};
 use crate::address::BusNumber;
 use crate::claims::Claims;
+use crate::order;
 use crate::place::Place;
 
 /// A bus to be scanned, as the choice fell.
@@ -47,7 +48,7 @@ impl RescanTarget {
 
 /// Plans one write a bus; a bus below another of the list is scanned with that one and dropped.
 pub fn plan_rescan(mut targets: Vec<RescanTarget>) -> (Plan, Vec<RescanTarget>) {
-    targets.sort_by(|a, b| a.place.cmp(&b.place));
+    order::sort_by(&mut targets, |a, b| a.place.cmp(&b.place));
     let mut kept: Vec<RescanTarget> = Vec::new();
     for target in targets {
         if !kept.last().is_some_and(|above| target.place.is_at_or_below(&above.place)) {

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::address::{BusNumber, PciAddress};
+use crate::order;
 use crate::place::Place;
 
 pub use load::{Fields, IdsOf, bus_below, locate_bus};
@@ -176,7 +177,7 @@ impl Topology {
     /// Every function, ordered by address.
     pub fn by_address(&self) -> Vec<FunctionId> {
         let mut ids: Vec<FunctionId> = (0..self.functions.len() as u32).map(FunctionId).collect();
-        ids.sort_unstable_by_key(|id| self.function(*id).address);
+        self.sort(&mut ids);
         ids
     }
 
@@ -184,7 +185,7 @@ impl Topology {
     pub fn top_bridges(&self) -> Vec<HostBridgeId> {
         let mut ids: Vec<HostBridgeId> = (0..self.host_bridges.len() as u32).map(HostBridgeId).collect();
         ids.retain(|id| self.host_bridge(*id).above.is_none());
-        ids.sort_by_key(|id| self.host_bridge(*id).bus());
+        order::sort_by(&mut ids, |a, b| self.host_bridge(*a).bus().cmp(&self.host_bridge(*b).bus()));
         ids
     }
 
@@ -218,18 +219,24 @@ impl Topology {
             .copied()
             .filter(|id| self.function(*id).virtual_of.is_some_and(|of| of.physical == physical))
             .collect();
-        found.sort_by_key(|id| {
+        let rank = |id: &FunctionId| {
             let function = self.function(*id);
             (function.virtual_of.and_then(|of| of.index), function.address)
-        });
+        };
+        order::sort_by(&mut found, |a, b| rank(a).cmp(&rank(b)));
         found
     }
 
     fn without_virtual(&self, ids: &[FunctionId]) -> Vec<FunctionId> {
         let mut ids: Vec<FunctionId> =
             ids.iter().copied().filter(|id| self.function(*id).virtual_of.is_none()).collect();
-        ids.sort_unstable_by_key(|id| self.function(*id).address);
+        self.sort(&mut ids);
         ids
+    }
+
+    /// Sorts functions by their address.
+    pub fn sort(&self, ids: &mut [FunctionId]) {
+        ids.sort_unstable_by_key(|id| self.function(*id).address);
     }
 
     /// A function's directory below `sys`.

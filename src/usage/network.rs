@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::routes::Routes;
 use super::scope::Scope;
 use crate::address::PciAddress;
+use crate::order;
 use crate::sysfs::{Sysfs, follow};
 use crate::users::{Danger, User};
 
@@ -51,7 +52,7 @@ pub fn users(view: &View, scope: &Scope) -> Vec<User> {
         Some((scope.owner(&follow(CLASS, &target)?)?, name.clone()))
     };
     let mut owned: Vec<(PciAddress, String)> = names.iter().filter_map(owned).collect();
-    owned.sort();
+    order::sort(&mut owned);
     owned.iter().filter_map(|(address, name)| view.user(*address, name)).collect()
 }
 

@@ -13,6 +13,7 @@ use super::elsewhere::{Namespace, pinned};
 use super::mounts::MountTable;
 use super::proc::Proc;
 use super::process::{Finders, Holds, SafeMounts, Wanted, identity, look, name};
+use crate::order;
 use crate::users::Process;
 
 /// How long one process may take to be looked at; thousands take less.
@@ -62,7 +63,7 @@ fn supervise(shared: &Arc<Shared>) -> Findings {
             let mut findings = std::mem::take(&mut state.findings);
             // No thread could be had for these.
             findings.stuck.extend(shared.pids.iter().skip(state.next));
-            findings.holders.sort_by_key(|(process, _)| process.pid);
+            order::sort_by(&mut findings.holders, |(a, _), (b, _)| a.pid.cmp(&b.pid));
             return findings;
         }
         let late: Vec<usize> =
@@ -177,7 +178,7 @@ impl Safe {
             let (_, rest) = line.split_once(" - ")?;
             KINDS.contains(&rest.split(' ').next()?).then(|| line.split(' ').next()?.parse().ok())?
         };
-        Self(tables.iter().flat_map(|table| table.text.lines()).filter_map(safe).collect())
+        Self(order::set(tables.iter().flat_map(|table| table.text.lines()).filter_map(safe)))
     }
 }
 

@@ -8,6 +8,7 @@ use memchr::memmem::Finder;
 use super::mounts::unescape;
 use super::proc::ProcessDirectory;
 use crate::address::PciAddress;
+use crate::order;
 use crate::users::{Danger, Process};
 
 /// A node in /dev that matters.
@@ -177,7 +178,7 @@ pub fn look(
     if process.read(&format!("{table}maps"), buffer)? {
         mappings(buffer, wanted, finders, &mut holds.holds);
     }
-    holds.holds.sort();
+    order::sort(&mut holds.holds);
     holds.holds.dedup();
     Ok(Some(holds))
 }

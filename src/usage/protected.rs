@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::scope::Scope;
 use crate::error::{Error, ErrorKind, Result, plain};
+use crate::order;
 use crate::resolve::{Named, Resolver};
 use crate::selector::Selector;
 use crate::sysfs::Sysfs;
@@ -71,7 +72,7 @@ fn entries(directory: &Path) -> Result<Vec<Entry>> {
         files.push(entry.path());
     }
     files.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
-    files.sort();
+    order::sort(&mut files);
     let mut found = Vec::new();
     for file in files {
         found.extend(parse(&file.display().to_string(), &text(&file)?)?);

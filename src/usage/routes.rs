@@ -3,6 +3,7 @@
 //! Netlink would tell more, but its dumps (and the address ioctls) wait for rtnl_lock on kernels before 6.9, which a
 //! driver that hangs while it takes its interface down holds for ever. These files are read under RCU.
 
+use crate::order;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use procfs_core::FromBufRead;
@@ -101,7 +102,7 @@ impl Routes {
         }
         let back = self.routes.iter().filter(|route| contains(route, theirs)).max_by_key(|route| route.length);
         found.extend(back.map(|route| route.interface.as_str()));
-        found.sort_unstable();
+        order::sort(&mut found);
         found.dedup();
         found
     }
@@ -168,7 +169,7 @@ fn local4(trie: &str) -> Vec<Ipv4Addr> {
             found.extend(leaf.filter(|address| !address.is_loopback()));
         }
     }
-    found.sort_unstable();
+    order::sort(&mut found);
     found.dedup();
     found
 }

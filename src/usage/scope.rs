@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::address::PciAddress;
+use crate::order;
 use crate::sysfs::{Sysfs, follow};
 use crate::topology::{FunctionId, Topology};
 
@@ -33,7 +34,7 @@ impl Scope {
             let driver = function.driver.as_deref().map(str::to_owned);
             (function.address, Subject { path: topology.path(id), driver, physical })
         };
-        Self(ids.into_iter().map(subject).collect())
+        Self(order::map(ids.into_iter().map(subject)))
     }
 
     /// The functions, ordered by address.
@@ -171,7 +172,7 @@ fn devices(sysfs: &Sysfs, directory: &str) -> Vec<Device> {
     if directory == CHARACTERS {
         numbers.retain(|number| !is_never_hardware(*number));
     }
-    numbers.sort_unstable();
+    order::sort(&mut numbers);
     let device = |number: (u32, u32)| {
         let target = sysfs.link(&format!("{directory}/{}:{}", number.0, number.1)).ok().flatten()?;
         let path = follow(directory, &target)?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::proc::Proc;
 use super::special::real_node;
 use super::storage::{Storage, holder};
+use crate::order;
 use crate::sysfs::Sysfs;
 use crate::users::User;
 
@@ -32,7 +33,7 @@ pub fn members(sysfs: &Sysfs, proc: &Proc, storage: &Storage) -> Result<Vec<User
             users.push(holder(reached, &format!("ZFS ({})", pools.join(", ")), "has as a member"));
         }
     }
-    users.sort();
+    order::sort(&mut users);
     users.dedup();
     Ok(users)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::address::PciAddress;
 use crate::error::Result;
 use crate::ledger::{Observer, Record};
+use crate::order;
 use crate::place::Place;
 use crate::plan::RescanTarget;
 use crate::sysfs::Sysfs;
@@ -71,6 +72,6 @@ impl Snapshot {
     /// What can be told of all of them without asking the hardware.
     pub fn brief(&self, observer: &Observer<'_>) -> BTreeMap<PciAddress, Record> {
         let brief = |(index, id): &(usize, FunctionId)| observer.brief(&self.topologies[*index], *id);
-        self.functions.iter().map(|(address, at)| (*address, brief(at))).collect()
+        order::map(self.functions.iter().map(|(address, at)| (*address, brief(at))))
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Finding, Kind, accept, compare, missing, moved};
 use crate::address::PciAddress;
 use crate::ledger::{Ended, Entry, Record};
+use crate::order;
 use crate::place::Place;
 
 /// What was known and what is there.
@@ -35,7 +36,7 @@ pub struct Verdict {
 /// Compares everything.
 pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     let mut verdict = Verdict::default();
-    let at_place: BTreeMap<&Place, &Record> = evidence.after.values().map(|record| (&record.place, record)).collect();
+    let at_place: BTreeMap<&Place, &Record> = order::map(evidence.after.values().map(|record| (&record.place, record)));
     let gone: Vec<&Record> =
         evidence.entries.iter().map(|entry| &entry.record).filter(|was| !at_place.contains_key(&was.place)).collect();
     // Hotplug may have found it before the scan did, so it need not have come just now.
@@ -50,13 +51,13 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
         verdict.entry_ended(was, now, &findings, evidence.accepted);
         verdict.findings.extend(findings);
     }
-    let told: BTreeSet<PciAddress> = moved.values().map(|now| now.address).collect();
+    let told: BTreeSet<PciAddress> = order::set(moved.values().map(|now| now.address));
     let mut rest = unknown(evidence, &told);
     rest.extend(vanished(evidence));
     rest.extend(not_there(evidence, &at_place));
     accept(&mut rest, evidence.accepted);
     verdict.findings.extend(rest);
-    verdict.findings.sort_by_key(|finding| finding.address);
+    order::sort_by(&mut verdict.findings, |a, b| a.address.cmp(&b.address));
     verdict
 }
 
