@@ -103,6 +103,8 @@ struct Turn {
     mark: Mark,
     path: String,
     value: String,
+    /// It waits for no other step.
+    is_first: bool,
 }
 
 /// The helpers that were started before their turn.
@@ -125,8 +127,19 @@ impl Ahead {
                 mark: Mark { step: first + index, undo: false },
                 path: path_of(step),
                 value: step.value.clone(),
+                is_first: step.after.is_empty(),
             })
             .collect();
+    }
+
+    /// Starts those that nothing has to be done before. For the others there is time while these are at work.
+    pub fn start_first(&mut self, recipe: &Recipe) {
+        let (first, later) = std::mem::take(&mut self.to_come).into_iter().partition(|turn| turn.is_first);
+        self.to_come = first;
+        while self.has_room() {
+            self.start_one(recipe);
+        }
+        self.to_come.extend::<VecDeque<Turn>>(later);
     }
 
     /// Whether one more is to be started.

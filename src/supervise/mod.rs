@@ -223,9 +223,7 @@ impl Kernel for Supervisor<'_> {
     fn expect(&mut self, first: usize, steps: &[Step]) {
         let sysfs = self.sysfs;
         self.ahead.expect(first, steps, |step| sysfs.display(&step.file));
-        while self.ahead.has_room() {
-            self.ahead.start_one(&self.recipe);
-        }
+        self.ahead.start_first(&self.recipe);
     }
 
     fn next(&mut self) -> Event {
