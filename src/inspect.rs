@@ -145,7 +145,7 @@ impl<'a> Inspector<'a> {
         // Half a listing is better than none: this is for looking.
         let _ = directory.each(&mut Entries::default(), |name, is_directory| {
             let is_function = PciAddress::from_sysfs_name(name).is_some() || is_host_bridge_name(name);
-            if is_directory && !is_function && name != "pci_bus" {
+            if is_directory && !is_function && !is_without_devices(name) {
                 names.push(name.to_owned());
             }
         });
@@ -169,6 +169,12 @@ impl<'a> Inspector<'a> {
     fn may_hold_devices(&self, directory: &Dir, name: &str) -> bool {
         self.sysfs.exists(&format!("class/{name}")) || directory.exists(&format!("{name}/uevent"))
     }
+}
+
+/// Directories that most functions have and that hold nothing to be used: power settings, interrupts, the services of a
+/// port (`0000:00:1c.0:pcie002`, drivers/pci/pcie/portdrv.c) and the bus below it.
+fn is_without_devices(name: &str) -> bool {
+    matches!(name, "link" | "msi_irqs" | "pci_bus" | "power" | "statistics") || name.contains(":pcie")
 }
 
 /// Slot names by the device they hold (`0000:03:00`).
