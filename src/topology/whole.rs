@@ -36,7 +36,7 @@ pub(super) fn whole<'a>(sysfs: &'a Sysfs, fields: Fields, devices: &Dir) -> io::
 }
 
 /// So many functions are worth a thread; starting one takes as long as reading ten.
-const WORTH_A_THREAD: usize = 1024;
+const WORTH_A_THREAD: usize = 256;
 
 /// More threads than this only fight over the kernel's locks.
 const MOST_THREADS: usize = 4;
