@@ -40,6 +40,7 @@ pub fn run_if_helper() -> Option<ExitCode> {
     if !may_go() {
         return Some(ExitCode::SUCCESS);
     }
+    call_oneself("pcictl-write");
     let answer = write(&path, &value);
     let code = answer.err().map_or(0, |errno| errno as i32);
     // The journal first: once the locks are free, whoever takes them reads what became of this.
@@ -73,13 +74,18 @@ fn detach(keep: &[RawFd]) {
     }
     let _ = std::env::set_current_dir("/");
     // Named after /proc/self/exe it would be called `exe`.
-    let _ = std::fs::write("/proc/self/comm", "pcictl-write");
+    call_oneself("pcictl-ready");
     let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")
         .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
         .unwrap_or_default();
     for descriptor in open.into_iter().filter(|number| *number > 2 && !keep.contains(number)) {
         let _ = nix::unistd::close(descriptor);
     }
+}
+
+/// The name that `ps` and `pidof` know this process by.
+fn call_oneself(name: &str) {
+    let _ = std::fs::write("/proc/self/comm", name);
 }
 
 fn write(path: &str, value: &str) -> Result<(), Errno> {

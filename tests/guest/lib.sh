@@ -225,7 +225,7 @@ $(cat /tmp/case/out /tmp/case/status /tmp/case/recover)"
 
 # nobody_at_work: no pcictl is there any more.
 nobody_at_work() {
-    ! pidof pcictl pcictl-write >/dev/null
+    ! pidof pcictl pcictl-ready pcictl-write >/dev/null
 }
 
 # now: hundredths of a second since boot.
