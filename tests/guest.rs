@@ -86,6 +86,9 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
 /// How often a guest that is lost before its first case is booted.
 const BOOT_TRIES: usize = 3;
 
+/// How often QEMU may crash in one boot's cases.
+const CRASH_TRIES: usize = 3;
+
 /// What the tests came to so far.
 #[derive(Default)]
 struct Tally {
@@ -96,7 +99,7 @@ struct Tally {
 impl Tally {
     /// Runs the cases of a boot, booting again for those that a spoiled machine left over.
     fn run(&mut self, guest_dir: &Path, mut boot: Boot, programs: &[PathBuf]) -> Result<()> {
-        let mut lost_boots = 0;
+        let (mut lost_boots, mut crashes) = (0, 0);
         while !boot.cases.is_empty() {
             let started = Instant::now();
             let report = boot::run(guest_dir, &boot, programs, |case, outcome| self.judge(&boot, case, outcome))?;
@@ -113,6 +116,17 @@ impl Tally {
                 return Ok(());
             }
             boot.cases.drain(..report.ran);
+            if let Some(outcome) = report.crash {
+                // QEMU 7.2 dies now and then when devices come and go while another processor uses theirs. That says
+                // nothing of the case, good or bad, so it is asked again, and the report says so.
+                crashes += 1;
+                if crashes < CRASH_TRIES {
+                    println!("{} ... QEMU crashed, running it again", title(&boot, &boot.cases[0]));
+                    continue;
+                }
+                self.judge(&boot, &boot.cases[0], &outcome);
+                boot.cases.remove(0);
+            }
             let rest = match boot.cases.len() {
                 0 => String::new(),
                 rest => format!("; booting again for the other {rest}"),

@@ -13,6 +13,11 @@ let_go
 expect_status 0 pcictl rescan "$device"
 same "$before" "$(functions)"
 
+# A process whose first thread has ended looks like a thread of the kernel, which has no files.
+in_background hold thread "$pci/$device/resource0"
+refused "$device" open "pid $holder ([hold]) has resource0 of $device open"
+let_go
+
 give "$device" vfio-pci
 group=$(basename "$(readlink "$pci/$device/iommu_group")")
 expect_status 0 pcictl remove -n "$device"

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -9,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 
 use crate::case::{Boot, Case, Mark};
 use crate::monitor::Hand;
@@ -45,10 +47,22 @@ pub struct Report {
     pub boot: Option<Outcome>,
     /// How many cases ran, in the order of the plan; fewer than planned when one of them spoiled the machine.
     pub ran: usize,
+    /// What there is to tell if QEMU itself crashed under the next case.
+    pub crash: Option<Outcome>,
 }
 
 /// Ends the guest when the runner stops caring, for whatever reason.
 struct Guest(Child);
+
+impl Guest {
+    /// The signal that QEMU died of by its own fault, if it did.
+    fn crash(&mut self) -> Option<Signal> {
+        // One that is dead already keeps the signal that it died of.
+        self.0.kill().ok()?;
+        let signal = Signal::try_from(self.0.wait().ok()?.signal()?).ok()?;
+        matches!(signal, Signal::SIGSEGV | Signal::SIGABRT | Signal::SIGBUS | Signal::SIGILL).then_some(signal)
+    }
+}
 
 impl Drop for Guest {
     fn drop(&mut self) {
@@ -84,7 +98,7 @@ pub fn run(
             .context("cannot run tests/guest/boot")?,
     );
     let stdout = guest.0.stdout.take().context("no stdout")?;
-    let mut hand = Hand::new(&monitor, guest.0.stdin.take().context("no stdin")?);
+    let mut hand = Hand::new(&monitor, guest.0.stdin.take().context("no stdin")?, guest.0.id());
     let (sender, frames) = mpsc::channel();
     thread::spawn(move || {
         let mut reader = BufReader::new(stdout);
@@ -95,7 +109,7 @@ pub fn run(
         }
     });
 
-    let mut report = Report { boot: None, ran: 0 };
+    let mut report = Report { boot: None, ran: 0, crash: None };
     let started = Instant::now();
     let outcome = follow("boot", &frames, BOOT_TIME, &console, &mut hand);
     if !outcome.marks.is_empty() {
@@ -104,7 +118,15 @@ pub fn run(
     }
     for case in &boot.cases {
         let started = Instant::now();
-        let outcome = follow(&case.name, &frames, case.timeout + GRACE, &console, &mut hand);
+        let mut outcome = follow(&case.name, &frames, case.timeout + GRACE, &console, &mut hand);
+        if let Some(signal) = outcome.marks.contains(&Mark::Lost).then(|| guest.crash()).flatten() {
+            outcome.marks = vec![Mark::Emulator];
+            outcome.details.insert(0, ("QEMU itself crashed", signal.to_string()));
+            if !case.is_as_expected(&outcome.marks) {
+                report.crash = Some(Outcome { took: started.elapsed(), ..outcome });
+                return Ok(report);
+            }
+        }
         // The guest stops after a case that spoiled it.
         let spoiled = outcome.marks.iter().any(|mark| *mark != Mark::Failed);
         judge(case, &Outcome { took: started.elapsed(), ..outcome });

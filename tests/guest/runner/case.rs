@@ -34,16 +34,19 @@ pub enum Mark {
     Complaint,
     /// The guest did not live to tell.
     Lost,
+    /// QEMU itself crashed, whatever the guest was doing.
+    Emulator,
 }
 
 impl Mark {
-    const ALL: [(Mark, &'static str); 6] = [
+    const ALL: [(Mark, &'static str); 7] = [
         (Mark::Failed, "failed"),
         (Mark::Timeout, "timeout"),
         (Mark::Stuck, "stuck"),
         (Mark::Changed, "changed"),
         (Mark::Complaint, "complaint"),
         (Mark::Lost, "lost"),
+        (Mark::Emulator, "emulator"),
     ];
 
     /// The word for it in a case's header and in reports.

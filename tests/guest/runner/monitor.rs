@@ -1,6 +1,7 @@
 //! The way from a case to QEMU: what a hand does on a real machine, such as pulling a card.
 //!
-//! A case sends a frame `monitor` with a command line of QEMU's human monitor, and waits for one line of answer.
+//! A case sends a frame `monitor` with a command line of QEMU's human monitor, and waits for one line of answer. One
+//! command is none of QEMU's: `crash` has it die as it does by itself now and then.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -18,12 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Hand {
     socket: PathBuf,
     guest: ChildStdin,
+    pid: u32,
 }
 
 impl Hand {
-    /// For a guest whose QEMU listens on that socket.
-    pub fn new(socket: &Path, guest: ChildStdin) -> Self {
-        Self { socket: socket.to_path_buf(), guest }
+    /// For a guest whose QEMU is this process and listens on that socket.
+    pub fn new(socket: &Path, guest: ChildStdin, pid: u32) -> Self {
+        Self { socket: socket.to_path_buf(), guest, pid }
     }
 
     /// Does what a case asks for and tells it what came of it.
@@ -35,6 +37,10 @@ impl Hand {
     }
 
     fn ask(&self, command: &str) -> Result<String> {
+        if command == "crash" {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid.try_into()?), nix::sys::signal::SIGSEGV)?;
+            return Ok(String::new());
+        }
         let stream = UnixStream::connect(&self.socket).context("cannot reach QEMU")?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut reader = BufReader::new(stream.try_clone()?);

@@ -2,6 +2,7 @@
 /* hold KIND ...: hold a device in a way that busybox cannot, so that the cases have somebody to find.
  *
  *   hold map FILE            map a page of it, with no descriptor left, until killed
+ *   hold thread FILE         have it open in a thread whose process's first thread has ended, until killed
  *   hold vfio GROUP ADDRESS  have that function of that VFIO group, like a virtual machine, until killed
  *   hold linear NAME DISK    make a dm device over all of DISK; hold unlinear NAME takes it away again
  *   hold raid DISK...        make /dev/md0, a RAID 1 without superblocks; hold unraid takes it away again
@@ -15,6 +16,7 @@
 #include <linux/raid/md_p.h>
 #include <linux/raid/md_u.h>
 #include <linux/vfio.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -51,6 +53,24 @@ static void map(const char *path)
 	check("mmap", page == MAP_FAILED ? -1 : 0);
 	close(fd);
 	wait_to_be_killed();
+}
+
+static void *outlive(void *first)
+{
+	pthread_join(*(pthread_t *)first, NULL);
+	wait_to_be_killed();
+	return NULL;
+}
+
+static void thread(const char *path)
+{
+	static pthread_t first;
+	pthread_t second;
+
+	check(path, open(path, O_RDWR));
+	first = pthread_self();
+	check("pthread_create", -pthread_create(&second, NULL, outlive, &first));
+	pthread_exit(NULL);
 }
 
 static void vfio(const char *group_path, const char *address)
@@ -126,6 +146,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(kind, "map")) {
 		map(argv[2]);
+	} else if (argc == 3 && !strcmp(kind, "thread")) {
+		thread(argv[2]);
 	} else if (argc == 4 && !strcmp(kind, "vfio")) {
 		vfio(argv[2], argv[3]);
 	} else if (argc == 4 && !strcmp(kind, "linear")) {
