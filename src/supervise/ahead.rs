@@ -147,7 +147,8 @@ impl Ahead {
         self.ready.len() < MOST && !self.to_come.is_empty()
     }
 
-    /// Starts the next one, if one more is to be started. One that cannot be started is no error yet: it is tried again when its turn has come.
+    /// Starts the next one, if one more is to be started. One that cannot be started is no error yet: it is tried again when
+    /// its turn has come.
     pub fn start_one(&mut self, recipe: &Recipe) {
         if !self.has_room() {
             return;
