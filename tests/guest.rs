@@ -86,8 +86,8 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
 /// How often a guest that is lost before its first case is booted.
 const BOOT_TRIES: usize = 3;
 
-/// How often QEMU may crash in one boot's cases.
-const CRASH_TRIES: usize = 3;
+/// How often QEMU may crash in the cases of one boot. A storm on 6.1 makes it crash in about one run of three.
+const CRASH_TRIES: usize = 6;
 
 /// What the tests came to so far.
 #[derive(Default)]
