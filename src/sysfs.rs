@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use rustix::fs::{AtFlags, FileType, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, OFlags, RawDir, RawDirEntry, ResolveFlags};
 
 use crate::address::PciAddress;
 use crate::error::{Error, ErrorKind, Result};
@@ -254,22 +254,37 @@ impl Dir {
     /// # Errors
     /// The directory cannot be read, or it went away meanwhile.
     pub fn each(&self, entries: &mut Entries, mut take: impl FnMut(&str, bool)) -> io::Result<()> {
-        entries.0.reserve(ENTRIES);
-        let mut entries = RawDir::new(&self.fd, entries.0.spare_capacity_mut());
-        while let Some(entry) = entries.next() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                // Removed while it was read: what is gone has nothing in it.
-                Err(rustix::io::Errno::NOENT) => return Ok(()),
-                Err(errno) => return Err(errno.into()),
-            };
-            match entry.file_name().to_str() {
-                Ok("." | "..") | Err(_) => {}
-                Ok(name) => take(name, self.is_directory(entry.file_name(), entry.file_type())),
-            }
+        let listed = each_entry(&self.fd, entries, |name, entry| {
+            take(name, self.is_directory(entry.file_name(), entry.file_type()));
+        });
+        match listed {
+            // Removed while it was read: what is gone has nothing in it.
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
         }
-        Ok(())
     }
+}
+
+/// Gives `take` each name in an open directory of the kernel's file systems, in no order; names that are no text are left
+/// out. A directory can be gone through once.
+///
+/// # Errors
+/// The directory cannot be read, or what it belongs to is gone.
+pub fn each_entry(
+    directory: impl AsFd,
+    entries: &mut Entries,
+    mut take: impl FnMut(&str, &RawDirEntry<'_>),
+) -> rustix::io::Result<()> {
+    entries.0.reserve(ENTRIES);
+    let mut entries = RawDir::new(directory, entries.0.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        match entry.file_name().to_str() {
+            Ok("." | "..") | Err(_) => {}
+            Ok(name) => take(name, &entry),
+        }
+    }
+    Ok(())
 }
 
 /// Bytes as text, which sysfs gives but for a stray one; looking for strays one by one would cost more.

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, fstatat};
-use rustix::fs::RawDir;
+
+use crate::sysfs::{Entries, each_entry};
 
 /// The tree of /proc that is looked at. Clones share the directory.
 #[derive(Clone, Debug)]
@@ -180,20 +181,10 @@ fn names_in(directory: OwnedFd) -> nix::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Gives `take` each name in a directory, in no order; one that is no text is none of /proc's.
+/// Gives `take` each name in a directory, in no order.
 fn each_name(directory: &OwnedFd, mut take: impl FnMut(&str)) -> nix::Result<()> {
-    /// Some hundred names a call.
-    const ENTRIES: usize = 16 << 10;
-    let mut room = Vec::with_capacity(ENTRIES);
-    let mut entries = RawDir::new(directory, room.spare_capacity_mut());
-    while let Some(entry) = entries.next() {
-        let entry = entry.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
-        match entry.file_name().to_str() {
-            Ok("." | "..") | Err(_) => {}
-            Ok(name) => take(name),
-        }
-    }
-    Ok(())
+    let listed = each_entry(directory, &mut Entries::default(), |name, _| take(name));
+    listed.map_err(|errno| Errno::from_raw(errno.raw_os_error()))
 }
 
 fn read_all(file: &OwnedFd, bytes: &mut Vec<u8>) -> nix::Result<()> {
