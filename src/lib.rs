@@ -2,6 +2,7 @@
 //!
 //! The modules are a ladder; each uses only those above it in this list:
 //!
+//! - [`order`]: sorting what is few
 //! - [`address`], [`place`], [`selector`], [`error`]: names of things, and what can go wrong
 //! - [`users`]: who uses a device, as data, and the dangers that this means
 //! - [`sysfs`], the only place that reads /sys; [`topology`], the device tree as data

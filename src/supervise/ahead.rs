@@ -1,6 +1,6 @@
-//! Helpers from this side: how one is started, told to go, and asked what became of it; and those that are started before it
-//! is their turn. Starting a program takes longer than most writes do, and waiting for it between two drivers that stop, or
-//! between stopping and removing, would be time in which a machine is neither here nor there.
+//! Helpers from this side: how one is started, told to go, and asked what became of it; and those that are started
+//! before it is their turn. Starting a program takes longer than most writes do, and waiting for it between two drivers
+//! that stop, or between stopping and removing, would be time in which a machine is neither here nor there.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
@@ -103,8 +103,6 @@ struct Turn {
     mark: Mark,
     path: String,
     value: String,
-    /// It waits for no other step.
-    is_first: bool,
 }
 
 /// The helpers that were started before their turn.
@@ -118,28 +116,20 @@ pub struct Ahead {
 const MOST: usize = 32;
 
 impl Ahead {
-    /// Says what is going to be written: to the file at `path_of` each step, the first one being at this place of the plan.
-    pub fn expect(&mut self, first: usize, steps: &[Step], path_of: impl Fn(&Step) -> String) {
-        self.to_come = steps
-            .iter()
-            .enumerate()
-            .map(|(index, step)| Turn {
-                mark: Mark { step: first + index, undo: false },
-                path: path_of(step),
-                value: step.value.clone(),
-                is_first: step.after.is_empty(),
-            })
-            .collect();
-    }
-
-    /// Starts those that nothing has to be done before. For the others there is time while these are at work.
-    pub fn start_first(&mut self, recipe: &Recipe) {
-        let (first, later) = std::mem::take(&mut self.to_come).into_iter().partition(|turn| turn.is_first);
-        self.to_come = first;
+    /// Says what is going to be written, to the file at `path_of` each step, the first one being at this place of the plan.
+    /// Those that wait for no other step are started at once; for the rest there is time while these are at work.
+    pub fn expect(&mut self, recipe: &Recipe, first: usize, steps: &[Step], path_of: impl Fn(&Step) -> String) {
+        let turn = |(index, step): (usize, &Step)| Turn {
+            mark: Mark { step: first + index, undo: false },
+            path: path_of(step),
+            value: step.value.clone(),
+        };
+        let (at_once, later): (Vec<_>, Vec<_>) = steps.iter().enumerate().partition(|(_, step)| step.after.is_empty());
+        self.to_come = at_once.into_iter().map(turn).collect();
         while self.has_room() {
             self.start_one(recipe);
         }
-        self.to_come.extend::<VecDeque<Turn>>(later);
+        self.to_come.extend(later.into_iter().map(turn));
     }
 
     /// Whether one more is to be started.
@@ -150,7 +140,7 @@ impl Ahead {
     /// Starts the next one, if one more is to be started. One that cannot be started is no error yet: it is tried again when
     /// its turn has come.
     pub fn start_one(&mut self, recipe: &Recipe) {
-        if !self.has_room() {
+        if self.ready.len() >= MOST {
             return;
         }
         let Some(turn) = self.to_come.pop_front() else { return };

@@ -1,8 +1,8 @@
 //! The helper: pcictl run again to make one write, which may take as long as the kernel pleases.
 //!
 //! It has what it needs and no more: its standard input is the journal, its standard output the line to whoever waits,
-//! on which it is also told to go, and it keeps the locks open that it was told to keep. It hears no signal that a terminal or an operator sends, for the
-//! kernel could not heed one anyway, and the journal must get its line.
+//! on which it is also told to go, and it keeps the locks open that it was told to keep. It hears no signal that a
+//! terminal or an operator sends, for the kernel could not heed one anyway, and the journal must get its line.
 
 use std::io::Write as _;
 use std::os::fd::{AsFd, RawFd};

@@ -222,8 +222,7 @@ impl Kernel for Supervisor<'_> {
 
     fn expect(&mut self, first: usize, steps: &[Step]) {
         let sysfs = self.sysfs;
-        self.ahead.expect(first, steps, |step| sysfs.display(&step.file));
-        self.ahead.start_first(&self.recipe);
+        self.ahead.expect(&self.recipe, first, steps, |step| sysfs.display(&step.file));
     }
 
     fn next(&mut self) -> Event {

@@ -1,4 +1,4 @@
-//! Reading a whole machine: where it has thousands of functions in parts, each by a thread, which are put together
+//! Reading a whole machine: where it has hundreds of functions in parts, each by a thread, which are put together
 //! afterwards.
 
 use std::io;
@@ -47,14 +47,15 @@ fn parts(addresses: &[PciAddress]) -> Vec<&[PciAddress]> {
     let most = (addresses.len() / WORTH_A_THREAD).min(MOST_THREADS);
     let threads = if most < 2 { 1 } else { std::thread::available_parallelism().map_or(1, usize::from).min(most) };
     let (mut rest, mut parts) = (addresses, Vec::new());
-    for left in (1..=threads).rev() {
+    for left in (2..=threads).rev() {
         let middle = rest.len() / left;
-        let is_same_bus = |address: &&PciAddress| left > 1 && address.bus_number() == rest[middle].bus_number();
-        let end = middle + rest[middle.min(rest.len())..].iter().take_while(is_same_bus).count();
-        let (part, remaining) = rest.split_at(end);
+        let bus = rest.get(middle).map(|address| address.bus_number());
+        let on_it = rest[middle..].iter().take_while(|address| Some(address.bus_number()) == bus).count();
+        let (part, remaining) = rest.split_at(middle + on_it);
         parts.push(part);
         rest = remaining;
     }
+    parts.push(rest);
     parts
 }
 

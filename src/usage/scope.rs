@@ -115,7 +115,7 @@ pub struct Inventory {
 impl Inventory {
     /// Reads the numbers of all devices and picks those of the scope.
     pub fn read(sysfs: &Sysfs, scope: &Scope) -> Self {
-        let mut inventory = Self { blocks: devices(sysfs, "dev/block"), ..Self::default() };
+        let mut inventory = Self { blocks: devices(sysfs, "dev/block", |_| true), ..Self::default() };
         for (index, device) in inventory.blocks.iter().enumerate() {
             inventory.by_name.insert(device.name.clone(), index);
             inventory.by_number.insert(device.number, index);
@@ -125,7 +125,7 @@ impl Inventory {
         }
         let mut heads: Vec<(String, PciAddress)> = Vec::new();
         let mut others = Vec::new();
-        for device in devices(sysfs, CHARACTERS) {
+        for device in devices(sysfs, "dev/char", may_be_hardware) {
             let Some(address) = scope.owner(&device.path) else {
                 others.push(device);
                 continue;
@@ -162,16 +162,11 @@ fn shared_node(heads: &[(String, PciAddress)], device: Device) -> Option<(PciAdd
     Some((*address, device))
 }
 
-/// The links of all character devices.
-const CHARACTERS: &str = "dev/char";
-
-/// Every link of `sys/dev/block` or `sys/dev/char` that may lead to hardware, numbers ascending.
-fn devices(sysfs: &Sysfs, directory: &str) -> Vec<Device> {
+/// Every link of `sys/dev/block` or `sys/dev/char` whose number is wanted, numbers ascending.
+fn devices(sysfs: &Sysfs, directory: &str, is_wanted: fn((u32, u32)) -> bool) -> Vec<Device> {
     let mut numbers: Vec<(u32, u32)> =
         sysfs.names(directory).ok().flatten().unwrap_or_default().iter().filter_map(|name| number(name)).collect();
-    if directory == CHARACTERS {
-        numbers.retain(|number| !is_never_hardware(*number));
-    }
+    numbers.retain(|number| is_wanted(*number));
     order::sort(&mut numbers);
     let device = |number: (u32, u32)| {
         let target = sysfs.link(&format!("{directory}/{}:{}", number.0, number.1)).ok().flatten()?;
@@ -182,10 +177,11 @@ fn devices(sysfs: &Sysfs, directory: &str) -> Vec<Device> {
     numbers.into_iter().filter_map(device).collect()
 }
 
-/// Memory, virtual consoles and their screens, which are most of the links on many a machine: fixed numbers that no
-/// device's driver can have (Documentation/admin-guide/devices.txt).
-fn is_never_hardware((major, minor): (u32, u32)) -> bool {
-    matches!((major, minor), (1 | 7, _) | (4, 0..=63))
+/// Whether a character device may have hardware below it: memory, virtual consoles and their screens, which are most of
+/// the links on many a machine, have fixed numbers that no device's driver can have
+/// (Documentation/admin-guide/devices.txt).
+fn may_be_hardware(number: (u32, u32)) -> bool {
+    !matches!(number, (1 | 7, _) | (4, 0..=63))
 }
 
 /// Reads `259:0`.
