@@ -20,7 +20,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::ForkResult;
 
-use crate::doctor::{Diagnosis, Position, Proc};
+use crate::doctor::{Diagnosis, Position, Proc, Task};
 use crate::execute::{Event, Kernel, KernelState, Mark, Unfinished, judge};
 use crate::lock::Held;
 use crate::plan::Step;
@@ -272,7 +272,7 @@ impl Drop for Supervisor<'_> {
 /// What the kernel is doing for a process, and whether it will ever be done.
 fn kernel_state(pid: u32) -> KernelState {
     let proc = Proc::below(std::path::Path::new("/"));
-    let task = proc.look(pid);
+    let task = look_asleep(&proc, pid);
     let diagnosis = Diagnosis::of(&proc.snapshot());
     let position = task.as_ref().map(Position::of);
     KernelState {
@@ -282,6 +282,22 @@ fn kernel_state(pid: u32) -> KernelState {
         waits: position.map(|position| position.waits),
         stuck: diagnosis.stuck,
     }
+}
+
+/// A process as it sleeps in the kernel. A driver that waits in slices runs between two of them, and a task that runs shows
+/// no stack; so it is looked at a few times.
+fn look_asleep(proc: &Proc, pid: u32) -> Option<Task> {
+    const LOOKS: usize = 5;
+    const BETWEEN: Duration = Duration::from_millis(10);
+    let mut task = proc.look(pid);
+    for _ in 1..LOOKS {
+        if task.as_ref().is_none_or(|task| !task.stack.is_empty()) {
+            break;
+        }
+        std::thread::sleep(BETWEEN);
+        task = proc.look(pid);
+    }
+    task
 }
 
 fn keep_over_exec(descriptor: BorrowedFd) -> io::Result<()> {
