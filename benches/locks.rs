@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use fs2::FileExt;
 use maketree::SWITCH;
-use pcictl::claims::{Claims, Mode};
-use pcictl::lock::{LockDirectory, Patience, Waiting, WatchWait};
-use pcictl::place::Place;
+use pcictl::lock::acquire::{Patience, Waiting, WatchWait};
+use pcictl::lock::claims::{Claims, Mode};
+use pcictl::lock::files::LockDirectory;
+use pcictl::pci::place::Place;
 use tempfile::TempDir;
 
 /// Eight steps below the root.
@@ -68,7 +69,7 @@ fn files() -> Vec<(PathBuf, PathBuf, Mode)> {
     let name =
         |place: &Place| if *place == Place::root() { "root".to_owned() } else { place.chain().replace('/', "+") };
     let file = |place: &Place, kind: &str| RUN.path().join("locks").join(format!("{}.{kind}", name(place)));
-    let of = |claim: &pcictl::claims::Claim| (file(&claim.place, "gate"), file(&claim.place, "lock"), claim.mode);
+    let of = |claim: &pcictl::lock::claims::Claim| (file(&claim.place, "gate"), file(&claim.place, "lock"), claim.mode);
     claims().in_order().iter().map(of).collect()
 }
 

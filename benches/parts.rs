@@ -8,11 +8,12 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use divan::{Bencher, black_box};
-use pcictl::address::PciAddress;
-use pcictl::names::Names;
-use pcictl::plan::plan_removal;
-use pcictl::sysfs::{Sysfs, follow};
-use pcictl::topology::{Fields, Ids, IdsOf, Topology};
+use pcictl::host::pci_ids::Names;
+use pcictl::host::sysfs::{Sysfs, follow};
+use pcictl::pci::address::PciAddress;
+use pcictl::plan::remove::plan_removal;
+use pcictl::topology::load::{Fields, IdsOf};
+use pcictl::topology::model::{Ids, Topology};
 use tempfile::TempDir;
 
 const SIZES: [usize; 2] = [64, 4000];

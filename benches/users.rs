@@ -15,9 +15,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use pcictl::sysfs::Sysfs;
-use pcictl::topology::{Fields, Topology};
-use pcictl::usage::{self, Scope};
+use pcictl::host::sysfs::Sysfs;
+use pcictl::topology::load::Fields;
+use pcictl::topology::model::Topology;
+use pcictl::usage::scope::Scope;
 
 const PROCESSES: u32 = 10_000;
 const MOUNTS: u32 = 1_000;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         let bytes = walk(directory.path());
         walks.push(begun.elapsed());
         let begun = Instant::now();
-        let users = usage::find(&sysfs, &scope).expect("users");
+        let users = pcictl::usage::find::find(&sysfs, &scope).expect("users");
         checks.push(begun.elapsed());
         assert!(bytes > 0 && users.unchecked.is_empty(), "{:?}", users.unchecked);
         assert_eq!(users.found.len(), 3, "a mount and two processes: {:?}", users.found);

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use crate::address::PciAddress;
-use crate::selector::SelectorError;
+use crate::pci::address::PciAddress;
+use crate::pci::selector::SelectorError;
 
 /// The exit statuses of the contract. Never 0 when the kernel said no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

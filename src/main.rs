@@ -4,12 +4,12 @@ use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
-use pcictl::cli::Cli;
+use pcictl::cli::args::Cli;
 use pcictl::error::{Error, ExitStatus};
-use pcictl::output::Output;
+use pcictl::terminal::Output;
 
 fn main() -> ExitCode {
-    if let Some(code) = pcictl::supervise::run_if_helper() {
+    if let Some(code) = pcictl::execute::writer::run_if_helper() {
         return code;
     }
     let cli = match parse() {

@@ -7,15 +7,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use pcictl::address::PciAddress;
-use pcictl::ledger::{Ended, Entry, Ledger, Observer, Overrides, Record};
-use pcictl::output;
-use pcictl::place::Place;
-use pcictl::report::RescanReport;
-use pcictl::settle::{Awaited, Heard, Readiness};
-use pcictl::sysfs::Sysfs;
-use pcictl::topology::{Fields, Topology};
-use pcictl::verify::{Evidence, Kind, Verdict, judge};
+use pcictl::host::sysfs::Sysfs;
+use pcictl::host::uevent::Heard;
+use pcictl::pci::address::PciAddress;
+use pcictl::pci::place::Place;
+use pcictl::report::rows::RescanReport;
+use pcictl::state::ledger::{Ended, Entry, Ledger};
+use pcictl::topology::load::Fields;
+use pcictl::topology::model::Topology;
+use pcictl::verify::capture::{Observer, Overrides};
+use pcictl::verify::compare::Kind;
+use pcictl::verify::readiness::{Awaited, Readiness};
+use pcictl::verify::record::Record;
+use pcictl::verify::verdict::{Evidence, Verdict, judge};
 use support::{Tree, pcictl, scratch_directory};
 use tempfile::TempDir;
 
@@ -155,7 +159,7 @@ fn verdict(before: &Tree, after: &Tree, accepted: &[Kind]) -> (Verdict, String) 
     let before = BTreeMap::new();
     let verdict = judge(&Evidence { before: &before, after: &after, entries: &entries, wanted: &[], accepted });
     let report = RescanReport { differences: verdict.findings.clone(), ..RescanReport::default() };
-    let text = output::rescanned(&report);
+    let text = pcictl::report::text::change::rescanned(&report);
     let lines: Vec<&str> = text.lines().skip(1).collect();
     (verdict, lines.join("\n"))
 }

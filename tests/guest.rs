@@ -24,7 +24,6 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-
 use boot::Outcome;
 use case::{Boot, Case};
 

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use pcictl::address::PciAddress;
-use pcictl::plan::Action;
+use pcictl::pci::address::PciAddress;
+use pcictl::plan::action::Action;
 use support::dump::Order;
 use support::fake::{FakeKernel, Fault, Script};
 use support::{Tree, load_dump};

@@ -17,9 +17,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pcictl::claims::Claims;
-use pcictl::lock::{Held, LockDirectory, Patience, Role, Waiting, WatchWait};
-use pcictl::place::Place;
+use pcictl::lock::acquire::{Held, Patience, Waiting, WatchWait};
+use pcictl::lock::claims::Claims;
+use pcictl::lock::files::LockDirectory;
+use pcictl::lock::holders::Role;
+use pcictl::pci::place::Place;
 
 const OPERATORS: u32 = 64;
 const NODES: usize = 200;

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
-use pcictl::claims::Claims;
-use pcictl::execute::{Done, Event, Kernel, Mark, execute};
-use pcictl::lock::{Held, LockDirectory, Patience, Waiting, WatchWait};
-use pcictl::place::Place;
-use pcictl::plan::{Action, Step};
-use pcictl::supervise::Supervisor;
-use pcictl::sysfs::Sysfs;
+use pcictl::execute::executor::{Done, Event, Kernel, Mark, execute};
+use pcictl::execute::supervisor::Supervisor;
+use pcictl::host::sysfs::Sysfs;
+use pcictl::lock::acquire::{Held, Patience, Waiting, WatchWait};
+use pcictl::lock::claims::Claims;
+use pcictl::lock::files::LockDirectory;
+use pcictl::pci::place::Place;
+use pcictl::plan::action::{Action, Step};
 
 struct Silent;
 

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, keep, status};
-use crate::address::PciAddress;
+use crate::commands::{Context, status};
+use crate::doctor::diagnosis::Diagnosis;
 use crate::doctor::leftovers::{Leftover, in_tree};
-use crate::doctor::{Diagnosis, Snapshot};
+use crate::doctor::snapshot::Snapshot;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::journal::Found;
+use crate::operation::removal_record;
 use crate::order;
-use crate::output;
-use crate::report::{DoctorReport, Verdict};
-use crate::topology::{Fields, Topology};
+use crate::pci::address::PciAddress;
+use crate::report::rows::{DoctorReport, Verdict};
+use crate::report::text;
+use crate::state::journal::store::Found;
+use crate::topology::load::Fields;
+use crate::topology::model::Topology;
 
 pub fn run(context: &Context) -> Result<ExitStatus> {
     let snapshot = context.proc.snapshot();
@@ -20,7 +23,7 @@ pub fn run(context: &Context) -> Result<ExitStatus> {
         return Err(Error::new(ErrorKind::NotPermitted, message));
     }
     let report = report(context, &snapshot);
-    context.output.report(&report, output::diagnosed);
+    context.output.report(&report, text::status::diagnosed);
     Ok(match report.verdict {
         Verdict::Healthy | Verdict::Busy => ExitStatus::Done,
         Verdict::Leftovers => ExitStatus::Partly,
@@ -55,7 +58,7 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
         Ok(journals) => found.extend(status::operations(context, &journals).iter().filter_map(status::leftover)),
         Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
     }
-    for entry in keep::entries(context) {
+    for entry in removal_record::entries(context) {
         let address = entry.record.address;
         if !is_at_work(address) && context.sysfs.has_function(address) {
             found.push(Leftover {

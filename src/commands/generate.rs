@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::cli::{Cli, GenerateArgs};
+use crate::cli::args::{Cli, GenerateArgs};
 use crate::error::{Error, ExitStatus, Result};
 
 pub fn run(args: &GenerateArgs) -> Result<ExitStatus> {

@@ -1,17 +1,19 @@
 //! `pcictl list`
 
-use super::{Context, not_there, parse_selectors};
-use crate::address::PciAddress;
-use crate::cli::ListArgs;
+use crate::cli::args::ListArgs;
+use crate::commands::{Context, not_there, parse_selectors};
 use crate::error::{ExitStatus, Result};
-use crate::inspect::{Inspector, fields_for};
-use crate::output::{self, Output};
-use crate::report::{Column, FunctionRow};
-use crate::resolve::{Named, Resolver};
-use crate::selector::Selector;
-use crate::topology::{FunctionId, Topology};
-use crate::usage::{self, Scope};
-use crate::users::{User, Users};
+use crate::pci::address::PciAddress;
+use crate::pci::selector::Selector;
+use crate::report::inspector::{Inspector, fields_for};
+use crate::report::rows::{Column, FunctionRow};
+use crate::report::text::list;
+use crate::resolve::functions::{Named, Resolver};
+use crate::terminal::Output;
+use crate::topology::model::{FunctionId, Topology};
+use crate::usage::find;
+use crate::usage::model::{User, Users};
+use crate::usage::scope::Scope;
 
 /// What a listing shows unless columns are named.
 const DEFAULT: &[Column] = &[
@@ -31,9 +33,7 @@ struct Listing {
 }
 
 pub fn columns(output: &Output) -> ExitStatus {
-    output.report(&serde_json::json!({ "columns": output::columns().lines().collect::<Vec<_>>() }), |_| {
-        output::columns()
-    });
+    output.report(&serde_json::json!({ "columns": list::columns().lines().collect::<Vec<_>>() }), |_| list::columns());
     ExitStatus::Done
 }
 
@@ -47,9 +47,9 @@ pub fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
     if wanted.contains(&Column::InUse) {
         fill_users(context, &topology, &ids, &mut functions);
     }
-    context.output.stream(&Listing { functions }, |listing, out| {
-        output::listed(out, &listing.functions, wanted, !args.no_header)
-    });
+    context
+        .output
+        .stream(&Listing { functions }, |listing, out| list::listed(out, &listing.functions, wanted, !args.no_header));
     Ok(ExitStatus::Done)
 }
 
@@ -88,7 +88,7 @@ fn only(context: &Context, selectors: &[Selector], wanted: &[Column]) -> Result<
 /// Who uses each function, from one look at the whole machine.
 fn fill_users(context: &Context, topology: &Topology, ids: &[FunctionId], functions: &mut [FunctionRow]) {
     let scope = Scope::of(topology, ids.iter().copied());
-    let users = match usage::find(&context.sysfs, &scope) {
+    let users = match find::find(&context.sysfs, &scope) {
         Ok(users) => users,
         Err(error) => Users { unchecked: vec![error.to_string()], ..Users::default() },
     };

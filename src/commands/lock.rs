@@ -14,20 +14,21 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::{Pid, getppid};
 
-use super::hold::{Reading, hold};
-use super::{Context, parse_exact_selectors};
-use crate::address::PciAddress;
-use crate::claims::{Claims, Mode};
-use crate::cli::LockArgs;
+use crate::cli::args::LockArgs;
+use crate::commands::{Context, parse_exact_selectors};
 use crate::error::{Error, ErrorKind, Result};
-use crate::locate::bus_for;
-use crate::lock::Held;
-use crate::output;
-use crate::place::Place;
-use crate::report::{LockedPlace, PlannedLock};
-use crate::resolve::{Named, Resolver};
-use crate::selector::Selector;
-use crate::topology::{Fields, Ids, Topology};
+use crate::lock::acquire::Held;
+use crate::lock::claims::{Claims, Mode};
+use crate::operation::acquire::{Reading, hold};
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::pci::selector::Selector;
+use crate::report::rows::{LockedPlace, PlannedLock};
+use crate::report::text::change;
+use crate::resolve::functions::{Named, Resolver};
+use crate::resolve::scan_target::bus_for;
+use crate::topology::load::Fields;
+use crate::topology::model::{Ids, Topology};
 
 /// What shells add to the signal that ended a command.
 const BY_SIGNAL: i32 = 128;
@@ -51,7 +52,7 @@ pub fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
     let subject = read()?;
     context.tell_notes(&subject.notes);
     if args.changing.dry_run {
-        context.output.report(&planned(&subject, args), output::planned_lock);
+        context.output.report(&planned(&subject, args), change::planned_lock);
         return Ok(ExitCode::SUCCESS);
     }
     let (held, _) = hold(context, &args.changing, read)?;

@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 
-use super::{Context, not_there};
-use crate::address::PciAddress;
-use crate::cli::LocksArgs;
+use crate::cli::args::LocksArgs;
+use crate::commands::{Context, not_there};
 use crate::error::{ExitStatus, Result};
-use crate::lock::{Holder, LockDirectory};
-use crate::output;
-use crate::place::Place;
-use crate::report::LockNode;
-use crate::resolve::{Named, Resolver};
-use crate::selector::Selector;
-use crate::topology::{Fields, IdsOf, Topology};
+use crate::lock::files::LockDirectory;
+use crate::lock::holders::Holder;
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::pci::selector::Selector;
+use crate::report::rows::LockNode;
+use crate::report::text::locks;
+use crate::resolve::functions::{Named, Resolver};
+use crate::topology::load::{Fields, IdsOf};
+use crate::topology::model::Topology;
 
 /// All that places are made of.
 const PLACES: Fields = Fields { virtual_of: true, index: true, buses: false, driver: false, ids: IdsOf::Nobody };
@@ -37,7 +39,7 @@ pub fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
         context.output.say("no lock is held or waited for");
     }
     let children = nest(holders, &addresses(context));
-    context.output.report(&Forest { children }, |forest| output::locks_drawn(&forest.children));
+    context.output.report(&Forest { children }, |forest| locks::locks_drawn(&forest.children));
     Ok(ExitStatus::Done)
 }
 

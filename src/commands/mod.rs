@@ -1,34 +1,29 @@
 //! The commands, a file each, reading like the contract's steps.
 
-mod bring_back;
-mod doctor;
-mod generate;
-mod guard;
-mod hold;
-mod keep;
-mod list;
-mod lock;
-mod locks;
-mod operation;
-mod recover;
-mod remove;
-mod replug;
-mod rescan;
-mod show;
-mod status;
-mod tree;
+pub(crate) mod doctor;
+pub(crate) mod generate;
+pub(crate) mod list;
+pub(crate) mod lock;
+pub(crate) mod locks;
+pub(crate) mod recover;
+pub(crate) mod remove;
+pub(crate) mod replug;
+pub(crate) mod rescan;
+pub(crate) mod show;
+pub(crate) mod status;
+pub(crate) mod tree;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::cli::{Changing, Cli, Command};
-use crate::doctor::Proc;
+use crate::cli::args::{Changing, Cli, Command};
+use crate::doctor::snapshot::Proc;
 use crate::error::{Error, ErrorKind, Result};
-use crate::execute::Kernel;
-use crate::journal::Journals;
-use crate::output::Output;
-use crate::selector::{Selector, SelectorKind};
-use crate::sysfs::Sysfs;
+use crate::execute::executor::Kernel;
+use crate::host::sysfs::Sysfs;
+use crate::pci::selector::{Selector, SelectorKind};
+use crate::state::journal::store::Journals;
+use crate::terminal::Output;
 
 /// Where the lock files are unless `PCICTL_RUN_DIR` says otherwise.
 const DEFAULT_RUN_DIRECTORY: &str = "/run/pcictl";
@@ -37,11 +32,11 @@ const DEFAULT_RUN_DIRECTORY: &str = "/run/pcictl";
 const DEFAULT_STATE_DIRECTORY: &str = "var/lib/pcictl";
 
 /// What a command works with: one machine, or a dumped tree, and where words go.
-struct Context<'a> {
-    sysfs: Sysfs,
-    proc: Proc,
-    output: &'a Output,
-    rehearsal: Option<&'a Rehearsal>,
+pub(crate) struct Context<'a> {
+    pub(crate) sysfs: Sysfs,
+    pub(crate) proc: Proc,
+    pub(crate) output: &'a Output,
+    pub(crate) rehearsal: Option<&'a Rehearsal>,
 }
 
 /// What stands for the machine when a command is tried on a dumped tree: a model of the kernel that changes the tree.
@@ -95,7 +90,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Recover(args) => recover::run(&context, args),
         Command::Doctor => doctor::run(&context),
         Command::ReadOverrides(args) => {
-            output.report(&(), |()| crate::ledger::read_here(&context.sysfs, &args.addresses));
+            output.report(&(), |()| crate::execute::probe::read_here(&context.sysfs, &args.addresses));
             Ok(crate::error::ExitStatus::Done)
         }
         Command::Generate(args) => generate::run(args),
@@ -105,18 +100,18 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
 
 impl Context<'_> {
     /// Where the lock files are.
-    fn run_directory(&self) -> PathBuf {
+    pub(crate) fn run_directory(&self) -> PathBuf {
         let rehearsed = self.rehearsal.map(|rehearsal| rehearsal.run.clone());
         rehearsed.or_else(own_run_directory).unwrap_or_else(|| DEFAULT_RUN_DIRECTORY.into())
     }
 
     /// Whether the lock files are elsewhere than on this machine's own.
-    fn has_own_run_directory(&self) -> bool {
+    pub(crate) fn has_own_run_directory(&self) -> bool {
         own_run_directory().is_some()
     }
 
     /// Where the ledger is.
-    fn state_directory(&self) -> PathBuf {
+    pub(crate) fn state_directory(&self) -> PathBuf {
         if let Some(rehearsal) = self.rehearsal {
             return rehearsal.state.clone();
         }
@@ -126,17 +121,17 @@ impl Context<'_> {
     }
 
     /// What operations note of themselves.
-    fn journals(&self) -> Journals {
+    pub(crate) fn journals(&self) -> Journals {
         Journals::below(&self.run_directory(), &self.state_directory())
     }
 
     /// Whether this is a dumped tree with nobody to change it.
-    fn is_only_to_look_at(&self) -> bool {
+    pub(crate) fn is_only_to_look_at(&self) -> bool {
         self.sysfs.is_dump() && self.rehearsal.is_none()
     }
 
     /// Nothing is ever changed in a dumped tree.
-    fn refuse_in_dump(&self, changing: &Changing) -> Result<()> {
+    pub(crate) fn refuse_in_dump(&self, changing: &Changing) -> Result<()> {
         if self.is_only_to_look_at() && !changing.dry_run {
             let message = "--sysroot is for looking; add --dry-run to see what would be done";
             return Err(Error::usage(message));
@@ -144,7 +139,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    fn tell_notes(&self, notes: &[String]) {
+    pub(crate) fn tell_notes(&self, notes: &[String]) {
         for note in notes {
             self.output.say(note);
         }
@@ -155,12 +150,12 @@ fn own_run_directory() -> Option<PathBuf> {
     std::env::var_os("PCICTL_RUN_DIR").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>> {
+pub(crate) fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>> {
     texts.iter().map(|text| text.parse::<Selector>().map_err(Error::from)).collect()
 }
 
 /// The selectors of a command that changes something: a wildcard is for looking only.
-fn parse_exact_selectors(texts: &[String]) -> Result<Vec<Selector>> {
+pub(crate) fn parse_exact_selectors(texts: &[String]) -> Result<Vec<Selector>> {
     let selectors = parse_selectors(texts)?;
     for selector in &selectors {
         if matches!(selector.kind, SelectorKind::Pattern(_)) {
@@ -174,7 +169,7 @@ fn parse_exact_selectors(texts: &[String]) -> Result<Vec<Selector>> {
 }
 
 /// A selector that named nothing that is there.
-fn not_there(selector: &Selector, address: crate::address::PciAddress) -> Error {
+pub(crate) fn not_there(selector: &Selector, address: crate::pci::address::PciAddress) -> Error {
     let named = if selector.text == address.to_string() { String::new() } else { format!(" ({address})") };
     let message = format!(
         "{selector}{named}: no such device; pcictl list shows what is there, pcictl rescan {address} may bring it back"

@@ -2,18 +2,20 @@
 
 use std::rc::Rc;
 
-use super::hold::{Reading, hold};
-use super::operation::{Operation, Why, refuse_if_stuck};
-use super::{Context, status};
-use crate::claims::Claims;
-use crate::cli::RecoverArgs;
+use crate::cli::args::RecoverArgs;
+use crate::commands::{Context, status};
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::execute::Outcomes;
-use crate::journal::standing::{Look, other_device};
-use crate::journal::{Found, Record, Standing, Way, boot_id};
-use crate::output;
-use crate::plan::Step;
-use crate::report::{RecoverReport, Recovered};
+use crate::execute::executor::Outcomes;
+use crate::host::boot_id;
+use crate::lock::claims::Claims;
+use crate::operation::acquire::{Reading, hold};
+use crate::operation::run::{Operation, Why, refuse_if_stuck};
+use crate::plan::action::Step;
+use crate::report::rows::{RecoverReport, Recovered};
+use crate::report::text::{self, change};
+use crate::state::journal::progress::{Look, Standing, Way, other_device};
+use crate::state::journal::record::Record;
+use crate::state::journal::store::Found;
 
 pub fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
     if context.is_only_to_look_at() {
@@ -61,7 +63,7 @@ pub fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
         let message = format!("{unknown}: there is no such operation; pcictl status lists those that there are");
         return Err(Error::new(ErrorKind::NoSuchDevice, message));
     }
-    context.output.outcome(&report, output::recovered);
+    context.output.outcome(&report, text::status::recovered);
     Ok(ExitStatus::Done)
 }
 
@@ -151,7 +153,7 @@ fn complete(operation: &mut Operation, look: &Look) -> Result<Vec<String>> {
             operation.leave();
             return Err(Error::new(why.kind, format!("{}; pcictl status shows what is left", why.message)));
         }
-        done.push(output::in_words(&step.action));
+        done.push(change::in_words(&step.action));
     }
     Ok(done)
 }
@@ -169,5 +171,5 @@ fn undo(context: &Context, operation: &mut Operation, record: &Record, look: &Lo
     }
     context.output.detail(&error.to_string());
     let back = look.done().filter_map(|step| step.action.undo());
-    Ok(back.map(|action| output::in_words(&action)).collect())
+    Ok(back.map(|action| change::in_words(&action)).collect())
 }

@@ -2,25 +2,29 @@
 
 use std::time::Instant;
 
-use super::guard::{self, Agreed};
-use super::hold::{Reading, hold};
-use super::operation::{Operation, Why, refuse_if_stuck};
-use super::{Context, keep, not_there, parse_exact_selectors};
-use crate::address::PciAddress;
-use crate::claims::Claims;
-use crate::cli::RemoveArgs;
+use crate::cli::args::RemoveArgs;
+use crate::commands::{Context, not_there, parse_exact_selectors};
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::execute::{Outcome, Outcomes};
-use crate::inspect::Inspector;
-use crate::ledger::Entry;
-use crate::output;
-use crate::plan::{Removal, Step, plan_removal};
-use crate::report::{PlannedChange, RemoveReport, Seen};
-use crate::resolve::{Named, Resolver};
-use crate::selector::Selector;
-use crate::topology::{Fields, FunctionId, Ids, Topology};
-use crate::usage::{self, Scope};
-use crate::users::User;
+use crate::execute::executor::{Outcome, Outcomes};
+use crate::lock::claims::Claims;
+use crate::operation::acquire::{Reading, hold};
+use crate::operation::removal_record;
+use crate::operation::run::{Operation, Why, refuse_if_stuck};
+use crate::operation::user_check::{self, Agreed};
+use crate::pci::address::PciAddress;
+use crate::pci::selector::Selector;
+use crate::plan::action::Step;
+use crate::plan::remove::{Removal, plan_removal};
+use crate::report::inspector::Inspector;
+use crate::report::rows::{PlannedChange, RemoveReport, Seen};
+use crate::report::text::change;
+use crate::resolve::functions::{Named, Resolver};
+use crate::state::ledger::Entry;
+use crate::topology::load::Fields;
+use crate::topology::model::{FunctionId, Ids, Topology};
+use crate::usage::find;
+use crate::usage::model::User;
+use crate::usage::scope::Scope;
 
 pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
     context.refuse_in_dump(&args.changing)?;
@@ -31,14 +35,14 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
         let subject = read()?;
         context.tell_notes(&subject.notes);
         let plan = planned(context, &subject, args)?;
-        context.output.report(&plan, output::planned);
+        context.output.report(&plan, change::planned);
         return Ok(plan.status());
     }
 
     let subject = read()?;
     context.tell_notes(&subject.notes);
     if subject.removal.tops.is_empty() {
-        context.output.outcome(&report(context, &subject, Took::default()), output::removed);
+        context.output.outcome(&report(context, &subject, Took::default()), change::removed);
         return Ok(ExitStatus::Done);
     }
     refuse_if_stuck(context)?;
@@ -48,7 +52,7 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
     let took = take_away(context, &mut operation, &subject, args, agreed, &[]);
     operation.end(&took);
     let took = took?;
-    context.output.outcome(&report(context, &subject, took), output::removed);
+    context.output.outcome(&report(context, &subject, took), change::removed);
     Ok(ExitStatus::Done)
 }
 
@@ -56,7 +60,7 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
 /// whoever removes, and never without the locks.
 ///
 /// `between` is done when all is stopped and still there.
-pub(super) fn take_away(
+pub(crate) fn take_away(
     context: &Context,
     operation: &mut Operation,
     subject: &Subject,
@@ -64,11 +68,11 @@ pub(super) fn take_away(
     agreed: Agreed,
     between: &[Step],
 ) -> Result<Took> {
-    let entries = keep::observe(context, &subject.topology, &subject.removal);
+    let entries = removal_record::observe(context, &subject.topology, &subject.removal);
     let overridden = agreed.again(context, &subject.scope(), &args.forcing, &subject.what())?;
     let stop_seconds = stop(operation, subject, args)?;
     while_stopped(operation, subject, args, between)?;
-    keep::write(context, &entries);
+    removal_record::write(context, &entries);
     let removed = remove(context, operation, subject, args);
     // Who goes on in the background finds what was written, and takes it back if it must.
     let remove_seconds = removed.inspect_err(|_| {
@@ -83,28 +87,28 @@ pub(super) fn take_away(
 /// Takes from the ledger again what was not removed after all.
 fn forget_present(context: &Context, entries: &[Entry]) {
     let is_there = |entry: &&Entry| context.sysfs.has_function(entry.record.address);
-    keep::withdraw(context, &entries.iter().filter(is_there).cloned().collect::<Vec<_>>());
+    removal_record::withdraw(context, &entries.iter().filter(is_there).cloned().collect::<Vec<_>>());
 }
 
 /// How long the two phases took, and from whom it was taken.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Took {
+pub(crate) struct Took {
     overridden: Vec<User>,
     stop_seconds: f64,
     remove_seconds: f64,
 }
 
 /// What is to be removed, as it was read at one moment.
-pub(super) struct Subject {
-    pub(super) removal: Removal,
+pub(crate) struct Subject {
+    pub(crate) removal: Removal,
     topology: Topology,
     functions: Vec<(PciAddress, Option<Ids>, Option<String>)>,
     absent: Vec<String>,
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Subject {
-    pub(super) fn read(context: &Context, selectors: &[Selector], args: &RemoveArgs) -> Result<Self> {
+    pub(crate) fn read(context: &Context, selectors: &[Selector], args: &RemoveArgs) -> Result<Self> {
         let mut resolver = Resolver::new(&context.sysfs);
         let (mut addresses, mut absent) = (Vec::new(), Vec::new());
         for selector in selectors {
@@ -149,8 +153,8 @@ impl Subject {
     }
 
     /// Looks for users, under the locks and before anything is begun.
-    pub(super) fn check_users(&self, context: &Context, args: &RemoveArgs) -> Result<Agreed> {
-        guard::check(context, &self.scope(), &args.forcing, &self.what())
+    pub(crate) fn check_users(&self, context: &Context, args: &RemoveArgs) -> Result<Agreed> {
+        user_check::check(context, &self.scope(), &args.forcing, &self.what())
     }
 
     /// The functions whose users count.
@@ -223,7 +227,7 @@ fn remove(context: &Context, operation: &mut Operation, subject: &Subject, args:
         .iter()
         .zip(outcomes.each())
         .filter(|(_, outcome)| matches!(outcome, Outcome::Done(..)))
-        .map(|(step, _)| output::in_words(&step.action))
+        .map(|(step, _)| change::in_words(&step.action))
         .collect();
     let lasting = if removed.is_empty() { String::new() } else { format!("done before: {}", removed.join(", ")) };
     Err(operation.put_back(stopped, 0, &left, why, &lasting))
@@ -249,7 +253,7 @@ fn verify_gone(context: &Context, subject: &Subject) -> Result<()> {
     Err(Error::new(ErrorKind::Partly, message).fact("still_there", left))
 }
 
-pub(super) fn planned(context: &Context, subject: &Subject, args: &RemoveArgs) -> Result<PlannedChange> {
+pub(crate) fn planned(context: &Context, subject: &Subject, args: &RemoveArgs) -> Result<PlannedChange> {
     let mut summary: Vec<String> =
         subject.absent.iter().map(|absent| format!("{absent}: not there, nothing to remove")).collect();
     for top in &subject.removal.tops {
@@ -258,17 +262,17 @@ pub(super) fn planned(context: &Context, subject: &Subject, args: &RemoveArgs) -
     if !subject.functions.is_empty() {
         summary.push(format!("functions that will be gone: {}", subject.functions.len()));
     }
-    let users = usage::find(&context.sysfs, &subject.scope())?;
+    let users = find::find(&context.sysfs, &subject.scope())?;
     Ok(PlannedChange {
         summary,
-        needs_force: guard::needs_force(&users, &args.forcing.force),
+        needs_force: user_check::needs_force(&users, &args.forcing.force),
         users: Some(users),
         locks: subject.claims().in_order().to_vec(),
         steps: subject.removal.all_steps(),
     })
 }
 
-pub(super) fn report(context: &Context, subject: &Subject, took: Took) -> RemoveReport {
+pub(crate) fn report(context: &Context, subject: &Subject, took: Took) -> RemoveReport {
     let mut inspector = Inspector::new(&context.sysfs);
     let removed: Vec<Seen> = subject
         .functions

@@ -1,21 +1,22 @@
 //! `pcictl replug`: remove, rescan, verify, and the lock is not let go in between.
 
-use super::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};
-use super::guard::Agreed;
-use super::hold::{Reading, hold};
-use super::operation::{Operation, Why, refuse_if_stuck};
-use super::{Context, parse_exact_selectors, remove, rescan};
-use crate::address::PciAddress;
-use crate::claims::Claims;
-use crate::cli::ReplugArgs;
+use crate::cli::args::ReplugArgs;
+use crate::commands::{Context, parse_exact_selectors, remove, rescan};
 use crate::error::{Error, ExitStatus, Result};
-use crate::locate::{bus_above, bus_under};
-use crate::output;
-use crate::place::Place;
-use crate::plan::{Plan, RescanTarget, Step};
-use crate::report::{PlannedChange, ReplugReport, RescanReport};
-use crate::revive::{plan_power_cycle, plan_reset, plan_reset_below};
-use crate::selector::Selector;
+use crate::lock::claims::Claims;
+use crate::operation::acquire::{Reading, hold};
+use crate::operation::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};
+use crate::operation::run::{Operation, Why, refuse_if_stuck};
+use crate::operation::user_check::Agreed;
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::pci::selector::Selector;
+use crate::plan::action::{Plan, Step};
+use crate::plan::rescan::RescanTarget;
+use crate::plan::reset::{plan_power_cycle, plan_reset, plan_reset_below};
+use crate::report::rows::{PlannedChange, ReplugReport, RescanReport};
+use crate::report::text::change;
+use crate::resolve::scan_target::{bus_above, bus_under};
 
 pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     let changing = &args.remove.changing;
@@ -27,12 +28,12 @@ pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     context.tell_notes(&subject.away.notes);
     if changing.dry_run {
         let plan = planned(context, &subject, args)?;
-        context.output.report(&plan, output::planned);
+        context.output.report(&plan, change::planned);
         return Ok(plan.status());
     }
     if subject.away.removal.tops.is_empty() {
         let report = remove::report(context, &subject.away, remove::Took::default());
-        context.output.outcome(&report, output::removed);
+        context.output.outcome(&report, change::removed);
         return Ok(ExitStatus::Done);
     }
     refuse_if_stuck(context)?;
@@ -44,7 +45,7 @@ pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     let report = report?;
     let status = status(&report.rescanned);
     tell_failures(context.output, &report.rescanned.restored);
-    context.output.outcome(&report, output::replugged);
+    context.output.outcome(&report, change::replugged);
     close(context, &report.rescanned);
     Ok(status)
 }

@@ -2,21 +2,24 @@
 
 use std::time::Instant;
 
-use super::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};
-use super::hold::{Reading, hold};
-use super::operation::{Operation, Why, refuse_if_stuck};
-use super::{Context, keep, parse_exact_selectors};
-use crate::address::PciAddress;
-use crate::claims::Claims;
-use crate::cli::RescanArgs;
+use crate::cli::args::RescanArgs;
+use crate::commands::{Context, parse_exact_selectors};
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::ledger::{Entry, Record};
-use crate::locate::{bus_for, bus_of_place, bus_of_slot};
-use crate::output;
-use crate::plan::{Plan, RescanTarget, Step, plan_rescan};
-use crate::report::{PlannedChange, Scanned};
-use crate::resolve::{Named, Resolver};
-use crate::selector::{Selector, SelectorKind};
+use crate::lock::claims::Claims;
+use crate::operation::acquire::{Reading, hold};
+use crate::operation::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};
+use crate::operation::removal_record;
+use crate::operation::run::{Operation, Why, refuse_if_stuck};
+use crate::pci::address::PciAddress;
+use crate::pci::selector::{Selector, SelectorKind};
+use crate::plan::action::{Plan, Step};
+use crate::plan::rescan::{RescanTarget, plan_rescan};
+use crate::report::rows::{PlannedChange, Scanned};
+use crate::report::text::change;
+use crate::resolve::functions::{Named, Resolver};
+use crate::resolve::scan_target::{bus_for, bus_of_place, bus_of_slot};
+use crate::state::ledger::Entry;
+use crate::verify::record::Record;
 
 pub fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
     context.refuse_in_dump(&args.changing)?;
@@ -27,7 +30,7 @@ pub fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
     context.tell_notes(&subject.notes);
     if args.changing.dry_run {
         refuse_dead_bridges(context, &subject)?;
-        context.output.report(&planned(&subject), output::planned);
+        context.output.report(&planned(&subject), change::planned);
         return Ok(ExitStatus::Done);
     }
     refuse_if_stuck(context)?;
@@ -37,28 +40,28 @@ pub fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
     operation.end(&report);
     let report = report?;
     tell_failures(context.output, &report.restored);
-    context.output.outcome(&report, output::rescanned);
+    context.output.outcome(&report, change::rescanned);
     close(context, &report);
     Ok(status(&report))
 }
 
 /// What is to be scanned, as it was read at one moment.
-pub(super) struct Subject {
+pub(crate) struct Subject {
     plan: Plan,
-    pub(super) targets: Vec<RescanTarget>,
-    pub(super) wanted: Vec<PciAddress>,
+    pub(crate) targets: Vec<RescanTarget>,
+    pub(crate) wanted: Vec<PciAddress>,
     notes: Vec<String>,
 }
 
 impl Subject {
     /// To scan these buses, and to have these addresses back.
-    pub(super) fn new(targets: Vec<RescanTarget>, wanted: Vec<PciAddress>, notes: Vec<String>) -> Self {
+    pub(crate) fn new(targets: Vec<RescanTarget>, wanted: Vec<PciAddress>, notes: Vec<String>) -> Self {
         let (plan, targets) = plan_rescan(targets);
         Self { plan, targets, wanted, notes }
     }
 
     /// The steps, each of which scans a bus.
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(crate) fn steps(&self) -> &[Step] {
         &self.plan.steps
     }
 
@@ -68,7 +71,7 @@ impl Subject {
         if args.all {
             targets.push(RescanTarget::all());
         }
-        let entries = keep::entries(context);
+        let entries = removal_record::entries(context);
         for slot in &args.slot {
             targets.extend(slot_targets(context, &entries, slot, &mut wanted)?);
         }
@@ -148,7 +151,7 @@ fn slot_targets(
 }
 
 /// Makes the writes, one after the other: they all take the one mutex of the kernel.
-pub(super) fn scan(operation: &mut Operation, subject: &Subject) -> Result<f64> {
+pub(crate) fn scan(operation: &mut Operation, subject: &Subject) -> Result<f64> {
     let begun = Instant::now();
     let steps = &subject.plan.steps;
     let outcomes = operation.run(steps, 1)?;
@@ -159,16 +162,16 @@ pub(super) fn scan(operation: &mut Operation, subject: &Subject) -> Result<f64> 
     Err(Error::new(kind, format!("{}; {scanned} of {of} buses were scanned", why.message)))
 }
 
-pub(super) fn bus_name(scanned: &Scanned) -> String {
+pub(crate) fn bus_name(scanned: &Scanned) -> String {
     scanned.bus.map_or_else(|| "every bus".to_owned(), |bus| format!("bus {bus}"))
 }
 
-pub(super) fn scanned(target: &RescanTarget) -> Scanned {
+pub(crate) fn scanned(target: &RescanTarget) -> Scanned {
     let bridge = target.bridge.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned);
     Scanned { bus: target.bus, bridge, why: target.why.clone() }
 }
 
-pub(super) fn planned(subject: &Subject) -> PlannedChange {
+pub(crate) fn planned(subject: &Subject) -> PlannedChange {
     let line = |target: &RescanTarget| {
         let scanned = scanned(target);
         format!("would scan {}: {}", bus_name(&scanned), scanned.why)

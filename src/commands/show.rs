@@ -1,19 +1,23 @@
 //! `pcictl show`
 
-use super::{Context, guard, not_there};
-use crate::cli::ShowArgs;
+use crate::cli::args::ShowArgs;
+use crate::commands::{Context, not_there};
 use crate::error::{Error, ExitStatus, Result};
-use crate::inspect::Inspector;
-use crate::lock::{Holder, LockDirectory};
-use crate::output;
-use crate::place::Place;
-use crate::plan::plan_removal;
-use crate::report::{Column, FullFunction, PlannedChange, PlannedRemoval};
-use crate::resolve::{Named, Resolver};
-use crate::selector::Selector;
-use crate::topology::{Fields, FunctionId, Topology, bus_below};
-use crate::usage::{self, Scope};
-use crate::users::Users;
+use crate::lock::files::LockDirectory;
+use crate::lock::holders::Holder;
+use crate::operation::user_check;
+use crate::pci::place::Place;
+use crate::pci::selector::Selector;
+use crate::plan::remove::plan_removal;
+use crate::report::inspector::Inspector;
+use crate::report::rows::{Column, FullFunction, PlannedChange, PlannedRemoval};
+use crate::report::text::show;
+use crate::resolve::functions::{Named, Resolver};
+use crate::topology::load::{Fields, bus_below};
+use crate::topology::model::{FunctionId, Topology};
+use crate::usage::find;
+use crate::usage::model::Users;
+use crate::usage::scope::Scope;
 
 const EVERYTHING: &[Column] = &[
     Column::Class,
@@ -56,12 +60,12 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
         below.retain(is_virtual);
     }
     topology.load_ids(&context.sysfs, &below);
-    context.output.report(&full(context, &topology, id), output::shown);
+    context.output.report(&full(context, &topology, id), show::shown);
     Ok(ExitStatus::Done)
 }
 
 fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction {
-    let users = usage::find(&context.sysfs, &Scope::of(topology, topology.subtree(id)));
+    let users = find::find(&context.sysfs, &Scope::of(topology, topology.subtree(id)));
     let mut inspector = Inspector::new(&context.sysfs);
     let (function, path) = (topology.function(id), topology.path(id));
     let mut above: Vec<_> = std::iter::successors(topology.function_above(id), |id| topology.function_above(*id))
@@ -101,7 +105,7 @@ fn planned(topology: &Topology, id: FunctionId, users: Result<&Users, &Error>) -
     };
     match plan_removal(topology, &[id]) {
         Ok(removal) => PlannedRemoval::Plan(PlannedChange {
-            needs_force: guard::needs_force(users, &[]),
+            needs_force: user_check::needs_force(users, &[]),
             locks: removal.claims().in_order().to_vec(),
             steps: removal.all_steps(),
             ..PlannedChange::default()

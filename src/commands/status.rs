@@ -1,18 +1,21 @@
 //! `pcictl status`: operations that are under way or were interrupted, and devices removed and not back yet.
 
-use super::{Context, keep};
+use crate::commands::Context;
 use crate::doctor::leftovers::Leftover;
 use crate::error::{ExitStatus, Result};
-use crate::journal::standing::{Look, other_device};
-use crate::journal::{Found, Header, Record, Standing, Way, boot_id};
-use crate::ledger::Entry;
-use crate::output;
-use crate::plan::Action;
-use crate::report::{OperationState, OperationStatus, RemovedDevice, StatusReport};
+use crate::host::boot_id;
+use crate::operation::removal_record;
+use crate::plan::action::Action;
+use crate::report::rows::{OperationState, OperationStatus, RemovedDevice, StatusReport};
+use crate::report::text::{self, change};
+use crate::state::journal::progress::{Look, Standing, Way, other_device};
+use crate::state::journal::record::{Header, Record};
+use crate::state::journal::store::Found;
+use crate::state::ledger::Entry;
 
 pub fn run(context: &Context) -> Result<ExitStatus> {
     let is_gone = |entry: &Entry| !context.sysfs.has_function(entry.record.address);
-    let removed = keep::entries(context).into_iter().filter(is_gone);
+    let removed = removal_record::entries(context).into_iter().filter(is_gone);
     let report = StatusReport {
         operations: operations(context, &context.journals().list()?),
         removed: removed
@@ -20,7 +23,7 @@ pub fn run(context: &Context) -> Result<ExitStatus> {
             .collect(),
     };
     let open = report.operations.iter().any(|operation| leftover(operation).is_some());
-    context.output.report(&report, output::status);
+    context.output.report(&report, text::status::status);
     Ok(if open { ExitStatus::Partly } else { ExitStatus::Done })
 }
 
@@ -86,8 +89,8 @@ fn operation(context: &Context, found: &Found, boot: &str) -> Option<OperationSt
     let way = look.way();
     Some(OperationStatus {
         why: (standing == Standing::AtStart).then(|| "all is as it was before".to_owned()),
-        done: look.done().map(|step| output::in_words(&step.action)).collect(),
-        left: look.left().map(|(_, step)| output::in_words(&step.action)).collect(),
+        done: look.done().map(|step| change::in_words(&step.action)).collect(),
+        left: look.left().map(|(_, step)| change::in_words(&step.action)).collect(),
         way: (state == OperationState::HalfDone).then_some(way),
         commands: commands(record, &look, state),
         ..of_header(header, state)
@@ -101,7 +104,7 @@ fn in_kernel(record: &Record) -> Vec<String> {
     open.filter_map(|(mark, _)| {
         let action = action(mark.step)?;
         let action = if mark.undo { action.undo()? } else { action.clone() };
-        Some(output::in_words(&action))
+        Some(change::in_words(&action))
     })
     .collect()
 }

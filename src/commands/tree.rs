@@ -1,15 +1,16 @@
 //! `pcictl tree`
 
-use super::{Context, not_there};
-use crate::cli::TreeArgs;
+use crate::cli::args::TreeArgs;
+use crate::commands::{Context, not_there};
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::inspect::{Inspector, fields_for};
-use crate::output;
-use crate::report::{Column, TreeNode};
-use crate::resolve::{Named, Resolver};
-use crate::selector::Selector;
-use crate::sysfs::last_step;
-use crate::topology::{Fields, FunctionId, HostBridgeId, Topology};
+use crate::host::sysfs::last_step;
+use crate::pci::selector::Selector;
+use crate::report::inspector::{Inspector, fields_for};
+use crate::report::rows::{Column, TreeNode};
+use crate::report::text::tree;
+use crate::resolve::functions::{Named, Resolver};
+use crate::topology::load::Fields;
+use crate::topology::model::{FunctionId, HostBridgeId, Topology};
 
 /// What is said of a function unless columns are named.
 const DEFAULT: &[Column] = &[Column::Class, Column::Name, Column::Driver];
@@ -25,7 +26,7 @@ pub fn run(context: &Context, args: &TreeArgs) -> Result<ExitStatus> {
         None => whole(context, wanted)?,
         Some(text) => below(context, &text.parse()?, wanted)?,
     };
-    context.output.stream(&Forest { children }, |forest, out| output::drawn(out, &forest.children, wanted));
+    context.output.stream(&Forest { children }, |forest, out| tree::drawn(out, &forest.children, wanted));
     Ok(ExitStatus::Done)
 }
 

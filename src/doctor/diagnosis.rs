@@ -1,14 +1,14 @@
 //! Who is stuck, who is only slow, and what helps: decided from a snapshot of tasks and nothing else.
 //!
-//! A cycle is claimed only when its members stood still together (see [`super::tasks`]) and their files tie them to the
+//! A cycle is claimed only when its members stood still together (see [`crate::doctor::snapshot`]) and their files tie them to the
 //! same device: under a storm of healthy operations tasks stand in the same functions, but never like that. What is not
 //! proven is not claimed; then the tasks are listed as busy, with what they wait for.
 
 use serde::Serialize;
 
-use super::frames::{Position, Waits, Work};
-use super::tasks::{Snapshot, Task, VfioUser};
-use crate::address::PciAddress;
+use crate::doctor::snapshot::{Snapshot, Task, VfioUser};
+use crate::doctor::stack::{Position, Waits, Work};
+use crate::pci::address::PciAddress;
 
 /// One task and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use crate::address::PciAddress;
-use crate::modules::Modules;
-use crate::sysfs::Sysfs;
-use crate::topology::{FunctionId, Topology};
+use crate::host::modalias::Modules;
+use crate::host::sysfs::Sysfs;
+use crate::pci::address::PciAddress;
+use crate::topology::model::{FunctionId, Topology};
 
 /// Something that was left behind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

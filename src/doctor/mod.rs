@@ -1,13 +1,9 @@
-//! Is the kernel's PCI core stuck, and by whom: a snapshot of tasks, and what it says.
+//! Is the kernel's PCI core stuck, and by whom?
 //!
-//! The looking ([`tasks`]) is apart from the deciding ([`frames`], [`diagnosis`]), so that snapshots of machines that
-//! were stuck are tests. What it does not promise: to see tasks of other pid namespaces, or anything without root.
+//! Reading ([`snapshot`]) is apart from deciding ([`stack`], [`diagnosis`]), so that snapshots of machines that were stuck
+//! are tests. Not promised: tasks of other pid namespaces, or anything without root.
 
 pub mod diagnosis;
-pub mod frames;
 pub mod leftovers;
-pub mod tasks;
-
-pub use diagnosis::{Diagnosis, Finding, Stuck, Trouble};
-pub use frames::{Position, Waits, Work};
-pub use tasks::{Proc, Snapshot, Task};
+pub mod snapshot;
+pub mod stack;

@@ -15,16 +15,18 @@ use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, stat};
 use nix::unistd::geteuid;
 
-use super::process::FileId;
-use super::{holders, process, vouch};
 use crate::error::{Error, ErrorKind, Result, plain};
+use crate::lock::fdinfo::{self, FileId};
+use crate::lock::{holders, validate};
 use crate::order;
-use crate::place::Place;
+use crate::pci::place::Place;
 
 /// Nobody else may write to a directory.
 const DIRECTORY_FORBIDS: u32 = 0o022;
+
 /// Nobody else may open a file: a lock can be taken through any descriptor, one for reading, too.
 const FILE_FORBIDS: u32 = 0o077;
+
 /// In a directory with this bit only the owner of an entry may rename it.
 const STICKY: u32 = 0o1000;
 
@@ -37,14 +39,14 @@ pub struct LockDirectory {
 
 /// An open lock file, and which one it is.
 #[derive(Debug)]
-pub(super) struct LockFile {
+pub(crate) struct LockFile {
     pub file: File,
     pub id: FileId,
 }
 
 /// What a lock that was just taken is worth.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Worth {
+pub(crate) enum Worth {
     /// All that one hopes for.
     Good,
     /// Nothing: the name leads to another file by now, or nowhere.
@@ -86,12 +88,12 @@ impl LockDirectory {
     }
 
     /// The file that is held while the work goes on.
-    pub(super) fn lock(&self, place: &Place) -> Result<LockFile> {
+    pub(crate) fn lock(&self, place: &Place) -> Result<LockFile> {
         self.open_file(place, "lock")
     }
 
     /// The turnstile in front of it.
-    pub(super) fn gate(&self, place: &Place) -> Result<LockFile> {
+    pub(crate) fn gate(&self, place: &Place) -> Result<LockFile> {
         self.open_file(place, "gate")
     }
 
@@ -115,7 +117,7 @@ impl LockDirectory {
     }
 
     /// Whether a lock that was just taken on this file keeps anybody out.
-    pub(super) fn worth(&self, place: &Place, locked: &LockFile) -> Result<Worth> {
+    pub(crate) fn worth(&self, place: &Place, locked: &LockFile) -> Result<Worth> {
         match self.stat(&file_name(place, "lock")) {
             Err(Errno::ENOENT) => Ok(Worth::Replaced),
             Err(errno) => Err(self.trouble(place, &errno.into())),
@@ -126,18 +128,18 @@ impl LockDirectory {
     }
 
     /// Makes sure that locks on new files keep everybody out, and marks them so.
-    pub(super) fn vouch(&self, new: &[(&Place, &File)]) -> Result<()> {
+    pub(crate) fn vouch(&self, new: &[(&Place, &File)]) -> Result<()> {
         let Some((first, _)) = new.first() else { return Ok(()) };
         for (place, file) in new {
-            vouch::check_kept_here(file).map_err(|e| self.trouble(place, &e))?;
+            validate::check_kept_here(file).map_err(|e| self.trouble(place, &e))?;
         }
         let link = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
         let real = std::fs::read_link(link).map_err(|e| self.trouble(first, &e))?;
-        let orphans = vouch::orphans(&format!("{}/", real.display()));
+        let orphans = validate::orphans(&format!("{}/", real.display()));
         if !orphans.is_empty() {
             return Err(self.orphaned(first, &orphans));
         }
-        new.iter().try_for_each(|(place, file)| vouch::vouch(file).map_err(|e| self.trouble(place, &e)))
+        new.iter().try_for_each(|(place, file)| validate::vouch(file).map_err(|e| self.trouble(place, &e)))
     }
 
     fn stat(&self, name: &str) -> nix::Result<FileStat> {
@@ -145,12 +147,12 @@ impl LockDirectory {
     }
 
     /// Device and inode of a node's two files, lock first; none for one that was never made.
-    pub(super) fn file_ids(&self, place: &Place) -> [Option<FileId>; 2] {
+    pub(crate) fn file_ids(&self, place: &Place) -> [Option<FileId>; 2] {
         ["lock", "gate"].map(|kind| self.stat(&file_name(place, kind)).ok().map(|stat| (stat.st_dev, stat.st_ino)))
     }
 
     /// Every node that was ever locked, in lock order.
-    pub(super) fn places(&self) -> Result<Vec<Place>> {
+    pub(crate) fn places(&self) -> Result<Vec<Place>> {
         let list = || -> nix::Result<Vec<Place>> {
             let directory = openat(&self.directory, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
             let mut places = Vec::new();
@@ -165,7 +167,7 @@ impl LockDirectory {
     }
 
     /// The directory itself may have been wiped; then no new file can be made in it, and the error says so.
-    pub(super) fn check_still_there(&self) -> Result<()> {
+    pub(crate) fn check_still_there(&self) -> Result<()> {
         let stat = fstat(&self.directory).map_err(|errno| Error::io(self.path.display(), &errno.into()))?;
         if stat.st_nlink == 0 {
             return Err(distrust(&self.path, "it was deleted while in use"));
@@ -175,7 +177,7 @@ impl LockDirectory {
 
     /// Locks on deleted files: nothing can be locked before those who hold them are done.
     fn orphaned(&self, place: &Place, pids: &[u32]) -> Error {
-        let holders: Vec<String> = pids.iter().map(|pid| holders::named(*pid, &process::command(*pid))).collect();
+        let holders: Vec<String> = pids.iter().map(|pid| holders::named(*pid, &fdinfo::command(*pid))).collect();
         let message = format!(
             "{place}: lock files in {} were deleted while {} still holds locks there; try again when that has ended",
             self.path.display(),
@@ -185,7 +187,7 @@ impl LockDirectory {
     }
 
     /// A call on a node's lock files that failed: nothing may be changed then.
-    pub(super) fn trouble(&self, place: &Place, error: &io::Error) -> Error {
+    pub(crate) fn trouble(&self, place: &Place, error: &io::Error) -> Error {
         let kind = match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::NotPermitted,
             _ => ErrorKind::LockFiles,

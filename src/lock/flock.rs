@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fs2::FileExt;
 
-use crate::claims::Mode;
+use crate::lock::claims::Mode;
 
 /// Takes the lock if that needs no waiting.
 pub fn try_lock(file: &File, mode: Mode) -> io::Result<bool> {

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::LockDirectory;
-use super::process::{self, FileId, Open};
-use crate::claims::Mode;
 use crate::error::{Error, Result};
+use crate::lock::claims::Mode;
+use crate::lock::fdinfo::{self, FileId, Open};
+use crate::lock::files::LockDirectory;
 use crate::order;
-use crate::place::Place;
+use crate::pci::place::Place;
 
 const PROC_LOCKS: &str = "/proc/locks";
 
@@ -92,7 +92,7 @@ pub fn all_flocks() -> Result<Vec<Holding>> {
 
 /// Which of a node's two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Lock,
     Gate,
 }
@@ -135,7 +135,7 @@ struct Seen {
     pid: u32,
     mode: Mode,
     role: Role,
-    stamp: Option<super::stamp::Stamp>,
+    stamp: Option<crate::lock::offset_tag::Stamp>,
 }
 
 impl Survey<'_> {
@@ -152,7 +152,7 @@ impl Survey<'_> {
                     if kind == Kind::Gate { stamp.map_or(holding.mode, |stamp| stamp.mode) } else { holding.mode };
                 // Whoever just passes the gate does not wait there.
                 let passes = kind == Kind::Gate && holding.role == Role::Holds;
-                if !(passes && stamp.is_none_or(|stamp| stamp.age() < super::PASSING)) {
+                if !(passes && stamp.is_none_or(|stamp| stamp.age() < crate::lock::acquire::PASSING)) {
                     found.push(Seen { node, pid, mode, role, stamp });
                 }
             }
@@ -160,7 +160,7 @@ impl Survey<'_> {
         found
     }
 
-    fn processes(&mut self, holding: Holding, file: FileId) -> Vec<(u32, Option<super::stamp::Stamp>)> {
+    fn processes(&mut self, holding: Holding, file: FileId) -> Vec<(u32, Option<crate::lock::offset_tag::Stamp>)> {
         let holds = holding.role == Role::Holds;
         let fits = |open: &Open| open.file == file && open.locked == holds;
         match self.opened_by(holding.pid) {
@@ -170,7 +170,7 @@ impl Survey<'_> {
                 }
             }
             // Somebody else's process: the kernel's word must do, if it is about this file system at all.
-            None if holding.device == file.0 && process::uid(holding.pid).is_some() => {
+            None if holding.device == file.0 && fdinfo::uid(holding.pid).is_some() => {
                 return vec![(holding.pid, None)];
             }
             None => {}
@@ -180,7 +180,7 @@ impl Survey<'_> {
         }
         if !self.everyone {
             self.everyone = true;
-            for pid in process::all() {
+            for pid in fdinfo::all() {
                 self.opened_by(pid);
             }
         }
@@ -193,19 +193,20 @@ impl Survey<'_> {
 
     fn opened_by(&mut self, pid: u32) -> Option<&Vec<Open>> {
         let files = self.files;
-        let open = self.open.entry(pid).or_insert_with(|| process::open_files(pid, &|file| files.contains_key(&file)));
+        let open = self.open.entry(pid).or_insert_with(|| fdinfo::open_files(pid, &|file| files.contains_key(&file)));
         open.as_ref()
     }
 }
 
 impl Seen {
     fn holder(&self, place: &Place) -> Holder {
-        let age: Option<Duration> = self.stamp.map(super::stamp::Stamp::age).or_else(|| process::age(self.pid));
+        let age: Option<Duration> =
+            self.stamp.map(crate::lock::offset_tag::Stamp::age).or_else(|| fdinfo::age(self.pid));
         Holder {
             place: place.clone(),
             pid: self.pid,
-            uid: process::uid(self.pid),
-            command: process::command(self.pid),
+            uid: fdinfo::uid(self.pid),
+            command: fdinfo::command(self.pid),
             mode: self.mode,
             role: self.role,
             intention: self.stamp.is_some_and(|stamp| stamp.intention),
@@ -230,7 +231,7 @@ impl Holder {
 }
 
 /// A process for messages.
-pub(super) fn named(pid: u32, command: &str) -> String {
+pub(crate) fn named(pid: u32, command: &str) -> String {
     /// Longer ones tell nothing more.
     const SHOWN: usize = 120;
     let short: String = command.chars().take(SHOWN).collect();
@@ -269,6 +270,7 @@ pub fn age_in_words(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lock::claims::Mode;
 
     #[test]
     fn reads_the_lines_of_proc_locks() {

@@ -5,11 +5,11 @@
 //! two passes). A port is stopped only after all below it: its driver ends in pci_disable_device, which stops the DMA of
 //! whatever is still at work there. VFs go before their PF: a PF removed with its VFs on hangs some kernels.
 
-use super::{Action, Plan, Step};
-use crate::address::PciAddress;
-use crate::claims::Claims;
 use crate::error::{Error, ErrorKind, Result};
-use crate::topology::{FunctionId, Topology};
+use crate::lock::claims::Claims;
+use crate::pci::address::PciAddress;
+use crate::plan::action::{Action, Plan, Step};
+use crate::topology::model::{FunctionId, Topology};
 
 /// What a removal will do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub fn plan_removal(topology: &Topology, targets: &[FunctionId]) -> Result<Remov
 /// The targets that lie below no other, ordered by address, each once.
 fn tops(topology: &Topology, targets: &[FunctionId]) -> Vec<FunctionId> {
     let places: Vec<_> = targets.iter().map(|id| topology.place(*id)).collect();
-    let topmost = crate::place::topmost(places);
+    let topmost = crate::pci::place::topmost(places);
     let mut tops: Vec<FunctionId> =
         targets.iter().copied().filter(|id| topmost.contains(&topology.place(*id))).collect();
     topology.sort(&mut tops);
@@ -121,3 +121,6 @@ fn stop_virtual(topology: &Topology, physical: FunctionId, plan: &mut Plan) -> R
     let disable = Action::SetVfs { address, count: 0, was };
     Ok(vec![plan.push(disable, &topology.path(physical), pending)])
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,10 @@
 //! The plan of a rescan: the smallest bus that can bring a device back.
 
-use super::{Action, Plan};
-use crate::address::BusNumber;
-use crate::claims::Claims;
+use crate::lock::claims::Claims;
 use crate::order;
-use crate::place::Place;
+use crate::pci::address::BusNumber;
+use crate::pci::place::Place;
+use crate::plan::action::{Action, Plan};
 
 /// A bus to be scanned, as the choice fell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl RescanTarget {
     }
 
     fn is_root_bus(&self) -> bool {
-        self.bridge.rsplit('/').next().is_none_or(crate::selector::is_host_bridge_name)
+        self.bridge.rsplit('/').next().is_none_or(crate::pci::selector::is_host_bridge_name)
     }
 }
 
@@ -69,6 +69,7 @@ pub fn plan_rescan(mut targets: Vec<RescanTarget>) -> (Plan, Vec<RescanTarget>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pci::place::Place;
 
     fn target(chain: &str, bus: &str, empty: bool) -> RescanTarget {
         let bridge = if chain.contains('/') { "devices/pci0000:00/0000:00:03.0" } else { "devices/pci0000:00" };

@@ -1,19 +1,20 @@
 //! Reading a topology from sysfs, with files that cannot block and as few of them as will do.
 //!
 //! What a command costs follows from what it asks for here: the whole machine, or some functions with all below them,
-//! which costs the same on a machine of any size. How a directory is read is [`loader`](super::loader)'s business.
+//! which costs the same on a machine of any size. How a directory is read is [`loader`](crate::topology::reader)'s business.
 
 use std::collections::HashMap;
 
-use super::loader::Loader;
-use super::whole::whole;
-use super::{FunctionId, Ids, Topology};
-use crate::address::{BusNumber, PciAddress};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sysfs::{Dir, Sysfs, follow, last_step};
+use crate::host::sysfs::{Dir, Sysfs, follow, last_step};
+use crate::pci::address::{BusNumber, PciAddress};
+use crate::topology::model::{FunctionId, Ids, Topology};
+use crate::topology::parallel::whole;
+use crate::topology::reader::Loader;
 
-pub(super) const DEVICES: &str = "bus/pci/devices";
-pub(super) const BUSES: &str = "class/pci_bus";
+pub(crate) const DEVICES: &str = "bus/pci/devices";
+
+pub(crate) const BUSES: &str = "class/pci_bus";
 
 /// What to read of each function besides its place in the tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,7 +166,7 @@ fn paths(sysfs: &Sysfs, addresses: &[PciAddress]) -> Result<Vec<String>> {
 }
 
 /// Where a function's directory really is; `None` if the function is not there. `dir` is `sys` or the one of all links.
-pub(super) fn real_path(sysfs: &Sysfs, dir: &Dir, address: PciAddress) -> Result<Option<String>> {
+pub(crate) fn real_path(sysfs: &Sysfs, dir: &Dir, address: PciAddress) -> Result<Option<String>> {
     let name = address.to_string();
     let link = || format!("{DEVICES}/{name}");
     let place = |target: &str| {

@@ -8,14 +8,14 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::scope::Scope;
 use crate::error::{Error, ErrorKind, Result, plain};
+use crate::host::sysfs::Sysfs;
 use crate::order;
-use crate::resolve::{Named, Resolver};
-use crate::selector::Selector;
-use crate::sysfs::Sysfs;
-use crate::topology::Topology;
-use crate::users::{Danger, User};
+use crate::pci::selector::Selector;
+use crate::resolve::functions::{Named, Resolver};
+use crate::topology::model::Topology;
+use crate::usage::model::{Danger, User};
+use crate::usage::scope::Scope;
 
 /// Where the lists are, below the root.
 const DIRECTORY: &str = "etc/pcictl/protected.d";
@@ -47,7 +47,7 @@ pub fn users(sysfs: &Sysfs, scope: &Scope) -> Result<Vec<User>> {
 }
 
 /// The functions that an entry names now; one that names nothing that is there protects nothing.
-fn named(sysfs: &Sysfs, entry: &Entry) -> Result<Vec<crate::address::PciAddress>> {
+fn named(sysfs: &Sysfs, entry: &Entry) -> Result<Vec<crate::pci::address::PciAddress>> {
     match Resolver::new(sysfs).named(&entry.selector) {
         Ok(Named::Functions(found)) => Ok(found),
         Ok(Named::Absent(_)) => Ok(Vec::new()),
@@ -121,6 +121,7 @@ fn broken(place: &str, why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn a_line_is_a_selector_and_a_reason() {

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::address::PciAddress;
+use crate::host::sysfs::{Sysfs, follow};
 use crate::order;
-use crate::sysfs::{Sysfs, follow};
-use crate::topology::{FunctionId, Topology};
+use crate::pci::address::PciAddress;
+use crate::topology::model::{FunctionId, Topology};
 
 /// One function that is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::address::PciAddress;
 use crate::error::Result;
-use crate::ledger::{Observer, Record};
+use crate::host::sysfs::Sysfs;
 use crate::order;
-use crate::place::Place;
-use crate::plan::RescanTarget;
-use crate::sysfs::Sysfs;
-use crate::topology::{Fields, FunctionId, Topology};
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::plan::rescan::RescanTarget;
+use crate::topology::load::Fields;
+use crate::topology::model::{FunctionId, Topology};
+use crate::verify::capture::Observer;
+use crate::verify::record::Record;
 
 /// Every function that the scanned buses lead to.
 #[derive(Debug, Default)]

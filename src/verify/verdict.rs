@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Kind, accept, compare, missing, moved};
-use crate::address::PciAddress;
-use crate::ledger::{Ended, Entry, Record};
 use crate::order;
-use crate::place::Place;
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::state::ledger::{Ended, Entry};
+use crate::verify::compare::{Finding, Kind, accept, compare, missing, moved};
+use crate::verify::record::Record;
 
 /// What was known and what is there.
 pub struct Evidence<'a> {

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use pcictl::address::{BusNumber, PciAddress};
-use pcictl::topology::{FunctionId, HostBridgeId, Parent, Topology, VirtualOf};
+use pcictl::pci::address::{BusNumber, PciAddress};
+use pcictl::topology::model::{FunctionId, HostBridgeId, Parent, Topology, VirtualOf};
 
 /// A slot's index on its board.
 pub type Slot = u8;

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use pcictl::claims::{Claim, Claims, Mode};
-use pcictl::place::Place;
-use pcictl::plan::{Action, Plan, Removal, RescanTarget, Step, plan_removal, plan_rescan};
-use pcictl::topology::FunctionId;
+use pcictl::lock::claims::{Claim, Claims, Mode};
+use pcictl::pci::place::Place;
+use pcictl::plan::action::{Action, Plan, Step};
+use pcictl::plan::remove::{Removal, plan_removal};
+use pcictl::plan::rescan::{RescanTarget, plan_rescan};
+use pcictl::topology::model::FunctionId;
 
 use crate::board::{Board, Config, Kind, Read, Slot};
 

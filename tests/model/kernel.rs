@@ -12,7 +12,7 @@
 //!
 //! `/sys/bus/pci/rescan` is as rescan, without AR: no removal drains that file.
 
-use pcictl::plan::Action;
+use pcictl::plan::action::Action;
 
 use crate::board::{Board, Config, Slot};
 

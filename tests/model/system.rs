@@ -13,8 +13,8 @@
 //! a function of what is read, and that changes only when somebody inside goes on (or at the one link flap). So "always
 //! somebody can go on" says that everybody gets there.
 
-use pcictl::claims::Mode;
-use pcictl::plan::Action;
+use pcictl::lock::claims::Mode;
+use pcictl::plan::action::Action;
 use stateright::{Model, Property};
 
 use crate::board::{Board, Config, Slot};

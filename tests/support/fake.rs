@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use pcictl::address::PciAddress;
-use pcictl::execute::{Event, Kernel, Mark, is_done, judge};
-use pcictl::plan::{Action, Step};
-use pcictl::sysfs::Sysfs;
+use pcictl::execute::executor::{Event, Kernel, Mark, is_done, judge};
+use pcictl::host::sysfs::Sysfs;
+use pcictl::pci::address::PciAddress;
+use pcictl::plan::action::{Action, Step};
 
 use super::Tree;
 use super::dump::Dump;

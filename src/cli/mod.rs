@@ -1,0 +1,3 @@
+//! The command line: what can be typed, and nothing about the machine.
+
+pub mod args;

@@ -1,0 +1,314 @@
+//! What the names of kernel functions on a task's stack say: what it is doing, what it holds, what it waits for.
+//!
+//! Read off the sources of 6.1 to 6.18. The stack leaves out the scheduler and the mutex code, so the innermost frame is
+//! the function that took a mutex: if that is one which takes the PCI core's, the task waits for it, and if such a
+//! function stands further out, the task has it.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::doctor::snapshot::Task;
+use crate::pci::address::PciAddress;
+
+/// One function of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its name, without what the compiler added.
+    pub function: String,
+    /// The module it is in; none if it is built in.
+    pub module: Option<String>,
+}
+
+impl Frame {
+    /// Reads `[<0>] slow_remove+0x3b/0x50 [slowpci]`.
+    pub fn parse(line: &str) -> Option<Self> {
+        let mut words = line.trim().strip_prefix("[<")?.split_whitespace().skip(1);
+        let symbol = words.next()?;
+        let name = symbol.split_once('+').map_or(symbol, |(name, _)| name);
+        // `kernfs_drain.isra.0` and the like are the same function.
+        let function = name.split('.').next().filter(|name| !name.is_empty())?.to_owned();
+        let module = words.next().and_then(|word| Some(word.strip_prefix('[')?.strip_suffix(']')?.to_owned()));
+        Some(Self { function, module })
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.module {
+            Some(module) => write!(f, "{} [{module}]", self.function),
+            None => f.write_str(&self.function),
+        }
+    }
+}
+
+impl Serialize for Frame {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What kind of work a task is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Removing a device.
+    Remove,
+    /// Scanning a bus.
+    Rescan,
+    /// Taking a driver off a device.
+    Unbind,
+    /// Giving a device to a driver.
+    Probe,
+    /// Changing the number of VFs.
+    Vfs,
+    /// Hotplug: a slot that was switched, or a card that came or went.
+    Hotplug,
+    /// Resetting a device.
+    Reset,
+    /// Something else with a device of PCI.
+    Other,
+}
+
+/// What a task waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Waits {
+    /// The PCI core's one mutex, pci_rescan_remove_lock.
+    Mutex,
+    /// A device's own lock.
+    DeviceLock,
+    /// Until nobody is inside a sysfs file of the device that is being removed.
+    Files,
+    /// A driver that is stopping or starting a device.
+    Driver {
+        /// The driver's module, or the function it is in.
+        name: String,
+        /// Stopping, or starting.
+        stopping: bool,
+    },
+    /// Until user space closes a device that vfio has given out.
+    Vfio,
+    /// Until the users of an nvidia device are gone, which may never be.
+    Nvidia,
+    /// Until a thread that serves an interrupt has ended.
+    IrqThread,
+    /// Anything else.
+    Other {
+        /// The function it is in.
+        function: String,
+    },
+}
+
+/// Where a task stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Position {
+    /// What it is doing.
+    pub work: Work,
+    /// What it waits for.
+    pub waits: Waits,
+    /// Whether it has the PCI core's mutex.
+    pub has_mutex: bool,
+    /// Whether it has some device's lock.
+    pub has_device_lock: bool,
+    /// Whether it is inside a sysfs file, so that whoever removes that file must wait for it.
+    pub in_file: bool,
+}
+
+/// Functions that take the PCI core's mutex themselves and do their work inside it.
+const TAKE_MUTEX: &[&str] = &[
+    "dev_rescan_store",
+    "rescan_store",
+    "bus_rescan_store",
+    "pci_stop_and_remove_bus_device_locked",
+    "pciehp_configure_device",
+    "pciehp_unconfigure_device",
+    "shpchp_configure_device",
+    "shpchp_unconfigure_device",
+    "acpi_pci_root_add",
+    "acpi_pci_root_remove",
+    "hotplug_event",
+];
+
+/// More that may wait for it; on some kernels these do their work outside it.
+const MAY_WAIT_FOR_MUTEX: &[&str] = &[
+    "pci_lock_rescan_remove",
+    "sriov_add_vfs",
+    "sriov_del_vfs",
+    "sriov_enable",
+    "sriov_disable",
+    "acpiphp_disable_slot",
+    "acpiphp_enable_slot",
+];
+
+/// Functions that take a device's lock themselves.
+const TAKE_DEVICE_LOCK: &[&str] = &[
+    "device_release_driver_internal",
+    "__device_driver_lock",
+    "device_driver_attach",
+    "__device_attach",
+    "__driver_attach",
+    "__driver_attach_async_helper",
+    "__device_attach_async_helper",
+    "sriov_numvfs_store",
+    "sriov_numvfs_show",
+    "sriov_vf_total_msix_show",
+    "driver_override_store",
+    "driver_override_show",
+    "waiting_for_supplier_show",
+    "uevent_show",
+    "reset_store",
+    "pci_reset_function",
+    "pci_dev_lock",
+    "pci_bus_lock",
+];
+
+const WAIT_FOR_IRQ_THREAD: &[&str] =
+    &["__synchronize_irq", "synchronize_irq", "free_irq", "__free_irq", "kthread_stop"];
+
+const DRAIN: &[&str] = &["kernfs_drain", "__kernfs_remove"];
+
+/// Where mutex and scheduler code shows after all, as with lock debugging.
+fn is_plumbing(function: &str) -> bool {
+    ["__mutex_lock", "mutex_lock", "schedule", "__schedule", "rt_mutex", "__rt_mutex", "rwsem_", "down_", "__down"]
+        .iter()
+        .any(|prefix| function.starts_with(prefix))
+}
+
+/// Whether a task that signals can reach may still be one of ours: it waits for the users of a device.
+pub(crate) fn waits_for_users(wchan: &str) -> bool {
+    wchan.starts_with("vfio_") || wchan.starts_with("nv_")
+}
+
+/// Whether the task is in PCI code at all, as far as its stack or its open files tell.
+pub(crate) fn is_of_interest(task: &Task) -> bool {
+    let pci = |name: &str| {
+        ["pci", "pcie", "__pci", "sriov", "vfio_", "nv_pci", "local_pci", "shpc", "acpiphp", "acpi_pci"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+            || TAKE_MUTEX.contains(&name)
+    };
+    if task.stack.iter().any(|frame| pci(&frame.function)) || task.wchan.as_deref().is_some_and(pci) {
+        return true;
+    }
+    let in_driver_core =
+        |frame: &Frame| TAKE_DEVICE_LOCK.contains(&frame.function.as_str()) || frame.function.starts_with("kernfs_fop");
+    task.files.iter().any(|file| is_pci_file(file)) && (task.stack.is_empty() || task.stack.iter().any(in_driver_core))
+}
+
+/// Whether a file of sysfs belongs to a PCI device, bus, slot or driver.
+fn is_pci_file(file: &str) -> bool {
+    file.starts_with("bus/pci/") || file.split('/').any(|step| PciAddress::from_sysfs_name(step).is_some())
+}
+
+impl Position {
+    /// Where a task stands; of use only for one that waits.
+    pub fn of(task: &Task) -> Self {
+        let names: Vec<&str> = task.stack.iter().map(|frame| frame.function.as_str()).collect();
+        let names: Vec<&str> = match names.iter().position(|name| !is_plumbing(name)) {
+            Some(first) => names[first..].to_vec(),
+            None => task.wchan.as_deref().into_iter().collect(),
+        };
+        let (innermost, outer) = names.split_first().map_or(("", &[][..]), |(first, rest)| (*first, rest));
+        let outer_has = |list: &[&str]| outer.iter().any(|name| list.contains(name));
+        let in_file = names.iter().any(|name| name.starts_with("kernfs_fop_") || name.starts_with("sysfs_kf_"))
+            // A writer of `remove` has taken itself out of that file before it goes on.
+            && !names.contains(&"remove_store");
+        Self {
+            work: work(&names),
+            waits: waits(task, &names, innermost),
+            has_mutex: outer_has(TAKE_MUTEX),
+            has_device_lock: outer_has(TAKE_DEVICE_LOCK),
+            in_file,
+        }
+    }
+}
+
+fn work(names: &[&str]) -> Work {
+    let has = |list: &[&str]| names.iter().any(|name| list.contains(name));
+    let begins = |prefix: &str| names.iter().any(|name| name.starts_with(prefix));
+    if has(&["sriov_numvfs_store", "sriov_numvfs_show"]) {
+        Work::Vfs
+    } else if begins("pciehp_") || begins("shpchp_") || begins("acpiphp_") || has(&["power_write_file"]) {
+        // A hotplug port that is being removed also has functions of its driver on the stack.
+        if has(&["remove_store"]) { Work::Remove } else { Work::Hotplug }
+    } else if has(&["remove_store"]) {
+        Work::Remove
+    } else if has(&["dev_rescan_store", "rescan_store", "bus_rescan_store"]) {
+        Work::Rescan
+    } else if has(&["unbind_store"]) {
+        Work::Unbind
+    } else if has(&["reset_store", "pci_reset_function"]) {
+        Work::Reset
+    } else if begins("pci_stop_and_remove_bus_device") {
+        Work::Remove
+    } else if has(&["bind_store", "drivers_probe_store", "local_pci_probe", "pci_device_probe"]) {
+        Work::Probe
+    } else if has(&["pci_device_remove"]) {
+        Work::Unbind
+    } else {
+        Work::Other
+    }
+}
+
+fn waits(task: &Task, names: &[&str], innermost: &str) -> Waits {
+    let has = |name: &str| names.contains(&name);
+    if TAKE_MUTEX.contains(&innermost) || MAY_WAIT_FOR_MUTEX.contains(&innermost) {
+        return Waits::Mutex;
+    }
+    if TAKE_DEVICE_LOCK.contains(&innermost) {
+        return Waits::DeviceLock;
+    }
+    if DRAIN.contains(&innermost) {
+        return Waits::Files;
+    }
+    if has("vfio_unregister_group_dev") {
+        return Waits::Vfio;
+    }
+    if names.iter().any(|name| name.starts_with("nv_pci_remove")) {
+        return Waits::Nvidia;
+    }
+    if WAIT_FOR_IRQ_THREAD.contains(&innermost) {
+        return Waits::IrqThread;
+    }
+    for (entry, stopping) in [("pci_device_remove", true), ("local_pci_probe", false), ("pci_device_probe", false)] {
+        let Some(at) = task.stack.iter().position(|frame| frame.function == entry) else { continue };
+        // The frame that it called is the driver's own function.
+        let Some(called) = at.checked_sub(1).map(|at| &task.stack[at]) else { continue };
+        let name = called.module.clone().unwrap_or_else(|| format!("in {}", called.function));
+        return Waits::Driver { name, stopping };
+    }
+    Waits::Other { function: innermost.to_owned() }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Remove => "removing",
+            Self::Rescan => "rescanning",
+            Self::Unbind => "unbinding",
+            Self::Probe => "binding",
+            Self::Vfs => "changing the VFs of",
+            Self::Hotplug => "switching a slot of",
+            Self::Reset => "resetting",
+            Self::Other => "at work on",
+        })
+    }
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mutex => f.write_str("the PCI core's mutex"),
+            Self::DeviceLock => f.write_str("the lock of a device"),
+            Self::Files => f.write_str("others to leave the sysfs files of the device"),
+            Self::Driver { name, stopping: true } => write!(f, "driver {name} to stop the device"),
+            Self::Driver { name, stopping: false } => write!(f, "driver {name} to start the device"),
+            Self::Vfio => f.write_str("user space to close the vfio device"),
+            Self::Nvidia => f.write_str("user space to let go of the nvidia device"),
+            Self::IrqThread => f.write_str("the thread of an interrupt to end"),
+            Self::Other { function } if function.is_empty() => f.write_str("something that cannot be seen"),
+            Self::Other { function } => write!(f, "something in {function}"),
+        }
+    }
+}

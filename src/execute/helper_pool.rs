@@ -1,0 +1,175 @@
+//! Helpers from this side: how one is started, told to go, and asked what became of it; and those that are started
+//! before it is their turn. Starting a program takes longer than most writes do, and waiting for it between two drivers
+//! that stop, or between stopping and removing, would be time in which a machine is neither here nor there.
+
+use std::collections::VecDeque;
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use nix::poll::{PollFd, PollFlags, poll};
+
+use crate::execute::executor::Mark;
+use crate::execute::writer;
+use crate::plan::action::Step;
+
+/// What every helper is made from.
+pub struct Recipe {
+    /// The program, which is pcictl.
+    pub program: PathBuf,
+    /// The locks, kept open in every helper.
+    pub keep: Vec<RawFd>,
+    /// The journal, handed to every helper.
+    pub journal: Option<OwnedFd>,
+}
+
+/// A helper, which waits for the word to go and then makes one write.
+pub struct Helper {
+    child: Child,
+    /// Its standard output, on which it is also told to go. When this end is closed before, it ends and has done nothing.
+    line: UnixStream,
+}
+
+impl Helper {
+    /// Starts one for the write of `value` to `path`.
+    ///
+    /// # Errors
+    /// No process can be started, or no descriptor is left.
+    pub fn start(recipe: &Recipe, mark: Mark, path: &str, value: &str) -> io::Result<Self> {
+        let journal = match &recipe.journal {
+            Some(journal) => Stdio::from(journal.try_clone()?),
+            None => Stdio::null(),
+        };
+        let (line, theirs) = UnixStream::pair()?;
+        // Its arguments are what an operator sees in ps: what is written, and where.
+        let child = Command::new(&recipe.program)
+            .arg0("pcictl")
+            .args(writer::arguments(mark, &recipe.keep, path, value))
+            .env_clear()
+            .stdin(journal)
+            .stdout(OwnedFd::from(theirs))
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Self { child, line })
+    }
+
+    /// Has it make its write now.
+    ///
+    /// # Errors
+    /// It has ended, so it never will.
+    pub fn go(&mut self) -> io::Result<()> {
+        self.line.write_all(writer::GO)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end; gives the number of the error that the kernel answered, 0 if it was none, and nothing if it was
+    /// killed.
+    pub fn answer(mut self) -> Option<i32> {
+        let mut said = String::new();
+        let _ = self.line.read_to_string(&mut said);
+        // In the background it is nobody's child here, and that is fine.
+        let _ = self.child.wait();
+        said.trim().parse().ok()
+    }
+
+    /// Waits until it has ended unused, for it has the locks.
+    fn dismissed(mut self) {
+        /// It has nothing to do but to end; one that cannot even be loaded is not waited for.
+        const MILLISECONDS: u16 = 2_000;
+        let ended = poll(&mut [PollFd::new(self.line.as_fd(), PollFlags::POLLIN)], MILLISECONDS);
+        if ended.is_ok_and(|ready| ready > 0) {
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl AsFd for Helper {
+    /// Readable when it has something to say.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.line.as_fd()
+    }
+}
+
+/// A step that has a helper already, or will get one.
+struct Turn {
+    mark: Mark,
+    path: String,
+    value: String,
+}
+
+/// The helpers that were started before their turn.
+#[derive(Default)]
+pub struct Ahead {
+    to_come: VecDeque<Turn>,
+    ready: Vec<(Turn, Helper)>,
+}
+
+/// So many are ready at most: as many as can be begun at once in all but the greatest chassis.
+const MOST: usize = 32;
+
+impl Ahead {
+    /// Says what is going to be written, to the file at `path_of` each step, the first one being at this place of the plan.
+    /// Those that wait for no other step are started at once; for the rest there is time while these are at work.
+    pub fn expect(&mut self, recipe: &Recipe, first: usize, steps: &[Step], path_of: impl Fn(&Step) -> String) {
+        let turn = |(index, step): (usize, &Step)| Turn {
+            mark: Mark { step: first + index, undo: false },
+            path: path_of(step),
+            value: step.value.clone(),
+        };
+        let (at_once, later): (Vec<_>, Vec<_>) = steps.iter().enumerate().partition(|(_, step)| step.after.is_empty());
+        self.to_come = at_once.into_iter().map(turn).collect();
+        while self.has_room() {
+            self.start_one(recipe);
+        }
+        self.to_come.extend(later.into_iter().map(turn));
+    }
+
+    /// Whether one more is to be started.
+    pub fn has_room(&self) -> bool {
+        self.ready.len() < MOST && !self.to_come.is_empty()
+    }
+
+    /// Starts the next one, if one more is to be started. One that cannot be started is no error yet: it is tried again when
+    /// its turn has come.
+    pub fn start_one(&mut self, recipe: &Recipe) {
+        if self.ready.len() >= MOST {
+            return;
+        }
+        let Some(turn) = self.to_come.pop_front() else { return };
+        match Helper::start(recipe, turn.mark, &turn.path, &turn.value) {
+            Ok(helper) => self.ready.push((turn, helper)),
+            Err(_) => self.to_come.clear(),
+        }
+    }
+
+    /// The one that was started for this very write.
+    pub fn take(&mut self, mark: Mark, path: &str, value: &str) -> Option<Helper> {
+        self.to_come.retain(|turn| turn.mark != mark);
+        let is_it = |(turn, _): &(Turn, Helper)| turn.mark == mark && turn.path == path && turn.value == value;
+        let index = self.ready.iter().position(is_it)?;
+        Some(self.ready.swap_remove(index).1)
+    }
+
+    /// Ends those that were not needed.
+    pub fn dismiss(&mut self) {
+        self.to_come.clear();
+        for (_, helper) in &self.ready {
+            let _ = helper.line.shutdown(Shutdown::Write);
+        }
+        self.ready.drain(..).for_each(|(_, helper)| helper.dismissed());
+    }
+
+    /// Leaves them to another process that has their lines, too.
+    pub fn leave(&mut self) {
+        self.to_come.clear();
+        self.ready.clear();
+    }
+}

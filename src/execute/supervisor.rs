@@ -1,0 +1,306 @@
+//! Writes that may take for ever, made so that nobody has to wait for ever.
+//!
+//! Each write is made by a helper, which is this program run again (by /proc/self/exe, so that an upgrade in between
+//! changes nothing) and which inherits the locks. This process only waits, and hears signals and deadlines while it does.
+//! When a write takes too long, or a second signal comes, the process forks: the one that the shell knows reports and
+//! ends, the other goes on with the operation in the background, and both locks and journal stay with it. Should all of
+//! them be killed, the helper that is in the kernel still holds the locks until the kernel is done, and notes the end.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::ForkResult;
+
+use crate::doctor::diagnosis::Diagnosis;
+use crate::doctor::snapshot::{Proc, Task};
+use crate::doctor::stack::Position;
+use crate::execute::executor::{Event, Kernel, KernelState, Mark, Unfinished, judge};
+use crate::execute::helper_pool::{Ahead, Helper, Recipe};
+use crate::execute::signals::Signals;
+use crate::host::sysfs::Sysfs;
+use crate::lock::acquire::Held;
+use crate::plan::action::Step;
+
+/// Makes writes by helpers and watches over them.
+pub struct Supervisor<'a> {
+    sysfs: &'a Sysfs,
+    recipe: Recipe,
+    ahead: Ahead,
+    timeout: Duration,
+    /// None while nothing is in the kernel's hands for longer.
+    signals: Option<Signals>,
+    running: Vec<Running>,
+    /// The first wish to stop was passed on.
+    told: bool,
+    /// Another one came with it.
+    asked_again: bool,
+    /// The terminal is somebody else's by now, and nobody waits for this process.
+    background: bool,
+}
+
+/// A helper at work.
+struct Running {
+    mark: Mark,
+    step: Step,
+    helper: Helper,
+    begun: Instant,
+}
+
+/// Why the terminal is given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Late,
+    AskedTwice,
+}
+
+impl<'a> Supervisor<'a> {
+    /// Watches over writes to this machine, under locks that are held, each for at most `timeout`.
+    ///
+    /// # Errors
+    /// There are no descriptors left for signals.
+    pub fn new(sysfs: &'a Sysfs, held: &Held, journal: Option<OwnedFd>, timeout: Duration) -> io::Result<Self> {
+        let keep: Vec<RawFd> = held.descriptors().map(|descriptor| descriptor.as_raw_fd()).collect();
+        for descriptor in held.descriptors() {
+            keep_over_exec(descriptor)?;
+        }
+        let (signals, program) = (Some(Signals::listen()?), PathBuf::from("/proc/self/exe"));
+        let running = Vec::new();
+        Ok(Self {
+            sysfs,
+            recipe: Recipe { program, keep, journal },
+            ahead: Ahead::default(),
+            timeout,
+            signals,
+            running,
+            told: false,
+            asked_again: false,
+            background: false,
+        })
+    }
+
+    /// Uses another binary for the helpers: for tests, whose own is not pcictl.
+    #[must_use]
+    pub fn with_program(mut self, program: PathBuf) -> Self {
+        self.recipe.program = program;
+        self
+    }
+
+    /// A helper at work on this step: the one that was started for it, if it is still there.
+    fn helper(&mut self, mark: Mark, step: &Step) -> io::Result<Helper> {
+        let path = self.sysfs.display(&step.file);
+        let ready = self.ahead.take(mark, &path, &step.value);
+        if let Some(helper) = ready.and_then(|mut helper| helper.go().is_ok().then_some(helper)) {
+            return Ok(helper);
+        }
+        let mut helper = Helper::start(&self.recipe, mark, &path, &step.value)?;
+        // One that was killed by now is found out when its answer is read.
+        let _ = helper.go();
+        Ok(helper)
+    }
+
+    /// Waits until a helper says something, a signal comes, the caller goes away, or the first deadline is over.
+    fn wait(&self) -> Heard {
+        if self.asked_again && !self.background {
+            return Heard { signal: false, helper: None, caller_gone: false };
+        }
+        let lines = self.running.iter().map(|running| running.helper.as_fd());
+        let mut watched: Vec<PollFd> = lines.map(|line| PollFd::new(line, PollFlags::POLLIN)).collect();
+        let helpers = watched.len();
+        watched.extend(self.signals.as_ref().map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
+        let others = watched.len();
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        if !self.background && !self.told {
+            // No events asked for: what comes is that nobody reads any more.
+            watched.extend([stdout.as_fd(), stderr.as_fd()].map(|fd| PollFd::new(fd, PollFlags::empty())));
+        }
+        let timeout = match self.left() {
+            // Nothing is waited for while there is something to prepare.
+            _ if self.ahead.has_room() => PollTimeout::ZERO,
+            Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        };
+        // EINTR is a signal, and its byte is in the pipe.
+        let _ = poll(&mut watched, timeout);
+        let has = |fd: &PollFd, flags| fd.revents().is_some_and(|events| events.intersects(flags));
+        let spoken = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
+        let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+        Heard {
+            helper: watched[..helpers].iter().position(|fd| has(fd, spoken)),
+            signal: watched[helpers..others].iter().any(|fd| has(fd, spoken)),
+            caller_gone: watched[others..].iter().any(|fd| has(fd, gone)),
+        }
+    }
+
+    /// How long until the first deadline; none if there is none.
+    fn left(&self) -> Option<Duration> {
+        let first = self.running.iter().map(|running| running.begun).min().filter(|_| !self.background)?;
+        Some(self.timeout.saturating_sub(first.elapsed()))
+    }
+
+    /// Takes what a helper said at its end.
+    fn ended(&mut self, index: usize) -> Event {
+        let running = self.running.remove(index);
+        let action = &running.step.action;
+        let answer = match running.helper.answer() {
+            Some(0) => Ok(()),
+            Some(code) => Err(Errno::from_raw(code)),
+            // Killed: before the write, or after the kernel was done with it. The tree tells, where it can.
+            None if crate::execute::executor::is_done(self.sysfs, action) == Some(true) => Ok(()),
+            None => Err(Errno::ECANCELED),
+        };
+        Event::Ended(running.mark, judge(self.sysfs, action, answer))
+    }
+
+    /// Splits: the process that goes on gets nothing, the one that returns to the operator the report.
+    fn give_back(&mut self, reason: Reason) -> Option<Event> {
+        let oldest = self.running.iter().min_by_key(|running| running.begun)?;
+        let kernel = kernel_state(oldest.helper.id());
+        let mut unfinished = Unfinished {
+            action: oldest.step.action.clone(),
+            waited_seconds: oldest.begun.elapsed().as_secs_f64(),
+            late: reason == Reason::Late,
+            helper: oldest.helper.id(),
+            background: None,
+            running: self.running.len(),
+            kernel,
+        };
+        if !is_single_threaded() {
+            return Some(Event::GivenBack(Box::new(unfinished)));
+        }
+        // SAFETY: this is the only thread, so no lock of another can be left held in the child.
+        match unsafe { nix::unistd::fork() } {
+            Ok(ForkResult::Parent { child }) => {
+                unfinished.background = u32::try_from(child.as_raw()).ok();
+                self.ahead.leave();
+                Some(Event::GivenBack(Box::new(unfinished)))
+            }
+            Ok(ForkResult::Child) => {
+                self.go_on_in_background();
+                None
+            }
+            // The helper goes on, and holds the locks; the rest is for `pcictl recover`.
+            Err(_) => Some(Event::GivenBack(Box::new(unfinished))),
+        }
+    }
+
+    fn go_on_in_background(&mut self) {
+        self.background = true;
+        let _ = nix::unistd::setsid();
+        if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+            let _ = nix::unistd::dup2_stdin(&null);
+            let _ = nix::unistd::dup2_stdout(&null);
+            let _ = nix::unistd::dup2_stderr(&null);
+        }
+    }
+}
+
+struct Heard {
+    signal: bool,
+    helper: Option<usize>,
+    caller_gone: bool,
+}
+
+impl Kernel for Supervisor<'_> {
+    fn begin(&mut self, mark: Mark, step: &Step) -> Result<(), Errno> {
+        let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        if self.signals.is_none() {
+            self.signals = Some(Signals::listen().map_err(errno)?);
+        }
+        let helper = self.helper(mark, step).map_err(errno)?;
+        self.running.push(Running { mark, step: step.clone(), helper, begun: Instant::now() });
+        Ok(())
+    }
+
+    fn expect(&mut self, first: usize, steps: &[Step]) {
+        let sysfs = self.sysfs;
+        self.ahead.expect(&self.recipe, first, steps, |step| sysfs.display(&step.file));
+    }
+
+    fn next(&mut self) -> Event {
+        loop {
+            let heard = self.wait();
+            // What has ended has ended, however late.
+            if let Some(index) = heard.helper {
+                return self.ended(index);
+            }
+            let signals = self.signals.as_mut().filter(|_| heard.signal).map_or(0, Signals::take);
+            let asked = signals > 0 || heard.caller_gone;
+            if asked && !self.told {
+                (self.told, self.asked_again) = (true, signals > 1);
+                self.ahead.dismiss();
+                return Event::Interrupted;
+            }
+            let reason = match asked || self.asked_again {
+                _ if self.background => None,
+                true => Some(Reason::AskedTwice),
+                false => self.left().is_some_and(|left| left.is_zero()).then_some(Reason::Late),
+            };
+            let Some(reason) = reason else {
+                self.ahead.start_one(&self.recipe);
+                continue;
+            };
+            if let Some(event) = self.give_back(reason) {
+                return event;
+            }
+        }
+    }
+
+    fn rest(&mut self) {
+        self.ahead.dismiss();
+        if !self.background {
+            self.signals = None;
+        }
+    }
+}
+
+impl Drop for Supervisor<'_> {
+    /// The locks are let go after this, and those that were not needed have them, too.
+    fn drop(&mut self) {
+        self.ahead.dismiss();
+    }
+}
+
+/// What the kernel is doing for a process, and whether it will ever be done.
+fn kernel_state(pid: u32) -> KernelState {
+    let proc = Proc::below(std::path::Path::new("/"));
+    let task = look_asleep(&proc, pid);
+    let diagnosis = Diagnosis::of(&proc.snapshot());
+    let position = task.as_ref().map(Position::of);
+    KernelState {
+        state: task.as_ref().map(|task| task.state),
+        wchan: task.as_ref().and_then(|task| task.wchan.clone()),
+        stack: task.map(|task| task.stack.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+        waits: position.map(|position| position.waits),
+        stuck: diagnosis.stuck,
+    }
+}
+
+/// A process as it sleeps in the kernel. A driver that waits in slices runs between two of them, and a task that runs shows
+/// no stack; so it is looked at a few times.
+fn look_asleep(proc: &Proc, pid: u32) -> Option<Task> {
+    const LOOKS: usize = 5;
+    const BETWEEN: Duration = Duration::from_millis(10);
+    let mut task = proc.look(pid);
+    for _ in 1..LOOKS {
+        if task.as_ref().is_none_or(|task| !task.stack.is_empty()) {
+            break;
+        }
+        std::thread::sleep(BETWEEN);
+        task = proc.look(pid);
+    }
+    task
+}
+
+fn keep_over_exec(descriptor: BorrowedFd) -> io::Result<()> {
+    fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(())
+}
+
+fn is_single_threaded() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+}

@@ -1,0 +1,102 @@
+//! The helper: pcictl run again to make one write, which may take as long as the kernel pleases.
+//!
+//! It has what it needs and no more: its standard input is the journal, its standard output the line to whoever waits,
+//! on which it is also told to go, and it keeps the locks open that it was told to keep. It hears no signal that a
+//! terminal or an operator sends, for the kernel could not heed one anyway, and the journal must get its line.
+
+use std::io::Write as _;
+use std::os::fd::{AsFd, RawFd};
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::stat::Mode;
+
+use crate::execute::executor::Mark;
+use crate::state::journal::store;
+
+/// The word that turns pcictl into a helper. No command of the command line: it is started by pcictl itself.
+pub const WORD: &str = "kernel-write";
+
+/// What a helper waits for before it makes its write.
+pub(crate) const GO: &[u8] = b"go";
+
+/// What a helper is told, in the order of its arguments.
+pub(crate) fn arguments(mark: Mark, keep: &[RawFd], path: &str, value: &str) -> [String; 5] {
+    let keep: Vec<String> = keep.iter().map(ToString::to_string).collect();
+    [WORD.to_owned(), path.to_owned(), value.to_owned(), mark.to_string(), keep.join(",")]
+}
+
+/// Makes the write, if this process was started to make one.
+pub fn run_if_helper() -> Option<ExitCode> {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next()? != WORD {
+        return None;
+    }
+    let (path, value, mark) = (arguments.next()?, arguments.next()?, arguments.next()?.parse::<Mark>().ok()?);
+    let keep: Vec<RawFd> = arguments.next()?.split(',').filter_map(|number| number.parse().ok()).collect();
+    detach(&keep);
+    if !may_go() {
+        return Some(ExitCode::SUCCESS);
+    }
+    call_oneself("pcictl-write");
+    let answer = write(&path, &value);
+    let code = answer.err().map_or(0, |errno| errno as i32);
+    // The journal first: once the locks are free, whoever takes them reads what became of this.
+    let _ = store::note_end(std::io::stdin().as_fd(), mark, code);
+    for descriptor in keep {
+        let _ = nix::unistd::close(descriptor);
+    }
+    let _ = writeln!(std::io::stdout(), "{code}");
+    Some(ExitCode::SUCCESS)
+}
+
+/// Waits for the word to go; false if it will not come, because whoever started this has no use for it or is no more.
+fn may_go() -> bool {
+    let mut word = [0; GO.len()];
+    loop {
+        match nix::unistd::read(std::io::stdout().as_fd(), &mut word) {
+            Ok(length) => return word[..length] == *GO,
+            Err(Errno::EINTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Leaves the terminal, the working directory and every open file that is none of its business.
+fn detach(keep: &[RawFd]) {
+    // Fails only for the leader of a session, which is what it shall become.
+    let _ = nix::unistd::setsid();
+    for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE, Signal::SIGTSTP] {
+        // SAFETY: no handler is installed, the signal is ignored from here on.
+        let _ = unsafe { signal(number, SigHandler::SigIgn) };
+    }
+    let _ = std::env::set_current_dir("/");
+    // Named after /proc/self/exe it would be called `exe`.
+    call_oneself("pcictl-ready");
+    let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")
+        .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+        .unwrap_or_default();
+    for descriptor in open.into_iter().filter(|number| *number > 2 && !keep.contains(number)) {
+        let _ = nix::unistd::close(descriptor);
+    }
+}
+
+/// The name that `ps` and `pidof` know this process by.
+fn call_oneself(name: &str) {
+    let _ = std::fs::write("/proc/self/comm", name);
+}
+
+fn write(path: &str, value: &str) -> Result<(), Errno> {
+    let file = open(path, OFlag::O_WRONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty())?;
+    // A signal may end the call only before the kernel's handler has begun, so writing again is safe.
+    loop {
+        match nix::unistd::write(&file, value.as_bytes()) {
+            Ok(written) if written == value.len() => return Ok(()),
+            Ok(_) => return Err(Errno::EIO),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Names of vendors, devices and classes from the system's pci.ids.
+//!
+//! The file is sorted, so it is looked into, not parsed: a lookup reads the few pieces of it that it needs and keeps
+//! them. A reader that builds tables of all 40,000 entries costs more than everything else that a listing does. Without
+//! the file names are simply absent; the numbers are always printed. A file whose vendors are not in order loses names,
+//! and nothing worse.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::topology::model::Ids;
+
+/// Where distributions keep the file, the freshest first (`update-pciids` writes to the first two).
+const PLACES: &[&str] = &["usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids", "var/lib/pciutils/pci.ids"];
+
+/// How much is read in one call.
+const PIECE: usize = 64 * 1024;
+
+/// A file larger than this is not the one that we know.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
+/// Below this distance it is as well to go from section to section.
+const NEAR: usize = 4096;
+
+/// The text of pci.ids and what was looked up in it already.
+#[derive(Debug, Default)]
+pub struct Names {
+    text: Text,
+    sections: HashMap<Section, Option<Range<usize>>>,
+    known: HashMap<Key, Option<Arc<str>>>,
+    functions: HashMap<(u16, u16), Arc<str>>,
+}
+
+/// A line at the margin and all that belongs to it; the file has vendors first, then classes, each in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Section {
+    Vendor(u16),
+    Class(u8),
+    /// Something else: all there is after the classes.
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Vendor(u16),
+    Device(u16, u16),
+    Class(u8),
+    SubClass(u8, u8),
+}
+
+impl Names {
+    /// Opens the file below this root; empty if there is none.
+    pub fn load(root: &Path) -> Self {
+        let text = PLACES.iter().find_map(|place| Text::open(&root.join(place))).unwrap_or_default();
+        Self { text, ..Self::default() }
+    }
+
+    /// Names from a text in the form of pci.ids.
+    pub fn from_text(text: Vec<u8>) -> Self {
+        Self { text: Text::new(text), ..Self::default() }
+    }
+
+    /// The vendor's name.
+    pub fn vendor(&mut self, vendor: u16) -> Option<Arc<str>> {
+        self.look_up(Key::Vendor(vendor))
+    }
+
+    /// The device's name.
+    pub fn device(&mut self, vendor: u16, device: u16) -> Option<Arc<str>> {
+        self.look_up(Key::Device(vendor, device))
+    }
+
+    /// The name of a 24-bit class code: of its subclass, else of its base class.
+    pub fn class(&mut self, class: u32) -> Option<Arc<str>> {
+        let [_, base, sub, _] = class.to_be_bytes();
+        self.look_up(Key::SubClass(base, sub)).or_else(|| self.look_up(Key::Class(base)))
+    }
+
+    /// "Vendor Device", with numbers for what has no name.
+    pub fn function(&mut self, ids: Ids) -> Arc<str> {
+        let key = (ids.vendor, ids.device);
+        if let Some(known) = self.functions.get(&key) {
+            return Arc::clone(known);
+        }
+        let device = match self.device(ids.vendor, ids.device) {
+            Some(name) => name.to_string(),
+            None => format!("[{:04x}]", ids.device),
+        };
+        let name: Arc<str> = match self.vendor(ids.vendor) {
+            Some(vendor) => format!("{vendor} {device}").into(),
+            None => format!("[{:04x}] {device}", ids.vendor).into(),
+        };
+        self.functions.insert(key, Arc::clone(&name));
+        name
+    }
+
+    fn look_up(&mut self, key: Key) -> Option<Arc<str>> {
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        let found = self.search(key);
+        self.known.insert(key, found.clone());
+        found
+    }
+
+    fn search(&mut self, key: Key) -> Option<Arc<str>> {
+        let (section, entry) = match key {
+            Key::Vendor(vendor) => (Section::Vendor(vendor), None),
+            Key::Device(vendor, device) => (Section::Vendor(vendor), Some(format!("\n\t{device:04x}  "))),
+            Key::Class(base) => (Section::Class(base), None),
+            Key::SubClass(base, sub) => (Section::Class(base), Some(format!("\n\t{sub:02x}  "))),
+        };
+        let range = self.section(section)?;
+        let text = self.text.slice(range);
+        // The number, or the class letter and its number, and two spaces.
+        let Some(entry) = entry else { return text.get(6..).map(line) };
+        let start = memchr::memmem::find(text, entry.as_bytes())? + entry.len();
+        Some(line(&text[start..]))
+    }
+
+    fn section(&mut self, section: Section) -> Option<Range<usize>> {
+        if let Some(known) = self.sections.get(&section) {
+            return known.clone();
+        }
+        let found = self.text.find(section);
+        self.sections.insert(section, found.clone());
+        found
+    }
+}
+
+/// A text of which only those pieces are in memory that were asked for.
+#[derive(Debug, Default)]
+struct Text {
+    file: Option<File>,
+    bytes: Vec<u8>,
+    is_read: Vec<bool>,
+}
+
+impl Text {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self { file: None, is_read: vec![true; bytes.len().div_ceil(PIECE)], bytes }
+    }
+
+    fn open(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let length = file.metadata().ok().filter(|metadata| metadata.is_file() && metadata.len() <= LARGEST)?.len();
+        // Memory that was never written to costs nothing: the holes stay holes.
+        let bytes = vec![0; length as usize];
+        Some(Self { file: Some(file), is_read: vec![false; bytes.len().div_ceil(PIECE)], bytes })
+    }
+
+    fn slice(&mut self, range: Range<usize>) -> &[u8] {
+        let range = range.start..range.end.min(self.bytes.len());
+        for piece in range.start / PIECE..range.end.div_ceil(PIECE) {
+            self.need(piece);
+        }
+        &self.bytes[range]
+    }
+
+    fn need(&mut self, piece: usize) {
+        if std::mem::replace(&mut self.is_read[piece], true) {
+            return;
+        }
+        let start = piece * PIECE;
+        let end = (start + PIECE).min(self.bytes.len());
+        if let Some(file) = &self.file {
+            // A piece that cannot be read has no names in it.
+            let _ = file.read_exact_at(&mut self.bytes[start..end], start as u64);
+        }
+    }
+
+    /// Halves the text until the section must be near.
+    fn find(&mut self, wanted: Section) -> Option<Range<usize>> {
+        let (mut low, mut high) = (0, self.bytes.len());
+        while high - low > NEAR {
+            let middle = low.midpoint(high);
+            match self.next_section(middle) {
+                Some(start) if start < high && self.section_at(start) < wanted => low = start,
+                _ => high = middle,
+            }
+        }
+        let mut start = self.next_section(low)?;
+        while self.section_at(start) < wanted {
+            start = self.next_section(start + 1)?;
+        }
+        let end = self.next_section(start + 1).unwrap_or(self.bytes.len());
+        (self.section_at(start) == wanted).then_some(start..end)
+    }
+
+    /// Where the next line begins, here or later, that is neither an entry of a section, a comment, nor empty.
+    fn next_section(&mut self, from: usize) -> Option<usize> {
+        let is_margin = |byte: &u8| !matches!(byte, b'\t' | b'#' | b'\n' | b'\r');
+        if from == 0 && self.slice(0..1).first().is_some_and(is_margin) {
+            return Some(0);
+        }
+        let mut at = from.saturating_sub(1);
+        while at < self.bytes.len() {
+            let end = (at / PIECE + 1) * PIECE;
+            // One byte more, to see what follows a newline that ends the piece.
+            let text = self.slice(at..end + 1);
+            let found = memchr::memchr_iter(b'\n', text).find(|newline| text.get(newline + 1).is_some_and(is_margin));
+            if let Some(newline) = found {
+                return Some(at + newline + 1);
+            }
+            at = end;
+        }
+        None
+    }
+
+    fn section_at(&mut self, start: usize) -> Section {
+        let head = self.slice(start..start + 6);
+        let number = |digits: &[u8]| u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+        match head {
+            [b'C', b' ', class @ .., b' ', b' '] => {
+                number(class).map_or(Section::Other, |class| Section::Class(class as u8))
+            }
+            [vendor @ .., b' ', b' '] => number(vendor).map_or(Section::Other, Section::Vendor),
+            _ => Section::Other,
+        }
+    }
+}
+
+fn line(text: &[u8]) -> Arc<str> {
+    let end = memchr::memchr(b'\n', text).unwrap_or(text.len());
+    String::from_utf8_lossy(&text[..end]).trim().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::model::Ids;
+
+    const TEXT: &str = "# comment\n8086  Intel Corporation\n\t10d3  82574L\n\t\t103c 3250  NC112T\n# more\n\t1533  I210\n\
+                        8087  Other\n\t10d4  Wrong\n\nC 01  Mass storage\n\t08  NVM controller\n\t\t02  NVMe\nC 02  Network\n";
+
+    #[test]
+    fn finds_names_in_their_own_section_only() {
+        let mut names = Names::from_text(TEXT.into());
+        assert_eq!(names.vendor(0x8086).as_deref(), Some("Intel Corporation"));
+        assert_eq!(names.device(0x8086, 0x1533).as_deref(), Some("I210"));
+        assert_eq!(names.device(0x8086, 0x10d4), None);
+        assert_eq!(names.class(0x010802).as_deref(), Some("NVM controller"));
+        assert_eq!(names.class(0x02_0800).as_deref(), Some("Network"));
+        assert_eq!(names.vendor(0x103c), None);
+    }
+
+    #[test]
+    fn numbers_stand_in_for_names() {
+        let ids = Ids { vendor: 0x8086, device: 0xffff, subsystem_vendor: 0, subsystem_device: 0, class: 0 };
+        assert_eq!(&*Names::default().function(ids), "[8086] [ffff]");
+        assert_eq!(&*Names::from_text(TEXT.into()).function(ids), "Intel Corporation [ffff]");
+    }
+
+    #[test]
+    fn every_name_of_a_long_file_is_found_and_a_lookup_reads_a_part_of_it() {
+        let mut text = String::from("# A file with sections short and long.\n\n");
+        let devices = |vendor: u16| if vendor % 64 == 0 { 0..2000 } else { 0..3 };
+        for vendor in (0..1000).step_by(2) {
+            text.push_str(&format!("{vendor:04x}  Vendor {vendor}\n"));
+            for device in devices(vendor) {
+                text.push_str(&format!("\t{device:04x}  Device {vendor} {device}\n"));
+            }
+        }
+        text.push_str("ffff  Illegal Vendor ID\n\nC 01  Mass storage\n\t08  NVM\nC ff  Unassigned\n");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(PLACES[0]);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &text).unwrap();
+
+        let mut names = Names::load(directory.path());
+        assert_eq!(names.device(830, 2).as_deref(), Some("Device 830 2"));
+        let pieces = names.text.is_read.iter().filter(|is_read| **is_read).count();
+        assert!(pieces * 3 < names.text.is_read.len() * 2, "{pieces} of {}", names.text.is_read.len());
+        for vendor in (0..1000).step_by(20) {
+            assert_eq!(names.vendor(vendor), Some(format!("Vendor {vendor}").into()));
+            let last = devices(vendor).end - 1;
+            assert_eq!(names.device(vendor, last), Some(format!("Device {vendor} {last}").into()));
+            assert_eq!((names.vendor(vendor + 1), names.device(vendor, last + 1)), (None, None));
+        }
+        assert_eq!(names.vendor(0xffff).as_deref(), Some("Illegal Vendor ID"));
+        assert_eq!(names.class(0x01_0802).as_deref(), Some("NVM"));
+        assert_eq!(names.class(0xff_0000).as_deref(), Some("Unassigned"));
+        assert_eq!(names.class(0x02_0000), None);
+    }
+}

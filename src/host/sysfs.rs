@@ -1,0 +1,364 @@
+//! The only place that reads /sys, or a dumped tree of it. Writes are made by helpers, see [`crate::execute::supervisor`].
+//!
+//! Every path is relative to the `sys` directory and opened from its descriptor. What has vanished reads as `None`: a
+//! device may go while one looks (ENODEV from an open file, then ENOENT), and that is no error. Which files are safe to
+//! read is the caller's business; the ones that can block behind a stuck driver must not be asked for.
+
+use std::borrow::Cow;
+use std::ffi::CStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use rustix::fs::{AtFlags, FileType, OFlags, RawDir, RawDirEntry, ResolveFlags};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::pci::address::PciAddress;
+
+/// sysfs gives out at most one page an attribute (fs/sysfs/file.c).
+const PAGE: usize = 4096;
+
+/// One call brings as many names of a directory as fit in here: about 2,000 functions.
+const ENTRIES: usize = 64 * 1024;
+
+/// The tree of /sys that is looked at: this machine's, or a dumped one that can only be read.
+#[derive(Debug)]
+pub struct Sysfs {
+    sys: Dir,
+    root: PathBuf,
+}
+
+/// An open directory of the tree. What is read below it costs the kernel no walk from the top.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: String,
+    dump: bool,
+}
+
+/// Room for the names of a directory, to be used again for the next one.
+#[derive(Debug, Default)]
+pub struct Entries(Vec<u8>);
+
+impl Sysfs {
+    /// Opens `/sys`, or `DIR/sys` of a dumped tree.
+    ///
+    /// # Errors
+    /// The directory is not there or cannot be entered.
+    pub fn open(sysroot: Option<&Path>) -> Result<Self> {
+        let root = sysroot.unwrap_or(Path::new("/")).to_path_buf();
+        let path = root.join("sys");
+        let sys =
+            open(&path, OFlag::O_DIRECTORY | OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| {
+                let what = match (errno, sysroot) {
+                    (Errno::ENOENT | Errno::ENOTDIR, Some(_)) => "no dumped tree there: it must hold a directory `sys`",
+                    (Errno::ENOENT | Errno::ENOTDIR, None) => "sysfs is not mounted: mount -t sysfs sysfs /sys",
+                    _ => errno.desc(),
+                };
+                let kind = if errno == Errno::EACCES { ErrorKind::NotPermitted } else { ErrorKind::NoSuchDevice };
+                Error::new(kind, format!("{}: {what}", path.display()))
+            })?;
+        let sys = Dir { fd: sys, path: String::new(), dump: sysroot.is_some() };
+        Ok(Self { sys, root })
+    }
+
+    /// A sysfs that was mounted for looking alone, by its descriptor.
+    pub fn mounted(fd: OwnedFd) -> Self {
+        Self { sys: Dir { fd, path: String::new(), dump: false }, root: PathBuf::from("/") }
+    }
+
+    /// Whether this is a dumped tree, in which nothing may be changed.
+    pub fn is_dump(&self) -> bool {
+        self.sys.dump
+    }
+
+    /// The root that other parts of the system (/etc, /usr/share) are found under.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directory `sys` itself.
+    pub fn top(&self) -> &Dir {
+        &self.sys
+    }
+
+    /// The whole path of something below `sys`, for messages.
+    pub fn display(&self, path: &str) -> String {
+        self.root.join("sys").join(path).display().to_string()
+    }
+
+    /// Reads an attribute as text without its last newline; `None` if it, or its device, is not there.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn read(&self, path: &str) -> io::Result<Option<String>> {
+        self.sys.read(path, str::to_owned)
+    }
+
+    /// Reads at most `limit` bytes of a file in one call; `None` if it, or its device, is not there.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn read_bytes(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        self.sys.read_bytes(path, limit.min(PAGE), <[u8]>::to_vec)
+    }
+
+    /// Opens a file for reading at offsets, as configuration space is read; `None` if it is not there.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn file(&self, path: &str) -> io::Result<Option<std::fs::File>> {
+        Ok(present(self.sys.open_at(path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK))?.map(Into::into))
+    }
+
+    /// The names in a directory, in no order; `None` if it is not there.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn names(&self, path: &str) -> io::Result<Option<Vec<String>>> {
+        let mut names = Vec::new();
+        let Some(directory) = self.sys.open(path)? else { return Ok(None) };
+        directory.each(&mut Entries::default(), |name, _| names.push(name.to_owned()))?;
+        Ok(Some(names))
+    }
+
+    /// Where a link points, as written; `None` if it is not there or is no link.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn link(&self, path: &str) -> io::Result<Option<String>> {
+        self.sys.link(path, str::to_owned)
+    }
+
+    /// The last step of a link's target: how sysfs names a driver or an IOMMU group.
+    ///
+    /// # Errors
+    /// As [`link`](Self::link).
+    pub fn link_name(&self, path: &str) -> io::Result<Option<String>> {
+        self.sys.link(path, |target| last_step(target).to_owned())
+    }
+
+    /// Whether something is there under that path, links not followed.
+    pub fn exists(&self, path: &str) -> bool {
+        self.sys.exists(path)
+    }
+
+    /// Whether a function is there.
+    pub fn has_function(&self, address: PciAddress) -> bool {
+        self.exists(&address.sysfs_link())
+    }
+
+    /// What a function says it is, for the choice of its driver; none if it is not there, or cannot be read.
+    pub fn modalias(&self, address: PciAddress) -> Option<String> {
+        self.read(&format!("{}/modalias", address.sysfs_link())).ok().flatten()
+    }
+}
+
+impl Dir {
+    /// Where it is below `sys`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Where something below it is below `sys`.
+    pub fn join(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) }
+    }
+
+    /// Opens something below; in a dumped tree the kernel itself refuses (EXDEV) what leads out of it.
+    fn open_at(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let (flags, mode) = (flags | OFlags::CLOEXEC, rustix::fs::Mode::empty());
+        if self.dump {
+            rustix::fs::openat2(&self.fd, path, flags, mode, ResolveFlags::BENEATH)
+        } else {
+            rustix::fs::openat(&self.fd, path, flags, mode)
+        }
+    }
+
+    /// Opens a directory below, to be listed or to read what is in it; `None` if it is not there.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn open(&self, path: &str) -> io::Result<Option<Self>> {
+        self.open_as(path, path)
+    }
+
+    /// Opens the directory of a function if it leads to a bus, which takes one call for those that do not.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn open_bridge(&self, path: &str) -> io::Result<Option<Self>> {
+        self.open_as(&format!("{path}/pci_bus/.."), path)
+    }
+
+    fn open_as(&self, route: &str, path: &str) -> io::Result<Option<Self>> {
+        let fd = present(self.open_at(route, OFlags::RDONLY | OFlags::DIRECTORY))?;
+        Ok(fd.map(|fd| Self { fd, path: self.join(path), dump: self.dump }))
+    }
+
+    /// Gives `take` an attribute as text without its last newline; `None` if it, or its device, is not there.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn read<T>(&self, path: &str, take: impl FnOnce(&str) -> T) -> io::Result<Option<T>> {
+        self.read_bytes(path, PAGE, |bytes| take(text(bytes).trim_end_matches(['\n', '\0'])))
+    }
+
+    fn read_bytes<T>(&self, path: &str, limit: usize, take: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
+        let mut buffer = [MaybeUninit::uninit(); PAGE];
+        let read = || {
+            let file = self.open_at(path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK)?;
+            let (bytes, _) = rustix::io::read(&file, &mut buffer[..limit])?;
+            Ok(take(bytes))
+        };
+        present(read())
+    }
+
+    /// Gives `take` where a link points, as written; `None` if it is not there or is no link.
+    ///
+    /// # Errors
+    /// Any other failure, rights above all.
+    pub fn link<T>(&self, path: &str, take: impl FnOnce(&str) -> T) -> io::Result<Option<T>> {
+        let mut buffer = [MaybeUninit::uninit(); PAGE];
+        let read = || {
+            let (target, _) = rustix::fs::readlinkat_raw(&self.fd, path, &mut buffer)?;
+            Ok(take(&text(target)))
+        };
+        match read() {
+            Err(rustix::io::Errno::INVAL) => Ok(None),
+            result => present(result),
+        }
+    }
+
+    /// Whether something is there under that path, links not followed.
+    pub fn exists(&self, path: &str) -> bool {
+        rustix::fs::statat(&self.fd, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// sysfs tells with the name; some file systems that a dump may lie on do not.
+    fn is_directory(&self, name: &CStr, kind: FileType) -> bool {
+        let stat = || rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        match kind {
+            FileType::Unknown => stat().is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir()),
+            kind => kind.is_dir(),
+        }
+    }
+
+    /// Gives `take` each name in this directory, in no order, and whether it is a directory (no link to one); names
+    /// that are no text are left out. A directory can be gone through once.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or it went away meanwhile.
+    pub fn each(&self, entries: &mut Entries, mut take: impl FnMut(&str, bool)) -> io::Result<()> {
+        let listed = each_entry(&self.fd, entries, |name, entry| {
+            take(name, self.is_directory(entry.file_name(), entry.file_type()));
+        });
+        match listed {
+            // Removed while it was read: what is gone has nothing in it.
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+/// Gives `take` each name in an open directory of the kernel's file systems, in no order; names that are no text are left
+/// out. A directory can be gone through once.
+///
+/// # Errors
+/// The directory cannot be read, or what it belongs to is gone.
+pub fn each_entry(
+    directory: impl AsFd,
+    entries: &mut Entries,
+    mut take: impl FnMut(&str, &RawDirEntry<'_>),
+) -> rustix::io::Result<()> {
+    entries.0.reserve(ENTRIES);
+    let mut entries = RawDir::new(directory, entries.0.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        match entry.file_name().to_str() {
+            Ok("." | "..") | Err(_) => {}
+            Ok(name) => take(name, &entry),
+        }
+    }
+    Ok(())
+}
+
+/// Bytes as text, which sysfs gives but for a stray one; looking for strays one by one would cost more.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
+/// Turns "it has gone" into `None`.
+fn present<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
+    use rustix::io::Errno;
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The last step of a path.
+pub fn last_step(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Follows a link below `sys` by its text alone: the steps from `sys` down, or `None` if it leads out of the tree.
+///
+/// `from` is the directory that the link is in. Nothing is resolved on disk, so a link in a dumped tree cannot lead
+/// anywhere else than its text says.
+pub fn follow(from: &str, target: &str) -> Option<String> {
+    if target.starts_with('/') {
+        return None;
+    }
+    let (mut base, mut rest) = (from.trim_matches('/'), target);
+    // How the kernel writes them: up as far as need be, and then only down.
+    while let Some(below) = rest.strip_prefix("../") {
+        if base.is_empty() {
+            return None;
+        }
+        base = base.rsplit_once('/').map_or("", |(above, _)| above);
+        rest = below;
+    }
+    let mut path = String::with_capacity(base.len() + rest.len() + 1);
+    path.push_str(base);
+    for step in rest.split('/') {
+        match step {
+            "" | "." => {}
+            ".." => {
+                let end = path.rfind('/').unwrap_or(0);
+                (!path.is_empty()).then(|| path.truncate(end))?;
+            }
+            step => {
+                if !path.is_empty() {
+                    path.push('/');
+                }
+                path.push_str(step);
+            }
+        }
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_stay_in_the_tree() {
+        let from = "bus/pci/devices";
+        assert_eq!(
+            follow(from, "../../../devices/pci0000:00/0000:00:03.0").as_deref(),
+            Some("devices/pci0000:00/0000:00:03.0")
+        );
+        assert_eq!(follow(from, "../drivers/./nvme//").as_deref(), Some("bus/pci/drivers/nvme"));
+        assert_eq!(follow(from, "a/../../../..").as_deref(), Some(""));
+        assert_eq!(follow(from, "a/../../../../.."), None);
+        assert_eq!(follow(from, "../../../../etc"), None);
+        assert_eq!(follow(from, "/etc"), None);
+    }
+}

@@ -1,0 +1,363 @@
+//! Taking locks: one claim after the other, each through its gate, with one deadline for all of them.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::lock::claims::{Claim, Claims, Mode};
+use crate::lock::files::{LockDirectory, LockFile, Worth};
+use crate::lock::holders::{self, Holder, Role, in_the_way, in_words};
+use crate::lock::offset_tag::Stamp;
+use crate::lock::{fdinfo, flock};
+use crate::pci::place::Place;
+
+/// How long it can take to pass a gate that nobody waits in, and then some.
+pub(crate) const PASSING: Duration = Duration::from_millis(50);
+
+/// How long `--no-wait` bears with a gate that is shut although nobody behind it waits for the lock.
+const STUCK_IN_GATE: Duration = Duration::from_secs(2);
+
+/// How often whoever watches a wait is told of it.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How long to wait for the whole set of locks.
+#[derive(Clone, Copy, Debug)]
+pub enum Patience {
+    /// Not at all.
+    None,
+    /// Until this moment, however many locks there are.
+    Until(Instant),
+}
+
+/// Locks that are held; dropping it releases them, and so does the end of the process and of all that inherited them.
+#[derive(Debug)]
+pub struct Held {
+    claims: Claims,
+    /// Taken ancestors first; let go the other way round.
+    files: Vec<File>,
+}
+
+/// Told while a lock is waited for.
+pub trait WatchWait {
+    /// Called when a wait has lasted for a moment, and then about twice a second.
+    fn waiting(&mut self, wait: &Waiting<'_>);
+    /// Called when a wait that was reported has ended; not well if there is an error to follow.
+    fn done_waiting(&mut self, _claim: &Claim, _waited: Duration, _well: bool) {}
+}
+
+/// A wait as it is now.
+pub struct Waiting<'a> {
+    /// What is waited for.
+    pub claim: &'a Claim,
+    /// For how long already.
+    pub waited: Duration,
+    /// For how long still.
+    pub left: Duration,
+    directory: &'a LockDirectory,
+}
+
+impl Waiting<'_> {
+    /// Whom for: those who keep this claim out, or stand in line before it.
+    pub fn holders(&self) -> Vec<Holder> {
+        blockers(self.directory, self.claim)
+    }
+}
+
+impl Held {
+    /// What is held.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The descriptors that carry the locks: whoever has a copy of one of them open keeps its lock.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.files.iter().map(AsFd::as_fd)
+    }
+
+    /// Lets a program that is about to be started keep the locks until it ends, and all that it starts in turn.
+    ///
+    /// The locks must still be held when it is spawned.
+    pub fn pass_on(&self, command: &mut Command) {
+        let descriptors: Vec<RawFd> = self.files.iter().map(AsRawFd::as_raw_fd).collect();
+        let keep = move || {
+            for &descriptor in &descriptors {
+                // SAFETY: only a flag of the child's own copy is changed; a number that is not open gives an error.
+                let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
+                fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+            }
+            Ok(())
+        };
+        // SAFETY: between fork and exec nothing but fcntl(2) is called, and no memory is allocated.
+        unsafe { command.pre_exec(keep) };
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closed, not unlocked: whoever inherited a descriptor is to keep the lock.
+        while let Some(file) = self.files.pop() {
+            drop(file);
+        }
+    }
+}
+
+impl LockDirectory {
+    /// Takes all claims in their order, or none of them.
+    ///
+    /// # Errors
+    /// Somebody else holds one for too long, or the lock files cannot be trusted.
+    pub fn acquire(&self, claims: &Claims, patience: Patience, watch: &mut dyn WatchWait) -> Result<Held> {
+        make_room(claims.in_order().len());
+        let mut held = Held { claims: claims.clone(), files: Vec::with_capacity(claims.in_order().len()) };
+        let mut is_new = Vec::with_capacity(claims.in_order().len());
+        for claim in claims.in_order() {
+            let intention = claims.tops().binary_search(&claim.place).is_err();
+            let (file, worth) = self.take(claim, intention, patience, watch)?;
+            held.files.push(file);
+            is_new.push(worth == Worth::New);
+        }
+        let all = claims.in_order().iter().zip(&held.files).zip(is_new);
+        let new: Vec<(&Place, &File)> =
+            all.filter(|(_, is_new)| *is_new).map(|((claim, file), _)| (&claim.place, file)).collect();
+        self.vouch(&new)?;
+        Ok(held)
+    }
+
+    /// Takes one lock, through its gate.
+    fn take(
+        &self,
+        claim: &Claim,
+        intention: bool,
+        patience: Patience,
+        watch: &mut dyn WatchWait,
+    ) -> Result<(File, Worth)> {
+        let begun = Instant::now();
+        let mut wait = Wait { directory: self, claim, intention, patience, watch, begun, told: false };
+        let taken = wait.through_gate();
+        wait.finish(taken.is_ok());
+        taken
+    }
+
+    /// Who holds or waits for a node now, as the kernel tells it.
+    ///
+    /// # Errors
+    /// /proc cannot be read.
+    pub fn holders(&self, place: &Place) -> Result<Vec<Holder>> {
+        holders::of_nodes(self, std::slice::from_ref(place))
+    }
+
+    /// Who keeps others from changing a node: those at the node itself, and those who have an ancestor to themselves.
+    ///
+    /// # Errors
+    /// /proc cannot be read.
+    pub fn holders_over(&self, place: &Place) -> Result<Vec<Holder>> {
+        let mut places = place.ancestors();
+        places.push(place.clone());
+        let mut holders = holders::of_nodes(self, &places)?;
+        holders.retain(|holder| holder.place == *place || holder.mode == Mode::Exclusive);
+        Ok(holders)
+    }
+
+    /// Who holds or waits for any node, in lock order.
+    ///
+    /// # Errors
+    /// /proc or the lock directory cannot be read.
+    pub fn all_holders(&self) -> Result<Vec<Holder>> {
+        holders::of_nodes(self, &self.places()?)
+    }
+}
+
+/// Raises the limit of open files where the claims need it: reading everything on a big machine takes a file a function.
+fn make_room(claims: usize) {
+    /// For all that is open besides.
+    const OTHERS: u64 = 64;
+    let wanted = u64::try_from(claims).unwrap_or(u64::MAX).saturating_add(OTHERS);
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        if soft < wanted && soft < hard {
+            // If it cannot be raised, opening the files says so.
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
+        }
+    }
+}
+
+/// Who is in the way of a claim, this process left out. What cannot be seen is left out, too: it is only for messages.
+fn blockers(directory: &LockDirectory, claim: &Claim) -> Vec<Holder> {
+    /// /proc/locks loses lines while it is read and others lock and unlock.
+    const LOOKS: usize = 3;
+    let this = fdinfo::this();
+    let look = || {
+        let mut holders = directory.holders(&claim.place).unwrap_or_default();
+        holders.retain(|holder| Some(holder.pid) != this);
+        in_the_way(&holders, claim.mode).into_iter().cloned().collect::<Vec<_>>()
+    };
+    (0..LOOKS).map(|_| look()).find(|holders| !holders.is_empty()).unwrap_or_default()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Gate,
+    Lock,
+}
+
+/// One claim's way through gate and lock.
+struct Wait<'a> {
+    directory: &'a LockDirectory,
+    claim: &'a Claim,
+    intention: bool,
+    patience: Patience,
+    watch: &'a mut dyn WatchWait,
+    begun: Instant,
+    told: bool,
+}
+
+impl Wait<'_> {
+    fn through_gate(&mut self) -> Result<(File, Worth)> {
+        let (directory, place) = (self.directory, &self.claim.place);
+        loop {
+            let gate = self.lock(directory.gate(place)?, Mode::Exclusive, Stage::Gate)?;
+            let locked = self.lock(directory.lock(place)?, self.claim.mode, Stage::Lock)?;
+            drop(gate);
+            match directory.worth(place, &locked)? {
+                worth @ (Worth::Good | Worth::New) => return Ok((locked.file, worth)),
+                // Somebody has wiped the run directory while this waited: the lock is worth nothing.
+                Worth::Replaced => directory.check_still_there()?,
+            }
+        }
+    }
+
+    fn lock(&mut self, file: LockFile, mode: Mode, stage: Stage) -> Result<LockFile> {
+        self.stamp(&file)?;
+        if flock::try_lock(&file.file, mode).map_err(|e| self.trouble(&e))? {
+            return Ok(file);
+        }
+        match (self.patience, stage) {
+            (Patience::Until(deadline), _) => self.sleep(file, mode, deadline),
+            (Patience::None, Stage::Lock) => Err(self.give_up()),
+            (Patience::None, Stage::Gate) => self.bear_with_gate(file, mode),
+        }
+    }
+
+    fn stamp(&self, file: &LockFile) -> Result<()> {
+        Stamp::now(self.claim.mode, self.intention).put(&file.file).map_err(|e| self.trouble(&e))
+    }
+
+    /// Waits in the kernel's line until the deadline, and keeps whoever watches informed.
+    fn sleep(&mut self, file: LockFile, mode: Mode, deadline: Instant) -> Result<LockFile> {
+        let LockFile { file, id } = file;
+        let pending = flock::lock_in_background(file, mode).map_err(|e| self.trouble(&e))?;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // A wait that is over in a moment is not worth a word.
+            let tick = if self.told { TICK } else { TICK / 5 };
+            match pending.wait(tick.min(left)) {
+                Some(result) => {
+                    let locked = LockFile { file: result.map_err(|e| self.trouble(&e))?, id };
+                    self.stamp(&locked)?;
+                    return Ok(locked);
+                }
+                None if left.is_zero() => return Err(self.give_up()),
+                None => self.tell(left)?,
+            }
+        }
+    }
+
+    /// Without patience: somebody who only passes the gate is let pass, somebody who waits in it is not waited for.
+    fn bear_with_gate(&mut self, file: LockFile, mode: Mode) -> Result<LockFile> {
+        let LockFile { file, id } = file;
+        let pending = flock::lock_in_background(file, mode).map_err(|e| self.trouble(&e))?;
+        let deadline = Instant::now() + STUCK_IN_GATE;
+        loop {
+            if let Some(result) = pending.wait(Duration::from_millis(1)) {
+                return Ok(LockFile { file: result.map_err(|e| self.trouble(&e))?, id });
+            }
+            if Instant::now() >= deadline || self.somebody_waits_for_the_lock()? {
+                return Err(self.give_up());
+            }
+        }
+    }
+
+    fn somebody_waits_for_the_lock(&self) -> Result<bool> {
+        let [lock, _] = self.directory.file_ids(&self.claim.place);
+        let waits = |holding: &holders::Holding| {
+            holding.role == Role::Waits && lock.is_some_and(|(_, inode)| inode == holding.inode)
+        };
+        Ok(holders::all_flocks()?.iter().any(waits))
+    }
+
+    fn tell(&mut self, left: Duration) -> Result<()> {
+        let first = !std::mem::replace(&mut self.told, true);
+        let (directory, claim, waited) = (self.directory, self.claim, self.begun.elapsed());
+        if first {
+            self.refuse_to_wait_for_ancestor()?;
+        }
+        self.watch.waiting(&Waiting { claim, waited, left, directory });
+        Ok(())
+    }
+
+    /// `pcictl lock X -- pcictl remove X` would wait for itself.
+    fn refuse_to_wait_for_ancestor(&self) -> Result<()> {
+        let ancestors = fdinfo::ancestors();
+        let own = |holder: &Holder| holder.role == Role::Holds && holder.pid != 1 && ancestors.contains(&holder.pid);
+        let holders = blockers(self.directory, self.claim);
+        let Some(holder) = holders.iter().find(|holder| own(holder)) else { return Ok(()) };
+        let message = format!(
+            "{}: locked by {}, which this command was started by and which waits for it; under pcictl lock, change the device with plain writes, or run this outside",
+            self.claim.place,
+            holder.named()
+        );
+        Err(self.locked(message, &holders))
+    }
+
+    fn finish(&mut self, well: bool) {
+        if self.told {
+            self.watch.done_waiting(self.claim, self.begun.elapsed(), well);
+        }
+    }
+
+    fn give_up(&self) -> Error {
+        let holders = blockers(self.directory, self.claim);
+        let (place, by) = (&self.claim.place, in_words(&holders));
+        let after = match self.patience {
+            Patience::None => String::new(),
+            Patience::Until(_) => format!(" after {:.1} s", self.begun.elapsed().as_secs_f64()),
+        };
+        self.locked(format!("{place}: still locked{after} by {by}; try again, or give --wait SECONDS"), &holders)
+    }
+
+    fn locked(&self, message: String, holders: &[Holder]) -> Error {
+        Error::new(ErrorKind::Locked, message)
+            .fact("place", serde_json::json!(self.claim.place))
+            .fact("waited_seconds", self.begun.elapsed().as_secs_f64())
+            .fact("holders", serde_json::json!(holders))
+    }
+
+    fn trouble(&self, error: &std::io::Error) -> Error {
+        self.directory.trouble(&self.claim.place, error)
+    }
+}
+
+/// Locks a file that is no node, for as long as it or a copy of its descriptor is open; false if somebody else has it.
+///
+/// # Errors
+/// The call failed.
+pub fn own_file(file: &File) -> std::io::Result<bool> {
+    flock::try_lock(file, Mode::Exclusive)
+}
+
+/// Whether somebody else has locked a file that is no node.
+///
+/// # Errors
+/// The call failed.
+pub fn is_owned(file: &File) -> std::io::Result<bool> {
+    // The descriptor is closed by the caller, and this lock with it.
+    flock::try_lock(file, Mode::Shared).map(|free| !free)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! What a process lets others see of a lock that it has or wants: since when, in which mode, and what for.
+//!
+//! flock(2) takes no notice of the file offset, and /proc/PID/fdinfo shows it. So the offset of a lock file's descriptor
+//! says these things. Unlike a note in the file it lives and dies with the open file itself, goes with it to whoever
+//! inherits it, and so is never stale.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::lock::claims::Mode;
+
+const EXCLUSIVE: u64 = 1;
+
+const INTENTION: u64 = 2;
+
+const FLAGS: u32 = 2;
+
+/// What the offset says: the flags above, and before them milliseconds since boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    milliseconds: u64,
+    /// How the node is wanted; at a gate this differs from the lock on the gate itself.
+    pub mode: Mode,
+    /// Held because of something above or below, not for its own sake.
+    pub intention: bool,
+}
+
+impl Stamp {
+    /// For a lock that is wanted from now on.
+    pub fn now(mode: Mode, intention: bool) -> Self {
+        let milliseconds = u64::try_from(since_boot().as_millis()).unwrap_or(u64::MAX);
+        Self { milliseconds, mode, intention }
+    }
+
+    /// Puts it on the file.
+    pub fn put(self, mut file: &File) -> io::Result<()> {
+        let mode = if self.mode == Mode::Exclusive { EXCLUSIVE } else { 0 };
+        let intention = if self.intention { INTENTION } else { 0 };
+        file.seek(SeekFrom::Start(self.milliseconds << FLAGS | mode | intention)).map(|_| ())
+    }
+
+    /// Reads it back from an offset; none if whoever opened the file never put one.
+    pub fn from_offset(offset: u64) -> Option<Self> {
+        let milliseconds = offset >> FLAGS;
+        let mode = if offset & EXCLUSIVE == 0 { Mode::Shared } else { Mode::Exclusive };
+        (milliseconds > 0).then_some(Self { milliseconds, mode, intention: offset & INTENTION != 0 })
+    }
+
+    /// How long ago it was put.
+    pub fn age(self) -> Duration {
+        since_boot().saturating_sub(Duration::from_millis(self.milliseconds))
+    }
+}
+
+/// The time since boot, with the time asleep: the clock that nobody sets.
+pub fn since_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::claims::Mode;
+
+    #[test]
+    fn what_was_put_is_read_back() {
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(Stamp::from_offset(0), None);
+        for (mode, intention) in [(Mode::Shared, true), (Mode::Exclusive, false)] {
+            let stamp = Stamp::now(mode, intention);
+            stamp.put(&file).unwrap();
+            assert_eq!(Stamp::from_offset((&file).stream_position().unwrap()), Some(stamp));
+        }
+    }
+}

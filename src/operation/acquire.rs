@@ -1,0 +1,92 @@
+//! Locks, and a second look: what was read before the locks were held may have changed while they were waited for.
+
+use std::time::{Duration, Instant};
+
+use crate::cli::args::Changing;
+use crate::commands::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lock::acquire::{Held, Patience, Waiting, WatchWait};
+use crate::lock::claims::{Claim, Claims};
+use crate::lock::files::LockDirectory;
+use crate::lock::holders::in_words;
+use crate::terminal::Output;
+
+/// How often to plan anew for somebody who does not want to wait.
+const TRIES_WITHOUT_PATIENCE: u32 = 10;
+
+/// What an operation is going to work on, as it was read at one moment.
+pub trait Reading {
+    /// What must be held to work on it.
+    fn claims(&self) -> &Claims;
+    /// Whether another reading found the same devices in the same places.
+    fn is_same_as(&self, other: &Self) -> bool;
+}
+
+/// Reads, takes the locks, reads again; starts over until both readings agree. One deadline for all of it.
+///
+/// # Errors
+/// The reading fails, a lock is held by someone else for too long, or the tree never stops changing.
+pub fn hold<T: Reading>(
+    context: &Context,
+    changing: &Changing,
+    mut read: impl FnMut() -> Result<T>,
+) -> Result<(Held, T)> {
+    let directory = LockDirectory::open(&context.run_directory())?;
+    let deadline = Instant::now() + changing.wait;
+    let no_wait = changing.no_wait || changing.wait.is_zero();
+    let patience = if no_wait { Patience::None } else { Patience::Until(deadline) };
+    let mut watch = Announce { output: context.output, told: Vec::new() };
+    let mut first = read()?;
+    let mut tries = 0;
+    loop {
+        let held = directory.acquire(first.claims(), patience, &mut watch)?;
+        let second = read()?;
+        if second.is_same_as(&first) {
+            return Ok((held, second));
+        }
+        drop(held);
+        context.output.detail("the device tree changed while the locks were taken; planning anew");
+        tries += 1;
+        let enough = if no_wait { tries >= TRIES_WITHOUT_PATIENCE } else { Instant::now() >= deadline };
+        if enough {
+            let message = "the device tree keeps changing; nothing was done, try again when it has settled";
+            return Err(Error::new(ErrorKind::Failed, message));
+        }
+        first = second;
+    }
+}
+
+/// Tenths where they matter.
+fn in_seconds(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 9.5 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
+}
+
+/// Says whom a lock is waited for: a line that is kept up to date on a terminal, else a line at the start and the end.
+struct Announce<'a> {
+    output: &'a Output,
+    told: Vec<Claim>,
+}
+
+impl WatchWait for Announce<'_> {
+    fn waiting(&mut self, wait: &Waiting<'_>) {
+        let place = &wait.claim.place;
+        let left = in_seconds(wait.left);
+        if self.output.can_move() {
+            let waited = wait.waited.as_secs();
+            let by = in_words(&wait.holders());
+            self.output.progress(&format!("{place}: waiting for {waited} s, {left} left; locked by {by}"));
+        } else if !self.told.contains(wait.claim) {
+            self.told.push(wait.claim.clone());
+            self.output.say(&format!("{place}: waiting for up to {left}; locked by {}", in_words(&wait.holders())));
+        }
+    }
+
+    fn done_waiting(&mut self, claim: &Claim, waited: Duration, well: bool) {
+        self.output.end_progress();
+        // An error says for itself how it ended.
+        if well {
+            self.output.say(&format!("{}: got the lock after {:.1} s", claim.place, waited.as_secs_f64()));
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The steps of a rescan, from the last look before the write to the report: the same for whoever rescans.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::cli::args::BackArgs;
+use crate::commands::Context;
+use crate::commands::rescan::{Subject, bus_name, scan, scanned};
+use crate::error::{Error, ErrorKind, ExitStatus, Result};
+use crate::execute::executor::Outcome;
+use crate::host::uevent::{Events, Heard};
+use crate::operation::removal_record;
+use crate::operation::run::Operation;
+use crate::order;
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::plan::action::Plan;
+use crate::plan::restore::{plan_settings, plan_virtual};
+use crate::report::inspector::Inspector;
+use crate::report::rows::{RescanReport, Restored, Seen};
+use crate::report::text::change;
+use crate::resolve::scan_target::dead_bridge;
+use crate::state::ledger::Entry;
+use crate::terminal::Output;
+use crate::verify::capture::{Observer, Overrides};
+use crate::verify::compare::{Finding, Kind, is_same_device};
+use crate::verify::readiness::{Awaited, Readiness};
+use crate::verify::record::Record;
+use crate::verify::settle::{Lack, WatchSettle, settle};
+use crate::verify::snapshot::Snapshot;
+use crate::verify::verdict::{Evidence, judge};
+
+/// Scans, waits until what came is ready, puts back what was asked for, and compares with what was known.
+pub fn bring_back(
+    context: &Context,
+    operation: &mut Operation,
+    subject: &Subject,
+    args: &BackArgs,
+) -> Result<RescanReport> {
+    refuse_dead_bridges(context, subject)?;
+    let mut back = Back::prepare(context, subject, args)?;
+    let scan_seconds = scan(operation, subject)?;
+    operation.rest();
+    let returned = Instant::now();
+    back.settle()?;
+    let restored = if args.restore { back.restore(operation)? } else { Vec::new() };
+    let report = RescanReport { scan_seconds, restored, ..back.report() };
+    Ok(RescanReport { settle_seconds: returned.elapsed().as_secs_f64(), ..report })
+}
+
+/// What the report of a rescan ends with.
+pub fn status(report: &RescanReport) -> ExitStatus {
+    match report.differences.iter().any(|finding| finding.matters) {
+        _ if report.interrupted => ExitStatus::Interrupted,
+        true => ExitStatus::Unexpected,
+        false => ExitStatus::Done,
+    }
+}
+
+pub fn refuse_dead_bridges(context: &Context, subject: &Subject) -> Result<()> {
+    for target in &subject.targets {
+        if let Some(address) = dead_bridge(&context.sysfs, target)? {
+            let message = format!(
+                "{address}: does not answer (its configuration space reads all ones); scanning below it could deal out bus numbers that are in use. Bring the bridge itself back first: remove it, then rescan the bus it sits on"
+            );
+            return Err(Error::new(ErrorKind::Refused, message).about(address));
+        }
+    }
+    Ok(())
+}
+
+/// A rescan on its way.
+struct Back<'a> {
+    context: &'a Context<'a>,
+    subject: &'a Subject,
+    args: &'a BackArgs,
+    entries: Vec<Entry>,
+    /// What the ledger knows of every place, VFs by their physical functions.
+    known: BTreeMap<Place, Record>,
+    before: BTreeMap<PciAddress, Record>,
+    after: Snapshot,
+    events: Events,
+    readiness: Readiness<'a>,
+    lacks: Vec<Lack>,
+}
+
+impl<'a> Back<'a> {
+    /// Everything that must be known before the write; events are heard from here on.
+    fn prepare(context: &'a Context<'a>, subject: &'a Subject, args: &'a BackArgs) -> Result<Self> {
+        let events = Events::listen();
+        let before = Snapshot::take(&context.sysfs, &subject.targets)?;
+        let entries = removal_record::entries_below(context, &subject.targets);
+        Ok(Self {
+            context,
+            subject,
+            args,
+            known: order::map(entries.iter().flat_map(|entry| entry.record.with_virtual())),
+            entries,
+            before: before.brief(&Observer::new(&context.sysfs)),
+            after: before,
+            events,
+            readiness: Readiness::new(&context.sysfs),
+            lacks: Vec::new(),
+        })
+    }
+
+    /// Waits until nothing is missing; what is missing at the end is kept for the report.
+    fn settle(&mut self) -> Result<()> {
+        let mut progress = Progress { output: self.context.output };
+        let Self { context, subject, args, known, before, after, events, readiness, .. } = self;
+        self.lacks = settle(events, args.settle, &mut progress, |heard| {
+            *after = Snapshot::take(&context.sysfs, &subject.targets)?;
+            let mut lacks = not_ready(after, known, before, readiness, heard);
+            lacks.extend(not_come(context, after, args));
+            Ok(lacks)
+        })?;
+        Ok(())
+    }
+
+    /// Puts back what functions had been set to; tells what was done.
+    fn restore(&mut self, operation: &mut Operation) -> Result<Vec<Restored>> {
+        let mut restored = Vec::new();
+        for plan in [plan_virtual, plan_settings] {
+            let mut changed = false;
+            for (was, now, path) in self.to_restore() {
+                let done = perform(operation, &plan(&was, &now, &path))?;
+                changed |= !done.is_empty();
+                restored.extend(done);
+            }
+            if changed {
+                self.settle()?;
+            }
+        }
+        Ok(restored)
+    }
+
+    /// What the ledger knows of and is the same device now: as it was, as it is, and its directory.
+    fn to_restore(&self) -> Vec<(Record, Record, String)> {
+        let mut observer = Observer::new(&self.context.sysfs);
+        let pair = |entry: &Entry| {
+            let (topology, id) = self.after.find(self.after.at(&entry.record.place)?)?;
+            let now = observer.record(topology, id, &Overrides::new());
+            is_same_device(&entry.record, &now).then(|| (entry.record.clone(), now, topology.path(id)))
+        };
+        self.entries.iter().filter_map(pair).collect()
+    }
+
+    fn report(mut self) -> RescanReport {
+        let after = self.records();
+        let wanted = &self.subject.wanted;
+        let evidence = Evidence {
+            before: &self.before,
+            after: &after,
+            entries: &self.entries,
+            wanted,
+            accepted: &self.args.accept,
+        };
+        let mut verdict = judge(&evidence);
+        self.explain(&mut verdict.findings);
+        let mut inspector = Inspector::new(&self.context.sysfs);
+        let mut seen = |snapshot: &Snapshot, address: PciAddress| {
+            let function = snapshot.find(address).map(|(topology, id)| topology.function(id));
+            let driver = function.and_then(|function| function.driver.as_deref());
+            inspector.seen(address, function.and_then(|function| function.ids), driver)
+        };
+        let came = self.after.addresses().filter(|address| !self.before.contains_key(address));
+        let appeared: Vec<Seen> = came.map(|address| seen(&self.after, address)).collect();
+        let went = self.before.values().filter(|was| !self.after.has(was.address));
+        let vanished = went.map(|was| Seen::of_record(was.address, was.ids.clone(), was.driver.clone())).collect();
+        let missing = wanted.iter().copied().filter(|address| !self.after.has(*address)).collect();
+        let report = RescanReport {
+            scanned: self.subject.targets.iter().map(scanned).collect(),
+            appeared,
+            vanished,
+            back: verdict.back,
+            differences: verdict.findings,
+            missing,
+            ended: verdict.ended,
+            interrupted: !self.lacks.is_empty() && self.events.heard().asked_to_stop(),
+            ..RescanReport::default()
+        };
+        for scanned in &report.scanned {
+            self.context.output.detail(&format!("{}: scanned, because {}", bus_name(scanned), scanned.why));
+        }
+        report
+    }
+
+    /// What is there now: in full where it came, where the ledger knows what to compare it with, and where something sits
+    /// that may be what is gone from another place.
+    fn records(&self) -> BTreeMap<PciAddress, Record> {
+        let mut observer = Observer::new(&self.context.sysfs);
+        let mut records = self.after.brief(&observer);
+        let is_gone = |entry: &&Entry| self.after.at(&entry.record.place).is_none();
+        let gone: Vec<&Entry> = self.entries.iter().filter(is_gone).collect();
+        for record in records.values_mut() {
+            let is_known = self.entries.iter().any(|entry| entry.record.place == record.place);
+            let may_be_gone = gone.iter().any(|entry| entry.record.ids == record.ids);
+            if !is_known && !may_be_gone && self.before.contains_key(&record.address) {
+                continue;
+            }
+            if let Some((topology, id)) = self.after.find(record.address) {
+                *record = observer.record(topology, id, &Overrides::new());
+            }
+        }
+        records
+    }
+
+    /// Adds what was still missing when the time was up, and why drivers are not there.
+    fn explain(&mut self, findings: &mut Vec<Finding>) {
+        let waited = if self.events.heard().asked_to_stop() {
+            "not there when the wait was interrupted".to_owned()
+        } else {
+            format!("not there after {} s", self.args.settle.as_secs_f64())
+        };
+        for lack in &self.lacks {
+            let of = |finding: &&mut Finding| finding.kind == Kind::Driver && Some(finding.address) == lack.address;
+            if let Some(finding) = findings.iter_mut().find(of) {
+                finding.why = Some(waited.clone());
+            } else {
+                findings.push(not_settled(lack, &waited, &self.args.accept));
+            }
+        }
+        let heard = self.events.heard();
+        for (address, (topology, id)) in
+            self.after.addresses().filter_map(|address| Some((address, self.after.find(address)?)))
+        {
+            // One that had no driver before lacks none.
+            let was = self.known.get(&topology.place(id));
+            let has_one = topology.function(id).driver.is_some() || was.is_some_and(|was| was.driver.is_none());
+            let Some(why) = heard.failure(address).filter(|_| !has_one) else { continue };
+            let why = Some(format!("its probe failed: {why}"));
+            match findings.iter_mut().find(|finding| finding.kind == Kind::Driver && finding.address == address) {
+                Some(finding) => finding.why = why,
+                None => findings.push(Finding {
+                    kind: Kind::Driver,
+                    address,
+                    what: "driver".to_owned(),
+                    old: None,
+                    new: None,
+                    matters: !self.args.accept.contains(&Kind::Driver),
+                    why,
+                    place: None,
+                }),
+            }
+        }
+        order::sort_by(findings, |a, b| a.address.cmp(&b.address));
+    }
+}
+
+/// Something that was waited for in vain.
+fn not_settled(lack: &Lack, waited: &str, accepted: &[Kind]) -> Finding {
+    let kind = match lack.address {
+        None => Kind::Expected,
+        Some(_) if lack.what.starts_with("driver") => Kind::Driver,
+        Some(_) => Kind::Names,
+    };
+    Finding {
+        kind,
+        address: lack.address.unwrap_or(PciAddress { domain: 0, bus: 0, device: 0, function: 0 }),
+        what: lack.what.clone(),
+        old: None,
+        new: None,
+        matters: !accepted.contains(&kind),
+        why: Some(waited.to_owned()),
+        place: None,
+    }
+}
+
+/// Functions that came, or that the ledger waits for, and are not ready.
+fn not_ready(
+    after: &Snapshot,
+    known: &BTreeMap<Place, Record>,
+    before: &BTreeMap<PciAddress, Record>,
+    readiness: &mut Readiness<'_>,
+    heard: &Heard,
+) -> Vec<Lack> {
+    let mut lacks = Vec::new();
+    for address in after.addresses() {
+        let Some((topology, id)) = after.find(address) else { continue };
+        let was = known.get(&topology.place(id));
+        let came = !before.contains_key(&address);
+        if came || was.is_some() {
+            lacks.extend(readiness.lack(&Awaited { topology, id, was, came }, heard));
+        }
+    }
+    lacks
+}
+
+/// What `--expect` named and is not there.
+fn not_come(context: &Context, after: &Snapshot, args: &BackArgs) -> Vec<Lack> {
+    if args.expect.is_empty() {
+        return Vec::new();
+    }
+    let observer = Observer::new(&context.sysfs);
+    let there: Vec<Record> =
+        after.addresses().filter_map(|address| after.find(address)).map(|(t, id)| observer.with_link(t, id)).collect();
+    let lack = |expectation: &crate::verify::expectation::Expectation| {
+        let missing = expectation.still_missing(&there);
+        (missing > 0)
+            .then(|| Lack { address: None, what: format!("expected {}: {missing} to come", expectation.text()) })
+    };
+    args.expect.iter().filter_map(lack).collect()
+}
+
+/// Makes the writes of a restoration; what the kernel refuses is told and keeps nothing else from being put back.
+fn perform(operation: &mut Operation, plan: &Plan) -> Result<Vec<Restored>> {
+    let outcomes = operation.run(&plan.steps, 1)?;
+    let ended = |(step, outcome): (&crate::plan::action::Step, &Outcome)| {
+        let failure = match outcome {
+            Outcome::Done(..) => None,
+            Outcome::Failed(errno) => Some(errno.desc().to_owned()),
+            _ => Some("not tried, because what comes before it failed".to_owned()),
+        };
+        Restored { action: step.action.clone(), failure }
+    };
+    Ok(plan.steps.iter().zip(outcomes.each()).map(ended).collect())
+}
+
+/// Says on a terminal what is still missing.
+struct Progress<'a> {
+    output: &'a Output,
+}
+
+impl WatchSettle for Progress<'_> {
+    fn missing(&mut self, lacks: &[Lack], waited: Duration, longest: Duration) {
+        // A wait that is over in a moment is not worth a word.
+        if waited < Duration::from_millis(300) || !self.output.can_move() {
+            return;
+        }
+        let more = if lacks.len() > 1 { format!(" and {} more", lacks.len() - 1) } else { String::new() };
+        let first = lacks.first().map(ToString::to_string).unwrap_or_default();
+        let (waited, longest) = (waited.as_secs_f64(), longest.as_secs_f64());
+        self.output.progress(&format!("waiting for {first}{more} ({waited:.0} of {longest:.0} s)"));
+    }
+
+    fn done(&mut self) {
+        self.output.end_progress();
+    }
+}
+
+/// What is left to do when the report is out: the ledger's files are flushed to disk, which takes its time.
+pub fn close(context: &Context, report: &RescanReport) {
+    removal_record::end(context, &report.ended);
+}
+
+/// What restoring could not do, for the one line of an error.
+pub fn tell_failures(output: &Output, restored: &[Restored]) {
+    for failed in restored.iter().filter(|restored| restored.failure.is_some()) {
+        let why = failed.failure.as_deref().unwrap_or_default();
+        output.say(&format!("could not {}: {why}", change::in_words(&failed.action)));
+    }
+}

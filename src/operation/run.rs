@@ -1,0 +1,304 @@
+//! An operation on its way through the kernel: its locks, whoever makes its writes, and what to say when it ends otherwise
+//! than planned.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::commands::Context;
+use crate::doctor::diagnosis::Diagnosis;
+use crate::error::{Error, ErrorKind, Result};
+use crate::execute::executor::{Event, Kernel, Mark, Outcome, Outcomes, Undone, Unfinished, execute, undo};
+use crate::execute::supervisor::Supervisor;
+use crate::host::boot_id;
+use crate::lock::acquire::Held;
+use crate::operation::removal_record::now;
+use crate::order;
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::plan::action::{Action, Step};
+use crate::report::text::{change, operation};
+use crate::state::journal::record::{Header, SCHEMA};
+use crate::state::journal::store::Journal;
+use crate::terminal::Output;
+
+/// Never adds one more task to those that hang already: an error if the kernel's PCI core will not go on.
+pub fn refuse_if_stuck(context: &Context) -> Result<()> {
+    let diagnosis = Diagnosis::of(&context.proc.snapshot());
+    let Some(stuck) = diagnosis.blocking() else { return Ok(()) };
+    let message = format!(
+        "the kernel's PCI core is stuck, nothing was begun: {}; {}; pcictl doctor tells more",
+        stuck.evidence.first().map_or("", String::as_str),
+        stuck.helps
+    );
+    Err(Error::new(ErrorKind::Refused, message).fact("stuck", serde_json::json!(diagnosis.stuck)))
+}
+
+/// One operation from its first write to its last.
+pub struct Operation<'a> {
+    context: &'a Context<'a>,
+    kernel: Box<dyn Kernel + 'a>,
+    journal: Rc<Journal>,
+    /// How many steps of the plan were given to the kernel so far, phases before included.
+    given: usize,
+    /// Another process goes on with it.
+    goes_on: bool,
+    /// Something is half done and stays so.
+    left: bool,
+    /// Let go last: whatever ends this ends the locks with it, unless a helper has them too.
+    _held: Held,
+}
+
+/// Why an operation does not go on.
+pub struct Why {
+    /// What happened, to which device.
+    pub message: String,
+    /// The kind of error that it is if everything can be put back.
+    pub kind: ErrorKind,
+}
+
+impl<'a> Operation<'a> {
+    /// Writes the journal and sets up what makes the writes. From here on signals are heard and no longer end the program.
+    ///
+    /// # Errors
+    /// The journal cannot be written, or there are no descriptors left.
+    pub fn begin(context: &'a Context<'a>, held: Held, steps: &[Step], timeout: Duration) -> Result<Self> {
+        let header = header(context, held.claims().tops().to_vec(), steps);
+        let (journal, warning) = context.journals().begin(header)?;
+        if let Some(warning) = warning {
+            context.output.say(&warning);
+        }
+        let mut operation = Self::resume(context, held, Rc::new(journal), timeout)?;
+        operation.kernel.expect(0, steps);
+        Ok(operation)
+    }
+
+    /// Goes on with an operation whose journal was taken over.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn resume(context: &'a Context<'a>, held: Held, journal: Rc<Journal>, timeout: Duration) -> Result<Self> {
+        let inner = match context.rehearsal {
+            Some(rehearsal) => (rehearsal.kernel)(),
+            None => {
+                let copy = journal.try_clone();
+                let made = copy.and_then(|copy| Supervisor::new(&context.sysfs, &held, Some(copy.into()), timeout));
+                let made = made.map_err(|e| Error::io("nothing was begun: no descriptor is left", &e))?;
+                Box::new(made) as Box<dyn Kernel + 'a>
+            }
+        };
+        let kernel = Journaled { inner, journal: Rc::clone(&journal), output: context.output };
+        Ok(Self { context, kernel: Box::new(kernel), journal, given: 0, goes_on: false, left: false, _held: held })
+    }
+
+    /// Brings the journal to its end, if nothing is left that somebody would have to put right.
+    pub fn end<T>(&self, result: &Result<T>) {
+        if self.goes_on || self.left {
+            return;
+        }
+        let how = match result {
+            Ok(_) => "done".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if let Err(errno) = self.journal.over(&how) {
+            self.context.output.say(&format!("the journal cannot be brought to its end: {}", errno.desc()));
+        }
+    }
+
+    /// Says that what was done so far stays half done, for `pcictl recover` to put right.
+    pub fn leave(&mut self) {
+        self.left = true;
+    }
+
+    /// Performs the plan's next steps.
+    ///
+    /// # Errors
+    /// Somebody else waits for them now, and this process is to end.
+    pub fn run(&mut self, steps: &[Step], jobs: usize) -> Result<Outcomes> {
+        let mut outcomes = execute(steps, self.given, &mut *self.kernel, jobs);
+        self.given += steps.len();
+        self.detail(steps, &outcomes);
+        match outcomes.given_back.take() {
+            Some(unfinished) => Err(self.left_running(&unfinished)),
+            None => Ok(outcomes),
+        }
+    }
+
+    /// Puts back what these steps changed, `first` being the place of the first one in the plan, and makes one error of
+    /// all that went wrong. `lasting` says what was done for good.
+    pub fn put_back(&mut self, steps: &[Step], first: usize, outcomes: &Outcomes, why: Why, lasting: &str) -> Error {
+        let directory_of = |action: &Action| action.address().map_or_else(String::new, PciAddress::sysfs_link);
+        let mut undone = undo(steps, first, outcomes, &directory_of, &mut *self.kernel);
+        if let Some(unfinished) = undone.given_back.take() {
+            self.context.output.say(&why.message);
+            return self.left_running(&unfinished);
+        }
+        self.left = undone.each.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+        put_back_error(&undone, why, lasting)
+    }
+
+    /// Nothing is given to the kernel for a while: signals may end the program.
+    pub fn rest(&mut self) {
+        self.kernel.rest();
+    }
+
+    /// The next step to be run is this one of the plan.
+    pub fn go_to(&mut self, step: usize) {
+        self.given = step;
+    }
+
+    /// Whether something is half done and stays so.
+    pub fn is_half_done(&self) -> bool {
+        self.left
+    }
+
+    /// Whether another process goes on with this operation, so that this one must leave everything as it is.
+    pub fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// The report of the process that waits no longer.
+    fn left_running(&mut self, unfinished: &Unfinished) -> Error {
+        self.goes_on = true;
+        for line in operation::kernel_state(unfinished) {
+            self.context.output.say(&line);
+        }
+        let kind = if unfinished.late { ErrorKind::Unfinished } else { ErrorKind::Interrupted };
+        let error =
+            Error::new(kind, operation::unfinished(unfinished)).fact("unfinished", serde_json::json!(unfinished));
+        match unfinished.action.address() {
+            Some(address) => error.about(address),
+            None => error,
+        }
+    }
+
+    fn detail(&self, steps: &[Step], outcomes: &Outcomes) {
+        for (step, outcome) in steps.iter().zip(outcomes.each()) {
+            let end = match outcome {
+                Outcome::Done(_, took) => format!("done in {:.2} s", took.as_secs_f64()),
+                Outcome::Failed(errno) => said(*errno),
+                Outcome::NotBegun => "not begun".to_owned(),
+                Outcome::Unfinished => "not finished".to_owned(),
+            };
+            self.context.output.detail(&format!("{}: {end}", change::in_words(&step.action)));
+        }
+    }
+}
+
+/// Notes every step in the journal before it is begun and after it has ended.
+struct Journaled<'a> {
+    inner: Box<dyn Kernel + 'a>,
+    journal: Rc<Journal>,
+    output: &'a Output,
+}
+
+impl Kernel for Journaled<'_> {
+    fn begin(&mut self, mark: Mark, step: &Step) -> std::result::Result<(), Errno> {
+        self.journal.begin_step(mark, &step.action)?;
+        self.inner.begin(mark, step).inspect_err(|errno| {
+            let _ = self.journal.end_step(mark, *errno as i32);
+        })
+    }
+
+    fn expect(&mut self, first: usize, steps: &[Step]) {
+        self.inner.expect(first, steps);
+    }
+
+    fn next(&mut self) -> Event {
+        let event = self.inner.next();
+        match &event {
+            // The helper has noted it, unless it was killed.
+            Event::Ended(mark, result) => {
+                let _ = self.journal.end_step(*mark, result.err().map_or(0, |errno| errno as i32));
+            }
+            Event::Interrupted => {
+                self.output.say(
+                    "interrupted: waiting for what the kernel has begun; a second time gives the terminal back at once",
+                );
+            }
+            Event::GivenBack(_) => {}
+        }
+        event
+    }
+
+    fn rest(&mut self) {
+        self.inner.rest();
+    }
+}
+
+fn header(context: &Context, places: Vec<Place>, steps: &[Step]) -> Header {
+    let began = now();
+    let id = format!("{began}-{}", std::process::id());
+    let functions = steps.iter().filter_map(|step| step.action.address());
+    Header {
+        schema: SCHEMA,
+        id,
+        boot: boot_id(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        pid: std::process::id(),
+        uid: nix::unistd::getuid().as_raw(),
+        began,
+        steps: steps.to_vec(),
+        places,
+        functions: order::map(functions.filter_map(|address| Some((address, context.sysfs.modalias(address)?)))),
+    }
+}
+
+impl Why {
+    /// What kept these steps from being done, if anything did.
+    pub fn of(steps: &[Step], outcomes: &Outcomes) -> Option<Self> {
+        if let Some((index, errno)) = outcomes.failure() {
+            let kind = match errno {
+                _ if outcomes.interrupted => ErrorKind::Interrupted,
+                Errno::EACCES | Errno::EPERM | Errno::EROFS => ErrorKind::NotPermitted,
+                _ => ErrorKind::Failed,
+            };
+            let message = format!("{}: {}", change::in_words(&steps[index].action), said(errno));
+            return Some(Self { message, kind });
+        }
+        if outcomes.interrupted {
+            let done = outcomes.each().iter().filter(|outcome| matches!(outcome, Outcome::Done(..))).count();
+            let message = format!("interrupted after {done} of {} steps", steps.len());
+            return Some(Self { message, kind: ErrorKind::Interrupted });
+        }
+        None
+    }
+}
+
+/// What the kernel answered, in words.
+fn said(errno: Errno) -> String {
+    match errno {
+        Errno::ECANCELED => "its helper was killed".to_owned(),
+        errno => format!("the kernel said no: {}", errno.desc()),
+    }
+}
+
+fn put_back_error(undone: &Undone, why: Why, lasting: &str) -> Error {
+    let lost: Vec<String> = undone
+        .each
+        .iter()
+        .filter_map(|(action, outcome)| match outcome {
+            Outcome::Failed(errno) => Some(format!("{}: {}", change::in_words(action), said(*errno))),
+            _ => None,
+        })
+        .collect();
+    let mut message = why.message;
+    if !lasting.is_empty() {
+        message.push_str(&format!("; {lasting}"));
+    }
+    message.push_str(&match (undone.each.len(), lost.len()) {
+        (0, _) if lasting.is_empty() => "; nothing was changed".to_owned(),
+        (0, _) => String::new(),
+        (1, 0) => "; the one step was undone".to_owned(),
+        (all, 0) => format!("; all {all} steps were undone"),
+        (all, failed) => format!("; {} of {all} steps were undone, and not: {}", all - failed, lost.join("; ")),
+    });
+    let kind = match why.kind {
+        ErrorKind::Interrupted => ErrorKind::Interrupted,
+        kind if lost.is_empty() && lasting.is_empty() => kind,
+        _ => ErrorKind::Partly,
+    };
+    let error = Error::new(kind, message).fact("undone", undone.each.len() - lost.len());
+    if lost.is_empty() { error } else { error.fact("not_undone", lost) }
+}

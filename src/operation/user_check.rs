@@ -1,0 +1,124 @@
+//! Nobody's device is taken away unasked: users are looked for, judged, and what is overridden is said.
+//!
+//! Commands call [`check`] once their locks are held and [`Agreed::again`] right before they stop anything: the question
+//! to the operator may have taken its time, and a disk can be mounted in a moment.
+
+use std::io::{BufRead, IsTerminal};
+
+use crate::cli::args::Forcing;
+use crate::commands::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::usage::find;
+use crate::usage::model::{Danger, User, Users, in_words};
+use crate::usage::policy::{Verdict, judge};
+use crate::usage::scope::Scope;
+
+/// What may be overridden, because it was forced and, on a terminal, confirmed.
+#[derive(Debug)]
+pub struct Agreed {
+    users: Vec<User>,
+    unchecked: Vec<String>,
+    /// A person has seen this very list.
+    asked: bool,
+}
+
+/// Looks for users and refuses, or says what is overridden and asks, or says nothing where there is nobody.
+///
+/// # Errors
+/// Somebody uses one of the functions, and that danger was not forced or not confirmed.
+pub fn check(context: &Context, scope: &Scope, forcing: &Forcing, what: &str) -> Result<Agreed> {
+    let users = find::find(&context.sysfs, scope)?;
+    context.tell_notes(&users.notes);
+    match judge(&users, &forcing.force) {
+        Verdict::Clear => Ok(Agreed { users: Vec::new(), unchecked: Vec::new(), asked: false }),
+        Verdict::Refused { users, unchecked, missing } => Err(refused(what, &users, &unchecked, &missing)),
+        Verdict::Overridden(users, unchecked) => {
+            tell(context, &users, &unchecked);
+            let asked = !forcing.yes && std::io::stdin().is_terminal();
+            if asked && !confirmed(context, what) {
+                let message = format!("{what}: not confirmed; nothing was changed");
+                return Err(Error::new(ErrorKind::Refused, message));
+            }
+            Ok(Agreed { users, unchecked, asked })
+        }
+    }
+}
+
+impl Agreed {
+    /// Looks again: nobody may have come meanwhile but those that are overridden. Gives these.
+    ///
+    /// # Errors
+    /// Somebody came.
+    pub fn again(self, context: &Context, scope: &Scope, forcing: &Forcing, what: &str) -> Result<Vec<User>> {
+        let now = find::find(&context.sysfs, scope)?;
+        if let Verdict::Refused { users, unchecked, missing } = judge(&now, &forcing.force) {
+            return Err(refused(what, &users, &unchecked, &missing));
+        }
+        let new = Users {
+            found: now.found.iter().filter(|user| !self.users.contains(user)).cloned().collect(),
+            unchecked: now.unchecked.iter().filter(|line| !self.unchecked.contains(line)).cloned().collect(),
+            ..Users::default()
+        };
+        if new.found.is_empty() && new.unchecked.is_empty() {
+            return Ok(now.found);
+        }
+        if self.asked {
+            let message = format!(
+                "{what}: {} since you were asked; nothing was changed, run it again to be asked about this too",
+                told(&new.found, &new.unchecked)
+            );
+            return Err(Error::new(ErrorKind::InUse, message).fact("users", serde_json::json!(new.found)));
+        }
+        tell(context, &new.found, &new.unchecked);
+        Ok(now.found)
+    }
+}
+
+/// The dangers that are not forced and would have to be: for dry runs and `show`.
+pub fn needs_force(users: &Users, forced: &[Danger]) -> Vec<Danger> {
+    match judge(users, forced) {
+        Verdict::Refused { missing, .. } => missing,
+        Verdict::Clear | Verdict::Overridden(..) => Vec::new(),
+    }
+}
+
+fn refused(what: &str, users: &[User], unchecked: &[String], missing: &[Danger]) -> Error {
+    let force: Vec<&str> = missing.iter().map(|kind| kind.name()).collect();
+    let next = if missing == [Danger::Unchecked] { "see to that" } else { "end that use first" };
+    let message = format!(
+        "{what}: {}; nothing was changed, {next} or override it with --force {}",
+        told(users, unchecked),
+        force.join(",")
+    );
+    Error::new(ErrorKind::InUse, message)
+        .fact("users", serde_json::json!(users))
+        .fact("unchecked", serde_json::json!(unchecked))
+        .fact("force", serde_json::json!(force))
+}
+
+fn told(users: &[User], unchecked: &[String]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    if !users.is_empty() {
+        parts.push(in_words(users));
+    }
+    parts.extend(unchecked.iter().map(|why| format!("cannot be checked: {why}")));
+    parts.join("; ")
+}
+
+/// Says what is overridden, a line each.
+fn tell(context: &Context, users: &[User], unchecked: &[String]) {
+    for user in users {
+        context.output.say(&format!("overriding {}: {}", user.kind.name(), user.description));
+    }
+    for why in unchecked {
+        context.output.say(&format!("overriding unchecked: {why}"));
+    }
+}
+
+/// Asks on the terminal; anything but a yes is a no.
+fn confirmed(context: &Context, what: &str) -> bool {
+    context.output.ask(&format!("{what}: go on? [y/N] "));
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}

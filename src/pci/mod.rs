@@ -1,0 +1,5 @@
+//! Names of things: addresses, places, ids and selectors. Text in, values out; nothing here touches a machine.
+
+pub mod address;
+pub mod place;
+pub mod selector;

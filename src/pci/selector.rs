@@ -1,0 +1,354 @@
+//! What an operator types to name a function: every spelling people paste, read without touching the machine.
+//!
+//! Which functions a selector means on this machine is decided in [`resolve`](crate::resolve::functions).
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::pci::address::{AddressError, Domain, PciAddress, hex};
+
+/// A selector as it was typed and what it can mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selector {
+    /// The text as typed, for messages.
+    pub text: String,
+    /// How it reads.
+    pub kind: SelectorKind,
+}
+
+/// The ways to name functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SelectorKind {
+    /// `0000:03:00.0`, or without the domain, which must then be found out.
+    Address(AddressParts),
+    /// lspci's wildcards: `03:`, `*:00.0`, `03:00`. Only for commands that look.
+    Pattern(AddressPattern),
+    /// `pci0000:00`: the bus that a host bridge leads to. Only for looking and rescanning.
+    HostBridge(String),
+    /// `slot:NAME`, as under /sys/bus/pci/slots.
+    Slot(String),
+    /// `driver:NAME`.
+    Driver(String),
+    /// `class:0108`, `class:NVME`.
+    Class(ClassPattern),
+    /// `id:8086:10d3`, `id:8086:`.
+    Id {
+        /// The vendor id.
+        vendor: u16,
+        /// The device id; none for all devices of that vendor.
+        device: Option<u16>,
+    },
+    /// A path below /dev.
+    DeviceNode(String),
+    /// A path below /sys; its last address counts.
+    SysfsPath(String),
+    /// A network interface's name.
+    Interface(String),
+}
+
+/// An address whose domain may have been left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressParts {
+    /// The domain, if one was given.
+    pub domain: Option<Domain>,
+    /// The rest; its own domain field is 0 when none was given.
+    pub address: PciAddress,
+}
+
+/// lspci's `-s` pattern; a field that is none matches anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressPattern {
+    /// The domain.
+    pub domain: Option<Domain>,
+    /// The bus.
+    pub bus: Option<u8>,
+    /// The device.
+    pub device: Option<u8>,
+    /// The function.
+    pub function: Option<u8>,
+}
+
+/// The leading digits of a class code: `01`, `0108`, `010802`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassPattern {
+    /// The digits as a number.
+    pub code: u32,
+    /// How many digits were given: 2, 4 or 6.
+    pub digits: u8,
+}
+
+/// Class names that administrators use, and their codes (PCI Code and ID Assignment Specification).
+const CLASS_NAMES: &[(&str, &str)] = &[
+    ("storage", "01"),
+    ("scsi", "0100"),
+    ("raid", "0104"),
+    ("sata", "0106"),
+    ("sas", "0107"),
+    ("nvme", "0108"),
+    ("network", "02"),
+    ("ethernet", "0200"),
+    ("infiniband", "0207"),
+    ("display", "03"),
+    ("vga", "0300"),
+    ("3d", "0302"),
+    ("gpu", "03"),
+    ("audio", "0403"),
+    ("bridge", "06"),
+    ("usb", "0c03"),
+    ("accelerator", "12"),
+];
+
+/// Why a text is no selector, and what would be one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no selector: {why}")]
+pub struct SelectorError {
+    /// The text as typed.
+    pub text: String,
+    /// What is wrong with it and what to type instead.
+    pub why: String,
+}
+
+impl AddressPattern {
+    /// Whether an address has all the fields that the pattern names.
+    pub fn matches(&self, address: PciAddress) -> bool {
+        self.domain.is_none_or(|domain| domain == address.domain)
+            && self.bus.is_none_or(|bus| bus == address.bus)
+            && self.device.is_none_or(|device| device == address.device)
+            && self.function.is_none_or(|function| function == address.function)
+    }
+}
+
+impl ClassPattern {
+    /// Whether a 24-bit class code begins with these digits.
+    pub fn matches(&self, class: u32) -> bool {
+        class >> (4 * (6 - u32::from(self.digits))) == self.code
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Selector {
+    type Err = SelectorError;
+
+    fn from_str(text: &str) -> Result<Self, SelectorError> {
+        let error = |why: &str| SelectorError { text: text.to_owned(), why: why.to_owned() };
+        if text.chars().any(|c| c.is_control()) {
+            return Err(error("it holds control characters"));
+        }
+        let kind = parse_kind(text).map_err(|why| error(&why))?;
+        Ok(Self { text: text.to_owned(), kind })
+    }
+}
+
+/// Tries the spellings from the most to the least explicit.
+fn parse_kind(text: &str) -> Result<SelectorKind, String> {
+    if let Some((prefix, rest)) = text.split_once(':') {
+        match prefix {
+            "slot" | "driver" if rest.is_empty() || rest.contains('/') => {
+                return Err(format!(
+                    "{prefix}: wants a name, such as {prefix}:{}",
+                    if prefix == "slot" { "7" } else { "nvme" }
+                ));
+            }
+            "slot" => return Ok(SelectorKind::Slot(rest.to_owned())),
+            "driver" => return Ok(SelectorKind::Driver(rest.to_owned())),
+            "class" => return parse_class(rest).map(SelectorKind::Class),
+            "id" => return parse_id(rest),
+            _ => {}
+        }
+    }
+    if text.starts_with("/dev/") {
+        return Ok(SelectorKind::DeviceNode(text.to_owned()));
+    }
+    if text.contains('/') {
+        return parse_sysfs_path(text);
+    }
+    if let Some(rest) = text.strip_prefix("pci@") {
+        return parse_address(rest).map_err(|e| e.to_string());
+    }
+    if let Some(rest) = text.strip_prefix("pci_") {
+        return parse_node_device(rest);
+    }
+    if is_host_bridge_name(text) {
+        return Ok(SelectorKind::HostBridge(text.to_owned()));
+    }
+    if text.contains([':', '.', '*']) && text.bytes().all(|b| b.is_ascii_hexdigit() || b":.*".contains(&b)) {
+        return parse_address(text).map_err(|e| e.to_string());
+    }
+    parse_bare_name(text)
+}
+
+/// `DDDD:BB:DD.F` in full or with fields left out or starred, as `lspci -s` takes them.
+fn parse_address(text: &str) -> Result<SelectorKind, AddressError> {
+    const SHAPE: AddressError = AddressError::new("an address looks like 0000:03:00.0 (domain:bus:device.function)");
+    let (front, function) = match text.rsplit_once('.') {
+        Some((front, function)) => (front, Some(function)),
+        None => (text, None),
+    };
+    let fields: Vec<&str> = front.split(':').collect();
+    let (domain, bus, device) = match fields[..] {
+        [device] => (None, None, Some(device)),
+        [bus, device] => (None, Some(bus), Some(device)),
+        [domain, bus, device] => (Some(domain), Some(bus), Some(device)),
+        _ => return Err(SHAPE),
+    };
+    if let (Some(bus), Some(device), Some(function)) = (bus, device, function) {
+        let all = [domain.unwrap_or("0"), bus, device, function];
+        if all.iter().all(|field| !field.is_empty() && *field != "*") {
+            let address = PciAddress::from_parts(all[0], all[1], all[2], all[3])?;
+            return Ok(SelectorKind::Address(AddressParts { domain: domain.map(|_| address.domain), address }));
+        }
+    }
+    Ok(SelectorKind::Pattern(AddressPattern {
+        domain: field(domain, 8, u32::MAX, "the domain must be 1 to 8 hexadecimal digits")?,
+        bus: field(bus, 2, 0xff, "the bus must be 00 to ff")?.map(|v| v as u8),
+        device: field(device, 2, 0x1f, "the device must be 00 to 1f")?.map(|v| v as u8),
+        function: field(function, 1, 7, "the function must be 0 to 7")?.map(|v| v as u8),
+    }))
+}
+
+/// One field of a pattern: absent, empty and `*` all mean "any".
+fn field(text: Option<&str>, digits: usize, max: u32, why: &'static str) -> Result<Option<u32>, AddressError> {
+    match text {
+        None | Some("" | "*") => Ok(None),
+        Some(text) => hex(text, digits, max, why).map(Some),
+    }
+}
+
+/// libvirt's `pci_0000_03_00_0`.
+fn parse_node_device(rest: &str) -> Result<SelectorKind, String> {
+    let fields: Vec<&str> = rest.split('_').collect();
+    let [domain, bus, device, function] = fields[..] else {
+        return Err("a node device name looks like pci_0000_03_00_0".to_owned());
+    };
+    let address = PciAddress::from_parts(domain, bus, device, function).map_err(|e| e.to_string())?;
+    Ok(SelectorKind::Address(AddressParts { domain: Some(address.domain), address }))
+}
+
+/// A path into /sys: kept whole, because a class device's path must be followed to its PCI function.
+fn parse_sysfs_path(text: &str) -> Result<SelectorKind, String> {
+    if text.starts_with("/sys/") {
+        Ok(SelectorKind::SysfsPath(text.to_owned()))
+    } else {
+        Err("a path must begin with /sys/ or /dev/".to_owned())
+    }
+}
+
+/// `pciDDDD:BB`, as host bridges are called below /sys/devices.
+pub fn is_host_bridge_name(text: &str) -> bool {
+    text.strip_prefix("pci").and_then(|rest| rest.split_once(':')).is_some_and(|(domain, bus)| {
+        (4..=8).contains(&domain.len())
+            && bus.len() == 2
+            && text[3..].bytes().all(|b| b.is_ascii_hexdigit() || b == b':')
+    })
+}
+
+fn parse_class(rest: &str) -> Result<ClassPattern, String> {
+    let lower = rest.to_ascii_lowercase();
+    let digits = CLASS_NAMES.iter().find(|(name, _)| *name == lower).map_or(lower.as_str(), |(_, code)| code);
+    if !matches!(digits.len(), 2 | 4 | 6) || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let names: Vec<&str> = CLASS_NAMES.iter().map(|(name, _)| *name).collect();
+        return Err(format!("class: wants 2, 4 or 6 hexadecimal digits (0108), or one of {}", names.join(", ")));
+    }
+    let code = u32::from_str_radix(digits, 16).map_err(|e| e.to_string())?;
+    Ok(ClassPattern { code, digits: digits.len() as u8 })
+}
+
+fn parse_id(rest: &str) -> Result<SelectorKind, String> {
+    const WHY: &str =
+        "id: wants VENDOR:DEVICE in four hexadecimal digits each, such as id:8086:10d3 (id:8086: for all of a vendor)";
+    let (vendor, device) = rest.split_once(':').ok_or(WHY)?;
+    let id = |text: &str| (text.len() == 4).then(|| u16::from_str_radix(text, 16).ok()).flatten();
+    let vendor = id(vendor).ok_or(WHY)?;
+    let device = match device {
+        "" | "*" => None,
+        text => Some(id(text).ok_or(WHY)?),
+    };
+    Ok(SelectorKind::Id { vendor, device })
+}
+
+/// What is left is an interface's name, unless it looks like half an address.
+fn parse_bare_name(text: &str) -> Result<SelectorKind, String> {
+    const WANTED: &str = "give an address (0000:03:00.0), a device node (/dev/nvme0n1), a network interface, slot:NAME, driver:NAME, class:CODE or id:VENDOR:DEVICE";
+    if text.is_empty() {
+        return Err(WANTED.to_owned());
+    }
+    if text.len() <= 2 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(format!(
+            "{text} alone is never an address; for a device write {text:0>2}:00.0, for a whole bus {text:0>2}:"
+        ));
+    }
+    // dev_valid_name() in net/core/dev.c: at most 15 bytes, no slash, colon or space.
+    let valid = text.len() <= 15 && !text.contains([':', ' ']) && text != "." && text != "..";
+    if valid { Ok(SelectorKind::Interface(text.to_owned())) } else { Err(WANTED.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pci::address::PciAddress;
+
+    fn kind(text: &str) -> SelectorKind {
+        text.parse::<Selector>().unwrap().kind
+    }
+
+    #[test]
+    fn every_pasted_spelling_of_one_address() {
+        let wanted: PciAddress = "0000:03:00.0".parse().unwrap();
+        for text in ["0000:03:00.0", "00000000:03:00.0", "pci@0000:03:00.0", "pci_0000_03_00_0", "0:3:0.0"] {
+            let SelectorKind::Address(parts) = kind(text) else { panic!("{text}") };
+            assert_eq!((parts.domain, parts.address), (Some(0), wanted), "{text}");
+        }
+        let SelectorKind::Address(parts) = kind("03:00.0") else { panic!() };
+        assert_eq!((parts.domain, parts.address), (None, wanted));
+    }
+
+    #[test]
+    fn wildcards_are_patterns() {
+        let SelectorKind::Pattern(bus) = kind("03:") else { panic!() };
+        assert!(bus.matches("0000:03:1f.7".parse().unwrap()) && !bus.matches("0000:04:00.0".parse().unwrap()));
+        let SelectorKind::Pattern(functions) = kind("03:00") else { panic!() };
+        assert_eq!((functions.device, functions.function), (Some(0), None));
+        assert!(matches!(kind("*"), SelectorKind::Pattern(_)));
+        assert!(matches!(kind(".0"), SelectorKind::Pattern(_)));
+    }
+
+    #[test]
+    fn groups() {
+        assert_eq!(kind("driver:nvme"), SelectorKind::Driver("nvme".into()));
+        assert_eq!(kind("slot:7-1"), SelectorKind::Slot("7-1".into()));
+        assert_eq!(kind("id:8086:10d3"), SelectorKind::Id { vendor: 0x8086, device: Some(0x10d3) });
+        let SelectorKind::Class(nvme) = kind("class:NVME") else { panic!() };
+        assert!(nvme.matches(0x010802) && !nvme.matches(0x010601));
+        assert_eq!(kind("pci10000:e0"), SelectorKind::HostBridge("pci10000:e0".into()));
+        assert_eq!(kind("eth0.100"), SelectorKind::Interface("eth0.100".into()));
+    }
+
+    #[test]
+    fn half_an_address_is_refused_with_the_whole_one() {
+        let error = "03".parse::<Selector>().unwrap_err();
+        assert!(error.to_string().contains("03:00.0"), "{error}");
+        for text in ["", "03:20.0", "03:00.8", "x:y:z", "slot:", "class:1", "id:8086", "a/b", "0000:00:00:00.0", "a\nb"]
+        {
+            assert!(text.parse::<Selector>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "\\PC*") {
+            let _ = text.parse::<Selector>();
+        }
+
+        #[test]
+        fn address_like_text_never_panics(text in "[0-9a-fA-F:.*_@/p]{0,24}") {
+            let _ = text.parse::<Selector>();
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What to do, as data: steps, what each must wait for, and the claims it takes. Nothing here touches a machine.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lock::claims::Claims;
+use crate::pci::address::{BusNumber, PciAddress};
+
+/// One write to the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Stop the driver of a function; it may take as long as the driver likes.
+    Unbind {
+        /// The function.
+        address: PciAddress,
+        /// The driver that is to let go.
+        driver: String,
+    },
+    /// Give a function back to a driver.
+    Bind {
+        /// The function.
+        address: PciAddress,
+        /// The driver that is to take it.
+        driver: String,
+    },
+    /// Set the number of virtual functions.
+    SetVfs {
+        /// The physical function.
+        address: PciAddress,
+        /// How many there shall be; 0 takes them all away.
+        count: usize,
+        /// How many there were when the plan was made.
+        was: usize,
+    },
+    /// Remove a function and all below it.
+    Remove {
+        /// The function at the top.
+        address: PciAddress,
+    },
+    /// Scan a bus and all below it for what is new.
+    Rescan {
+        /// The bus.
+        bus: BusNumber,
+    },
+    /// Scan every bus.
+    RescanAll,
+    /// Say which driver alone may have a function.
+    Override {
+        /// The function.
+        address: PciAddress,
+        /// The driver.
+        driver: String,
+    },
+    /// Have the drivers asked whether one of them takes a function.
+    Probe {
+        /// The function.
+        address: PciAddress,
+    },
+    /// Write a setting of a function.
+    Set {
+        /// The function.
+        address: PciAddress,
+        /// The file in its directory.
+        file: String,
+        /// The value.
+        value: String,
+        /// The value when the plan was made.
+        was: String,
+    },
+    /// Reset a function in the way its `reset_method` allows.
+    Reset {
+        /// The function.
+        address: PciAddress,
+    },
+    /// Reset everything on the bus that a bridge leads to.
+    ResetBelow {
+        /// The bridge.
+        address: PciAddress,
+    },
+    /// Switch a slot's power.
+    SlotPower {
+        /// The slot.
+        slot: String,
+        /// On or off.
+        on: bool,
+    },
+}
+
+/// An action and where it stands among the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What to do.
+    #[serde(flatten)]
+    pub action: Action,
+    /// The file to write, below `sys`.
+    pub file: String,
+    /// What to write.
+    pub value: String,
+    /// Which earlier steps must be done first; indices into the plan.
+    pub after: Vec<usize>,
+}
+
+/// Steps in an order in which each comes after all that it waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// What must be held while they are done.
+    pub claims: Claims,
+}
+
+impl Plan {
+    pub(crate) fn push(&mut self, action: Action, directory: &str, after: Vec<usize>) -> usize {
+        let (file, value) = action.write(directory);
+        self.steps.push(Step { action, file, value, after });
+        self.steps.len() - 1
+    }
+
+    /// Adds a step that waits for the one before it.
+    pub fn push_last(&mut self, action: Action, directory: &str) {
+        let after = self.steps.len().checked_sub(1).into_iter().collect();
+        self.push(action, directory, after);
+    }
+}
+
+impl Action {
+    /// The function that is acted upon, if it is one.
+    pub fn address(&self) -> Option<PciAddress> {
+        match self {
+            Self::Unbind { address, .. }
+            | Self::Bind { address, .. }
+            | Self::SetVfs { address, .. }
+            | Self::Override { address, .. }
+            | Self::Probe { address }
+            | Self::Set { address, .. }
+            | Self::Reset { address }
+            | Self::ResetBelow { address }
+            | Self::Remove { address } => Some(*address),
+            Self::Rescan { .. } | Self::RescanAll | Self::SlotPower { .. } => None,
+        }
+    }
+
+    /// The file and the value that make it happen; `directory` is the function's or the bus's own, below `sys`.
+    pub fn write(&self, directory: &str) -> (String, String) {
+        match self {
+            Self::Unbind { address, driver } => (format!("bus/pci/drivers/{driver}/unbind"), address.to_string()),
+            Self::Bind { address, driver } => (format!("bus/pci/drivers/{driver}/bind"), address.to_string()),
+            Self::SetVfs { count, .. } => (format!("{directory}/sriov_numvfs"), count.to_string()),
+            Self::Remove { .. } => (format!("{directory}/remove"), "1".to_owned()),
+            Self::Rescan { .. } => (format!("{directory}/rescan"), "1".to_owned()),
+            Self::RescanAll => ("bus/pci/rescan".to_owned(), "1".to_owned()),
+            Self::Override { driver, .. } => (format!("{directory}/driver_override"), driver.clone()),
+            Self::Probe { address } => ("bus/pci/drivers_probe".to_owned(), address.to_string()),
+            Self::Set { file, value, .. } => (format!("{directory}/{file}"), value.clone()),
+            Self::Reset { .. } => (format!("{directory}/reset"), "1".to_owned()),
+            Self::ResetBelow { .. } => (format!("{directory}/reset_subordinate"), "1".to_owned()),
+            Self::SlotPower { slot, on } => (format!("bus/pci/slots/{slot}/power"), u8::from(*on).to_string()),
+        }
+    }
+
+    /// Whether it has the kernel look for devices.
+    pub fn is_scan(&self) -> bool {
+        matches!(self, Self::Rescan { .. } | Self::RescanAll)
+    }
+
+    /// What puts this back as it was; none if nothing does.
+    pub fn undo(&self) -> Option<Self> {
+        match self {
+            Self::Unbind { address, driver } => Some(Self::Bind { address: *address, driver: driver.clone() }),
+            Self::SetVfs { address, count, was } => Some(Self::SetVfs { address: *address, count: *was, was: *count }),
+            Self::Set { address, file, value, was } => {
+                Some(Self::Set { address: *address, file: file.clone(), value: was.clone(), was: value.clone() })
+            }
+            Self::Bind { .. }
+            | Self::Remove { .. }
+            | Self::Rescan { .. }
+            | Self::RescanAll
+            | Self::Override { .. }
+            | Self::Probe { .. }
+            | Self::Reset { .. }
+            | Self::ResetBelow { .. }
+            | Self::SlotPower { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! How a device that is removed can be brought to its senses before it is scanned for again: a reset, or slot power.
+//!
+//! Both can hit more than the device that was named. A function's own `reset` never does (the kernel offers only methods
+//! that leave its neighbours alone); the bus below a bridge and a slot are taken only if all in them is removed anyway.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::sysfs::Sysfs;
+use crate::pci::address::PciAddress;
+use crate::plan::action::{Action, Plan};
+use crate::report::inspector::Inspector;
+use crate::resolve::scan_target::on_bus;
+use crate::topology::load::Fields;
+use crate::topology::model::{FunctionId, Topology};
+
+/// Resets each of these, to be done when their drivers are stopped and they are still there. `gone` is all that will be
+/// removed.
+///
+/// # Errors
+/// One of them cannot be reset without hitting something else.
+pub fn plan_reset(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]) -> Result<Plan> {
+    let topology = Topology::load_only(sysfs, tops, Fields::default())?;
+    let mut plan = Plan::default();
+    for (address, id) in present(&topology, tops) {
+        let path = topology.path(id);
+        if sysfs.exists(&format!("{path}/reset")) {
+            plan.push_last(Action::Reset { address }, &path);
+            continue;
+        }
+        let above = topology.function_above(id).map(|above| (topology.function(above).address, topology.path(above)));
+        let Some((bridge, directory)) = above.filter(|(_, path)| can_reset_below(sysfs, path)) else {
+            return Err(refused(
+                address,
+                "the kernel offers no reset of it, nor of the bus it sits on; try --power-cycle",
+            ));
+        };
+        let others = others_on(sysfs, &directory, gone)?;
+        if !others.is_empty() {
+            return Err(refused(address, &format!("only its bus can be reset, and that would reset {others}, too")));
+        }
+        let reset = Action::ResetBelow { address: bridge };
+        if !plan.steps.iter().any(|step| step.action == reset) {
+            plan.push_last(reset, &directory);
+        }
+    }
+    Ok(plan)
+}
+
+/// Switches the slots of these off and on, to be done when they are removed.
+///
+/// # Errors
+/// One of them sits in no slot whose power can be switched, or something else sits there as well.
+pub fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]) -> Result<Plan> {
+    let mut inspector = Inspector::new(sysfs);
+    let mut plan = Plan::default();
+    for &address in tops {
+        let slot = inspector.slot(address).filter(|slot| sysfs.exists(&format!("bus/pci/slots/{slot}/power")));
+        let Some(slot) = slot else {
+            return Err(refused(address, "it sits in no slot whose power can be switched; pcictl list shows slots"));
+        };
+        let functions = (0..8).map(|function| PciAddress { function, ..address });
+        let others: Vec<PciAddress> =
+            functions.filter(|other| !gone.contains(other) && sysfs.has_function(*other)).collect();
+        if !others.is_empty() {
+            let message = format!("slot {slot} also holds {}; name all of its functions", listed(&others));
+            return Err(refused(address, &message));
+        }
+        let off = Action::SlotPower { slot: slot.clone(), on: false };
+        if !plan.steps.iter().any(|step| step.action == off) {
+            plan.push_last(off, "");
+            plan.push_last(Action::SlotPower { slot, on: true }, "");
+        }
+    }
+    Ok(plan)
+}
+
+/// Resets the bus below a bridge on which nothing is left; none if the kernel offers no such thing.
+pub fn plan_reset_below(sysfs: &Sysfs, bridge: PciAddress, directory: &str) -> Option<Plan> {
+    let is_empty = on_bus(sysfs, directory).ok().flatten().is_none_or(|there| there.is_empty());
+    (is_empty && can_reset_below(sysfs, directory)).then(|| {
+        let mut plan = Plan::default();
+        plan.push_last(Action::ResetBelow { address: bridge }, directory);
+        plan
+    })
+}
+
+/// Linux 6.14 and newer (drivers/pci/pci-sysfs.c).
+fn can_reset_below(sysfs: &Sysfs, directory: &str) -> bool {
+    sysfs.exists(&format!("{directory}/reset_subordinate"))
+}
+
+fn others_on(sysfs: &Sysfs, directory: &str, gone: &[PciAddress]) -> Result<String> {
+    let there = on_bus(sysfs, directory)?.unwrap_or_default();
+    let others: Vec<PciAddress> = there.into_iter().filter(|address| !gone.contains(address)).collect();
+    Ok(listed(&others))
+}
+
+fn present<'a>(topology: &'a Topology, addresses: &'a [PciAddress]) -> impl Iterator<Item = (PciAddress, FunctionId)> {
+    addresses.iter().filter_map(|address| topology.find(*address).map(|id| (*address, id)))
+}
+
+fn listed(addresses: &[PciAddress]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn refused(address: PciAddress, why: &str) -> Error {
+    Error::new(ErrorKind::Refused, format!("{address}: cannot be replugged like that: {why}")).about(address)
+}

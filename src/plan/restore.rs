@@ -1,0 +1,139 @@
+//! The plan of `--restore`: what a function had been set to, and is not any more since it came back.
+//!
+//! In this order: VFs, so that they are there to be given drivers; then driver overrides, of VFs, too; then power
+//! settings. One case turns it around: a physical function that needs its override to have the driver that makes VFs.
+
+use crate::pci::address::PciAddress;
+use crate::plan::action::{Action, Plan};
+use crate::verify::record::{Record, VirtualRecord};
+
+/// What may be written to power settings again: nothing that a damaged ledger could make harmful.
+const POWER_VALUES: [(&str, &[&str]); 3] =
+    [("power/control", &["on", "auto"]), ("d3cold_allowed", &["0", "1"]), ("power/wakeup", &["enabled", "disabled"])];
+
+/// The first half: VFs, and what it takes to have them.
+pub fn plan_virtual(was: &Record, now: &Record, directory: &str) -> Plan {
+    let mut plan = Plan::default();
+    if now.vfs.len() >= was.vfs.len() {
+        return plan;
+    }
+    if now.driver != was.driver {
+        override_driver(&mut plan, now.address, was.driver_override.as_deref(), now.driver.as_deref());
+    }
+    // The kernel changes the number only from zero: those that are there would have to go first, and may be in use.
+    if now.vfs.is_empty() {
+        let set = Action::SetVfs { address: now.address, count: was.vfs.len(), was: 0 };
+        plan.push_last(set, directory);
+    }
+    plan
+}
+
+/// The second half, to be planned when the VFs are there.
+pub fn plan_settings(was: &Record, now: &Record, directory: &str) -> Plan {
+    let mut plan = Plan::default();
+    if now.driver != was.driver {
+        override_driver(&mut plan, now.address, was.driver_override.as_deref(), now.driver.as_deref());
+    }
+    for (old, new) in was.vfs.iter().zip(&now.vfs) {
+        if new.driver != old.driver {
+            virtual_driver(&mut plan, old, new);
+        }
+    }
+    for (file, allowed) in POWER_VALUES {
+        let (old, new) = (was.power.get(file), now.power.get(file));
+        let Some(value) = old.filter(|value| new.is_some() && new != Some(value) && allowed.contains(&value.as_str()))
+        else {
+            continue;
+        };
+        let (file, value) = (file.to_owned(), value.clone());
+        let was = new.cloned().unwrap_or_default();
+        plan.push_last(Action::Set { address: now.address, file, value, was }, directory);
+    }
+    plan
+}
+
+fn virtual_driver(plan: &mut Plan, old: &VirtualRecord, new: &VirtualRecord) {
+    override_driver(plan, new.address, old.driver_override.as_deref(), new.driver.as_deref());
+}
+
+/// Sets the override, lets the wrong driver go, and has the right one asked.
+fn override_driver(plan: &mut Plan, address: PciAddress, wanted: Option<&str>, driver: Option<&str>) {
+    let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let Some(wanted) = wanted.filter(is_name).filter(|wanted| driver != Some(wanted)) else { return };
+    let directory = address.sysfs_link();
+    plan.push_last(Action::Override { address, driver: wanted.to_owned() }, &directory);
+    if let Some(driver) = driver {
+        plan.push_last(Action::Unbind { address, driver: driver.to_owned() }, &directory);
+    }
+    plan.push_last(Action::Probe { address }, &directory);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pci::address::PciAddress;
+    use crate::pci::place::Place;
+    use crate::plan::action::Plan;
+    use crate::verify::record::{Record, VirtualRecord};
+
+    fn at(text: &str) -> PciAddress {
+        text.parse().unwrap()
+    }
+
+    fn vf(address: &str, driver: &str, driver_override: Option<&str>) -> VirtualRecord {
+        let driver_override = driver_override.map(str::to_owned);
+        VirtualRecord { address: at(address), driver: Some(driver.to_owned()), driver_override }
+    }
+
+    fn record() -> Record {
+        Record {
+            driver: Some("mlx5_core".into()),
+            power: [("power/control".to_owned(), "auto".to_owned()), ("d3cold_allowed".to_owned(), "1".to_owned())]
+                .into(),
+            ..Record::at(Place::root(), at("0000:01:00.0"))
+        }
+    }
+
+    fn writes(plan: &Plan) -> Vec<String> {
+        plan.steps.iter().map(|step| format!("{} > {}", step.value, step.file)).collect()
+    }
+
+    #[test]
+    fn vfs_come_first_then_their_drivers_then_power() {
+        let mut was = record();
+        was.vfs = vec![vf("0000:01:00.1", "vfio-pci", Some("vfio-pci")), vf("0000:01:00.2", "mlx5_core", None)];
+        was.power.insert("power/control".into(), "on".into());
+        let mut now = record();
+        assert_eq!(writes(&plan_virtual(&was, &now, "d")), ["2 > d/sriov_numvfs"]);
+        now.vfs = vec![vf("0000:01:00.1", "mlx5_core", None), vf("0000:01:00.2", "mlx5_core", None)];
+        assert!(plan_virtual(&was, &now, "d").steps.is_empty());
+        assert_eq!(
+            writes(&plan_settings(&was, &now, "d")),
+            [
+                "vfio-pci > bus/pci/devices/0000:01:00.1/driver_override",
+                "0000:01:00.1 > bus/pci/drivers/mlx5_core/unbind",
+                "0000:01:00.1 > bus/pci/drivers_probe",
+                "on > d/power/control",
+            ]
+        );
+    }
+
+    #[test]
+    fn vfs_that_are_there_are_not_taken_away_to_have_more() {
+        let (mut was, mut now) = (record(), record());
+        was.vfs = vec![vf("0000:01:00.1", "x", None), vf("0000:01:00.2", "x", None)];
+        now.vfs = vec![vf("0000:01:00.1", "x", None)];
+        assert!(plan_virtual(&was, &now, "d").steps.is_empty());
+    }
+
+    #[test]
+    fn what_is_as_it_was_and_what_makes_no_sense_is_not_written() {
+        assert!(plan_settings(&record(), &record(), "d").steps.is_empty());
+        let mut was = record();
+        was.driver = Some("evil".into());
+        was.driver_override = Some("../evil\n".into());
+        was.power.insert("power/control".into(), "off".into());
+        was.power.insert("remove".into(), "1".into());
+        assert!(plan_settings(&was, &record(), "d").steps.is_empty());
+    }
+}

@@ -1,0 +1,223 @@
+//! Plans, and what became of them.
+
+use std::collections::BTreeSet;
+
+use colored::Colorize;
+
+use crate::lock::claims::{Claim, Mode};
+use crate::order;
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::plan::action::{Action, Step};
+use crate::report::rows::{PlannedChange, PlannedLock, RemoveReport, ReplugReport, RescanReport, Seen};
+use crate::terminal::count;
+use crate::verify::compare::{Finding, Kind};
+
+/// What `--dry-run` prints: what it is about, the locks, the steps.
+pub fn planned(plan: &PlannedChange) -> String {
+    let mut text = String::new();
+    for line in &plan.summary {
+        text.push_str(&format!("{line}\n"));
+    }
+    if let Some(users) = &plan.users {
+        text.push_str(&crate::report::text::users::listed(users, ""));
+    }
+    if !plan.needs_force.is_empty() {
+        text.push_str(&format!("would be refused: {}\n", crate::report::text::users::needed(&plan.needs_force)));
+    }
+    if plan.steps.is_empty() {
+        return text;
+    }
+    text.push_str(&locks(&plan.locks));
+    text.push_str("steps:\n");
+    text.push_str(&steps(&plan.steps));
+    text
+}
+
+fn locks(claims: &[Claim]) -> String {
+    let mut text = "locks, in this order:\n".to_owned();
+    for claim in claims {
+        text.push_str(&format!("  {:<11}{}\n", mode(claim.mode), claim.place));
+    }
+    text
+}
+
+/// A mode in a word.
+pub(crate) fn mode(mode: Mode) -> &'static str {
+    if mode == Mode::Shared { "shared" } else { "exclusive" }
+}
+
+/// What `lock --dry-run` prints.
+pub fn planned_lock(plan: &PlannedLock) -> String {
+    let mut text = String::new();
+    for target in &plan.targets {
+        text.push_str(&format!("would lock {} ({}): {}\n", target.place, mode(plan.mode), target.why));
+    }
+    text + &locks(&plan.locks) + &format!("and run: {}\n", plan.command.join(" "))
+}
+
+/// Numbered steps, with what each one waits for.
+pub(crate) fn steps(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for (index, step) in steps.iter().enumerate() {
+        text.push_str(&format!("  {:>3}  {}", index + 1, in_words(&step.action)));
+        if !step.after.is_empty() {
+            text.push_str(&format!("  (after {})", ranges(&step.after)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// One action as an administrator would say it.
+pub fn in_words(action: &Action) -> String {
+    match action {
+        Action::Unbind { address, driver } => format!("unbind {address} from {driver}"),
+        Action::Bind { address, driver } => format!("bind {address} to {driver}"),
+        Action::SetVfs { address, count: 0, was } => format!("take away the {} of {address}", count(*was, "VF")),
+        Action::SetVfs { address, count: vfs, .. } => format!("create {} of {address}", count(*vfs, "VF")),
+        Action::Remove { address } => format!("remove {address}"),
+        Action::Rescan { bus } => format!("rescan bus {bus}"),
+        Action::RescanAll => "rescan every bus".to_owned(),
+        Action::Override { address, driver } => format!("set the driver override of {address} to {driver}"),
+        Action::Probe { address } => format!("look for a driver of {address}"),
+        Action::Set { address, file, value, .. } => format!("set {file} of {address} to {value}"),
+        Action::Reset { address } => format!("reset {address}"),
+        Action::ResetBelow { address } => format!("reset the bus below {address}"),
+        Action::SlotPower { slot, on } => format!("switch the power of slot {slot} {}", if *on { "on" } else { "off" }),
+    }
+}
+
+/// `1-3, 5` for the steps counted from 1.
+fn ranges(indices: &[usize]) -> String {
+    let mut sorted = indices.to_vec();
+    order::sort(&mut sorted);
+    let mut parts: Vec<(usize, usize)> = Vec::new();
+    for index in sorted {
+        match parts.last_mut() {
+            Some((_, last)) if *last + 1 == index => *last = index,
+            _ => parts.push((index, index)),
+        }
+    }
+    let part = |(first, last): &(usize, usize)| {
+        if first == last { format!("{}", first + 1) } else { format!("{}-{}", first + 1, last + 1) }
+    };
+    parts.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+/// What `remove` did.
+pub fn removed(report: &RemoveReport) -> String {
+    let mut text = String::new();
+    for absent in &report.absent {
+        text.push_str(&format!("{absent}: not there, nothing to remove\n"));
+    }
+    if report.targets.is_empty() {
+        return text;
+    }
+    let targets: Vec<String> = report.targets.iter().map(ToString::to_string).collect();
+    text.push_str(&format!(
+        "{}: removed {} in {:.2} s (drivers stopped in {:.2} s, removed in {:.2} s)\n",
+        targets.join(", ").bold(),
+        count(report.removed.len(), "function"),
+        report.stop_seconds + report.remove_seconds,
+        report.stop_seconds,
+        report.remove_seconds
+    ));
+    for seen in &report.removed {
+        text.push_str(&format!("  {} {}\n", "-".red(), describe(seen)));
+    }
+    text
+}
+
+/// What `rescan` found; nothing at all where nothing came, went or changed.
+pub fn rescanned(report: &RescanReport) -> String {
+    if report.is_quiet() {
+        return String::new();
+    }
+    let mut text = headline(report);
+    for seen in &report.appeared {
+        text.push_str(&format!("  {} {}\n", "+".green(), describe(seen)));
+    }
+    for seen in &report.vanished {
+        text.push_str(&format!("  {} {}\n", "-".red(), describe(seen)));
+    }
+    let appeared = |address: &&PciAddress| report.appeared.iter().any(|seen| seen.address == **address);
+    for address in report.back.iter().filter(|address| !appeared(address)) {
+        text.push_str(&format!("  = {address} was back already, and is as it was\n"));
+    }
+    for restored in report.restored.iter().filter(|restored| restored.failure.is_none()) {
+        text.push_str(&format!("  = put back: {}\n", in_words(&restored.action)));
+    }
+    for finding in told(&report.differences) {
+        text.push_str(&difference(finding));
+    }
+    text
+}
+
+fn headline(report: &RescanReport) -> String {
+    let buses: Vec<String> = report
+        .scanned
+        .iter()
+        .map(|scanned| scanned.bus.map_or("every bus".into(), |bus| format!("bus {bus}")))
+        .collect();
+    let differ: BTreeSet<PciAddress> =
+        order::set(report.differences.iter().filter(|finding| finding.matters).map(|finding| finding.address));
+    let mut words = vec![format!("{} appeared", report.appeared.len())];
+    if !report.vanished.is_empty() {
+        words.push(format!("{} vanished", report.vanished.len()));
+    }
+    if !report.back.is_empty() {
+        words.push(format!("{} as before", report.back.len()));
+    }
+    if !differ.is_empty() {
+        words.push(format!("{} not as expected", differ.len()));
+    }
+    let seconds = report.scan_seconds + report.settle_seconds;
+    format!("{}: {} in {seconds:.2} s\n", buses.join(", ").bold(), words.join(", "))
+}
+
+/// What need be told: what came is listed already, and what is missing below something missing goes without saying.
+fn told(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    let missing: Vec<&Place> =
+        findings.iter().filter(|f| f.kind == Kind::Missing).filter_map(|f| f.place.as_ref()).collect();
+    let implied = move |finding: &&Finding| {
+        let above = finding.place.as_ref().and_then(Place::parent);
+        finding.kind == Kind::Missing
+            && above.is_some_and(|above| missing.iter().any(|place| above.is_at_or_below(place)))
+    };
+    findings.iter().filter(move |finding| finding.kind != Kind::New && !implied(finding))
+}
+
+fn difference(finding: &Finding) -> String {
+    let sign = if finding.matters { "!".red() } else { "~".yellow() };
+    let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+    let why = finding.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+    let change = match finding.kind {
+        Kind::Missing => {
+            let was = finding.old.as_ref().map_or_else(String::new, |ids| format!(" {ids}"));
+            format!("{}{was}: {}", finding.address, finding.what)
+        }
+        Kind::Expected => finding.what.clone(),
+        _ if finding.old.is_none() && finding.new.is_none() => format!("{} {}: none", finding.address, finding.what),
+        _ => format!("{} {}: {} -> {}", finding.address, finding.what, word(&finding.old), word(&finding.new)),
+    };
+    format!("  {sign} {change}{why}\n")
+}
+
+/// What `replug` did: both halves.
+pub fn replugged(report: &ReplugReport) -> String {
+    let climbed: String = report.climbed.iter().map(|what| format!("  > not back, so tried: {what}\n")).collect();
+    removed(&report.removed) + &climbed + &rescanned(&report.rescanned)
+}
+
+fn describe(seen: &Seen) -> String {
+    let mut line = seen.address.to_string();
+    if let Some(name) = &seen.name {
+        line.push_str(&format!(" {name}"));
+    }
+    match &seen.driver {
+        Some(driver) => line.push_str(&format!(" ({driver})")),
+        None => line.push_str(" (no driver)"),
+    }
+    line
+}

@@ -1,0 +1,53 @@
+//! `locks` as a tree: nodes, and below each one who is at its lock.
+
+use colored::Colorize;
+
+use crate::lock::holders::{Holder, Role, age_in_words};
+use crate::report::rows::LockNode;
+use crate::report::text::change::mode;
+use crate::report::text::tree::Branches;
+
+/// The forest as text. Whoever only passes through a node on the way to another is left out, unless somebody waits there.
+pub fn locks_drawn(roots: &[LockNode]) -> String {
+    let mut text = String::new();
+    for root in roots.iter().filter(|root| matters(root)) {
+        text.push_str(&format!("{}\n", root.place.to_string().bold()));
+        draw_below(root, "", Branches::of_locale(), &mut text);
+    }
+    text
+}
+
+fn draw_below(node: &LockNode, indent: &str, branches: &Branches, text: &mut String) {
+    let children: Vec<&LockNode> = node.children.iter().filter(|child| matters(child)).collect();
+    let passes_on = if children.is_empty() { "   " } else { branches.pass };
+    for holder in shown(node) {
+        text.push_str(&format!("{indent}{passes_on}{}\n", line(holder)));
+    }
+    for (index, child) in children.iter().enumerate() {
+        let is_last = index + 1 == children.len();
+        let step = child.place.chain().rsplit('/').next().unwrap_or_default().bold();
+        let address = child.address.map(|address| format!(" {address}")).unwrap_or_default();
+        text.push_str(&format!("{indent}{}{step}{address}\n", if is_last { branches.last } else { branches.child }));
+        let deeper = format!("{indent}{}", if is_last { "   " } else { branches.pass });
+        draw_below(child, &deeper, branches, text);
+    }
+}
+
+/// Whether there is anything to show at or below a node: a reader of the whole machine is in every one of them.
+fn matters(node: &LockNode) -> bool {
+    shown(node).next().is_some() || node.children.iter().any(matters)
+}
+
+fn shown(node: &LockNode) -> impl Iterator<Item = &Holder> {
+    let waited_for = node.holders.iter().any(|holder| holder.role == Role::Waits);
+    node.holders.iter().filter(move |holder| waited_for || !holder.intention)
+}
+
+/// `held exclusive by pid 4711 uid 0 for 12 s: pcictl remove 0000:03:00.0`
+fn line(holder: &Holder) -> String {
+    let role = if holder.role == Role::Holds { "held".green() } else { "waits".yellow() };
+    let uid = holder.uid.map(|uid| format!(" uid {uid}")).unwrap_or_default();
+    let age = holder.age_seconds.map(|age| format!(" for {}", age_in_words(age))).unwrap_or_default();
+    let elsewhere = if holder.intention { ", for what is below or above" } else { "" };
+    format!("{role} {}{elsewhere}, pid {}{uid}{age}: {}", mode(holder.mode), holder.pid, holder.command)
+}

@@ -1,0 +1,67 @@
+//! Operations that this process no longer waits for.
+
+use crate::doctor::stack::Waits;
+use crate::execute::executor::Unfinished;
+use crate::plan::action::Action;
+use crate::report::text::change::in_words;
+
+/// What the kernel is doing for a write, in lines: in words, then the evidence.
+pub fn kernel_state(unfinished: &Unfinished) -> Vec<String> {
+    let kernel = &unfinished.kernel;
+    let mut lines = Vec::new();
+    let mut line = format!("helper pid {}", unfinished.helper);
+    match kernel.state {
+        Some(state) => line.push_str(&format!(", state {state}")),
+        None => line.push_str(", just ended"),
+    }
+    if let Some(wchan) = &kernel.wchan {
+        line.push_str(&format!(", in {wchan}"));
+    }
+    if !kernel.stack.is_empty() {
+        line.push_str(&format!(", stack: {}", kernel.stack.join(" < ")));
+    }
+    lines.push(line);
+    for stuck in &kernel.stuck {
+        lines.extend(stuck.evidence.iter().cloned());
+        lines.push(stuck.helps.clone());
+    }
+    lines
+}
+
+/// One line: what is waited for, and who waits now.
+pub fn unfinished(unfinished: &Unfinished) -> String {
+    let what = format!("{}: {}", in_words(&unfinished.action), waiting(unfinished));
+    let how_long = format!("{:.1} s", unfinished.waited_seconds);
+    let who = match unfinished.background {
+        Some(pid) => format!("it goes on in the background (pid {pid}, helper pid {})", unfinished.helper),
+        None => format!(
+            "helper pid {} goes on with this one step, and what comes after it waits for pcictl recover",
+            unfinished.helper
+        ),
+    };
+    let keeps = "and keeps its locks until the kernel is done; see pcictl status";
+    if unfinished.late {
+        format!("{what}, not done after {how_long}; {who} {keeps}")
+    } else {
+        format!("{what}, interrupted twice after {how_long}; {who} {keeps}")
+    }
+}
+
+/// What the kernel is doing, as an administrator would say it.
+fn waiting(unfinished: &Unfinished) -> String {
+    let kernel = &unfinished.kernel;
+    if kernel.stuck.iter().any(|stuck| stuck.blocks_all) {
+        return "the kernel's PCI core is deadlocked".to_owned();
+    }
+    let device = unfinished.action.address().map_or_else(String::new, |address| format!(" {address}"));
+    match (&kernel.waits, &unfinished.action) {
+        (Some(Waits::Driver { name, stopping: true }), _) => format!("waiting for driver {name} to stop{device}"),
+        (Some(Waits::Driver { name, stopping: false }), _) => format!("waiting for driver {name} to start{device}"),
+        // Without root, or before the kernel got there.
+        (None | Some(Waits::Other { .. }), Action::Unbind { driver, .. }) => {
+            format!("waiting for driver {driver} to stop{device}")
+        }
+        (Some(waits), _) => format!("waiting for {waits}"),
+        (None, _) => "waiting for the kernel".to_owned(),
+    }
+}

@@ -1,0 +1,87 @@
+//! `show`: one function, a fact a line.
+
+use colored::Colorize;
+
+use crate::lock::holders::{Role, in_words};
+use crate::report::rows::{FullFunction, FunctionRow, PlannedRemoval};
+use crate::report::text::{change, list};
+use crate::terminal::count;
+
+/// Everything about one function.
+pub fn shown(full: &FullFunction) -> String {
+    let row = &full.row;
+    let mut text = format!("{}\n", headline(row).bold());
+    let mut fact = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            text.push_str(&format!("  {name:<16}{value}\n"));
+        }
+    };
+    fact("path", Some(full.path.clone()));
+    fact("place", row.place.as_ref().map(|place| place.chain().to_owned()));
+    fact("ids", row.ids.clone());
+    fact("class", row.class_code.clone());
+    fact("subsystem", row.subsystem.clone());
+    fact("driver", Some(row.driver.as_deref().unwrap_or("none").to_owned()));
+    fact("link", row.link.as_deref().map(list::link));
+    fact("numa node", row.numa_node.map(|node| node.to_string()));
+    fact("iommu group", row.iommu_group.map(|group| group.to_string()));
+    fact("slot", row.slot.clone());
+    fact("leads to bus", full.bus.map(|bus| bus.to_string()));
+    fact("virtual of", full.physical_function.map(|address| address.to_string()));
+    fact("vfs", full.total_vfs.map(|total| format!("{} of {total}", full.virtual_functions.len())));
+    fact("above", joined(&full.above));
+    fact("names", joined(&full.names));
+    fact("lock", Some(lock(full)));
+    fact("below", (!full.below.is_empty()).then(|| count(full.below.len(), "function")));
+    for below in &full.below {
+        text.push_str(&format!("    {}\n", headline(below)));
+    }
+    let users = crate::report::text::users::listed(&full.users, "    ");
+    text.push_str(&if users.is_empty() { "  users           none\n".to_owned() } else { format!("  users\n{users}") });
+    match &full.remove {
+        PlannedRemoval::Refused { refused } => text.push_str(&format!("remove would be refused: {refused}\n")),
+        PlannedRemoval::Plan(plan) => {
+            if plan.needs_force.is_empty() {
+                text.push_str("remove would\n");
+            } else {
+                let needed = crate::report::text::users::needed(&plan.needs_force);
+                text.push_str(&format!("remove would be refused: {needed}; then it would\n"));
+            }
+            text.push_str(&change::steps(&plan.steps));
+        }
+    }
+    text
+}
+
+fn joined<T: ToString>(items: &[T]) -> Option<String> {
+    (!items.is_empty()).then(|| items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+}
+
+/// `0000:03:00.0 Ethernet controller: Intel Corporation 82574L (e1000e)`
+fn headline(row: &FunctionRow) -> String {
+    let mut line = row.address.to_string();
+    if let (Some(class), Some(name)) = (&row.class, &row.name) {
+        line.push_str(&format!(" {class}: {name}"));
+    }
+    if let Some(driver) = &row.driver {
+        line.push_str(&format!(" ({driver})"));
+    }
+    line
+}
+
+fn lock(full: &FullFunction) -> String {
+    let Some(holders) = &full.holders else { return "cannot be seen".to_owned() };
+    if holders.is_empty() {
+        return "free".to_owned();
+    }
+    let words = holders.iter().map(|holder| {
+        let role = if holder.role == Role::Holds { "held by" } else { "waited for by" };
+        let above = if Some(&holder.place) == full.row.place.as_ref() {
+            String::new()
+        } else {
+            format!(", at {}", holder.place)
+        };
+        format!("{role} {}{above}", in_words(std::slice::from_ref(holder)))
+    });
+    words.collect::<Vec<_>>().join(", ")
+}

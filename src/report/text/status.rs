@@ -1,0 +1,119 @@
+//! What the doctor found, what is interrupted, and what was recovered.
+
+use colored::Colorize as _;
+
+use crate::doctor::diagnosis::{Finding, Stuck, Trouble};
+use crate::doctor::stack::Waits;
+use crate::report::rows::{DoctorReport, OperationState, OperationStatus, RecoverReport, StatusReport, Verdict};
+
+/// What the doctor found: what is stuck first, then who is busy, then what was left behind.
+pub fn diagnosed(report: &DoctorReport) -> String {
+    let mut text = String::new();
+    for stuck in &report.diagnosis.stuck {
+        text.push_str(&one_stuck(stuck, report.behind));
+    }
+    let member =
+        |finding: &&Finding| !report.diagnosis.stuck.iter().any(|stuck| stuck.members.contains(&finding.task.tid));
+    for finding in report.diagnosis.tasks.iter().filter(member) {
+        text.push_str(&format!("{}: {}\n", "busy".yellow(), finding.in_words()));
+        if matches!(finding.position.waits, Waits::Driver { .. }) {
+            text.push_str("  wait: a slow driver ends in its own time, and no signal hurries it\n");
+        }
+    }
+    for finding in report.diagnosis.tasks.iter().filter(|finding| finding.raw) {
+        text.push_str(&format!(
+            "{}: {} writes to the kernel past pcictl's locks; run it by: pcictl lock SELECTOR -- COMMAND\n",
+            "raw".yellow(),
+            finding.task.in_words()
+        ));
+    }
+    for leftover in &report.leftovers {
+        text.push_str(&format!("{}: {}\n", "leftover".yellow(), leftover.what));
+        if !leftover.helps.is_empty() {
+            text.push_str(&format!("  {}\n", leftover.helps));
+        }
+    }
+    text.push_str(match report.verdict {
+        Verdict::Healthy => "healthy: nobody is inside the kernel's PCI core\n",
+        Verdict::Busy => "healthy: what is under way is slow at most\n",
+        Verdict::Leftovers => "healthy, but something was left behind\n",
+        Verdict::Stuck => "stuck\n",
+    });
+    text
+}
+
+fn one_stuck(stuck: &Stuck, behind: usize) -> String {
+    let what = match stuck.trouble {
+        Trouble::RemoveAgainstFile => "a removal and a write below it wait for each other",
+        Trouble::RemoveAgainstHotplug => "a removal and a hotplug event below it wait for each other",
+        Trouble::RemoveAgainstVfs => "a removal and a change of VFs wait for each other",
+        Trouble::AgainstItself => "a task waits for itself",
+        Trouble::Vfio => "vfio waits until user space closes a device",
+        Trouble::Nvidia => "the nvidia driver waits until its users are gone",
+    };
+    let mut text = format!("{}: {what}", "stuck".red().bold());
+    if stuck.blocks_all {
+        text.push_str("; every PCI removal, rescan and hotplug event of this machine waits for that");
+    }
+    if stuck.blocks_all && behind > 0 {
+        text.push_str(&format!(" ({behind} do already)"));
+    }
+    text.push('\n');
+    for line in &stuck.evidence {
+        text.push_str(&format!("  {line}\n"));
+    }
+    text.push_str(&format!("  what helps: {}\n", stuck.helps));
+    text
+}
+
+/// What is under way, what was interrupted, what is not back.
+pub fn status(report: &StatusReport) -> String {
+    let mut text: String = report.operations.iter().map(operation).collect();
+    for device in &report.removed {
+        text.push_str(&format!("{}: removed and not back; pcictl rescan {}\n", device.address, device.address));
+    }
+    if text.is_empty() { "nothing is under way, interrupted or removed\n".to_owned() } else { text }
+}
+
+fn operation(operation: &OperationStatus) -> String {
+    let id = operation.id.as_deref().unwrap_or("unknown");
+    let command = operation.command.as_deref().unwrap_or_default();
+    let why = operation.why.as_deref().unwrap_or_default();
+    let mut text = match operation.state {
+        OperationState::Running => format!("{id}: under way: {command}\n"),
+        OperationState::HalfDone => format!("{id}: {}: {command}\n", "interrupted, half done".red()),
+        OperationState::Settled if why.is_empty() => format!("{id}: interrupted, but all was done: {command}\n"),
+        OperationState::Settled => format!("{id}: interrupted, and {why}: {command}\n"),
+        OperationState::CutOff => format!("{id}: cut off: {command}; {why}\n"),
+        OperationState::Damaged | OperationState::Foreign => {
+            format!("{}: {why}; pcictl recover sets it aside\n", "a journal that cannot be trusted".red())
+        }
+    };
+    for (title, lines) in
+        [("in the kernel's hands", &operation.in_kernel), ("done", &operation.done), ("not done", &operation.left)]
+    {
+        for line in lines {
+            text.push_str(&format!("  {title}: {line}\n"));
+        }
+    }
+    for (index, command) in operation.commands.iter().enumerate() {
+        let what = match (index, operation.way) {
+            (0, Some(crate::state::journal::progress::Way::Undo)) => "to undo it",
+            _ => "to complete it",
+        };
+        text.push_str(&format!("  {what}: {command}\n"));
+    }
+    text
+}
+
+/// What became of interrupted operations.
+pub fn recovered(report: &RecoverReport) -> String {
+    let mut text = String::new();
+    for operation in &report.operations {
+        text.push_str(&format!("{}: {}\n", operation.id, operation.what));
+        for step in &operation.steps {
+            text.push_str(&format!("  {step}\n"));
+        }
+    }
+    if text.is_empty() { "nothing to recover\n".to_owned() } else { text }
+}

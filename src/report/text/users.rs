@@ -1,0 +1,51 @@
+//! Users of a device, a line each.
+
+use crate::usage::model::{Danger, User, Users};
+
+/// Users, what could not be looked into, and what cannot be seen.
+pub(crate) fn listed(users: &Users, indent: &str) -> String {
+    let mut text = String::new();
+    for user in &users.found {
+        text.push_str(&format!("{indent}{:<11} {}\n", user.kind.name(), user.description));
+    }
+    for why in &users.unchecked {
+        text.push_str(&format!("{indent}{:<11} {why}\n", "unchecked"));
+    }
+    for note in &users.notes {
+        text.push_str(&format!("{indent}{:<11} {note}\n", "note"));
+    }
+    text
+}
+
+/// Users in a table's cell: the first few by one word each.
+pub(crate) fn short(users: &[User]) -> String {
+    const SHOWN: usize = 3;
+    let mut words: Vec<String> = Vec::new();
+    for word in users.iter().map(word) {
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    let more = words.len().saturating_sub(SHOWN);
+    words.truncate(SHOWN);
+    if more > 0 {
+        words.push(format!("+{more}"));
+    }
+    words.join(" ")
+}
+
+/// `/boot`, `eth0`, `qemu[812]`: what one looks for to end the use.
+fn word(user: &User) -> String {
+    match (&user.process, user.kind) {
+        (Some(process), _) => format!("{}[{}]", user.by, process.pid),
+        (None, Danger::Network | Danger::Management) => user.device.clone(),
+        (None, Danger::Mounted | Danger::Swap | Danger::Vfs) => user.by.clone(),
+        (None, kind) => kind.name().to_owned(),
+    }
+}
+
+/// What it would take to go on.
+pub(crate) fn needed(missing: &[Danger]) -> String {
+    let names: Vec<&str> = missing.iter().map(|kind| kind.name()).collect();
+    format!("it needs --force {}", names.join(","))
+}

@@ -1,0 +1,272 @@
+//! Which functions a selector means on this machine.
+
+use std::os::linux::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::sysfs::{Sysfs, follow};
+use crate::pci::address::{BusNumber, PciAddress};
+use crate::pci::selector::{AddressParts, Selector, SelectorKind};
+use crate::topology::load::{Fields, IdsOf, locate_bus};
+use crate::topology::model::Topology;
+
+/// What a selector names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Functions that are there; one, or several for a group.
+    Functions(Vec<PciAddress>),
+    /// An address at which nothing is now.
+    Absent(PciAddress),
+    /// A host bridge that is there: its directory below `sys`.
+    HostBridge(String),
+}
+
+/// Reads selectors against one machine.
+pub struct Resolver<'a> {
+    sysfs: &'a Sysfs,
+    /// What was assumed, a line each, for people.
+    pub notes: Vec<String>,
+}
+
+impl<'a> Resolver<'a> {
+    /// A resolver for this tree.
+    pub fn new(sysfs: &'a Sysfs) -> Self {
+        Self { sysfs, notes: Vec::new() }
+    }
+
+    /// Everything that a selector names, wildcards and groups included.
+    ///
+    /// # Errors
+    /// Nothing fits it.
+    pub fn named(&mut self, selector: &Selector) -> Result<Named> {
+        match &selector.kind {
+            SelectorKind::Address(parts) => self.address(selector, *parts),
+            SelectorKind::HostBridge(name) => self.host_bridge(selector, name),
+            SelectorKind::DeviceNode(path) => self.device_node(selector, path),
+            SelectorKind::SysfsPath(path) => self.sysfs_path(selector, path),
+            SelectorKind::Interface(name) => self.interface(selector, name),
+            _ => self.group(selector),
+        }
+    }
+
+    /// The one function, or absent address, or host bridge, that a command which changes something is to work on.
+    ///
+    /// # Errors
+    /// Nothing fits, or a group does and `each` was not given.
+    pub fn targets(&mut self, selector: &Selector, each: bool) -> Result<Vec<Named>> {
+        match self.named(selector)? {
+            Named::Functions(found) if found.len() > 1 && !each => {
+                let list = listed(&found);
+                let message = format!(
+                    "{selector}: means {} functions ({list}); name one of them, or give --each for all",
+                    found.len()
+                );
+                Err(Error::new(ErrorKind::Ambiguous, message).fact("candidates", serde_json::json!(found)))
+            }
+            Named::Functions(found) => Ok(found.into_iter().map(|address| Named::Functions(vec![address])).collect()),
+            other => Ok(vec![other]),
+        }
+    }
+
+    fn address(&mut self, selector: &Selector, parts: AddressParts) -> Result<Named> {
+        let mut address = parts.address;
+        if parts.domain.is_none() && !self.is_there(address) {
+            if let Some(domain) = self.other_domain(selector, address)? {
+                address.domain = domain;
+                self.notes.push(format!("{selector}: taken as {address}, the only domain with that bus"));
+            }
+        }
+        if self.is_there(address) { Ok(Named::Functions(vec![address])) } else { Ok(Named::Absent(address)) }
+    }
+
+    fn is_there(&self, address: PciAddress) -> bool {
+        self.sysfs.has_function(address)
+    }
+
+    /// With no domain given and nothing at that address of domain 0: the one other domain that has the bus.
+    fn other_domain(&self, selector: &Selector, address: PciAddress) -> Result<Option<u32>> {
+        if locate_bus(self.sysfs, address.bus_number())?.is_some() {
+            return Ok(None);
+        }
+        let names = self.sysfs.names("class/pci_bus").ok().flatten().unwrap_or_default();
+        let buses = names.iter().filter_map(|name| name.parse::<BusNumber>().ok());
+        let mut domains: Vec<u32> = buses.filter(|bus| bus.bus == address.bus).map(|bus| bus.domain).collect();
+        domains.sort_unstable();
+        match domains[..] {
+            [] => Ok(None),
+            [only] => Ok(Some(only)),
+            _ => {
+                let candidates: Vec<PciAddress> =
+                    domains.iter().map(|domain| PciAddress { domain: *domain, ..address }).collect();
+                let message = format!(
+                    "{selector}: several domains have bus {:02x}; name one: {}",
+                    address.bus,
+                    listed(&candidates)
+                );
+                Err(Error::new(ErrorKind::Ambiguous, message).fact("candidates", serde_json::json!(candidates)))
+            }
+        }
+    }
+
+    fn host_bridge(&self, selector: &Selector, name: &str) -> Result<Named> {
+        let bus = name
+            .trim_start_matches("pci")
+            .parse::<BusNumber>()
+            .map_err(|e| Error::usage(format!("{selector}: {e}")))?;
+        match locate_bus(self.sysfs, bus)? {
+            Some(path) if path.rsplit('/').next() == Some(name) => Ok(Named::HostBridge(path)),
+            _ => Err(nothing(selector, "no such host bridge; pcictl tree lists them")),
+        }
+    }
+
+    fn interface(&self, selector: &Selector, name: &str) -> Result<Named> {
+        let class = "class/net";
+        let link = self.sysfs.link(&format!("{class}/{name}")).ok().flatten();
+        let Some(path) = link.and_then(|target| follow(class, &target)) else {
+            let hint = if self.sysfs.exists(&format!("class/block/{name}")) {
+                format!("no network interface has that name; for the disk write /dev/{name}")
+            } else {
+                "no network interface has that name, and it is no address (0000:03:00.0)".to_owned()
+            };
+            return Err(nothing(selector, &hint));
+        };
+        self.on_path(selector, &path)
+    }
+
+    fn sysfs_path(&self, selector: &Selector, text: &str) -> Result<Named> {
+        let path = text.trim_start_matches("/sys/").trim_end_matches('/');
+        if let Some(address) = last_address(path) {
+            return if self.is_there(address) {
+                Ok(Named::Functions(vec![address]))
+            } else {
+                Ok(Named::Absent(address))
+            };
+        }
+        if let Some(name) = path.rsplit('/').next().filter(|name| crate::pci::selector::is_host_bridge_name(name)) {
+            return self.host_bridge(selector, name);
+        }
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let target = self.sysfs.link(path).ok().flatten().and_then(|target| follow(directory, &target));
+        target.map_or_else(
+            || Err(nothing(selector, "that path leads to no PCI function")),
+            |path| self.on_path(selector, &path),
+        )
+    }
+
+    fn device_node(&self, selector: &Selector, node: &str) -> Result<Named> {
+        let link = if self.sysfs.is_dump() { self.node_by_name(node) } else { node_by_number(node) };
+        let Some((directory, link)) = link else { return Err(nothing(selector, "no such device node")) };
+        let target = self.sysfs.link(&link).ok().flatten().and_then(|target| follow(&directory, &target));
+        let Some(path) = target else { return Err(nothing(selector, "no device is behind that node")) };
+        self.on_path(selector, &path)
+    }
+
+    /// A dumped tree has no device nodes; names are the same in /sys/class.
+    fn node_by_name(&self, node: &str) -> Option<(String, String)> {
+        let name = node.trim_start_matches("/dev/").replace('/', "!");
+        let classes = self.sysfs.names("class").ok().flatten()?;
+        let found = classes.iter().find(|class| self.sysfs.exists(&format!("class/{class}/{name}")))?;
+        Some((format!("class/{found}"), format!("class/{found}/{name}")))
+    }
+
+    /// The function that a class device hangs below; a multipath NVMe disk hangs below none, but its controllers do.
+    fn on_path(&self, selector: &Selector, path: &str) -> Result<Named> {
+        if let Some(address) = last_address(path) {
+            return Ok(Named::Functions(vec![address]));
+        }
+        let mut found: Vec<PciAddress> = Vec::new();
+        if let Some((subsystem, _)) = path.rsplit_once('/').filter(|(above, _)| above.contains("/nvme-subsystem/")) {
+            for name in self.sysfs.names(subsystem).ok().flatten().unwrap_or_default() {
+                let target = self.sysfs.link(&format!("{subsystem}/{name}")).ok().flatten();
+                found.extend(target.as_deref().and_then(last_address));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        if found.is_empty() {
+            return Err(nothing(selector, "it hangs below no PCI function; name the function or the disk below it"));
+        }
+        Ok(Named::Functions(found))
+    }
+
+    fn group(&self, selector: &Selector) -> Result<Named> {
+        let mut found = match &selector.kind {
+            SelectorKind::Slot(name) => self.in_slot(selector, name)?,
+            SelectorKind::Driver(name) => self.of_driver(selector, name)?,
+            kind => self.matching(kind)?,
+        };
+        found.sort_unstable();
+        if found.is_empty() {
+            return Err(nothing(selector, "nothing matches; pcictl list shows what is there"));
+        }
+        Ok(Named::Functions(found))
+    }
+
+    fn in_slot(&self, selector: &Selector, name: &str) -> Result<Vec<PciAddress>> {
+        let file = format!("bus/pci/slots/{name}/address");
+        let text = self.sysfs.read(&file).map_err(|e| Error::io(self.sysfs.display(&file), &e))?;
+        let Some(text) = text else { return Err(nothing(selector, "no slot has that name; ls /sys/bus/pci/slots")) };
+        let functions = (0..8).filter_map(|n| PciAddress::from_sysfs_name(&format!("{}.{n}", text.trim())));
+        let found: Vec<PciAddress> = functions.filter(|address| self.is_there(*address)).collect();
+        if found.is_empty() {
+            return Err(nothing(selector, &format!("the slot ({}) is empty", text.trim())));
+        }
+        Ok(found)
+    }
+
+    fn of_driver(&self, selector: &Selector, name: &str) -> Result<Vec<PciAddress>> {
+        let directory = format!("bus/pci/drivers/{name}");
+        let names = self.sysfs.names(&directory).map_err(|e| Error::io(self.sysfs.display(&directory), &e))?;
+        let Some(names) = names else {
+            return Err(nothing(selector, "no such driver is loaded; ls /sys/bus/pci/drivers"));
+        };
+        Ok(names.iter().filter_map(|name| PciAddress::from_sysfs_name(name)).collect())
+    }
+
+    fn matching(&self, kind: &SelectorKind) -> Result<Vec<PciAddress>> {
+        let ids = if matches!(kind, SelectorKind::Pattern(_)) { IdsOf::Nobody } else { IdsOf::Devices };
+        let topology = Topology::load_all(self.sysfs, Fields { ids, ..Fields::default() })?;
+        let fits = |address: PciAddress, ids: Option<crate::topology::model::Ids>| match kind {
+            SelectorKind::Pattern(pattern) => pattern.matches(address),
+            SelectorKind::Class(class) => ids.is_some_and(|ids| class.matches(ids.class)),
+            SelectorKind::Id { vendor, device } => {
+                ids.is_some_and(|ids| ids.vendor == *vendor && device.is_none_or(|device| device == ids.device))
+            }
+            _ => false,
+        };
+        let functions = topology.by_address().into_iter().map(|id| topology.function(id));
+        Ok(functions.filter(|f| fits(f.address, f.ids)).map(|f| f.address).collect())
+    }
+}
+
+/// `sys/dev/block/8:0` and its like, for a node of this machine.
+fn node_by_number(node: &str) -> Option<(String, String)> {
+    use nix::sys::stat::{SFlag, major, minor};
+    let metadata = std::fs::metadata(Path::new(node)).ok()?;
+    let kind = match SFlag::from_bits_truncate(metadata.st_mode()) & SFlag::S_IFMT {
+        SFlag::S_IFBLK => "block",
+        SFlag::S_IFCHR => "char",
+        _ => return None,
+    };
+    let number = metadata.st_rdev();
+    let directory = format!("dev/{kind}");
+    Some((directory.clone(), format!("{directory}/{}:{}", major(number), minor(number))))
+}
+
+fn last_address(path: &str) -> Option<PciAddress> {
+    path.split('/').filter_map(PciAddress::from_sysfs_name).next_back()
+}
+
+fn nothing(selector: &Selector, why: &str) -> Error {
+    Error::new(ErrorKind::NoSuchDevice, format!("{selector}: {why}")).fact("selector", selector.text.clone())
+}
+
+/// The first few addresses and how many more there are.
+fn listed(addresses: &[PciAddress]) -> String {
+    const SHOWN: usize = 6;
+    let mut text = addresses.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if addresses.len() > SHOWN {
+        text.push_str(&format!(" and {} more", addresses.len() - SHOWN));
+    }
+    text
+}

@@ -1,0 +1,227 @@
+//! Which bus a rescan must scan: the smallest one that can bring a device back.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::sysfs::{Sysfs, last_step};
+use crate::order;
+use crate::pci::address::{BusNumber, PciAddress};
+use crate::pci::place::Place;
+use crate::pci::selector::is_host_bridge_name;
+use crate::plan::rescan::RescanTarget;
+use crate::resolve::functions::Named;
+use crate::topology::load::{Fields, bus_below, locate_bus};
+use crate::topology::model::{Parent, Topology};
+
+/// Offset of the subordinate bus number in a bridge's configuration space (PCI-to-PCI Bridge Architecture 3.2.5).
+const SUBORDINATE: usize = 0x1a;
+
+/// The bus to scan for what a selector named.
+///
+/// A bridge means what is below it; an endpoint the bus it sits on; an address that is gone the bus that holds its
+/// number, else that of the bridge whose range holds it.
+///
+/// # Errors
+/// Nothing on this machine leads there.
+pub fn bus_for(sysfs: &Sysfs, named: &Named) -> Result<Vec<RescanTarget>> {
+    match named {
+        Named::Functions(addresses) => addresses.iter().map(|address| bus_of_function(sysfs, *address)).collect(),
+        Named::HostBridge(path) => Ok(vec![target(sysfs, path, "it is the bus of that host bridge".to_owned())?]),
+        Named::Absent(address) => Ok(vec![bus_of_absent(sysfs, *address)?]),
+    }
+}
+
+fn bus_of_function(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
+    let topology = Topology::load_only(sysfs, &[address], Fields::default())?;
+    let Some(id) = topology.find(address) else { return bus_of_absent(sysfs, address) };
+    if bus_below(sysfs, &topology.path(id))?.is_some() {
+        return target(sysfs, &topology.path(id), format!("{address} is the bridge that leads to it"));
+    }
+    let path = match topology.function(id).parent {
+        Parent::Function(above) => topology.path(above),
+        Parent::HostBridge(above) => topology.host_bridge(above).path().to_owned(),
+    };
+    target(sysfs, &path, format!("{address} sits on it"))
+}
+
+/// The bus that a function sits on, whatever the function leads to; it will be empty once these functions are gone.
+///
+/// # Errors
+/// The function is not there.
+pub fn bus_under(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Result<RescanTarget> {
+    let topology = Topology::load_only(sysfs, &[address], Fields::default())?;
+    let id = topology.find(address).ok_or_else(|| {
+        let message = format!("{address}: went away while it was looked at; try again");
+        Error::new(ErrorKind::NoSuchDevice, message).about(address)
+    })?;
+    let path = match topology.function(id).parent {
+        Parent::Function(above) => topology.path(above),
+        Parent::HostBridge(above) => topology.host_bridge(above).path().to_owned(),
+    };
+    let empty = on_bus(sysfs, &path)?.iter().flatten().all(|address| gone.contains(address));
+    Ok(RescanTarget { empty, ..target(sysfs, &path, format!("{address} sits on it"))? })
+}
+
+/// The bus one step further up; none if the target is a root bus.
+///
+/// # Errors
+/// The bridge went away.
+pub fn bus_above(sysfs: &Sysfs, below: &RescanTarget) -> Result<Option<RescanTarget>> {
+    let Some((path, name)) = below.bridge.rsplit_once('/') else { return Ok(None) };
+    if is_host_bridge_name(name) {
+        return Ok(None);
+    }
+    target(sysfs, path, format!("{name} sits on it")).map(Some)
+}
+
+/// The bus that a place is on; if what leads to it is gone as well, the bus below the nearest that is still there.
+///
+/// # Errors
+/// Not even the host bridge is there.
+pub fn bus_of_place(sysfs: &Sysfs, address: PciAddress, place: &Place) -> Result<RescanTarget> {
+    let wanted = place.parent().unwrap_or_else(Place::root);
+    let Some((path, reached)) = nearest(sysfs, &wanted) else {
+        let message = format!(
+            "{address}: was at {place}, and that host bridge is not there any more; pcictl rescan --all scans everything"
+        );
+        return Err(Error::new(ErrorKind::NoSuchDevice, message).about(address));
+    };
+    let why = if reached == wanted {
+        format!("{address} was at {place}, says the ledger")
+    } else {
+        format!("{address} was at {place}, says the ledger, and {reached} is the nearest to it that is still there")
+    };
+    target(sysfs, &path, why)
+}
+
+/// The directory of the bridge at a place, or of the nearest above it that leads to a bus, and which place that is.
+fn nearest(sysfs: &Sysfs, wanted: &Place) -> Option<(String, Place)> {
+    let mut steps = wanted.chain().split('/');
+    let host = steps.next()?;
+    let bus: BusNumber = host.strip_prefix("pci")?.parse().ok()?;
+    let path = locate_bus(sysfs, bus).ok()?.filter(|path| path.rsplit('/').next() == Some(host))?;
+    let mut best = (path.clone(), Place::from_chain(host)?);
+    let (mut path, mut chain) = (path, host.to_owned());
+    for step in steps {
+        let Some(name) = name_of_step(sysfs, &path, step) else { break };
+        (path, chain) = (format!("{path}/{name}"), format!("{chain}/{step}"));
+        if sysfs.exists(&format!("{path}/pci_bus")) {
+            best = (path.clone(), Place::from_chain(&chain)?);
+        }
+    }
+    Some(best)
+}
+
+/// The directory entry that a step of a place stands for: a function that is not virtual, or a host bridge.
+fn name_of_step(sysfs: &Sysfs, path: &str, step: &str) -> Option<String> {
+    let fits = |name: &String| {
+        name == step
+            || PciAddress::from_sysfs_name(name).is_some_and(|address| {
+                format!("{:02x}.{:x}", address.device, address.function) == step
+                    && !sysfs.exists(&format!("{path}/{name}/physfn"))
+            })
+    };
+    sysfs.names(path).ok().flatten()?.into_iter().find(fits)
+}
+
+/// The bus that a slot is on, whether something sits in the slot or not; none if no slot has that name now.
+///
+/// # Errors
+/// The slot's bus is not there.
+pub fn bus_of_slot(sysfs: &Sysfs, name: &str) -> Result<Option<RescanTarget>> {
+    let file = format!("bus/pci/slots/{name}/address");
+    let text = sysfs.read(&file).map_err(|e| Error::io(sysfs.display(&file), &e))?;
+    let Some(text) = text else { return Ok(None) };
+    let gone = || {
+        let message = format!("slot {name}: its bus ({}) is not there; rescan what is above it", text.trim());
+        Error::new(ErrorKind::NoSuchDevice, message)
+    };
+    let bus: BusNumber = text.trim().rsplit_once(':').and_then(|(bus, _)| bus.parse().ok()).ok_or_else(gone)?;
+    let path = locate_bus(sysfs, bus)?.ok_or_else(gone)?;
+    target(sysfs, &path, format!("slot {name} is on it")).map(Some)
+}
+
+fn bus_of_absent(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
+    let bus = address.bus_number();
+    if let Some(path) = locate_bus(sysfs, bus)? {
+        return target(sysfs, &path, format!("{address} is not there, and its bus is"));
+    }
+    let mut lower: Vec<BusNumber> = sysfs
+        .names("class/pci_bus")
+        .map_err(|e| Error::io(sysfs.display("class/pci_bus"), &e))?
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|name| name.parse::<BusNumber>().ok())
+        .filter(|other| other.domain == bus.domain && other.bus < bus.bus)
+        .collect();
+    // The deepest bridge whose range holds the number is the one with the highest secondary bus below it.
+    order::sort_by(&mut lower, |a, b| b.cmp(a));
+    for candidate in lower {
+        let Some(path) = locate_bus(sysfs, candidate)? else { continue };
+        if holds(sysfs, &path, bus.bus) {
+            return target(
+                sysfs,
+                &path,
+                format!("{address} is not there, nor bus {bus}; the range of this bus holds it"),
+            );
+        }
+    }
+    let message = format!(
+        "{address}: nothing on this machine leads to bus {bus}; pcictl tree shows what there is, pcictl rescan --all scans everything"
+    );
+    Err(Error::new(ErrorKind::NoSuchDevice, message).about(address))
+}
+
+/// Whether the bus numbers below a bridge reach this far. Host bridges do not tell, so they are taken at their word.
+fn holds(sysfs: &Sysfs, path: &str, bus: u8) -> bool {
+    if path.rsplit('/').next().is_none_or(is_host_bridge_name) {
+        return true;
+    }
+    let config = sysfs.read_bytes(&format!("{path}/config"), 64).ok().flatten().unwrap_or_default();
+    config.get(SUBORDINATE).is_some_and(|last| *last != 0xff && *last >= bus)
+}
+
+fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<RescanTarget> {
+    let gone = || {
+        Error::new(
+            ErrorKind::NoSuchDevice,
+            format!("{}: went away while it was looked at; try again", sysfs.display(path)),
+        )
+    };
+    let bus = bus_below(sysfs, path)?.ok_or_else(gone)?;
+    let empty = on_bus(sysfs, path)?.ok_or_else(gone)?.is_empty();
+    let place = place_of(&Topology::of_path(sysfs, path), last_step(path)).ok_or_else(gone)?;
+    Ok(RescanTarget { bus: Some(bus), bridge: path.to_owned(), place, empty, why })
+}
+
+/// The functions right below a bridge or host bridge, virtual ones too; none if the bridge has gone.
+pub fn on_bus(sysfs: &Sysfs, path: &str) -> Result<Option<Vec<PciAddress>>> {
+    let names = sysfs.names(path).map_err(|e| Error::io(sysfs.display(path), &e))?;
+    Ok(names.map(|names| names.iter().filter_map(|name| PciAddress::from_sysfs_name(name)).collect()))
+}
+
+/// The place of a bridge or a host bridge.
+fn place_of(topology: &Topology, name: &str) -> Option<Place> {
+    match PciAddress::from_sysfs_name(name) {
+        Some(address) => topology.find(address).map(|id| topology.place(id)),
+        None => topology.find_host_bridge(name).map(|id| topology.host_bridge_place(id)),
+    }
+}
+
+/// The first bridge on the way down to a bus that does not answer: its configuration space reads all ones.
+///
+/// Scanning below it would find nothing where devices are, and could deal out bus numbers that are in use.
+///
+/// # Errors
+/// A configuration space cannot be read.
+pub fn dead_bridge(sysfs: &Sysfs, target: &RescanTarget) -> Result<Option<PciAddress>> {
+    let mut path = String::new();
+    for step in target.bridge.split('/') {
+        path = if path.is_empty() { step.to_owned() } else { format!("{path}/{step}") };
+        let Some(address) = PciAddress::from_sysfs_name(step) else { continue };
+        let file = format!("{path}/config");
+        let config = sysfs.read_bytes(&file, 4).map_err(|e| Error::io(sysfs.display(&file), &e))?;
+        if config.is_some_and(|bytes| bytes.len() == 4 && bytes.iter().all(|byte| *byte == 0xff)) {
+            return Ok(Some(address));
+        }
+    }
+    Ok(None)
+}

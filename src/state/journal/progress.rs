@@ -1,0 +1,137 @@
+//! Where an operation stands that nobody works on any more, and the way on: from its journal and from the tree.
+
+use serde::Serialize;
+
+use crate::execute::executor::is_done;
+use crate::host::sysfs::Sysfs;
+use crate::pci::address::PciAddress;
+use crate::plan::action::{Action, Step};
+use crate::state::journal::record::Record;
+
+/// Where an operation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Nothing is changed, or all is as it was.
+    AtStart,
+    /// All that was planned is done.
+    AtEnd,
+    /// Some is done and some is not.
+    Between,
+}
+
+/// The way on from between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Do what is left.
+    Complete,
+    /// Take back what was done.
+    Undo,
+}
+
+/// Where it stands, step by step.
+#[derive(Clone, Debug)]
+pub struct Look<'a> {
+    record: &'a Record,
+    /// What the operation did.
+    done: Vec<bool>,
+    /// What is so now, whoever did it.
+    reached: Vec<bool>,
+}
+
+impl<'a> Look<'a> {
+    /// Looks at what became of each step.
+    pub fn at(record: &'a Record, sysfs: &Sysfs) -> Self {
+        let reached: Vec<bool> = record
+            .header
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| {
+                brings_back_after(record, index)
+                    || has_brought_back(record, index, sysfs)
+                    || has_happened(sysfs, &step.action).unwrap_or_else(|| record.went_well(index))
+            })
+            .collect();
+        // A driver that let go by itself is not our doing: only what was begun can have been done.
+        let done = reached.iter().enumerate().map(|(index, reached)| *reached && record.was_begun(index)).collect();
+        Self { record, done, reached }
+    }
+
+    /// Where the operation stands.
+    pub fn standing(&self) -> Standing {
+        if self.reached.iter().all(|reached| *reached) {
+            Standing::AtEnd
+        } else if self.done.iter().any(|done| *done) || self.is_scan() && self.record.ends.values().any(Option::is_none)
+        {
+            Standing::Between
+        } else {
+            Standing::AtStart
+        }
+    }
+
+    /// The way that `pcictl recover` takes: on, if something was done for good and no driver would have to be stopped for
+    /// the rest (that is for a command which looks for users first); else back.
+    pub fn way(&self) -> Way {
+        let for_good = self.done().any(|step| step.action.undo().is_none()) || self.is_scan();
+        let stops = self.left().any(|(_, step)| step.action.undo().is_some());
+        if for_good && !stops { Way::Complete } else { Way::Undo }
+    }
+
+    /// What was done, in the order of the plan.
+    pub fn done(&self) -> impl Iterator<Item = &'a Step> {
+        self.record.header.steps.iter().zip(&self.done).filter(|(_, done)| **done).map(|(step, _)| step)
+    }
+
+    /// What is left to do, with each step's place in the plan, in the order of the plan.
+    pub fn left(&self) -> impl Iterator<Item = (usize, &'a Step)> {
+        let steps = self.record.header.steps.iter().enumerate().zip(&self.reached);
+        steps.filter(|(_, reached)| !**reached).map(|(step, _)| step)
+    }
+
+    /// Which steps were done, for undoing them.
+    pub fn flags(&self) -> &[bool] {
+        &self.done
+    }
+
+    /// Scanning again is always right, and nothing tells whether it was done.
+    fn is_scan(&self) -> bool {
+        self.record.header.steps.iter().all(|step| step.action.is_scan())
+    }
+}
+
+/// Whether a scan was begun that waits for this step: then the step was done for good, whatever the scan brought back.
+fn brings_back_after(record: &Record, index: usize) -> bool {
+    let brings_back = |step: &Step| step.action.is_scan() || matches!(step.action, Action::SlotPower { .. });
+    let mut scans = record.header.steps.iter().enumerate().filter(|(_, step)| brings_back(step));
+    scans.any(|(scan, step)| record.was_begun(scan) && step.after.contains(&index))
+}
+
+/// Whether this is a scan that was begun, and all that was removed before it is there again, whoever scanned.
+fn has_brought_back(record: &Record, index: usize, sysfs: &Sysfs) -> bool {
+    let steps = &record.header.steps;
+    let removed = |step: &Step| match step.action {
+        Action::Remove { address } => Some(address),
+        _ => None,
+    };
+    let mut removed = steps[index].after.iter().filter_map(|before| removed(steps.get(*before)?)).peekable();
+    steps[index].action.is_scan()
+        && record.was_begun(index)
+        && removed.peek().is_some()
+        && removed.all(|address| sysfs.has_function(address))
+}
+
+fn has_happened(sysfs: &Sysfs, action: &Action) -> Option<bool> {
+    match action {
+        // With the device went its VFs.
+        Action::SetVfs { address, count: 0, .. } if !sysfs.has_function(*address) => Some(true),
+        _ => is_done(sysfs, action),
+    }
+}
+
+/// A function that is another device now than when the journal was written.
+pub fn other_device(record: &Record, sysfs: &Sysfs) -> Option<PciAddress> {
+    let is_other = |(address, was): &(&PciAddress, &String)| sysfs.modalias(**address).is_some_and(|now| now != **was);
+    record.header.functions.iter().find(is_other).map(|(address, _)| *address)
+}

@@ -1,0 +1,255 @@
+//! The form of a journal: a header with the plan, then a line for each begin and end.
+//!
+//! Each line carries a sum over itself, so that what was not written by pcictl, or not written to its end, is noticed. A
+//! last line without its end is the append that was cut off when everything was killed: it counts as never written. Any
+//! other line that does not add up makes the whole journal untrusted.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::execute::executor::Mark;
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::plan::action::{Action, Step};
+
+/// The form that is written; a reader that does not know the number keeps its hands off.
+pub const SCHEMA: u32 = 1;
+
+/// What an operation is going to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The form.
+    pub schema: u32,
+    /// The operation's name: when it began, and the process.
+    pub id: String,
+    /// The boot in which it began; after another one the devices were all enumerated anew.
+    pub boot: String,
+    /// The command line.
+    pub command: String,
+    /// The process that began it.
+    pub pid: u32,
+    /// The user.
+    pub uid: u32,
+    /// Seconds since 1970.
+    pub began: u64,
+    /// The steps in the order of the plan.
+    pub steps: Vec<Step>,
+    /// The nodes that were held for their own sake.
+    pub places: Vec<Place>,
+    /// What the functions that are worked on say they are, to know them again.
+    pub functions: BTreeMap<PciAddress, String>,
+}
+
+/// One line of a journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// The first one.
+    Header(Header),
+    /// A step is about to be given to the kernel.
+    Begun {
+        /// Which.
+        mark: Mark,
+        /// What it does, if the plan does not say it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        action: Option<Action>,
+    },
+    /// The kernel is done with a step.
+    Ended {
+        /// Which.
+        mark: Mark,
+        /// 0, or the kernel's error.
+        errno: i32,
+    },
+    /// Nothing is left to be done: all went as planned, or was put back.
+    Over {
+        /// What it came to.
+        how: String,
+    },
+}
+
+/// What a journal tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The plan.
+    pub header: Header,
+    /// How each step that was begun ended; none if that is not known.
+    pub ends: BTreeMap<Mark, Option<i32>>,
+    /// Steps beyond the plan.
+    pub more: BTreeMap<usize, Action>,
+    /// What it came to, if it was brought to an end.
+    pub over: Option<String>,
+}
+
+impl Line {
+    /// The text of the line, with its sum and its end.
+    pub fn text(&self) -> String {
+        // A struct with string keys can always be written.
+        let body = serde_json::to_string(self).unwrap_or_default();
+        format!("{:016x} {body}\n", sum(body.as_bytes()))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let (written, body) = text.split_once(' ').ok_or("a line without a sum")?;
+        if u64::from_str_radix(written, 16).ok() != Some(sum(body.as_bytes())) {
+            return Err("a line that does not add up".to_owned());
+        }
+        serde_json::from_str(body).map_err(|error| format!("a line that says nothing known: {error}"))
+    }
+}
+
+impl Record {
+    /// Reads a journal.
+    ///
+    /// # Errors
+    /// Why it cannot be trusted.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut record: Option<Self> = None;
+        for (number, line) in text.split_inclusive('\n').enumerate() {
+            let Some(line) = line.strip_suffix('\n') else {
+                if record.is_none() {
+                    return Err("it is cut off".to_owned());
+                }
+                break;
+            };
+            let line = Line::parse(line).map_err(|why| format!("line {}: {why}", number + 1))?;
+            match (&mut record, line) {
+                (None, Line::Header(header)) if header.schema == SCHEMA => {
+                    let (ends, more) = (BTreeMap::new(), BTreeMap::new());
+                    record = Some(Self { header, ends, more, over: None });
+                }
+                (None, Line::Header(header)) => return Err(format!("its form is {}, not {SCHEMA}", header.schema)),
+                (Some(record), line) => record.take(line)?,
+                (None, _) => return Err("it has no header".to_owned()),
+            }
+        }
+        record.ok_or_else(|| "it is empty".to_owned())
+    }
+
+    fn take(&mut self, line: Line) -> Result<(), String> {
+        match line {
+            Line::Header(_) => return Err("it has two headers".to_owned()),
+            Line::Begun { mark, action } => {
+                self.ends.insert(mark, None);
+                if let Some(action) = action {
+                    self.more.insert(mark.step, action);
+                }
+            }
+            Line::Ended { mark, errno } => {
+                self.ends.insert(mark, Some(errno));
+            }
+            Line::Over { how } => self.over = Some(how),
+        }
+        Ok(())
+    }
+
+    /// Whether a step was given to the kernel.
+    pub fn was_begun(&self, step: usize) -> bool {
+        self.ends.contains_key(&Mark { step, undo: false })
+    }
+
+    /// Whether the kernel said that it did a step, and it was not undone.
+    pub fn went_well(&self, step: usize) -> bool {
+        let ended = |undo| self.ends.get(&Mark { step, undo }).copied().flatten();
+        ended(false) == Some(0) && ended(true) != Some(0)
+    }
+}
+
+/// FNV-1a: enough to notice an accident; against malice stand the owner and the mode of the files.
+fn sum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::execute::executor::Mark;
+    use crate::pci::place::Place;
+    use crate::plan::action::{Action, Step};
+
+    fn header() -> Header {
+        let action = Action::Unbind { address: "0000:01:00.0".parse().unwrap(), driver: "nvme".into() };
+        let (file, value) = action.write("");
+        Header {
+            schema: SCHEMA,
+            id: "1-2".into(),
+            boot: "b".into(),
+            command: "pcictl remove 0000:01:00.0".into(),
+            pid: 2,
+            uid: 0,
+            began: 1,
+            steps: vec![Step { action, file, value, after: Vec::new() }],
+            places: vec![Place::from_chain("pci0000:00/01.0").unwrap()],
+            functions: BTreeMap::new(),
+        }
+    }
+
+    fn journal() -> String {
+        let mark = Mark { step: 0, undo: false };
+        let lines = [
+            Line::Header(header()),
+            Line::Begun { mark, action: None },
+            Line::Ended { mark, errno: 0 },
+            Line::Over { how: "done".into() },
+        ];
+        lines.iter().map(Line::text).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let record = Record::parse(&journal()).unwrap();
+        assert_eq!(record.header, header());
+        assert!(record.was_begun(0) && record.went_well(0));
+        assert_eq!(record.over.as_deref(), Some("done"));
+    }
+
+    #[test]
+    fn a_journal_cut_off_anywhere_is_what_came_before_or_nothing() {
+        let (whole, all) = (journal(), Record::parse(&journal()).unwrap());
+        let first = whole.find('\n').unwrap() + 1;
+        for end in 0..whole.len() {
+            match Record::parse(&whole[..end]) {
+                Ok(record) => {
+                    assert!(end >= first && record.header == all.header);
+                    assert!(record.over.is_none());
+                }
+                Err(_) => assert!(end < first, "cut off at {end}"),
+            }
+        }
+    }
+
+    #[test]
+    fn foreign_journals_are_not_trusted() {
+        let newer = Line::Header(Header { schema: SCHEMA + 1, ..header() }).text();
+        let no_header = Line::Over { how: "done".into() }.text();
+        for text in ["", "\n", "hello\n", "0000000000000000 {}\n", newer.as_str(), no_header.as_str()] {
+            assert!(Record::parse(text).is_err(), "{text:?}");
+        }
+        assert!(Record::parse(&(journal() + &journal())).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_changed_byte_is_noticed(at in 0usize..600, to in 0x20u8..0x7f) {
+            let mut bytes = journal().into_bytes();
+            let at = at % bytes.len();
+            // The end of the last line is the one place where a change looks like a cut.
+            prop_assume!(bytes[at] != to && at != bytes.len() - 1);
+            bytes[at] = to;
+            let text = String::from_utf8(bytes).unwrap();
+            let changed = Record::parse(&text);
+            // Hexadecimal digits may be written in capitals.
+            prop_assert!(changed.is_err() || text.to_lowercase() == journal().to_lowercase());
+        }
+
+        #[test]
+        fn no_text_at_all_is_a_crash(text in "\\PC{0,200}") {
+            prop_assert!(Record::parse(&text).is_err());
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What outlives a process: the journals of operations and the ledger of removed devices.
+
+pub mod journal;
+pub mod ledger;

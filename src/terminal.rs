@@ -1,0 +1,155 @@
+//! Prints reports: text for people, or one JSON document. The only place that writes to stdout and stderr.
+
+use std::io::{self, IsTerminal, Write};
+
+use colored::Colorize;
+use serde::Serialize;
+
+use crate::cli::args::{ColorChoice, Common};
+use crate::error::Error;
+
+/// To the start of the line, and away with what is there (ECMA-48 EL).
+const CLEAR_LINE: &str = "\r\x1b[K";
+
+/// Where words go: data to stdout, talk to stderr.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Output {
+    /// Set up as the options say.
+    pub fn new(common: &Common) -> Self {
+        match common.color {
+            ColorChoice::Auto => {}
+            ColorChoice::Always => colored::control::set_override(true),
+            ColorChoice::Never => colored::control::set_override(false),
+        }
+        Self { json: common.json, quiet: common.quiet, verbose: common.verbose }
+    }
+
+    /// For errors of a command line that could not be read.
+    pub fn plain(json: bool) -> Self {
+        Self { json, quiet: false, verbose: false }
+    }
+
+    /// Prints a report as JSON, or what `text` makes of it. A reader that has gone away is no error.
+    pub fn report<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
+        if self.json {
+            print(&json_text(report));
+        } else {
+            print(&text(report));
+        }
+    }
+
+    /// Like [`report`](Self::report), for a report so long that it must not be held twice.
+    pub fn stream<T: Serialize>(&self, report: &T, text: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>) {
+        let mut stdout = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+        let written = if self.json {
+            let document = Document { schema: 1, body: report };
+            serde_json::to_writer_pretty(&mut stdout, &document).map_err(Into::into).and_then(|()| writeln!(stdout))
+        } else {
+            text(report, &mut stdout)
+        };
+        // Nobody is left to be told when stdout is closed.
+        let _ = written.and_then(|()| stdout.flush());
+    }
+
+    /// Like [`report`](Self::report), for what a quiet user does not want to see.
+    pub fn outcome<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
+        if self.json || !self.quiet {
+            self.report(report, text);
+        }
+    }
+
+    /// A line of talk on stderr.
+    pub fn say(&self, line: &str) {
+        if !self.quiet {
+            talk(line);
+        }
+    }
+
+    /// A line of talk for those who asked for more.
+    pub fn detail(&self, line: &str) {
+        if self.verbose {
+            talk(line);
+        }
+    }
+
+    /// Whether a line may be written over: only where somebody watches, and nothing else is collected from there.
+    pub fn can_move(&self) -> bool {
+        !self.quiet && std::io::stderr().is_terminal() && std::io::stdout().is_terminal()
+    }
+
+    /// A line on the terminal in place of the last one; where [`can_move`](Self::can_move) says so.
+    pub fn progress(&self, line: &str) {
+        let mut stderr = std::io::stderr().lock();
+        // A line that breaks could not be taken back.
+        let width = terminal_size::terminal_size_of(&stderr).map_or(80, |(width, _)| usize::from(width.0));
+        let line: String = format!("pcictl: {line}").chars().take(width.saturating_sub(1)).collect();
+        let _ = write!(stderr, "{CLEAR_LINE}{line}").and_then(|()| stderr.flush());
+    }
+
+    /// Takes the last line of progress back.
+    pub fn end_progress(&self) {
+        if self.can_move() {
+            let mut stderr = std::io::stderr().lock();
+            let _ = write!(stderr, "{CLEAR_LINE}").and_then(|()| stderr.flush());
+        }
+    }
+
+    /// A question on stderr, without a line's end.
+    pub fn ask(&self, question: &str) {
+        let mut stderr = std::io::stderr().lock();
+        // Nobody can answer what cannot be read, and no answer is a no.
+        let _ = write!(stderr, "pcictl: {question}").and_then(|()| stderr.flush());
+    }
+
+    /// An error: one line on stderr, or a JSON document on stdout.
+    pub fn error(&self, error: &Error) {
+        if self.json {
+            print(&json_text(&ErrorDocument { error }));
+        } else {
+            talk(&error.to_string());
+        }
+    }
+}
+
+/// The document of the contract: the schema's number, then the report's own keys in their own order.
+#[derive(Serialize)]
+struct Document<'a, T: Serialize> {
+    schema: u32,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+#[derive(Serialize)]
+struct ErrorDocument<'a> {
+    error: &'a Error,
+}
+
+fn json_text<T: Serialize>(body: &T) -> String {
+    // Reports are structs with string keys, which can always be written.
+    let mut text = serde_json::to_string_pretty(&Document { schema: 1, body }).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn print(text: &str) {
+    // Nobody is left to be told when stdout is closed.
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn talk(line: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let name = if stderr.is_terminal() { "pcictl:".bold().to_string() } else { "pcictl:".to_owned() };
+    let _ = writeln!(stderr, "{name} {line}");
+}
+
+/// "1 function", "3 functions".
+pub(crate) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}

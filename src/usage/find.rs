@@ -1,0 +1,254 @@
+//! Who uses what below these functions: the one place that knows.
+//!
+//! The answer is put together from links and files that the kernel answers from memory. Nothing here asks hardware,
+//! waits for a driver, follows a descriptor to a file system that may be gone, or opens a device. What it cannot look
+//! into it says (`unchecked`), so that whoever decides can refuse. It does NOT promise that nobody comes after it has
+//! looked: it is called under the locks and again right before anything is stopped, and what slips in between is the
+//! kernel's to sort out. The README has the table of what is seen and what is not.
+
+use crate::error::{Result, plain};
+use crate::host::procfs::Proc;
+use crate::host::sysfs::Sysfs;
+use crate::pci::address::PciAddress;
+use crate::usage::block::stack::Storage;
+use crate::usage::block::{mounts, zfs};
+use crate::usage::model::{Danger, Process, User, Users};
+use crate::usage::network::interfaces::{self, Session, View};
+use crate::usage::network::routes::Routes;
+use crate::usage::process::descriptors::{Hold, Holds, How};
+use crate::usage::process::scan::{self, Findings, Namespaces};
+use crate::usage::scope::{Inventory, Scope};
+use crate::usage::{console, namespaces, protected};
+
+/// Finds every user of the functions.
+///
+/// # Errors
+/// The list of protected devices is broken. All else that goes wrong is told in `unchecked`.
+pub fn find(sysfs: &Sysfs, scope: &Scope) -> Result<Users> {
+    let protected = protected::users(sysfs, scope)?;
+    let inventory = Inventory::read(sysfs, scope);
+    let storage = Storage::read(sysfs, &inventory);
+    let mut survey = Survey { sysfs, scope, inventory, storage, users: Users::default() };
+    survey.users.found = protected;
+    survey.users.found.append(&mut survey.storage.holders);
+    survey.users.notes = console::notes(scope);
+    match Proc::open(sysfs.root(), sysfs.is_dump()) {
+        Ok(Some(proc)) => {
+            survey.users.is_complete = true;
+            survey.look(&proc);
+        }
+        Ok(None) if sysfs.is_dump() => {
+            let note = "the dumped tree has no proc: mounts, addresses and open files cannot be told";
+            survey.users.notes.push(note.to_owned());
+            survey.consoles(None);
+        }
+        Ok(None) => survey.users.unchecked.push("/proc is not mounted: mount -t proc proc /proc".to_owned()),
+        Err(error) => survey.users.unchecked.push(format!("/proc: {}", plain(&error))),
+    }
+    let mut users = survey.users;
+    let virtual_functions = console::virtual_functions(scope, &users.found);
+    users.found.extend(virtual_functions);
+    users.sort();
+    Ok(users)
+}
+
+/// What is known so far.
+struct Survey<'a> {
+    sysfs: &'a Sysfs,
+    scope: &'a Scope,
+    inventory: Inventory,
+    storage: Storage,
+    users: Users,
+}
+
+impl Survey<'_> {
+    fn look(&mut self, proc: &Proc) {
+        if let Err(error) = self.try_look(proc) {
+            self.users.unchecked.push(format!("/proc: {}", plain(&error)));
+        }
+    }
+
+    fn try_look(&mut self, proc: &Proc) -> std::io::Result<()> {
+        let mut pids = proc.pids()?;
+        pids.retain(|pid| *pid == KTHREADD || !proc.is_kernel_thread(*pid));
+        let mut namespaces = Namespaces::read(proc, &pids)?;
+        if !proc.is_dump() && !self.storage.is_empty() {
+            let kept = namespaces::mounts(proc, &namespaces.kept);
+            namespaces.mounts.extend(kept.found);
+            self.users.unchecked.extend(kept.unchecked);
+        }
+        self.disks(proc, &namespaces)?;
+        self.consoles(Some(proc));
+        self.networks(proc, &namespaces);
+        let mut wanted = inventory_nodes::want_nodes(self);
+        if let Err(why) = console::want_nvidia(proc, self.scope, &mut wanted) {
+            self.users.unchecked.push(why);
+        }
+        let findings = scan::run(proc, pids, wanted, &namespaces.mounts);
+        self.processes(&findings);
+        self.blind_spots(proc, &findings, &namespaces);
+        Ok(())
+    }
+
+    fn disks(&mut self, proc: &Proc, namespaces: &Namespaces) -> std::io::Result<()> {
+        if self.storage.is_empty() {
+            return Ok(());
+        }
+        match mounts::mounted(self.sysfs, &self.inventory, &self.storage, &namespaces.mounts) {
+            Ok(users) => self.users.found.extend(users),
+            Err(why) => self.users.unchecked.push(why),
+        }
+        let own = namespaces.mounts.first().filter(|table| table.of.is_none());
+        self.users.found.extend(mounts::swap(proc, &self.inventory, &self.storage, own)?);
+        match zfs::members(self.sysfs, proc, &self.storage) {
+            Ok(users) => self.users.found.extend(users),
+            Err(why) => self.users.unchecked.push(why),
+        }
+        Ok(())
+    }
+
+    fn consoles(&mut self, proc: Option<&Proc>) {
+        let users = console::consoles(self.sysfs, proc, self.scope, &self.inventory, &self.storage);
+        self.users.found.extend(users);
+    }
+
+    /// Every network namespace; a dump has the interfaces of one alone.
+    fn networks(&mut self, proc: &Proc, namespaces: &Namespaces) {
+        if !proc.is_dump() {
+            let seen = namespaces::users(proc, self.scope, &namespaces.networks);
+            self.users.found.extend(seen.found);
+            self.users.unchecked.extend(seen.unchecked);
+        }
+        let text = |name: &str| proc.text(&format!("net/{name}"));
+        match Routes::read(&text) {
+            Ok(routes) => {
+                let view = View { sysfs: self.sysfs, routes: &routes, of: None, session: session(proc) };
+                self.users.found.extend(interfaces::users(&view, self.scope));
+            }
+            Err(why) => self.users.unchecked.push(why),
+        }
+    }
+
+    fn processes(&mut self, findings: &Findings) {
+        for (process, holds) in &findings.holders {
+            for hold in &holds.holds {
+                self.users.found.push(held(process, hold));
+            }
+        }
+        for (address, subject) in self.scope.iter() {
+            let is_told = self.users.found.iter().any(|user| user.address == address && user.kind == Danger::Vfio);
+            if console::is_vfio(subject.driver.as_deref()) && !is_told && console::is_enabled(self.sysfs, &subject.path)
+            {
+                self.users.found.push(some_vfio(address, &findings.holders));
+            }
+        }
+    }
+
+    /// What could not be seen.
+    fn blind_spots(&mut self, proc: &Proc, findings: &Findings, namespaces: &Namespaces) {
+        let mut denied: Vec<u32> = findings.denied.iter().chain(&namespaces.denied).copied().collect();
+        denied.sort_unstable();
+        denied.dedup();
+        if let [first, rest @ ..] = denied.as_slice() {
+            let others = if rest.is_empty() { String::new() } else { format!(" and {} more processes", rest.len()) };
+            self.users.unchecked.push(format!("pid {first}{others} may not be looked into (run as root)"));
+        }
+        for pid in &findings.stuck {
+            self.users.unchecked.push(format!("pid {pid} does not let its memory map be read, it hangs in the kernel"));
+        }
+        if !proc.is_dump() && proc.link("self/ns/pid").ok().flatten().is_some_and(|name| name != FIRST_PID_NAMESPACE) {
+            let why = "pcictl runs in a container and sees only its processes; run it on the host";
+            self.users.unchecked.push(why.to_owned());
+        }
+    }
+}
+
+/// The first thread of the kernel, and all others' parent: it stays, as the one that shows the namespaces they are in.
+const KTHREADD: u32 = 2;
+
+/// The first namespace of process ids has a fixed number (PROC_PID_INIT_INO, include/linux/proc_ns.h).
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// The operator's session by ssh: from the environment, or, where sudo has swept that, from the processes above.
+fn session(proc: &Proc) -> Option<Session> {
+    const NAME: &str = "SSH_CONNECTION";
+    if let Some(session) = std::env::var(NAME).ok().as_deref().and_then(Session::parse) {
+        return Some(session);
+    }
+    if proc.is_dump() {
+        return None;
+    }
+    let mut pid = std::os::unix::process::parent_id();
+    // A process tree has no cycles, but it changes while one looks.
+    for _ in 0..64 {
+        if pid <= 1 {
+            break;
+        }
+        let environ = proc.text(&format!("{pid}/environ")).ok().flatten().unwrap_or_default();
+        let value = environ.split('\0').find_map(|word| word.strip_prefix(NAME)?.strip_prefix('='));
+        if let Some(session) = value.and_then(Session::parse) {
+            return Some(session);
+        }
+        let status = proc.text(&format!("{pid}/status")).ok().flatten()?;
+        pid = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+    }
+    None
+}
+
+fn held(process: &Process, hold: &Hold) -> User {
+    let how = match hold.how {
+        How::Open => "open",
+        How::Locked => "open and locked",
+        How::Mapped => "mapped",
+    };
+    // A register file's name says nothing without its function.
+    let what =
+        if hold.what.starts_with('/') { hold.what.clone() } else { format!("{} of {}", hold.what, hold.address) };
+    let description = format!("pid {} ({}) has {what} {how}{}", process.pid, process.command, hold.origin);
+    let by = process.command.split(' ').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    let mut user = User::new(hold.danger, hold.address, hold.what.clone(), by, description);
+    user.process = Some(process.clone());
+    user
+}
+
+/// vfio-pci has the function open, and nothing tells by whom.
+fn some_vfio(address: PciAddress, holders: &[(Process, Holds)]) -> User {
+    let candidates: Vec<&Process> =
+        holders.iter().filter(|(_, holds)| holds.some_vfio).map(|(process, _)| process).collect();
+    let who = match candidates.as_slice() {
+        [] => "a process that cannot be seen".to_owned(),
+        [only] => format!("pid {} ({})", only.pid, only.command),
+        [first, rest @ ..] => format!("pid {} ({}) or one of {} others", first.pid, first.command, rest.len()),
+    };
+    let mut user = User::new(Danger::Vfio, address, "vfio", "vfio", format!("{who} has {address} open through VFIO"));
+    user.process = candidates.first().filter(|_| candidates.len() == 1).map(|process| (*process).clone());
+    user
+}
+
+/// The nodes to look for in processes.
+mod inventory_nodes {
+    use super::*;
+    use crate::usage::block::stack::on;
+    use crate::usage::console;
+    use crate::usage::model::Danger;
+    use crate::usage::process::descriptors::{Node, Wanted};
+
+    pub fn want_nodes(survey: &Survey) -> Wanted {
+        let addresses = survey.scope.iter().map(|(address, _)| address).collect();
+        let mut wanted = Wanted::new(addresses);
+        for (address, device) in &survey.inventory.characters {
+            let danger = if device.path.contains("/vfio-dev/") { Danger::Vfio } else { Danger::Open };
+            let node =
+                Node { address: *address, path: format!("/dev/{}", device.node()), origin: String::new(), danger };
+            wanted.add(false, Some(device.number), node);
+        }
+        for (index, reached) in survey.storage.iter() {
+            let device = &survey.inventory.blocks[index];
+            let path = format!("/dev/{}", device.node());
+            let node = Node { address: reached.address, path, origin: on(&reached.origin), danger: Danger::Open };
+            wanted.add(true, Some(device.number), node);
+        }
+        console::want_groups(survey.sysfs, survey.scope, &mut wanted);
+        wanted
+    }
+}

@@ -1,0 +1,131 @@
+//! Who uses a device, as data: what `usage` finds, `policy` judges and people are told.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::order;
+use crate::pci::address::PciAddress;
+
+/// What could be harmed; each is forced by its own name and no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Danger {
+    /// A file system of it is mounted, in whatever mount namespace
+    Mounted,
+    /// Swap space is on it
+    Swap,
+    /// Something is built on its disks: dm, LVM, LUKS, md, bcache, ZFS, btrfs, an export
+    Holders,
+    /// Its interface carries an address or a route, or is part of a bond, bridge, VLAN and the like
+    Network,
+    /// Its interface holds the default route or the session you are typing in
+    Management,
+    /// A process has one of its device nodes or register files open or mapped
+    Open,
+    /// A process, usually a virtual machine, has it through VFIO or iommufd
+    Vfio,
+    /// Its virtual functions are in use
+    Vfs,
+    /// It is the boot display, the active console, an armed watchdog or where crash dumps go
+    Console,
+    /// The site's own list in /etc/pcictl/protected.d names it
+    Protected,
+    /// Something could not be looked into
+    Unchecked,
+}
+
+impl Danger {
+    /// The word that `--force` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mounted => "mounted",
+            Self::Swap => "swap",
+            Self::Holders => "holders",
+            Self::Network => "network",
+            Self::Management => "management",
+            Self::Open => "open",
+            Self::Vfio => "vfio",
+            Self::Vfs => "vfs",
+            Self::Console => "console",
+            Self::Protected => "protected",
+            Self::Unchecked => "unchecked",
+        }
+    }
+}
+
+/// A process that holds something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Process {
+    /// Process id.
+    pub pid: u32,
+    /// The user it runs as; none if that cannot be read.
+    pub uid: Option<u32>,
+    /// Its command line, or its name in brackets.
+    pub command: String,
+}
+
+/// One use of one device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct User {
+    /// The danger it stands for.
+    pub kind: Danger,
+    /// The function that is used.
+    pub address: PciAddress,
+    /// What of the function is used: a disk, an interface, a node, a file.
+    pub device: String,
+    /// What uses it in one or two words: a mount point, a holder, a command's name.
+    pub by: String,
+    /// The process, where it is one.
+    #[serde(flatten)]
+    pub process: Option<Process>,
+    /// A sentence for people.
+    pub description: String,
+}
+
+impl User {
+    /// A use that is not a process's.
+    pub fn new(
+        kind: Danger,
+        address: PciAddress,
+        device: impl Into<String>,
+        by: impl Into<String>,
+        description: impl Into<String>,
+    ) -> Self {
+        Self { kind, address, device: device.into(), by: by.into(), process: None, description: description.into() }
+    }
+}
+
+/// Everything that is known of the users of some functions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Users {
+    /// The users, gravest first.
+    pub found: Vec<User>,
+    /// What could not be looked into, and why, a line each.
+    pub unchecked: Vec<String>,
+    /// What nobody can see, said because it may matter here; it refuses nothing.
+    pub notes: Vec<String>,
+    /// Unset for a dumped tree without proc, of which only part can be told.
+    #[serde(skip)]
+    pub is_complete: bool,
+}
+
+impl Users {
+    /// Puts the users in order, each once.
+    pub fn sort(&mut self) {
+        order::sort(&mut self.found);
+        self.found.dedup();
+        self.unchecked.sort_unstable();
+        self.unchecked.dedup();
+    }
+}
+
+/// The descriptions of the first few users, and how many more there are.
+pub fn in_words<'a>(users: impl IntoIterator<Item = &'a User>) -> String {
+    const SHOWN: usize = 6;
+    let all: Vec<&User> = users.into_iter().collect();
+    let mut words: Vec<String> = all.iter().take(SHOWN).map(|user| user.description.clone()).collect();
+    if all.len() > SHOWN {
+        words.push(format!("and {} more users", all.len() - SHOWN));
+    }
+    words.join("; ")
+}

@@ -1,0 +1,232 @@
+//! Addresses and routes of one network namespace, from the files of /proc/net.
+//!
+//! Netlink would tell more, but its dumps (and the address ioctls) wait for rtnl_lock on kernels before 6.9, which a
+//! driver that hangs while it takes its interface down holds for ever. These files are read under RCU.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use procfs_core::FromBufRead;
+use procfs_core::net::RouteEntries;
+
+use crate::order;
+
+/// A route to a network through an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The interface.
+    pub interface: String,
+    /// The network.
+    pub network: IpAddr,
+    /// How many bits of it count.
+    pub length: u8,
+    /// Through a gateway, so the network is not on the wire itself.
+    pub gateway: bool,
+}
+
+/// What a namespace knows of addresses and routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routes {
+    routes: Vec<Route>,
+    /// IPv6 addresses with their interface, those of the link alone left out.
+    addresses6: Vec<(String, Ipv6Addr)>,
+    /// This machine's IPv4 addresses. The kernel does not say here on which interface.
+    addresses4: Vec<Ipv4Addr>,
+}
+
+/// RTF_UP, RTF_GATEWAY, RTF_REJECT and RTF_LOCAL (uapi/linux/route.h, ipv6_route.h).
+const UP: u32 = 0x1;
+
+const GATEWAY: u32 = 0x2;
+
+const REJECT: u32 = 0x200;
+
+const LOCAL: u32 = 0x8000_0000;
+
+impl Routes {
+    /// Reads the files; `text` gives one by its name below /proc/net.
+    ///
+    /// # Errors
+    /// A file cannot be read or understood.
+    pub fn read(text: &dyn Fn(&str) -> std::io::Result<Option<String>>) -> Result<Self, String> {
+        let file = |name: &str| text(name).map_err(|e| format!("/proc/net/{name}: {}", crate::error::plain(&e)));
+        let mut routes = Self::default();
+        if let Some(table) = file("route")? {
+            let entries = RouteEntries::from_buf_read(table.as_bytes());
+            let entries = entries.map_err(|_| "/proc/net/route: cannot be understood".to_owned())?;
+            routes.routes = entries.0.into_iter().filter_map(route4).collect();
+        }
+        if let Some(table) = file("ipv6_route")? {
+            routes.routes.extend(table.lines().filter_map(route6));
+        }
+        if let Some(table) = file("if_inet6")? {
+            routes.addresses6 = table.lines().filter_map(address6).collect();
+        }
+        if let Some(trie) = file("fib_trie")? {
+            routes.addresses4 = local4(&trie);
+        }
+        Ok(routes)
+    }
+
+    /// Whether the default route leaves by this interface.
+    pub fn is_default(&self, interface: &str) -> bool {
+        self.of(interface).any(|route| route.length == 0)
+    }
+
+    fn of<'a>(&'a self, interface: &'a str) -> impl Iterator<Item = &'a Route> {
+        self.routes.iter().filter(move |route| route.interface == interface)
+    }
+
+    /// What an interface carries, in words: addresses where they are known, else networks that it leads to.
+    pub fn carried(&self, interface: &str) -> Vec<String> {
+        let ours6 = self.addresses6.iter().filter(|(name, _)| name == interface);
+        let mut words: Vec<String> = ours6.map(|(_, address)| format!("address {address}")).collect();
+        let on_wire = |address: &&Ipv4Addr| self.wire(IpAddr::V4(**address)) == Some(interface);
+        words.extend(self.addresses4.iter().filter(on_wire).map(|address| format!("address {address}")));
+        if self.is_default(interface) {
+            words.push("the default route".to_owned());
+        }
+        if words.is_empty() {
+            words.extend(self.of(interface).map(|route| format!("a route to {}/{}", route.network, route.length)));
+        }
+        words.dedup();
+        words
+    }
+
+    /// The interface on whose own network an address lies.
+    fn wire(&self, address: IpAddr) -> Option<&str> {
+        let routes = self.routes.iter().filter(|route| !route.gateway && route.length > 0 && contains(route, address));
+        routes.max_by_key(|route| route.length).map(|route| route.interface.as_str())
+    }
+
+    /// The interfaces that a session between these addresses goes through: where ours lives, and where answers leave.
+    pub fn of_session(&self, ours: IpAddr, theirs: IpAddr) -> Vec<&str> {
+        let mut found: Vec<&str> = self.wire(ours).into_iter().collect();
+        if let IpAddr::V6(ours) = ours {
+            found.extend(self.addresses6.iter().filter(|(_, address)| *address == ours).map(|(name, _)| name.as_str()));
+        }
+        let back = self.routes.iter().filter(|route| contains(route, theirs)).max_by_key(|route| route.length);
+        found.extend(back.map(|route| route.interface.as_str()));
+        order::sort(&mut found);
+        found.dedup();
+        found
+    }
+}
+
+fn contains(route: &Route, address: IpAddr) -> bool {
+    match (route.network, address) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
+            let mask = u32::MAX.checked_shl(32u32.saturating_sub(route.length.into())).unwrap_or(0);
+            u32::from(network) & mask == u32::from(address) & mask
+        }
+        (IpAddr::V6(network), IpAddr::V6(address)) => {
+            let mask = u128::MAX.checked_shl(128u32.saturating_sub(route.length.into())).unwrap_or(0);
+            u128::from(network) & mask == u128::from(address) & mask
+        }
+        _ => false,
+    }
+}
+
+fn route4(entry: procfs_core::net::RouteEntry) -> Option<Route> {
+    let flags = u32::from(entry.flags);
+    (flags & UP != 0 && flags & REJECT == 0).then(|| Route {
+        interface: entry.iface,
+        network: IpAddr::V4(entry.destination),
+        // The mask is a run of ones from the top, so counting them is its length.
+        length: u32::from(entry.mask).count_ones() as u8,
+        gateway: flags & GATEWAY != 0,
+    })
+}
+
+/// A line of ipv6_route: destination, length, source, length, next hop, metric, references, uses, flags, interface.
+/// What the kernel sets up by itself for every interface that is up (link-local, multicast) says nothing.
+fn route6(line: &str) -> Option<Route> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [network, length, _, _, _, _, _, _, flags, interface] = words[..] else { return None };
+    let network = Ipv6Addr::from(u128::from_str_radix(network, 16).ok()?);
+    let length = u8::from_str_radix(length, 16).ok()?;
+    let flags = u32::from_str_radix(flags, 16).ok()?;
+    let by_itself = network.is_unicast_link_local() || network.is_multicast();
+    (flags & UP != 0 && flags & (REJECT | LOCAL) == 0 && interface != "lo" && !by_itself).then(|| Route {
+        interface: interface.to_owned(),
+        network: IpAddr::V6(network),
+        length,
+        gateway: flags & GATEWAY != 0,
+    })
+}
+
+/// A line of if_inet6: address, index, length, scope, flags, interface.
+fn address6(line: &str) -> Option<(String, Ipv6Addr)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [address, _, _, _, _, interface] = words[..] else { return None };
+    let address = Ipv6Addr::from(u128::from_str_radix(address, 16).ok()?);
+    (!address.is_unicast_link_local() && !address.is_loopback()).then(|| (interface.to_owned(), address))
+}
+
+/// The leaves of fib_trie that are this machine's own addresses: `|-- ADDRESS`, below it `/32 host LOCAL`.
+fn local4(trie: &str) -> Vec<Ipv4Addr> {
+    let mut found = Vec::new();
+    let mut leaf: Option<Ipv4Addr> = None;
+    for line in trie.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("|-- ") {
+            leaf = text.parse().ok();
+        } else if line == "/32 host LOCAL" {
+            found.extend(leaf.filter(|address| !address.is_loopback()));
+        }
+    }
+    order::sort(&mut found);
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn read(files: &[(&str, &str)]) -> Routes {
+        let text = |name: &str| Ok(files.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned()));
+        Routes::read(&text).unwrap()
+    }
+
+    const ROUTE: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+        eth0\t00000000\t0202000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+        eth0\t0002000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n\
+        eth1\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+    const TRIE: &str = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.2.0\n        /24 link UNICAST\n\
+        Local:\n     |-- 10.0.2.15\n        /32 host LOCAL\n     |-- 127.0.0.1\n        /32 host LOCAL\n";
+
+    #[test]
+    fn an_ipv4_address_is_on_the_interface_of_its_network() {
+        let routes = read(&[("route", ROUTE), ("fib_trie", TRIE)]);
+        assert_eq!(routes.carried("eth0"), ["address 10.0.2.15", "the default route"]);
+        assert_eq!(routes.carried("eth1"), ["a route to 192.168.1.0/24"]);
+        assert!(routes.carried("eth2").is_empty() && routes.is_default("eth0") && !routes.is_default("eth1"));
+    }
+
+    #[test]
+    fn a_session_goes_where_its_answers_go() {
+        let routes = read(&[("route", ROUTE), ("fib_trie", TRIE)]);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(routes.of_session(address("10.0.2.15"), address("192.168.1.9")), ["eth0", "eth1"]);
+        assert_eq!(routes.of_session(address("10.0.2.15"), address("8.8.8.8")), ["eth0"]);
+    }
+
+    #[test]
+    fn what_the_kernel_gives_every_interface_that_is_up_is_no_use() {
+        let inet6 = "fe80000000000000505400fffe123456 02 40 20 80     eth0\n\
+                     20010db8000000000000000000000001 02 40 00 80     eth1\n";
+        let zero = "00000000000000000000000000000000";
+        let line = |network: &str, length: &str, flags: &str, interface: &str| {
+            format!("{network} {length} {zero} 00 {zero} 00000100 00000001 00000000 {flags} {interface}\n")
+        };
+        let table = line("fe800000000000000000000000000000", "40", "00000001", "eth0")
+            + &line("ff000000000000000000000000000000", "08", "00000001", "eth0")
+            + &line(zero, "00", "00200200", "lo")
+            + &line("fe80000000000000505400fffe123456", "80", "80200001", "eth0")
+            + &line(zero, "00", "00000003", "eth1");
+        let routes = read(&[("if_inet6", inet6), ("ipv6_route", &table)]);
+        assert!(routes.carried("eth0").is_empty());
+        assert_eq!(routes.carried("eth1"), ["address 2001:db8::1", "the default route"]);
+    }
+}

@@ -1,0 +1,266 @@
+//! What differs between a function as it was and as it is: the pure half of the proof that a device came back.
+
+use std::collections::BTreeMap;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::verify::record::{Bar, Record};
+
+/// What can differ, as `--accept` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It is not there
+    Missing,
+    /// It is there and was not before
+    New,
+    /// It answers at another address, or sits at another place
+    Moved,
+    /// Something else sits there: other ids, or another serial number
+    Device,
+    /// Another driver has it, or none
+    Driver,
+    /// The link is slower or narrower
+    Link,
+    /// A BAR has no address, or a smaller one
+    Bars,
+    /// It has fewer VFs, or other drivers have them
+    Vfs,
+    /// Its disks or interfaces have other names, or none
+    Names,
+    /// It is in another IOMMU group
+    Iommu,
+    /// What --expect asked for did not come
+    Expected,
+}
+
+/// One thing that differs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// What kind of difference.
+    pub kind: Kind,
+    /// The function: where it answers now, or answered.
+    pub address: PciAddress,
+    /// What exactly, in a word or two.
+    pub what: String,
+    /// What it was.
+    pub old: Option<String>,
+    /// What it is.
+    pub new: Option<String>,
+    /// Whether it makes the exit status 6.
+    pub matters: bool,
+    /// Why, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Whose entry of the ledger says so; none for what was seen just before the scan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+impl Kind {
+    /// The name, as `--accept` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::New => "new",
+            Self::Moved => "moved",
+            Self::Device => "device",
+            Self::Driver => "driver",
+            Self::Link => "link",
+            Self::Bars => "bars",
+            Self::Vfs => "vfs",
+            Self::Names => "names",
+            Self::Iommu => "iommu",
+            Self::Expected => "expected",
+        }
+    }
+}
+
+/// Collects what differs about one function.
+struct Findings<'a> {
+    now: &'a Record,
+    found: Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, kind: Kind, what: impl Into<String>, old: Option<String>, new: Option<String>) {
+        self.note(kind, what, old, new, true);
+    }
+
+    fn note(&mut self, kind: Kind, what: impl Into<String>, old: Option<String>, new: Option<String>, matters: bool) {
+        let (address, what) = (self.now.address, what.into());
+        let place = Some(self.now.place.clone());
+        self.found.push(Finding { kind, address, what, old, new, matters, why: None, place });
+    }
+}
+
+/// Everything about a function that is not as it was, what matters most first.
+pub fn compare(was: &Record, now: &Record) -> Vec<Finding> {
+    let mut findings = Findings { now, found: Vec::new() };
+    if was.address != now.address {
+        findings.add(Kind::Moved, "address", Some(was.address.to_string()), Some(now.address.to_string()));
+    }
+    if was.place != now.place {
+        findings.add(Kind::Moved, "place", Some(was.place.to_string()), Some(now.place.to_string()));
+    }
+    identity(&mut findings, was);
+    if was.driver != now.driver && was.driver.is_some() {
+        findings.add(Kind::Driver, "driver", was.driver.clone(), now.driver.clone());
+    }
+    link(&mut findings, was);
+    bars(&mut findings, &was.bars);
+    virtual_functions(&mut findings, was);
+    names(&mut findings, was);
+    iommu(&mut findings, was);
+    findings.found
+}
+
+/// Whether the same piece of hardware sits there, as far as one can tell.
+pub fn is_same_device(was: &Record, now: &Record) -> bool {
+    let mut findings = Findings { now, found: Vec::new() };
+    identity(&mut findings, was);
+    findings.found.is_empty()
+}
+
+fn identity(findings: &mut Findings<'_>, was: &Record) {
+    let now = findings.now;
+    for (what, old, new) in [
+        ("ids", &was.ids, &now.ids),
+        ("subsystem", &was.subsystem, &now.subsystem),
+        ("class", &was.class, &now.class),
+        ("serial number", &was.serials.dsn, &now.serials.dsn),
+        ("NVMe serial number", &was.serials.nvme, &now.serials.nvme),
+    ] {
+        // A number that is not told now says nothing: the driver that would tell it may be missing, the device asleep.
+        if old.is_some() && new.is_some() && old != new {
+            findings.add(Kind::Device, what, old.clone(), new.clone());
+        }
+    }
+    let (old, new) = (&was.serials.mac, &now.serials.mac);
+    if !old.is_empty() && !new.is_empty() && old != new {
+        findings.add(Kind::Device, "MAC", Some(old.join(" ")), Some(new.join(" ")));
+    }
+}
+
+/// The link belongs to the whole device: its first function stands for it.
+fn link(findings: &mut Findings<'_>, was: &Record) {
+    let (Some(old), Some(new)) = (&was.link, &findings.now.link) else { return };
+    if new.is_worse_than(old) && findings.now.address.function == 0 {
+        let (old, new) = (old.to_string(), new.to_string());
+        findings.add(Kind::Link, "link", Some(old), Some(new));
+    }
+}
+
+fn bars(findings: &mut Findings<'_>, was: &[Bar]) {
+    let now = findings.now;
+    for old in was.iter().filter(|bar| bar.assigned) {
+        let new = now.bars.iter().find(|bar| bar.index == old.index);
+        let lost = match new {
+            None => "not assigned".to_owned(),
+            Some(new) if !new.assigned => "not assigned".to_owned(),
+            Some(new) if new.size < old.size => size(new.size),
+            Some(_) => continue,
+        };
+        findings.add(Kind::Bars, format!("BAR {}", old.index), Some(size(old.size)), Some(lost));
+    }
+    // What was never seen with its BARs assigned may lack some all the same.
+    for new in now.bars.iter().filter(|bar| !bar.assigned && !was.iter().any(|old| old.index == bar.index)) {
+        findings.add(Kind::Bars, format!("BAR {}", new.index), None, Some("not assigned".to_owned()));
+    }
+}
+
+/// `16 MiB`, as lspci would say it.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let (mut number, mut unit) = (bytes, 0);
+    while number >= 1024 && number % 1024 == 0 && unit + 1 < UNITS.len() {
+        (number, unit) = (number / 1024, unit + 1);
+    }
+    format!("{number} {}", UNITS[unit])
+}
+
+fn virtual_functions(findings: &mut Findings<'_>, was: &Record) {
+    let now = findings.now;
+    if now.vfs.len() < was.vfs.len() {
+        let (old, new) = (was.vfs.len().to_string(), now.vfs.len().to_string());
+        findings.add(Kind::Vfs, "VFs", Some(old), Some(new));
+        return;
+    }
+    for (old, new) in was.vfs.iter().zip(&now.vfs) {
+        if old.driver.is_some() && old.driver != new.driver {
+            let what = format!("driver of VF {}", new.address);
+            findings.add(Kind::Vfs, what, old.driver.clone(), new.driver.clone());
+        }
+    }
+}
+
+/// Names by class; links of /dev/disk follow their disks and are told only when they are gone.
+fn names(findings: &mut Findings<'_>, was: &Record) {
+    let now = findings.now;
+    let empty = Vec::new();
+    for (class, old) in &was.names {
+        let new = now.names.get(class).unwrap_or(&empty);
+        let lost: Vec<&str> = old.iter().filter(|name| !new.contains(name)).map(String::as_str).collect();
+        if lost.is_empty() {
+            continue;
+        }
+        let came: Vec<&str> = new.iter().filter(|name| !old.contains(name)).map(String::as_str).collect();
+        findings.add(Kind::Names, class, Some(lost.join(" ")), (!came.is_empty()).then(|| came.join(" ")));
+    }
+    let lost: Vec<&str> = was.by_id.iter().filter(|link| !now.by_id.contains(link)).map(String::as_str).collect();
+    if !lost.is_empty() && now.names.contains_key("block") {
+        findings.add(Kind::Names, "/dev/disk/by-id", Some(lost.join(" ")), None);
+    }
+}
+
+/// The number alone is dealt anew each time; that there is a group no more is a loss of isolation.
+fn iommu(findings: &mut Findings<'_>, was: &Record) {
+    let new = findings.now.iommu_group;
+    if was.iommu_group.is_some() && was.iommu_group != new {
+        let text = |group: Option<u32>| group.map(|group| group.to_string());
+        findings.note(Kind::Iommu, "IOMMU group", text(was.iommu_group), text(new), new.is_none());
+    }
+}
+
+/// Something that is not there any more.
+pub fn missing(was: &Record, what: &str) -> Finding {
+    Finding {
+        kind: Kind::Missing,
+        address: was.address,
+        what: what.to_owned(),
+        old: was.ids.clone(),
+        new: None,
+        matters: true,
+        why: None,
+        place: Some(was.place.clone()),
+    }
+}
+
+/// What was accepted does not matter.
+pub fn accept(findings: &mut [Finding], accepted: &[Kind]) {
+    for finding in findings {
+        finding.matters &= !accepted.contains(&finding.kind);
+    }
+}
+
+/// For every record that is not at its place any more: the new function, if there is exactly one, that is that device.
+pub fn moved<'a>(gone: &[&Record], new: &[&'a Record]) -> BTreeMap<Place, &'a Record> {
+    let mut found = BTreeMap::new();
+    for was in gone {
+        // The functions of a card may share its serial number.
+        let same = |now: &&&Record| {
+            was.address.function == now.address.function && was.serials.agree(&now.serials) && is_same_device(was, now)
+        };
+        let mut candidates = new.iter().filter(same);
+        if let (Some(now), None) = (candidates.next(), candidates.next()) {
+            found.insert(was.place.clone(), *now);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+use crate::pci::place::Place;
+use crate::verify::compare::{Finding, Kind, accept, compare, moved};
+use crate::verify::record::{Bar, LinkState, Record, Serials, VirtualRecord};
+
+fn record() -> Record {
+    let vf = |text: &str| VirtualRecord {
+        address: text.parse().unwrap(),
+        driver: Some("vfio-pci".into()),
+        driver_override: None,
+    };
+    Record {
+        ids: Some("15b3:101d".into()),
+        driver: Some("mlx5_core".into()),
+        serials: Serials { dsn: Some("0c-42".into()), nvme: None, mac: vec!["0c:42:a1:10:00:02".into()] },
+        link: Some(LinkState { speed: Some(16.0), width: Some(16), max_speed: Some(16.0), max_width: Some(16) }),
+        bars: vec![Bar { index: 0, size: 32 << 20, assigned: true }],
+        iommu_group: Some(4),
+        vfs: vec![vf("0000:02:00.1"), vf("0000:02:00.2")],
+        names: [("net".to_owned(), vec!["ens2np0".to_owned()])].into(),
+        ..Record::at(Place::from_chain("pci0000:00/02.0/00.0").unwrap(), "0000:02:00.0".parse().unwrap())
+    }
+}
+
+/// What changes, and the lines that must come of it: kind, what, old, new, and whether it matters.
+fn found(change: impl FnOnce(&mut Record)) -> Vec<String> {
+    let mut now = record();
+    change(&mut now);
+    let word = |value: Option<String>| value.unwrap_or_else(|| "none".into());
+    let line = |f: Finding| {
+        let note = if f.matters { "" } else { " (note)" };
+        format!("{}: {}: {} -> {}{note}", f.kind.name(), f.what, word(f.old), word(f.new))
+    };
+    compare(&record(), &now).into_iter().map(line).collect()
+}
+
+#[test]
+fn what_is_as_it_was_gives_nothing() {
+    assert!(found(|_| {}).is_empty());
+}
+
+#[test]
+fn every_kind_of_difference_is_told_with_old_and_new() {
+    let address = found(|now| now.address.bus = 5);
+    assert_eq!(address, ["moved: address: 0000:02:00.0 -> 0000:05:00.0"]);
+    assert_eq!(found(|now| now.ids = Some("15b3:1017".into())), ["device: ids: 15b3:101d -> 15b3:1017"]);
+    assert_eq!(found(|now| now.serials.dsn = Some("0c-43".into())), ["device: serial number: 0c-42 -> 0c-43"]);
+    assert_eq!(
+        found(|now| now.serials.mac = vec!["0c:42:a1:10:00:09".into()]),
+        ["device: MAC: 0c:42:a1:10:00:02 -> 0c:42:a1:10:00:09"]
+    );
+    assert_eq!(found(|now| now.driver = None), ["driver: driver: mlx5_core -> none"]);
+    assert_eq!(found(|now| now.bars.clear()), ["bars: BAR 0: 32 MiB -> not assigned"]);
+    assert_eq!(found(|now| now.bars[0].assigned = false), ["bars: BAR 0: 32 MiB -> not assigned"]);
+    assert_eq!(found(|now| now.bars[0].size = 16 << 20), ["bars: BAR 0: 32 MiB -> 16 MiB"]);
+    assert_eq!(found(|now| now.vfs.truncate(1)), ["vfs: VFs: 2 -> 1"]);
+    assert_eq!(
+        found(|now| now.vfs[1].driver = Some("mlx5_core".into())),
+        ["vfs: driver of VF 0000:02:00.2: vfio-pci -> mlx5_core"]
+    );
+    assert_eq!(found(|now| now.names.clear()), ["names: net: ens2np0 -> none"]);
+    assert_eq!(
+        found(|now| now.names = [("net".to_owned(), vec!["eth0".to_owned()])].into()),
+        ["names: net: ens2np0 -> eth0"]
+    );
+    assert_eq!(found(|now| now.iommu_group = Some(9)), ["iommu: IOMMU group: 4 -> 9 (note)"]);
+    assert_eq!(found(|now| now.iommu_group = None), ["iommu: IOMMU group: 4 -> none"]);
+}
+
+#[test]
+fn a_link_is_told_when_it_is_worse_and_only_then() {
+    let with = |speed: f64, width: u32| {
+        move |now: &mut Record| {
+            now.link = Some(LinkState { speed: Some(speed), width: Some(width), max_speed: None, max_width: None })
+        }
+    };
+    assert_eq!(found(with(2.5, 1)), ["link: link: 16 GT/s x16 -> 2.5 GT/s x1"]);
+    assert_eq!(found(with(16.0, 8)), ["link: link: 16 GT/s x16 -> 16 GT/s x8"]);
+    assert_eq!(found(with(8.0, 16)), ["link: link: 16 GT/s x16 -> 8 GT/s x16"]);
+    assert!(found(with(32.0, 16)).is_empty());
+    assert!(found(|now| now.link = None).is_empty(), "asleep: not known");
+    assert!(
+        found(|now| {
+            with(2.5, 1)(now);
+            now.address.function = 1;
+        })
+        .iter()
+        .all(|line| !line.starts_with("link"))
+    );
+}
+
+#[test]
+fn what_is_not_told_now_is_no_difference() {
+    assert!(found(|now| now.serials = Serials::default()).is_empty());
+}
+
+#[test]
+fn accepting_a_kind_makes_it_not_matter() {
+    let mut now = record();
+    (now.driver, now.vfs) = (None, Vec::new());
+    let mut findings = compare(&record(), &now);
+    accept(&mut findings, &[Kind::Driver]);
+    assert_eq!(
+        findings.iter().map(|f| (f.kind, f.matters)).collect::<Vec<_>>(),
+        [(Kind::Driver, false), (Kind::Vfs, true)]
+    );
+}
+
+#[test]
+fn a_device_is_found_elsewhere_by_its_serial_number_only() {
+    let was = record();
+    let elsewhere = Record { place: Place::from_chain("pci0000:00/03.0/00.0").unwrap(), ..record() };
+    assert_eq!(moved(&[&was], &[&elsewhere])[&was.place], &elsewhere);
+    let anonymous = Record { serials: Serials::default(), ..elsewhere.clone() };
+    assert!(moved(&[&was], &[&anonymous]).is_empty());
+    let mut sibling = elsewhere.clone();
+    sibling.address.function = 1;
+    assert!(moved(&[&was], &[&sibling]).is_empty(), "functions of one card share its number");
+    assert!(moved(&[&was], &[&elsewhere, &elsewhere]).is_empty(), "two of them: which one?");
+}

@@ -1,0 +1,203 @@
+//! What is kept of one function: everything by which one can tell later whether it came back as it was.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+
+/// One function as it was at one moment.
+///
+/// Values are kept as sysfs or lspci would show them, so that a record can be read without pcictl. What was not there
+/// is left out; a field that a later version adds must be optional.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The node: where it sat, whatever the bus numbers were.
+    pub place: Place,
+    /// Where it answered.
+    pub address: PciAddress,
+    /// The slot it sat in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
+    /// `8086:10d3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<String>,
+    /// Subsystem ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subsystem: Option<String>,
+    /// Class code, six hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// What tells this device from another of its kind.
+    #[serde(default, skip_serializing_if = "Serials::is_empty")]
+    pub serials: Serials,
+    /// The driver that had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// What `driver_override` said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver_override: Option<String>,
+    /// The link, read at the upstream port where there is one: a device may sleep or be gone, its port tells all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkState>,
+    /// The BARs that it asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bars: Vec<Bar>,
+    /// NUMA node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numa_node: Option<i32>,
+    /// IOMMU group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iommu_group: Option<u32>,
+    /// Its virtual functions, in the order of the kernel's `virtfnN`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vfs: Vec<VirtualRecord>,
+    /// Names that users know, by class: `block` → `nvme0n1`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, Vec<String>>,
+    /// What below /dev/disk/by-id led to its disks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_id: Vec<String>,
+    /// Power settings, by their file below the function's directory: `power/control` → `on`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub power: BTreeMap<String, String>,
+}
+
+/// What tells two devices of the same kind apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serials {
+    /// Device Serial Number capability, as lspci writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dsn: Option<String>,
+    /// The serial number an NVMe controller reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nvme: Option<String>,
+    /// MAC addresses of its interfaces, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mac: Vec<String>,
+}
+
+/// Speed and width of a link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkState {
+    /// GT/s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<f64>,
+    /// Lanes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Highest speed of the device, GT/s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_speed: Option<f64>,
+    /// Highest width of the device, in lanes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_width: Option<u32>,
+}
+
+/// A BAR that a function asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bar {
+    /// 0 to 5.
+    pub index: u8,
+    /// Bytes.
+    pub size: u64,
+    /// Whether it has an address.
+    pub assigned: bool,
+}
+
+/// A virtual function, as its physical one remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VirtualRecord {
+    /// Where it answered.
+    pub address: PciAddress,
+    /// The driver that had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// What `driver_override` said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver_override: Option<String>,
+}
+
+impl Record {
+    /// Nothing is known but where.
+    pub fn at(place: Place, address: PciAddress) -> Self {
+        Self {
+            place,
+            address,
+            slot: None,
+            ids: None,
+            subsystem: None,
+            class: None,
+            serials: Serials::default(),
+            driver: None,
+            driver_override: None,
+            link: None,
+            bars: Vec::new(),
+            numa_node: None,
+            iommu_group: None,
+            vfs: Vec::new(),
+            names: BTreeMap::new(),
+            by_id: Vec::new(),
+            power: BTreeMap::new(),
+        }
+    }
+}
+
+impl Record {
+    /// By its place, with what is known of its virtual functions by theirs.
+    pub fn with_virtual(&self) -> Vec<(Place, Self)> {
+        let virtual_function = |(index, vf): (usize, &VirtualRecord)| {
+            let place = self.place.virtual_function(Some(index as u32), vf.address);
+            let driver = vf.driver.clone();
+            (place.clone(), Self { driver, ..Self::at(place, vf.address) })
+        };
+        let mut all = vec![(self.place.clone(), self.clone())];
+        all.extend(self.vfs.iter().enumerate().map(virtual_function));
+        all
+    }
+
+    /// Whether it answered at an address, or one of its virtual functions did.
+    pub fn is_about(&self, address: PciAddress) -> bool {
+        self.address == address || self.vfs.iter().any(|vf| vf.address == address)
+    }
+}
+
+impl Serials {
+    /// Whether nothing tells this device from another.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether some number is known of both and the same. Several MACs may have become fewer.
+    pub fn agree(&self, other: &Self) -> bool {
+        let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
+        same(&self.dsn, &other.dsn)
+            || same(&self.nvme, &other.nvme)
+            || self.mac.iter().any(|mac| other.mac.contains(mac))
+    }
+}
+
+impl LinkState {
+    /// Lanes times speed, to see what a link lost; none when it is not known.
+    fn known(&self) -> Option<(f64, u32)> {
+        self.speed.zip(self.width)
+    }
+
+    /// Whether it is slower or narrower than another, as far as both are known.
+    pub fn is_worse_than(&self, other: &Self) -> bool {
+        match (self.known(), other.known()) {
+            (Some((speed, width)), Some((old_speed, old_width))) => speed < old_speed || width < old_width,
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for LinkState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.known() {
+            Some((speed, width)) => write!(f, "{speed} GT/s x{width}"),
+            None => f.write_str("down"),
+        }
+    }
+}
