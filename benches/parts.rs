@@ -11,9 +11,10 @@ use divan::{Bencher, black_box};
 use pcictl::host::pci_ids::Names;
 use pcictl::host::sysfs::{Sysfs, follow};
 use pcictl::pci::address::PciAddress;
+use pcictl::pci::ids::Ids;
 use pcictl::plan::remove::plan_removal;
-use pcictl::topology::load::{Fields, IdsOf};
-use pcictl::topology::model::{Ids, Topology};
+use pcictl::topology::fields::{Fields, IdsOf};
+use pcictl::topology::model::Topology;
 use tempfile::TempDir;
 
 const SIZES: [usize; 2] = [64, 4000];
@@ -81,7 +82,7 @@ fn a_plan_for_nine(bencher: Bencher, functions: usize) {
     let sysfs = sysfs(functions);
     let switch: PciAddress = maketree::SWITCH.parse().expect("an address");
     bencher.bench(|| {
-        let topology = Topology::load_around_with(&sysfs, &[switch], Fields::PLAN).expect("the switch");
+        let topology = Topology::load_around(&sysfs, &[switch], Fields::PLAN).expect("the switch");
         plan_removal(&topology, &[topology.find(switch).expect("the switch")])
     });
 }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use pcictl::host::sysfs::Sysfs;
-use pcictl::topology::load::Fields;
+use pcictl::topology::fields::Fields;
 use pcictl::topology::model::Topology;
 use pcictl::usage::scope::Scope;
 

@@ -34,9 +34,6 @@ _pcictl() {
             pcictl,locks)
                 cmd="pcictl__subcmd__locks"
                 ;;
-            pcictl,read-overrides)
-                cmd="pcictl__subcmd__read__subcmd__overrides"
-                ;;
             pcictl,recover)
                 cmd="pcictl__subcmd__recover"
                 ;;
@@ -76,9 +73,6 @@ _pcictl() {
             pcictl__subcmd__help,locks)
                 cmd="pcictl__subcmd__help__subcmd__locks"
                 ;;
-            pcictl__subcmd__help,read-overrides)
-                cmd="pcictl__subcmd__help__subcmd__read__subcmd__overrides"
-                ;;
             pcictl__subcmd__help,recover)
                 cmd="pcictl__subcmd__help__subcmd__recover"
                 ;;
@@ -107,7 +101,7 @@ _pcictl() {
 
     case "${cmd}" in
         pcictl)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug lock locks status recover doctor read-overrides generate help"
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug lock locks status recover doctor generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -182,7 +176,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help)
-            opts="list tree show remove rescan replug lock locks status recover doctor read-overrides generate help"
+            opts="list tree show remove rescan replug lock locks status recover doctor generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -266,20 +260,6 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help__subcmd__locks)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        pcictl__subcmd__help__subcmd__read__subcmd__overrides)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -458,31 +438,6 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__locks)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                --sysroot)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        pcictl__subcmd__read__subcmd__overrides)
             opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

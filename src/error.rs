@@ -81,7 +81,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// The kind's name in JSON.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Usage => "usage",
             Self::Ambiguous => "ambiguous",
@@ -101,7 +101,7 @@ impl ErrorKind {
     }
 
     /// The exit status that this kind of error ends with.
-    pub fn status(self) -> ExitStatus {
+    pub(crate) fn status(self) -> ExitStatus {
         match self {
             Self::Usage | Self::Ambiguous => ExitStatus::Usage,
             Self::NoSuchDevice => ExitStatus::NoSuchDevice,
@@ -133,20 +133,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// An error of this kind; the message is one line without a full stop.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), facts: Map::new() }
     }
 
     /// Adds a fact to the JSON document.
     #[must_use]
-    pub fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.facts.insert(name.to_owned(), value.into());
         self
     }
 
     /// The same error where a part of the work was done before it, so that nobody may read that nothing is changed.
     #[must_use]
-    pub fn partly(mut self, what_now: &str) -> Self {
+    pub(crate) fn partly(mut self, what_now: &str) -> Self {
         if !matches!(self.kind, ErrorKind::Interrupted | ErrorKind::Unfinished) {
             self.kind = ErrorKind::Partly;
         }
@@ -156,7 +156,7 @@ impl Error {
 
     /// Names the device that the error is about in the JSON document.
     #[must_use]
-    pub fn about(self, address: PciAddress) -> Self {
+    pub(crate) fn about(self, address: PciAddress) -> Self {
         self.fact("address", address.to_string())
     }
 
@@ -166,7 +166,7 @@ impl Error {
     }
 
     /// A call that failed: EACCES, EPERM and EROFS become "not permitted", all else "failed".
-    pub fn io(doing: impl fmt::Display, error: &std::io::Error) -> Self {
+    pub(crate) fn io(doing: impl fmt::Display, error: &std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
         match error.kind() {
             Io::PermissionDenied => {
@@ -221,6 +221,6 @@ impl From<SelectorError> for Error {
 }
 
 /// The system's words for an error, without Rust's "(os error N)".
-pub fn plain(error: &std::io::Error) -> String {
+pub(crate) fn plain(error: &std::io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |code| nix::errno::Errno::from_raw(code).desc().to_owned())
 }

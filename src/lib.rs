@@ -1,6 +1,7 @@
 //! pcictl removes PCI devices and brings them back without hanging the kernel.
 //!
 //! The rooms of the house, in their order: each may use those above it in this list, and none below.
+#![allow(rustdoc::private_intra_doc_links)] // The documentation is for those who work on the code.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod error;

@@ -9,14 +9,14 @@ use pcictl::error::{Error, ExitStatus};
 use pcictl::terminal::Output;
 
 fn main() -> ExitCode {
-    if let Some(code) = pcictl::execute::writer::run_if_helper() {
+    if let Some(code) = pcictl::execute::run_if_child() {
         return code;
     }
     let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return not_understood(&error),
     };
-    let output = Output::new(&cli.common);
+    let output = Output::new(cli.common.talk());
     match pcictl::commands::run(&cli, &output) {
         Ok(status) => status,
         Err(error) => {

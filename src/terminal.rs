@@ -5,11 +5,57 @@ use std::io::{self, IsTerminal, Write};
 use colored::Colorize;
 use serde::Serialize;
 
-use crate::cli::args::{ColorChoice, Common};
 use crate::error::Error;
 
 /// To the start of the line, and away with what is there (ECMA-48 EL).
 const CLEAR_LINE: &str = "\r\x1b[K";
+
+/// When to color.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl ColorChoice {
+    /// Every value, in the order of help and tables.
+    pub(crate) const ALL: &[Self] = &[Self::Auto, Self::Always, Self::Never];
+
+    /// The word that stands for it on the command line and in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+
+    /// What it means, for help.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Auto => "On a terminal, unless NO_COLOR is set",
+            Self::Always => "Always",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// How to talk.
+#[derive(Clone, Copy, Debug)]
+pub struct Talk {
+    /// JSON documents on stdout instead of text.
+    pub json: bool,
+    /// Errors only.
+    pub quiet: bool,
+    /// Details, too.
+    pub verbose: bool,
+    /// When to color.
+    pub color: ColorChoice,
+}
 
 /// Where words go: data to stdout, talk to stderr.
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +67,13 @@ pub struct Output {
 
 impl Output {
     /// Set up as the options say.
-    pub fn new(common: &Common) -> Self {
-        match common.color {
+    pub fn new(talk: Talk) -> Self {
+        match talk.color {
             ColorChoice::Auto => {}
             ColorChoice::Always => colored::control::set_override(true),
             ColorChoice::Never => colored::control::set_override(false),
         }
-        Self { json: common.json, quiet: common.quiet, verbose: common.verbose }
+        Self { json: talk.json, quiet: talk.quiet, verbose: talk.verbose }
     }
 
     /// For errors of a command line that could not be read.
@@ -36,7 +82,7 @@ impl Output {
     }
 
     /// Prints a report as JSON, or what `text` makes of it. A reader that has gone away is no error.
-    pub fn report<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
+    pub(crate) fn report<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
         if self.json {
             print(&json_text(report));
         } else {
@@ -45,7 +91,7 @@ impl Output {
     }
 
     /// Like [`report`](Self::report), for a report so long that it must not be held twice.
-    pub fn stream<T: Serialize>(&self, report: &T, text: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>) {
+    pub(crate) fn stream<T: Serialize>(&self, report: &T, text: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>) {
         let mut stdout = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
         let written = if self.json {
             let document = Document { schema: 1, body: report };
@@ -58,33 +104,33 @@ impl Output {
     }
 
     /// Like [`report`](Self::report), for what a quiet user does not want to see.
-    pub fn outcome<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
+    pub(crate) fn outcome<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
         if self.json || !self.quiet {
             self.report(report, text);
         }
     }
 
     /// A line of talk on stderr.
-    pub fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         if !self.quiet {
             talk(line);
         }
     }
 
     /// A line of talk for those who asked for more.
-    pub fn detail(&self, line: &str) {
+    pub(crate) fn detail(&self, line: &str) {
         if self.verbose {
             talk(line);
         }
     }
 
     /// Whether a line may be written over: only where somebody watches, and nothing else is collected from there.
-    pub fn can_move(&self) -> bool {
+    pub(crate) fn can_move(&self) -> bool {
         !self.quiet && std::io::stderr().is_terminal() && std::io::stdout().is_terminal()
     }
 
     /// A line on the terminal in place of the last one; where [`can_move`](Self::can_move) says so.
-    pub fn progress(&self, line: &str) {
+    pub(crate) fn progress(&self, line: &str) {
         let mut stderr = std::io::stderr().lock();
         // A line that breaks could not be taken back.
         let width = terminal_size::terminal_size_of(&stderr).map_or(80, |(width, _)| usize::from(width.0));
@@ -93,7 +139,7 @@ impl Output {
     }
 
     /// Takes the last line of progress back.
-    pub fn end_progress(&self) {
+    pub(crate) fn end_progress(&self) {
         if self.can_move() {
             let mut stderr = std::io::stderr().lock();
             let _ = write!(stderr, "{CLEAR_LINE}").and_then(|()| stderr.flush());
@@ -101,7 +147,7 @@ impl Output {
     }
 
     /// A question on stderr, without a line's end.
-    pub fn ask(&self, question: &str) {
+    pub(crate) fn ask(&self, question: &str) {
         let mut stderr = std::io::stderr().lock();
         // Nobody can answer what cannot be read, and no answer is a no.
         let _ = write!(stderr, "pcictl: {question}").and_then(|()| stderr.flush());
@@ -147,9 +193,4 @@ fn talk(line: &str) {
     let mut stderr = std::io::stderr().lock();
     let name = if stderr.is_terminal() { "pcictl:".bold().to_string() } else { "pcictl:".to_owned() };
     let _ = writeln!(stderr, "{name} {line}");
-}
-
-/// "1 function", "3 functions".
-pub(crate) fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

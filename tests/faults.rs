@@ -16,10 +16,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use clap::Parser;
 use nix::errno::Errno;
 use pcictl::cli::args::Cli;
-use pcictl::commands::{Rehearsal, rehearse};
+use pcictl::commands::rehearse;
 use pcictl::error::{Error, ErrorKind};
 use pcictl::execute::executor::Kernel;
 use pcictl::host::sysfs::Sysfs;
+use pcictl::operation::context::Rehearsal;
 use pcictl::state::journal::progress::{Look, Standing};
 use pcictl::state::journal::store::{Found, Journals};
 use pcictl::terminal::Output;
@@ -78,7 +79,7 @@ impl Machine {
         };
         let (run, state) = (self.directory("run"), self.directory("state"));
         let rehearsal = Rehearsal { run, state, kernel: Box::new(kernel) };
-        match catch_unwind(AssertUnwindSafe(|| rehearse(&cli, &Output::new(&cli.common), &rehearsal))) {
+        match catch_unwind(AssertUnwindSafe(|| rehearse(&cli, &Output::new(cli.common.talk()), &rehearsal))) {
             Ok(Ok(code)) if code == ExitCode::SUCCESS => Ended::Well,
             Ok(Ok(code)) => Ended::Otherwise(code),
             Ok(Err(error)) => Ended::Badly(error),

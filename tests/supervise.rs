@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
-use pcictl::execute::executor::{Done, Event, Kernel, Mark, execute};
+use pcictl::execute::executor::{Event, Kernel, execute};
 use pcictl::execute::supervisor::Supervisor;
 use pcictl::host::sysfs::Sysfs;
 use pcictl::lock::acquire::{Held, Patience, Waiting, WatchWait};
 use pcictl::lock::claims::Claims;
 use pcictl::lock::files::LockDirectory;
 use pcictl::pci::place::Place;
-use pcictl::plan::action::{Action, Step};
+use pcictl::plan::action::{Action, Mark, Step};
+use pcictl::plan::step_state::Done;
 
 struct Silent;
 

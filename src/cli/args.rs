@@ -2,11 +2,16 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
-use crate::pci::address::PciAddress;
+use crate::cli::values::{color, column, danger, difference, parse_seconds};
+use crate::operation::options::{
+    ChangeOptions, ForceOptions, RemoveOptions, ReplugOptions, ScanOptions, SettleOptions,
+};
 use crate::report::rows::Column;
+use crate::terminal::{ColorChoice, Talk};
 use crate::usage::model::Danger;
 use crate::verify::compare::Kind;
 use crate::verify::expectation::Expectation;
@@ -21,7 +26,7 @@ pub struct Cli {
     pub common: Common,
     /// The command.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 const EXIT_STATUS: &str = "\
@@ -46,35 +51,24 @@ Selectors:
 pub struct Common {
     /// Print one JSON document
     #[arg(short, long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// Say more about what is done
     #[arg(short, long, global = true)]
-    pub verbose: bool,
+    pub(crate) verbose: bool,
     /// When to use colour
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub color: ColorChoice,
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color())]
+    pub(crate) color: ColorChoice,
     /// Look at a dumped tree instead of this machine
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
-    pub sysroot: Option<PathBuf>,
-}
-
-/// When to use colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
+    pub(crate) sysroot: Option<PathBuf>,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// List functions, a line each
     List(ListArgs),
     /// Show the device tree, host bridges at the top
@@ -97,9 +91,6 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Tell whether the kernel's PCI core is stuck, by whom, and what helps
     Doctor,
-    /// Print driver overrides, in a process that may hang
-    #[command(hide = true)]
-    ReadOverrides(ReadOverridesArgs),
     /// Write the man pages and the shell completions into a directory
     #[command(hide = true)]
     Generate(GenerateArgs),
@@ -108,173 +99,165 @@ pub enum Command {
 /// `pcictl list`
 #[derive(Args, Debug)]
 #[command(after_help = SELECTORS)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     /// Which functions; all without one
     #[arg(value_name = "SELECTOR")]
-    pub selectors: Vec<String>,
+    pub(crate) selectors: Vec<String>,
     /// Which columns, in this order
-    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',')]
-    pub output: Vec<Column>,
+    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = column())]
+    pub(crate) output: Vec<Column>,
     /// List the columns that there are
     #[arg(long)]
-    pub list_columns: bool,
+    pub(crate) list_columns: bool,
     /// Leave out the heading
     #[arg(long)]
-    pub no_header: bool,
+    pub(crate) no_header: bool,
 }
 
 /// `pcictl tree`
 #[derive(Args, Debug)]
 #[command(after_help = SELECTORS)]
-pub struct TreeArgs {
+pub(crate) struct TreeArgs {
     /// The function or host bridge to begin at; the whole machine without one
     #[arg(value_name = "SELECTOR")]
-    pub selector: Option<String>,
+    pub(crate) selector: Option<String>,
     /// What to say of each function, besides its address; as in list
-    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',')]
-    pub output: Vec<Column>,
+    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = column())]
+    pub(crate) output: Vec<Column>,
 }
 
 /// `pcictl show`
 #[derive(Args, Debug)]
 #[command(after_help = SELECTORS)]
-pub struct ShowArgs {
+pub(crate) struct ShowArgs {
     /// The function
     #[arg(value_name = "SELECTOR")]
-    pub selector: String,
+    pub(crate) selector: String,
 }
 
 /// Options of every command that changes something.
 #[derive(Args, Clone, Debug)]
-pub struct Changing {
+pub(crate) struct Changing {
     /// Print the steps and the locks in their order, and touch nothing
     #[arg(short = 'n', long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// How long to wait for locks
     #[arg(short, long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
-    pub wait: std::time::Duration,
+    pub(crate) wait: Duration,
     /// Do not wait for locks at all
     #[arg(long, conflicts_with = "wait")]
-    pub no_wait: bool,
+    pub(crate) no_wait: bool,
     /// Take all functions that a selector means
     #[arg(long)]
-    pub each: bool,
+    pub(crate) each: bool,
 }
 
 /// Options of every command that writes to the kernel.
 #[derive(Args, Clone, Debug)]
-pub struct Writing {
+pub(crate) struct Writing {
     /// How long one write to the kernel may take before the terminal is given back
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = parse_seconds)]
-    pub timeout: std::time::Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// Options of every command that can take a device away from its users.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Forcing {
+pub(crate) struct Forcing {
     /// Go on although this is so; only the dangers that are named are overridden
-    #[arg(long, value_name = "KIND", value_delimiter = ',')]
-    pub force: Vec<Danger>,
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = danger())]
+    pub(crate) force: Vec<Danger>,
     /// Do not ask whether a forced danger is meant
     #[arg(short, long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
 }
 
 /// `pcictl remove`
 #[derive(Args, Debug)]
 #[command(after_help = SELECTORS)]
-pub struct RemoveArgs {
+pub(crate) struct RemoveArgs {
     /// The functions to remove, with all below them
     #[arg(value_name = "SELECTOR", required = true)]
-    pub selectors: Vec<String>,
+    pub(crate) selectors: Vec<String>,
     /// What every changing command takes.
     #[command(flatten)]
-    pub changing: Changing,
+    pub(crate) changing: Changing,
     /// What every writing command takes.
     #[command(flatten)]
-    pub writing: Writing,
+    pub(crate) writing: Writing,
     /// What may be overridden.
     #[command(flatten)]
-    pub forcing: Forcing,
+    pub(crate) forcing: Forcing,
     /// It is fine if the device is not there
     #[arg(long)]
-    pub if_present: bool,
+    pub(crate) if_present: bool,
     /// When a driver cannot be stopped, leave those that were stopped as they are
     #[arg(long)]
-    pub no_rollback: bool,
+    pub(crate) no_rollback: bool,
     /// How many drivers to stop at a time
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub jobs: u16,
+    pub(crate) jobs: u16,
 }
 
 /// `pcictl rescan`
 #[derive(Args, Debug)]
 #[command(after_help = SELECTORS)]
-pub struct RescanArgs {
+pub(crate) struct RescanArgs {
     /// A bridge (what is below it), a function (its bus), an address that is gone, or a host bridge
     #[arg(value_name = "SELECTOR", required_unless_present_any = ["all", "slot"])]
-    pub selectors: Vec<String>,
+    pub(crate) selectors: Vec<String>,
     /// Scan every bus of the machine
     #[arg(long, conflicts_with_all = ["selectors", "slot"])]
-    pub all: bool,
+    pub(crate) all: bool,
     /// Scan the bus of a slot, be there something in it or not
     #[arg(long, value_name = "NAME")]
-    pub slot: Vec<String>,
+    pub(crate) slot: Vec<String>,
     /// What to wait for, to put up with and to put back.
     #[command(flatten)]
-    pub back: BackArgs,
+    pub(crate) back: BackArgs,
     /// What every changing command takes.
     #[command(flatten)]
-    pub changing: Changing,
+    pub(crate) changing: Changing,
     /// What every writing command takes.
     #[command(flatten)]
-    pub writing: Writing,
+    pub(crate) writing: Writing,
 }
 
 /// Options of every command that brings devices back.
 #[derive(Args, Clone, Debug)]
-pub struct BackArgs {
+pub(crate) struct BackArgs {
     /// How long to wait for drivers, disks and interfaces
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
-    pub settle: std::time::Duration,
+    pub(crate) settle: Duration,
     /// What must come: ADDRESS, driver=NAME, id=VENDOR:DEVICE, link=SPEEDxLANES, count=N, joined by commas for one
     /// function
     #[arg(long, value_name = "WHAT")]
-    pub expect: Vec<Expectation>,
+    pub(crate) expect: Vec<Expectation>,
     /// Differences that are fine
-    #[arg(long, value_name = "KIND", value_delimiter = ',')]
-    pub accept: Vec<Kind>,
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = difference())]
+    pub(crate) accept: Vec<Kind>,
     /// Put back the number of VFs, driver overrides and power settings
     #[arg(long)]
-    pub restore: bool,
-}
-
-/// `pcictl read-overrides`
-#[derive(Args, Debug)]
-pub struct ReadOverridesArgs {
-    /// The functions
-    #[arg(value_name = "ADDRESS")]
-    pub addresses: Vec<PciAddress>,
+    pub(crate) restore: bool,
 }
 
 /// `pcictl replug`
 #[derive(Args, Debug)]
-pub struct ReplugArgs {
+pub(crate) struct ReplugArgs {
     /// All that a removal takes.
     #[command(flatten)]
-    pub remove: RemoveArgs,
+    pub(crate) remove: RemoveArgs,
     /// All that a rescan takes.
     #[command(flatten)]
-    pub back: BackArgs,
+    pub(crate) back: BackArgs,
     /// Reset each function when its driver is stopped; its bus, if it cannot be reset by itself and nothing else is there
     #[arg(long)]
-    pub reset: bool,
+    pub(crate) reset: bool,
     /// Switch the power of its slot off and on while it is removed
     #[arg(long, conflicts_with = "reset")]
-    pub power_cycle: bool,
+    pub(crate) power_cycle: bool,
     /// If it does not come back, try more: the bus above, a reset of its bus, the power of its slot
     #[arg(long)]
-    pub escalate: bool,
+    pub(crate) escalate: bool,
 }
 
 const LOCK: &str = "\
@@ -298,48 +281,48 @@ Exit status: that of COMMAND; of pcictl itself 75 if the lock is held by someone
 #[derive(Args, Debug)]
 #[command(after_help = LOCK, override_usage = "pcictl lock [OPTIONS] <SELECTOR>... -- <COMMAND>...\n       \
     pcictl lock [OPTIONS] --all -- <COMMAND>...")]
-pub struct LockArgs {
+pub(crate) struct LockArgs {
     /// A function (and all below it), a bridge or host bridge, or an address that is gone
     #[arg(value_name = "SELECTOR", required_unless_present = "all")]
-    pub selectors: Vec<String>,
+    pub(crate) selectors: Vec<String>,
     /// The command, with its arguments
     #[arg(value_name = "COMMAND", last = true, required = true, value_hint = clap::ValueHint::CommandWithArguments)]
-    pub command: Vec<OsString>,
+    pub(crate) command: Vec<OsString>,
     /// Lock the whole machine
     #[arg(long, conflicts_with = "selectors")]
-    pub all: bool,
+    pub(crate) all: bool,
     /// Keep out changes, not others who lock with --shared: for a command that only looks
     #[arg(short, long)]
-    pub shared: bool,
+    pub(crate) shared: bool,
     /// Let the command, and all that it starts, keep the locks until the last of them has ended
     #[arg(long)]
-    pub inherit: bool,
+    pub(crate) inherit: bool,
     /// What every changing command takes.
     #[command(flatten)]
-    pub changing: Changing,
+    pub(crate) changing: Changing,
 }
 
 /// `pcictl locks`
 #[derive(Args, Debug)]
 #[command(after_help = SELECTORS)]
-pub struct LocksArgs {
+pub(crate) struct LocksArgs {
     /// Only the locks at, above and below this function or host bridge
     #[arg(value_name = "SELECTOR")]
-    pub selector: Option<String>,
+    pub(crate) selector: Option<String>,
 }
 
 /// `pcictl recover`
 #[derive(Args, Debug)]
-pub struct RecoverArgs {
+pub(crate) struct RecoverArgs {
     /// Which operations, as pcictl status names them; all without one
     #[arg(value_name = "OPERATION")]
-    pub ids: Vec<String>,
+    pub(crate) ids: Vec<String>,
     /// What every changing command takes.
     #[command(flatten)]
-    pub changing: Changing,
+    pub(crate) changing: Changing,
     /// What every writing command takes.
     #[command(flatten)]
-    pub writing: Writing,
+    pub(crate) writing: Writing,
 }
 
 /// `pcictl generate`
@@ -350,13 +333,75 @@ pub struct GenerateArgs {
     pub directory: PathBuf,
 }
 
-/// Seconds with a fraction; never negative, at most what a deadline can hold.
-fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
-    /// Ten years: longer than any lock is held, and far from the end of the clock.
-    const MOST: f64 = 10.0 * 365.0 * 86_400.0;
-    let seconds: f64 = text.parse().map_err(|_| "give seconds, such as 5 or 0.5".to_owned())?;
-    if !(0.0..=MOST).contains(&seconds) {
-        return Err("give seconds between 0 and ten years".to_owned());
+impl Common {
+    /// How to talk, as the options say.
+    pub fn talk(&self) -> Talk {
+        Talk { json: self.json, quiet: self.quiet, verbose: self.verbose, color: self.color }
     }
-    Ok(std::time::Duration::from_secs_f64(seconds))
+}
+
+impl Changing {
+    fn options(&self, timeout: Duration) -> ChangeOptions {
+        let wait = if self.no_wait { Duration::ZERO } else { self.wait };
+        ChangeOptions { dry_run: self.dry_run, wait, each: self.each, timeout }
+    }
+}
+
+impl RemoveArgs {
+    /// The same as plain values.
+    pub(crate) fn options(&self) -> RemoveOptions {
+        RemoveOptions {
+            change: self.changing.options(self.writing.timeout),
+            forcing: ForceOptions { force: self.forcing.force.clone(), yes: self.forcing.yes },
+            if_present: self.if_present,
+            no_rollback: self.no_rollback,
+            jobs: self.jobs.into(),
+        }
+    }
+}
+
+impl BackArgs {
+    fn options(&self) -> SettleOptions {
+        let Self { settle, expect, accept, restore } = self.clone();
+        SettleOptions { settle, expect, accept, restore }
+    }
+}
+
+impl RescanArgs {
+    /// The same as plain values.
+    pub(crate) fn options(&self) -> ScanOptions {
+        ScanOptions {
+            change: self.changing.options(self.writing.timeout),
+            all: self.all,
+            slots: self.slot.clone(),
+            settle: self.back.options(),
+        }
+    }
+}
+
+impl ReplugArgs {
+    /// The same as plain values.
+    pub(crate) fn options(&self) -> ReplugOptions {
+        ReplugOptions {
+            remove: self.remove.options(),
+            settle: self.back.options(),
+            reset: self.reset,
+            power_cycle: self.power_cycle,
+            escalate: self.escalate,
+        }
+    }
+}
+
+impl RecoverArgs {
+    /// The same as plain values.
+    pub(crate) fn options(&self) -> ChangeOptions {
+        self.changing.options(self.writing.timeout)
+    }
+}
+
+impl LockArgs {
+    /// The same as plain values. The command itself writes to the kernel, so there is no time limit.
+    pub(crate) fn options(&self) -> ChangeOptions {
+        self.changing.options(Duration::MAX)
+    }
 }

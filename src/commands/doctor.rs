@@ -2,28 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use crate::commands::{Context, status};
 use crate::doctor::diagnosis::Diagnosis;
 use crate::doctor::leftovers::{Leftover, in_tree};
-use crate::doctor::snapshot::Snapshot;
+use crate::doctor::task::Snapshot;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::operation::removal_record;
+use crate::operation::context::Context;
+use crate::operation::{interrupted, removal_record};
 use crate::order;
 use crate::pci::address::PciAddress;
-use crate::report::rows::{DoctorReport, Verdict};
-use crate::report::text;
+use crate::report::status::{DoctorReport, Verdict};
+use crate::report::text::status;
 use crate::state::journal::store::Found;
-use crate::topology::load::Fields;
+use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 
-pub fn run(context: &Context) -> Result<ExitStatus> {
+pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
     let snapshot = context.proc.snapshot();
     if !snapshot.sees_stacks && !context.sysfs.is_dump() {
         let message = "what tasks are doing in the kernel cannot be read; run it as root";
         return Err(Error::new(ErrorKind::NotPermitted, message));
     }
     let report = report(context, &snapshot);
-    context.output.report(&report, text::status::diagnosed);
+    context.output.report(&report, status::diagnosed);
     Ok(match report.verdict {
         Verdict::Healthy | Verdict::Busy => ExitStatus::Done,
         Verdict::Leftovers => ExitStatus::Partly,
@@ -55,7 +55,9 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
         Err(error) => vec![Leftover { address: None, what: error.to_string(), helps: String::new() }],
     };
     match journals {
-        Ok(journals) => found.extend(status::operations(context, &journals).iter().filter_map(status::leftover)),
+        Ok(journals) => {
+            found.extend(interrupted::operations(context, &journals).iter().filter_map(interrupted::leftover))
+        }
         Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
     }
     for entry in removal_record::entries(context) {

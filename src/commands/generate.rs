@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use crate::cli::args::{Cli, GenerateArgs};
 use crate::error::{Error, ExitStatus, Result};
 
-pub fn run(args: &GenerateArgs) -> Result<ExitStatus> {
+pub(crate) fn run(args: &GenerateArgs) -> Result<ExitStatus> {
     let man = args.directory.join("man");
     let completions = args.directory.join("completions");
     for directory in [&man, &completions] {

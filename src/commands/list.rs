@@ -1,14 +1,14 @@
 //! `pcictl list`
 
 use crate::cli::args::ListArgs;
-use crate::commands::{Context, not_there, parse_selectors};
 use crate::error::{ExitStatus, Result};
+use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::selector::Selector;
 use crate::report::inspector::{Inspector, fields_for};
 use crate::report::rows::{Column, FunctionRow};
 use crate::report::text::list;
-use crate::resolve::functions::{Named, Resolver};
+use crate::resolve::functions::{Named, Resolver, not_there, parse_selectors};
 use crate::terminal::Output;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
@@ -32,12 +32,12 @@ struct Listing {
     functions: Vec<FunctionRow>,
 }
 
-pub fn columns(output: &Output) -> ExitStatus {
+pub(crate) fn columns(output: &Output) -> ExitStatus {
     output.report(&serde_json::json!({ "columns": list::columns().lines().collect::<Vec<_>>() }), |_| list::columns());
     ExitStatus::Done
 }
 
-pub fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
+pub(crate) fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
     let selectors = parse_selectors(&args.selectors)?;
     let wanted = if args.output.is_empty() { DEFAULT } else { &args.output };
     let (topology, ids) =

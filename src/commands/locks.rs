@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 
 use crate::cli::args::LocksArgs;
-use crate::commands::{Context, not_there};
 use crate::error::{ExitStatus, Result};
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::Holder;
+use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::pci::selector::Selector;
-use crate::report::rows::LockNode;
+use crate::report::change::LockNode;
 use crate::report::text::locks;
-use crate::resolve::functions::{Named, Resolver};
-use crate::topology::load::{Fields, IdsOf};
+use crate::resolve::functions::{Named, Resolver, not_there};
+use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 
 /// All that places are made of.
@@ -24,7 +24,7 @@ struct Forest {
     children: Vec<LockNode>,
 }
 
-pub fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
+pub(crate) fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
     let wanted = match &args.selector {
         None => vec![Place::root()],
         Some(text) => places(context, &text.parse()?)?,

@@ -13,41 +13,15 @@ pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod tree;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::args::{Changing, Cli, Command};
+use crate::cli::args::{Cli, Command};
 use crate::doctor::snapshot::Proc;
-use crate::error::{Error, ErrorKind, Result};
-use crate::execute::executor::Kernel;
+use crate::error::Result;
 use crate::host::sysfs::Sysfs;
-use crate::pci::selector::{Selector, SelectorKind};
-use crate::state::journal::store::Journals;
+use crate::operation::context::{Context, Rehearsal};
 use crate::terminal::Output;
-
-/// Where the lock files are unless `PCICTL_RUN_DIR` says otherwise.
-const DEFAULT_RUN_DIRECTORY: &str = "/run/pcictl";
-
-/// Where the ledger is, below the root, unless `PCICTL_STATE_DIR` says otherwise.
-const DEFAULT_STATE_DIRECTORY: &str = "var/lib/pcictl";
-
-/// What a command works with: one machine, or a dumped tree, and where words go.
-pub(crate) struct Context<'a> {
-    pub(crate) sysfs: Sysfs,
-    pub(crate) proc: Proc,
-    pub(crate) output: &'a Output,
-    pub(crate) rehearsal: Option<&'a Rehearsal>,
-}
-
-/// What stands for the machine when a command is tried on a dumped tree: a model of the kernel that changes the tree.
-pub struct Rehearsal {
-    /// The run directory.
-    pub run: PathBuf,
-    /// The state directory.
-    pub state: PathBuf,
-    /// Makes whoever makes the writes.
-    pub kernel: Box<dyn Fn() -> Box<dyn Kernel>>,
-}
 
 /// Runs the command that was asked for; the status is its own, except that `lock` passes on its command's.
 ///
@@ -89,90 +63,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Status => status::run(&context),
         Command::Recover(args) => recover::run(&context, args),
         Command::Doctor => doctor::run(&context),
-        Command::ReadOverrides(args) => {
-            output.report(&(), |()| crate::execute::probe::read_here(&context.sysfs, &args.addresses));
-            Ok(crate::error::ExitStatus::Done)
-        }
         Command::Generate(args) => generate::run(args),
     };
     status.map(ExitCode::from)
-}
-
-impl Context<'_> {
-    /// Where the lock files are.
-    pub(crate) fn run_directory(&self) -> PathBuf {
-        let rehearsed = self.rehearsal.map(|rehearsal| rehearsal.run.clone());
-        rehearsed.or_else(own_run_directory).unwrap_or_else(|| DEFAULT_RUN_DIRECTORY.into())
-    }
-
-    /// Whether the lock files are elsewhere than on this machine's own.
-    pub(crate) fn has_own_run_directory(&self) -> bool {
-        own_run_directory().is_some()
-    }
-
-    /// Where the ledger is.
-    pub(crate) fn state_directory(&self) -> PathBuf {
-        if let Some(rehearsal) = self.rehearsal {
-            return rehearsal.state.clone();
-        }
-        std::env::var_os("PCICTL_STATE_DIR")
-            .filter(|path| !path.is_empty())
-            .map_or_else(|| self.sysfs.root().join(DEFAULT_STATE_DIRECTORY), PathBuf::from)
-    }
-
-    /// What operations note of themselves.
-    pub(crate) fn journals(&self) -> Journals {
-        Journals::below(&self.run_directory(), &self.state_directory())
-    }
-
-    /// Whether this is a dumped tree with nobody to change it.
-    pub(crate) fn is_only_to_look_at(&self) -> bool {
-        self.sysfs.is_dump() && self.rehearsal.is_none()
-    }
-
-    /// Nothing is ever changed in a dumped tree.
-    pub(crate) fn refuse_in_dump(&self, changing: &Changing) -> Result<()> {
-        if self.is_only_to_look_at() && !changing.dry_run {
-            let message = "--sysroot is for looking; add --dry-run to see what would be done";
-            return Err(Error::usage(message));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn tell_notes(&self, notes: &[String]) {
-        for note in notes {
-            self.output.say(note);
-        }
-    }
-}
-
-fn own_run_directory() -> Option<PathBuf> {
-    std::env::var_os("PCICTL_RUN_DIR").filter(|path| !path.is_empty()).map(PathBuf::from)
-}
-
-pub(crate) fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>> {
-    texts.iter().map(|text| text.parse::<Selector>().map_err(Error::from)).collect()
-}
-
-/// The selectors of a command that changes something: a wildcard is for looking only.
-pub(crate) fn parse_exact_selectors(texts: &[String]) -> Result<Vec<Selector>> {
-    let selectors = parse_selectors(texts)?;
-    for selector in &selectors {
-        if matches!(selector.kind, SelectorKind::Pattern(_)) {
-            let message = format!(
-                "{selector}: is a wildcard, and only list, tree and show take those; pcictl list {selector} shows what it means, name one of these"
-            );
-            return Err(Error::usage(message).fact("selector", selector.text.clone()));
-        }
-    }
-    Ok(selectors)
-}
-
-/// A selector that named nothing that is there.
-pub(crate) fn not_there(selector: &Selector, address: crate::pci::address::PciAddress) -> Error {
-    let named = if selector.text == address.to_string() { String::new() } else { format!(" ({address})") };
-    let message = format!(
-        "{selector}{named}: no such device; pcictl list shows what is there, pcictl rescan {address} may bring it back"
-    );
-    Error::new(ErrorKind::NoSuchDevice, message).about(address)
 }

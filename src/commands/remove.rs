@@ -1,40 +1,24 @@
 //! `pcictl remove`: lock, stop the whole subtree bottom-up, remove it in one short step, verify that it is gone.
 
-use std::time::Instant;
-
 use crate::cli::args::RemoveArgs;
-use crate::commands::{Context, not_there, parse_exact_selectors};
-use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::execute::executor::{Outcome, Outcomes};
-use crate::lock::claims::Claims;
-use crate::operation::acquire::{Reading, hold};
-use crate::operation::removal_record;
-use crate::operation::run::{Operation, Why, refuse_if_stuck};
-use crate::operation::user_check::{self, Agreed};
-use crate::pci::address::PciAddress;
-use crate::pci::selector::Selector;
-use crate::plan::action::Step;
-use crate::plan::remove::{Removal, plan_removal};
-use crate::report::inspector::Inspector;
-use crate::report::rows::{PlannedChange, RemoveReport, Seen};
+use crate::error::{ExitStatus, Result};
+use crate::operation::acquire::hold;
+use crate::operation::context::Context;
+use crate::operation::remove::{Subject, Took, planned, report, take_away};
+use crate::operation::run::{Operation, refuse_if_stuck};
 use crate::report::text::change;
-use crate::resolve::functions::{Named, Resolver};
-use crate::state::ledger::Entry;
-use crate::topology::load::Fields;
-use crate::topology::model::{FunctionId, Ids, Topology};
-use crate::usage::find;
-use crate::usage::model::User;
-use crate::usage::scope::Scope;
+use crate::resolve::functions::parse_exact_selectors;
 
-pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
-    context.refuse_in_dump(&args.changing)?;
+pub(crate) fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
+    let options = &args.options();
+    context.refuse_in_dump(&options.change)?;
     let selectors = parse_exact_selectors(&args.selectors)?;
-    let read = || Subject::read(context, &selectors, args);
+    let read = || Subject::read(context, &selectors, options);
 
-    if args.changing.dry_run {
+    if options.change.dry_run {
         let subject = read()?;
         context.tell_notes(&subject.notes);
-        let plan = planned(context, &subject, args)?;
+        let plan = planned(context, &subject, options)?;
         context.output.report(&plan, change::planned);
         return Ok(plan.status());
     }
@@ -46,245 +30,12 @@ pub fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
         return Ok(ExitStatus::Done);
     }
     refuse_if_stuck(context)?;
-    let (held, subject) = hold(context, &args.changing, read)?;
-    let agreed = subject.check_users(context, args)?;
-    let mut operation = Operation::begin(context, held, &subject.removal.all_steps(), args.writing.timeout)?;
-    let took = take_away(context, &mut operation, &subject, args, agreed, &[]);
+    let (held, subject) = hold(context, &options.change, read)?;
+    let agreed = subject.check_users(context, options)?;
+    let mut operation = Operation::begin(context, held, &subject.removal.all_steps(), options.change.timeout)?;
+    let took = take_away(context, &mut operation, &subject, options, agreed, &[]);
     operation.end(&took);
     let took = took?;
     context.output.outcome(&report(context, &subject, took), change::removed);
     Ok(ExitStatus::Done)
-}
-
-/// The steps of a removal, from the last look before the first write to the proof that all is gone; the same for
-/// whoever removes, and never without the locks.
-///
-/// `between` is done when all is stopped and still there.
-pub(crate) fn take_away(
-    context: &Context,
-    operation: &mut Operation,
-    subject: &Subject,
-    args: &RemoveArgs,
-    agreed: Agreed,
-    between: &[Step],
-) -> Result<Took> {
-    let entries = removal_record::observe(context, &subject.topology, &subject.removal);
-    let overridden = agreed.again(context, &subject.scope(), &args.forcing, &subject.what())?;
-    let stop_seconds = stop(operation, subject, args)?;
-    while_stopped(operation, subject, args, between)?;
-    removal_record::write(context, &entries);
-    let removed = remove(context, operation, subject, args);
-    // Who goes on in the background finds what was written, and takes it back if it must.
-    let remove_seconds = removed.inspect_err(|_| {
-        if !operation.goes_on() {
-            forget_present(context, &entries);
-        }
-    })?;
-    verify_gone(context, subject)?;
-    Ok(Took { overridden, stop_seconds, remove_seconds })
-}
-
-/// Takes from the ledger again what was not removed after all.
-fn forget_present(context: &Context, entries: &[Entry]) {
-    let is_there = |entry: &&Entry| context.sysfs.has_function(entry.record.address);
-    removal_record::withdraw(context, &entries.iter().filter(is_there).cloned().collect::<Vec<_>>());
-}
-
-/// How long the two phases took, and from whom it was taken.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Took {
-    overridden: Vec<User>,
-    stop_seconds: f64,
-    remove_seconds: f64,
-}
-
-/// What is to be removed, as it was read at one moment.
-pub(crate) struct Subject {
-    pub(crate) removal: Removal,
-    topology: Topology,
-    functions: Vec<(PciAddress, Option<Ids>, Option<String>)>,
-    absent: Vec<String>,
-    pub(crate) notes: Vec<String>,
-}
-
-impl Subject {
-    pub(crate) fn read(context: &Context, selectors: &[Selector], args: &RemoveArgs) -> Result<Self> {
-        let mut resolver = Resolver::new(&context.sysfs);
-        let (mut addresses, mut absent) = (Vec::new(), Vec::new());
-        for selector in selectors {
-            let named = match resolver.targets(selector, args.changing.each) {
-                Err(error) if error.kind() == ErrorKind::NoSuchDevice && args.if_present => {
-                    absent.push(selector.text.clone());
-                    continue;
-                }
-                other => other?,
-            };
-            for named in named {
-                match named {
-                    Named::Functions(found) => addresses.extend(found),
-                    Named::Absent(address) if args.if_present => absent.push(address.to_string()),
-                    Named::Absent(address) => return Err(not_there(selector, address)),
-                    Named::HostBridge(_) => return Err(host_bridge(selector)),
-                }
-            }
-        }
-        // What is really to be removed must be known, each function of it; for a plan its place and driver will do.
-        let fields = if args.changing.dry_run { Fields::PLAN } else { Fields::ALL };
-        let topology = Topology::load_around_with(&context.sysfs, &addresses, fields)?;
-        let found: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
-        // One that went away between the two looks is absent like any other.
-        for address in addresses.iter().filter(|address| topology.find(**address).is_none()) {
-            if !args.if_present {
-                return Err(Error::new(
-                    ErrorKind::NoSuchDevice,
-                    format!("{address}: went away while it was looked at"),
-                )
-                .about(*address));
-            }
-            absent.push(address.to_string());
-        }
-        let removal = plan_removal(&topology, &found)?;
-        let facts = |address: &PciAddress| {
-            let function = topology.function(topology.find(*address)?);
-            Some((*address, function.ids, function.driver.as_deref().map(str::to_owned)))
-        };
-        let functions = removal.gone.iter().filter_map(facts).collect();
-        Ok(Self { removal, topology, functions, absent, notes: resolver.notes })
-    }
-
-    /// Looks for users, under the locks and before anything is begun.
-    pub(crate) fn check_users(&self, context: &Context, args: &RemoveArgs) -> Result<Agreed> {
-        user_check::check(context, &self.scope(), &args.forcing, &self.what())
-    }
-
-    /// The functions whose users count.
-    fn scope(&self) -> Scope {
-        Scope::of(&self.topology, self.removal.gone.iter().filter_map(|address| self.topology.find(*address)))
-    }
-
-    /// The targets, for messages.
-    fn what(&self) -> String {
-        self.removal.tops.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    }
-}
-
-impl Reading for Subject {
-    fn claims(&self) -> &Claims {
-        self.removal.claims()
-    }
-
-    fn is_same_as(&self, other: &Self) -> bool {
-        self.removal == other.removal && self.functions == other.functions
-    }
-}
-
-fn host_bridge(selector: &Selector) -> Error {
-    let message = format!(
-        "{selector}: is a host bridge; only functions below it can be removed, pcictl tree {selector} lists them"
-    );
-    Error::usage(message)
-}
-
-/// The stop phase: no kernel PCI lock is held while drivers let go. If one will not, the others are given back.
-fn stop(operation: &mut Operation, subject: &Subject, args: &RemoveArgs) -> Result<f64> {
-    let begun = Instant::now();
-    let steps = &subject.removal.stop.steps;
-    let outcomes = operation.run(steps, args.jobs.into())?;
-    match Why::of(steps, &outcomes) {
-        None => Ok(begun.elapsed().as_secs_f64()),
-        Some(why) if args.no_rollback => Err(left_as_it_is(operation, why, &outcomes)),
-        Some(why) => Err(operation.put_back(steps, 0, &outcomes, why, "")),
-    }
-}
-
-/// What is done between the two phases, a reset for one.
-fn while_stopped(operation: &mut Operation, subject: &Subject, args: &RemoveArgs, steps: &[Step]) -> Result<()> {
-    let outcomes = operation.run(steps, 1)?;
-    let Some(why) = Why::of(steps, &outcomes) else { return Ok(()) };
-    let stopped = &subject.removal.stop.steps;
-    let all = Outcomes::done_where(stopped.iter().map(|_| true));
-    if args.no_rollback {
-        Err(left_as_it_is(operation, why, &all))
-    } else {
-        Err(operation.put_back(stopped, 0, &all, why, ""))
-    }
-}
-
-/// The remove phase: short, for nothing is left to be stopped.
-fn remove(context: &Context, operation: &mut Operation, subject: &Subject, args: &RemoveArgs) -> Result<f64> {
-    let begun = Instant::now();
-    let (stopped, steps) = (&subject.removal.stop.steps, &subject.removal.remove.steps);
-    let outcomes = operation.run(steps, 1)?;
-    let why = Why::of(steps, &outcomes).filter(|_| !outcomes.is_complete());
-    let Some(why) = why else { return Ok(begun.elapsed().as_secs_f64()) };
-    if args.no_rollback {
-        return Err(left_as_it_is(operation, why, &Outcomes::done_where(stopped.iter().map(|_| true))));
-    }
-    // What belongs to a device that is still there can be given back its driver.
-    let is_there = |step: &Step| step.action.address().is_some_and(|address| context.sysfs.has_function(address));
-    let left = Outcomes::done_where(stopped.iter().map(is_there));
-    let removed: Vec<String> = steps
-        .iter()
-        .zip(outcomes.each())
-        .filter(|(_, outcome)| matches!(outcome, Outcome::Done(..)))
-        .map(|(step, _)| change::in_words(&step.action))
-        .collect();
-    let lasting = if removed.is_empty() { String::new() } else { format!("done before: {}", removed.join(", ")) };
-    Err(operation.put_back(stopped, 0, &left, why, &lasting))
-}
-
-fn left_as_it_is(operation: &mut Operation, why: Why, outcomes: &Outcomes) -> Error {
-    let changed = outcomes.changed();
-    if changed > 0 {
-        operation.leave();
-    }
-    let kind = if changed == 0 || why.kind == ErrorKind::Interrupted { why.kind } else { ErrorKind::Partly };
-    Error::new(kind, format!("{}; {changed} steps that were done are left as they are (--no-rollback)", why.message))
-}
-
-fn verify_gone(context: &Context, subject: &Subject) -> Result<()> {
-    let there = |address: &&PciAddress| context.sysfs.has_function(**address);
-    let left: Vec<String> = subject.removal.gone.iter().filter(there).map(ToString::to_string).collect();
-    if left.is_empty() {
-        return Ok(());
-    }
-    let message =
-        format!("removed, but {} is there again or still; a slot that is on may have brought it back", left.join(", "));
-    Err(Error::new(ErrorKind::Partly, message).fact("still_there", left))
-}
-
-pub(crate) fn planned(context: &Context, subject: &Subject, args: &RemoveArgs) -> Result<PlannedChange> {
-    let mut summary: Vec<String> =
-        subject.absent.iter().map(|absent| format!("{absent}: not there, nothing to remove")).collect();
-    for top in &subject.removal.tops {
-        summary.push(format!("would remove {top}"));
-    }
-    if !subject.functions.is_empty() {
-        summary.push(format!("functions that will be gone: {}", subject.functions.len()));
-    }
-    let users = find::find(&context.sysfs, &subject.scope())?;
-    Ok(PlannedChange {
-        summary,
-        needs_force: user_check::needs_force(&users, &args.forcing.force),
-        users: Some(users),
-        locks: subject.claims().in_order().to_vec(),
-        steps: subject.removal.all_steps(),
-    })
-}
-
-pub(crate) fn report(context: &Context, subject: &Subject, took: Took) -> RemoveReport {
-    let mut inspector = Inspector::new(&context.sysfs);
-    let removed: Vec<Seen> = subject
-        .functions
-        .iter()
-        .map(|(address, ids, driver)| inspector.seen(*address, *ids, driver.as_deref()))
-        .collect();
-    RemoveReport {
-        targets: subject.removal.tops.clone(),
-        removed,
-        absent: subject.absent.clone(),
-        overridden: took.overridden,
-        stop_seconds: took.stop_seconds,
-        remove_seconds: took.remove_seconds,
-    }
 }

@@ -1,33 +1,27 @@
 //! `pcictl replug`: remove, rescan, verify, and the lock is not let go in between.
 
 use crate::cli::args::ReplugArgs;
-use crate::commands::{Context, parse_exact_selectors, remove, rescan};
-use crate::error::{Error, ExitStatus, Result};
-use crate::lock::claims::Claims;
-use crate::operation::acquire::{Reading, hold};
-use crate::operation::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};
-use crate::operation::run::{Operation, Why, refuse_if_stuck};
-use crate::operation::user_check::Agreed;
-use crate::pci::address::PciAddress;
-use crate::pci::place::Place;
-use crate::pci::selector::Selector;
-use crate::plan::action::{Plan, Step};
-use crate::plan::rescan::RescanTarget;
-use crate::plan::reset::{plan_power_cycle, plan_reset, plan_reset_below};
-use crate::report::rows::{PlannedChange, ReplugReport, RescanReport};
+use crate::error::{ExitStatus, Result};
+use crate::operation::acquire::hold;
+use crate::operation::bring_back::{close, status, tell_failures};
+use crate::operation::context::Context;
+use crate::operation::remove;
+use crate::operation::replug::{Subject, all_steps, planned, replug};
+use crate::operation::run::{Operation, refuse_if_stuck};
 use crate::report::text::change;
-use crate::resolve::scan_target::{bus_above, bus_under};
+use crate::resolve::functions::parse_exact_selectors;
 
-pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
-    let changing = &args.remove.changing;
-    context.refuse_in_dump(changing)?;
+pub(crate) fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
+    let options = &args.options();
+    let change = &options.remove.change;
+    context.refuse_in_dump(change)?;
     let selectors = parse_exact_selectors(&args.remove.selectors)?;
-    let read = || Subject::read(context, &selectors, args);
+    let read = || Subject::read(context, &selectors, options);
 
     let subject = read()?;
     context.tell_notes(&subject.away.notes);
-    if changing.dry_run {
-        let plan = planned(context, &subject, args)?;
+    if change.dry_run {
+        let plan = planned(context, &subject, options)?;
         context.output.report(&plan, change::planned);
         return Ok(plan.status());
     }
@@ -37,10 +31,10 @@ pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
         return Ok(ExitStatus::Done);
     }
     refuse_if_stuck(context)?;
-    let (held, subject) = hold(context, changing, read)?;
-    let agreed = subject.away.check_users(context, &args.remove)?;
-    let mut operation = Operation::begin(context, held, &all_steps(&subject), args.remove.writing.timeout)?;
-    let report = replug(context, &mut operation, &subject, args, agreed);
+    let (held, subject) = hold(context, change, read)?;
+    let agreed = subject.away.check_users(context, &options.remove)?;
+    let mut operation = Operation::begin(context, held, &all_steps(&subject), change.timeout)?;
+    let report = replug(context, &mut operation, &subject, options, agreed);
     operation.end(&report);
     let report = report?;
     let status = status(&report.rescanned);
@@ -48,183 +42,4 @@ pub fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     context.output.outcome(&report, change::replugged);
     close(context, &report.rescanned);
     Ok(status)
-}
-
-/// The steps of a replug, from the last look before the first write to the report, and never without the locks.
-fn replug(
-    context: &Context,
-    operation: &mut Operation,
-    subject: &Subject,
-    args: &ReplugArgs,
-    agreed: Agreed,
-) -> Result<ReplugReport> {
-    // The bus must be fit to be scanned before what sits on it is taken away.
-    refuse_dead_bridges(context, &subject.back)?;
-    let took = remove::take_away(context, operation, &subject.away, &args.remove, agreed, &subject.reset.steps)?;
-    let removed = remove::report(context, &subject.away, took);
-    match back_again(context, operation, subject, args) {
-        Ok((climbed, rescanned)) => Ok(ReplugReport { removed, climbed, rescanned }),
-        // Another process goes on with it, and nothing is known yet of how it will end.
-        Err(error) if operation.goes_on() => Err(error),
-        Err(error) => {
-            if is_missing(context, subject) {
-                operation.leave();
-            }
-            Err(error.partly(&what_now(context, subject)))
-        }
-    }
-}
-
-/// The half after the removal: power, rescan, and whatever else may be tried.
-fn back_again(
-    context: &Context,
-    operation: &mut Operation,
-    subject: &Subject,
-    args: &ReplugArgs,
-) -> Result<(Vec<String>, RescanReport)> {
-    write(operation, &subject.power.steps)?;
-    let mut rescanned = bring_back(context, operation, &subject.back, &args.back)?;
-    let climbed = if args.escalate { climb(context, operation, subject, args, &mut rescanned)? } else { Vec::new() };
-    Ok((climbed, rescanned))
-}
-
-/// What somebody has to know and to do whose devices were removed and did not come back.
-fn what_now(context: &Context, subject: &Subject) -> String {
-    let missing: Vec<String> = missing(context, subject).map(|top| top.to_string()).collect();
-    match missing.as_slice() {
-        [] => "what was removed is back".to_owned(),
-        missing => format!("{} removed and not back, pcictl recover tries again", missing.join(", ")),
-    }
-}
-
-/// What is to be removed and where it must come back, as it was read at one moment.
-struct Subject {
-    away: remove::Subject,
-    reset: Plan,
-    power: Plan,
-    /// The same, to be used only if nothing else helps.
-    slots: Plan,
-    back: rescan::Subject,
-    /// One step further up, if it may come to that.
-    above: Option<rescan::Subject>,
-    claims: Claims,
-}
-
-impl Subject {
-    fn read(context: &Context, selectors: &[Selector], args: &ReplugArgs) -> Result<Self> {
-        let sysfs = &context.sysfs;
-        let away = remove::Subject::read(context, selectors, &args.remove)?;
-        let (tops, gone) = (&away.removal.tops, &away.removal.gone);
-        let reset = if args.reset { plan_reset(sysfs, tops, gone)? } else { Plan::default() };
-        let power = if args.power_cycle { plan_power_cycle(sysfs, tops, gone)? } else { Plan::default() };
-        // That there may be no slot, or one that is shared, is no reason to refuse what may never be needed.
-        let slots =
-            if args.escalate { plan_power_cycle(sysfs, tops, gone).unwrap_or_default() } else { Plan::default() };
-        let targets: Vec<RescanTarget> = tops.iter().map(|top| bus_under(sysfs, *top, gone)).collect::<Result<_>>()?;
-        let above = targets.iter().filter(|_| args.escalate).map(|target| bus_above(sysfs, target));
-        let above: Vec<RescanTarget> = above.filter_map(Result::transpose).collect::<Result<_>>()?;
-        let above = (!above.is_empty()).then(|| rescan::Subject::new(above, tops.clone(), Vec::new()));
-        let back = rescan::Subject::new(targets, tops.clone(), Vec::new());
-        // Everything that any part needs, taken at once: a lock is never added to those that are held.
-        let parts = [Some(away.claims()), Some(back.claims()), above.as_ref().map(Reading::claims)];
-        let places: Vec<Place> = parts.into_iter().flatten().flat_map(|claims| claims.tops()).cloned().collect();
-        Ok(Self { claims: Claims::changing(places), away, reset, power, slots, back, above })
-    }
-}
-
-impl Reading for Subject {
-    fn claims(&self) -> &Claims {
-        &self.claims
-    }
-
-    fn is_same_as(&self, other: &Self) -> bool {
-        self.away.is_same_as(&other.away)
-            && self.reset == other.reset
-            && self.power == other.power
-            && self.back.is_same_as(&other.back)
-            && self.claims == other.claims
-    }
-}
-
-/// Tries more and more until all that was removed is there again: the bus above, a reset, the power of the slot. What
-/// was tried is told.
-fn climb(
-    context: &Context,
-    operation: &mut Operation,
-    subject: &Subject,
-    args: &ReplugArgs,
-    report: &mut RescanReport,
-) -> Result<Vec<String>> {
-    let mut climbed = Vec::new();
-    let mut retry = |report: &mut RescanReport, what: String, steps: &[Step], scan: &rescan::Subject| {
-        context.output.say(&format!("not back yet: {what}"));
-        climbed.push(what);
-        // One means that fails is no reason not to try the next.
-        if let Err(error) = write(operation, steps) {
-            if operation.goes_on() {
-                return Err(error);
-            }
-            context.output.say(&error.to_string());
-        }
-        let again = bring_back(context, operation, scan, &args.back)?;
-        report.take_over(again);
-        Ok::<(), Error>(())
-    };
-    if let (true, Some(above)) = (is_missing(context, subject), &subject.above) {
-        retry(report, "scanning one bus further up".to_owned(), &[], above)?;
-    }
-    for (bridge, plan) in resets_below(context, subject) {
-        if is_missing(context, subject) {
-            retry(report, format!("resetting the bus below {bridge}"), &plan.steps, &subject.back)?;
-        }
-    }
-    if is_missing(context, subject) && !subject.slots.steps.is_empty() {
-        retry(report, "switching the power of its slot off and on".to_owned(), &subject.slots.steps, &subject.back)?;
-    }
-    Ok(climbed)
-}
-
-fn missing<'a>(context: &'a Context, subject: &'a Subject) -> impl Iterator<Item = PciAddress> + 'a {
-    subject.away.removal.tops.iter().copied().filter(|top| !context.sysfs.has_function(*top))
-}
-
-fn is_missing(context: &Context, subject: &Subject) -> bool {
-    missing(context, subject).next().is_some()
-}
-
-fn resets_below(context: &Context, subject: &Subject) -> Vec<(PciAddress, Plan)> {
-    let plan = |target: &RescanTarget| {
-        let bridge = target.bridge.rsplit('/').next().and_then(PciAddress::from_sysfs_name)?;
-        Some((bridge, plan_reset_below(&context.sysfs, bridge, &target.bridge)?))
-    };
-    subject.back.targets.iter().filter_map(plan).collect()
-}
-
-/// Makes writes that nothing can undo.
-fn write(operation: &mut Operation, steps: &[Step]) -> Result<()> {
-    let outcomes = operation.run(steps, 1)?;
-    let why = Why::of(steps, &outcomes);
-    why.map_or(Ok(()), |why| Err(Error::new(why.kind, why.message)))
-}
-
-fn planned(context: &Context, subject: &Subject, args: &ReplugArgs) -> Result<PlannedChange> {
-    let (mut plan, back) = (remove::planned(context, &subject.away, &args.remove)?, rescan::planned(&subject.back));
-    plan.locks = subject.claims.in_order().to_vec();
-    if plan.steps.is_empty() {
-        return Ok(plan);
-    }
-    plan.steps = all_steps(subject);
-    plan.summary.extend(back.summary);
-    Ok(plan)
-}
-
-/// Every step, in the order in which they are done.
-fn all_steps(subject: &Subject) -> Vec<Step> {
-    let mut steps = subject.away.removal.stop.steps.clone();
-    let removal = &subject.away.removal.remove.steps;
-    for phase in [subject.reset.steps.as_slice(), removal, &subject.power.steps, subject.back.steps()] {
-        let before = steps.len();
-        steps.extend(phase.iter().cloned().map(|step| Step { after: (0..before).collect(), ..step }));
-    }
-    steps
 }

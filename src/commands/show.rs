@@ -1,20 +1,22 @@
 //! `pcictl show`
 
 use crate::cli::args::ShowArgs;
-use crate::commands::{Context, not_there};
 use crate::error::{Error, ExitStatus, Result};
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::Holder;
+use crate::operation::context::Context;
 use crate::operation::user_check;
 use crate::pci::place::Place;
 use crate::pci::selector::Selector;
 use crate::plan::remove::plan_removal;
+use crate::report::change::{PlannedChange, PlannedRemoval};
 use crate::report::inspector::Inspector;
-use crate::report::rows::{Column, FullFunction, PlannedChange, PlannedRemoval};
+use crate::report::rows::{Column, FullFunction};
 use crate::report::text::show;
-use crate::resolve::functions::{Named, Resolver};
-use crate::topology::load::{Fields, bus_below};
+use crate::resolve::functions::{Named, Resolver, not_there};
+use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
+use crate::topology::paths::bus_below;
 use crate::usage::find;
 use crate::usage::model::Users;
 use crate::usage::scope::Scope;
@@ -38,7 +40,7 @@ const BELOW: &[Column] = &[Column::Class, Column::Name, Column::Ids, Column::Dri
 /// Of so many functions below it, VFs not counted, the names are shown; of more, `tree` shows them.
 const NAMED_BELOW: usize = 12;
 
-pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
+pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     let selector: Selector = args.selector.parse()?;
     let mut resolver = Resolver::new(&context.sysfs);
     let named = resolver.targets(&selector, false)?;
@@ -52,7 +54,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
             )));
         }
     };
-    let mut topology = Topology::load_around_with(&context.sysfs, &[address], Fields::PLAN)?;
+    let mut topology = Topology::load_around(&context.sysfs, &[address], Fields::PLAN)?;
     let id = topology.find(address).ok_or_else(|| not_there(&selector, address))?;
     let mut below = topology.subtree(id).split_off(1);
     let is_virtual = |id: &FunctionId| topology.function(*id).virtual_of.is_some();

@@ -1,19 +1,14 @@
 //! `pcictl status`: operations that are under way or were interrupted, and devices removed and not back yet.
 
-use crate::commands::Context;
-use crate::doctor::leftovers::Leftover;
 use crate::error::{ExitStatus, Result};
-use crate::host::boot_id;
+use crate::operation::context::Context;
+use crate::operation::interrupted::{leftover, operations};
 use crate::operation::removal_record;
-use crate::plan::action::Action;
-use crate::report::rows::{OperationState, OperationStatus, RemovedDevice, StatusReport};
-use crate::report::text::{self, change};
-use crate::state::journal::progress::{Look, Standing, Way, other_device};
-use crate::state::journal::record::{Header, Record};
-use crate::state::journal::store::Found;
-use crate::state::ledger::Entry;
+use crate::report::status::{RemovedDevice, StatusReport};
+use crate::report::text::status;
+use crate::verify::record::Entry;
 
-pub fn run(context: &Context) -> Result<ExitStatus> {
+pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
     let is_gone = |entry: &Entry| !context.sysfs.has_function(entry.record.address);
     let removed = removal_record::entries(context).into_iter().filter(is_gone);
     let report = StatusReport {
@@ -23,122 +18,6 @@ pub fn run(context: &Context) -> Result<ExitStatus> {
             .collect(),
     };
     let open = report.operations.iter().any(|operation| leftover(operation).is_some());
-    context.output.report(&report, text::status::status);
+    context.output.report(&report, status::status);
     Ok(if open { ExitStatus::Partly } else { ExitStatus::Done })
-}
-
-/// Every operation that is not over: of these journals, the oldest first, and what is known of those before the last boot.
-pub fn operations(context: &Context, journals: &[Found]) -> Vec<OperationStatus> {
-    let boot = boot_id();
-    let mut operations: Vec<OperationStatus> =
-        journals.iter().filter_map(|found| operation(context, found, &boot)).collect();
-    let (cut_off, bad) = context.journals().cut_off(&boot);
-    operations.extend(cut_off.iter().map(of_cut_off));
-    for path in bad {
-        let why = format!("{}: not written by pcictl, or damaged", path.display());
-        operations.push(OperationStatus { why: Some(why), ..OperationStatus::of(OperationState::Damaged) });
-    }
-    operations
-}
-
-fn of_header(header: &Header, state: OperationState) -> OperationStatus {
-    OperationStatus {
-        id: Some(header.id.clone()),
-        command: Some(header.command.clone()),
-        began: Some(header.began),
-        pid: Some(header.pid),
-        ..OperationStatus::of(state)
-    }
-}
-
-fn of_cut_off(header: &Header) -> OperationStatus {
-    let why = "the machine was booted anew since, and has found its devices by itself".to_owned();
-    // A process id of another boot is somebody else's by now.
-    OperationStatus { why: Some(why), pid: None, ..of_header(header, OperationState::CutOff) }
-}
-
-fn operation(context: &Context, found: &Found, boot: &str) -> Option<OperationStatus> {
-    let record = match &found.record {
-        Ok(record) => record,
-        Err(why) => {
-            let why = format!("{}: {why}", found.path.display());
-            return Some(OperationStatus { why: Some(why), ..OperationStatus::of(OperationState::Damaged) });
-        }
-    };
-    if record.over.is_some() {
-        return None;
-    }
-    let header = &record.header;
-    if found.busy {
-        let in_kernel = in_kernel(record);
-        return Some(OperationStatus { in_kernel, ..of_header(header, OperationState::Running) });
-    }
-    if header.boot != boot {
-        return Some(of_cut_off(header));
-    }
-    if let Some(address) = other_device(record, &context.sysfs) {
-        let why = format!("{address} is another device now, so nothing of this may be gone on with");
-        return Some(OperationStatus { why: Some(why), ..of_header(header, OperationState::Foreign) });
-    }
-    let look = Look::at(record, &context.sysfs);
-    let standing = look.standing();
-    let state = match standing {
-        Standing::AtStart | Standing::AtEnd => OperationState::Settled,
-        Standing::Between => OperationState::HalfDone,
-    };
-    let way = look.way();
-    Some(OperationStatus {
-        why: (standing == Standing::AtStart).then(|| "all is as it was before".to_owned()),
-        done: look.done().map(|step| change::in_words(&step.action)).collect(),
-        left: look.left().map(|(_, step)| change::in_words(&step.action)).collect(),
-        way: (state == OperationState::HalfDone).then_some(way),
-        commands: commands(record, &look, state),
-        ..of_header(header, state)
-    })
-}
-
-/// Steps that the kernel has begun and not ended.
-fn in_kernel(record: &Record) -> Vec<String> {
-    let open = record.ends.iter().filter(|(_, end)| end.is_none());
-    let action = |step: usize| record.header.steps.get(step).map(|step| &step.action).or(record.more.get(&step));
-    open.filter_map(|(mark, _)| {
-        let action = action(mark.step)?;
-        let action = if mark.undo { action.undo()? } else { action.clone() };
-        Some(change::in_words(&action))
-    })
-    .collect()
-}
-
-/// The exact commands that bring it to an end: first what `recover` would do, then, if that is to undo it, what completes
-/// it. Completing stops drivers, and so goes through the command that looks for users first.
-fn commands(record: &Record, look: &Look, state: OperationState) -> Vec<String> {
-    if state != OperationState::HalfDone {
-        return Vec::new();
-    }
-    let mut commands = vec![format!("pcictl recover {}", record.header.id)];
-    let removes = look.left().filter(|(_, step)| matches!(step.action, Action::Remove { .. }));
-    let left: Vec<String> = removes.filter_map(|(_, step)| step.action.address()).map(|a| a.to_string()).collect();
-    if look.way() == Way::Undo && !left.is_empty() {
-        let scans = look.left().any(|(_, step)| step.action.is_scan());
-        commands.push(format!("pcictl {} {}", if scans { "replug" } else { "remove" }, left.join(" ")));
-    }
-    commands
-}
-
-/// What the doctor says of an operation that nobody finishes.
-pub fn leftover(operation: &OperationStatus) -> Option<Leftover> {
-    let id = operation.id.clone().unwrap_or_default();
-    let (what, helps) = match operation.state {
-        OperationState::Running | OperationState::Settled => return None,
-        OperationState::HalfDone => (
-            format!("operation {id} ({}) is half done", operation.command.as_deref().unwrap_or_default()),
-            operation.commands.join(", or "),
-        ),
-        OperationState::CutOff => (format!("operation {id} was cut off by a reboot"), format!("pcictl recover {id}")),
-        OperationState::Damaged | OperationState::Foreign => (
-            format!("a journal cannot be trusted: {}", operation.why.as_deref().unwrap_or_default()),
-            "pcictl recover sets it aside".to_owned(),
-        ),
-    };
-    Some(Leftover { address: None, what, helps })
 }

@@ -1,15 +1,15 @@
 //! `pcictl tree`
 
 use crate::cli::args::TreeArgs;
-use crate::commands::{Context, not_there};
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::host::sysfs::last_step;
+use crate::operation::context::Context;
 use crate::pci::selector::Selector;
 use crate::report::inspector::{Inspector, fields_for};
 use crate::report::rows::{Column, TreeNode};
 use crate::report::text::tree;
-use crate::resolve::functions::{Named, Resolver};
-use crate::topology::load::Fields;
+use crate::resolve::functions::{Named, Resolver, not_there};
+use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, HostBridgeId, Topology};
 
 /// What is said of a function unless columns are named.
@@ -20,7 +20,7 @@ struct Forest {
     children: Vec<TreeNode>,
 }
 
-pub fn run(context: &Context, args: &TreeArgs) -> Result<ExitStatus> {
+pub(crate) fn run(context: &Context, args: &TreeArgs) -> Result<ExitStatus> {
     let wanted = if args.output.is_empty() { DEFAULT } else { &args.output };
     let children = match &args.selector {
         None => whole(context, wanted)?,
@@ -55,7 +55,7 @@ fn below(context: &Context, selector: &Selector, wanted: &[Column]) -> Result<Ve
             Ok(top.into_iter().map(|id| grow.host_bridge(id)).collect())
         }
         Named::Functions(found) => {
-            let topology = Topology::load_around_with(&context.sysfs, &found, fields(wanted))?;
+            let topology = Topology::load_around(&context.sysfs, &found, fields(wanted))?;
             let mut grow = Grow::new(context, &topology, wanted);
             let ids: Vec<FunctionId> = found.iter().filter_map(|address| topology.find(*address)).collect();
             if ids.is_empty() {

@@ -6,29 +6,29 @@
 
 use serde::Serialize;
 
-use crate::doctor::snapshot::{Snapshot, Task, VfioUser};
 use crate::doctor::stack::{Position, Waits, Work};
+use crate::doctor::task::{Snapshot, Task, VfioUser};
 use crate::pci::address::PciAddress;
 
 /// One task and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The task.
     #[serde(flatten)]
-    pub task: Task,
+    pub(crate) task: Task,
     /// Where it stands.
     #[serde(flatten)]
-    pub position: Position,
+    pub(crate) position: Position,
     /// The device it works on, as far as its files or its arguments tell.
-    pub device: Option<PciAddress>,
+    pub(crate) device: Option<PciAddress>,
     /// It writes to the kernel without taking part in the locks.
-    pub raw: bool,
+    pub(crate) raw: bool,
 }
 
 /// Why something does not go on by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// A removal waits for a write below it to end, and that write waits for the removal.
     RemoveAgainstFile,
     /// A removal waits for a hotplug interrupt thread, which waits for the removal.
@@ -45,26 +45,26 @@ pub enum Trouble {
 
 /// Something that is stuck.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stuck {
+pub(crate) struct Stuck {
     /// How.
-    pub trouble: Trouble,
+    pub(crate) trouble: Trouble,
     /// The threads that are part of it.
-    pub members: Vec<u32>,
+    pub(crate) members: Vec<u32>,
     /// What shows it, a line each.
-    pub evidence: Vec<String>,
+    pub(crate) evidence: Vec<String>,
     /// What helps.
-    pub helps: String,
+    pub(crate) helps: String,
     /// Whether the PCI core's mutex is held by it, so that all PCI removal, rescan and hotplug of the machine waits.
-    pub blocks_all: bool,
+    pub(crate) blocks_all: bool,
 }
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Diagnosis {
+pub(crate) struct Diagnosis {
     /// What is stuck.
-    pub stuck: Vec<Stuck>,
+    pub(crate) stuck: Vec<Stuck>,
     /// Every task in PCI code.
-    pub tasks: Vec<Finding>,
+    pub(crate) tasks: Vec<Finding>,
 }
 
 const REBOOT: &str = "nothing but a reboot ends this. An ordinary reboot may hang as well: save what you can, sync, and if it \
@@ -72,7 +72,7 @@ const REBOOT: &str = "nothing but a reboot ends this. An ordinary reboot may han
 
 impl Diagnosis {
     /// Looks at a snapshot.
-    pub fn of(snapshot: &Snapshot) -> Self {
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
         let tasks: Vec<Finding> = snapshot.tasks.iter().map(Finding::of).collect();
         let mut stuck = Vec::new();
         for finding in tasks.iter().filter(|finding| finding.task.still) {
@@ -86,12 +86,12 @@ impl Diagnosis {
     }
 
     /// What keeps the whole PCI core from going on, if anything does.
-    pub fn blocking(&self) -> Option<&Stuck> {
+    pub(crate) fn blocking(&self) -> Option<&Stuck> {
         self.stuck.iter().find(|stuck| stuck.blocks_all)
     }
 
     /// The tasks that are stuck or behind one that is.
-    pub fn behind(&self) -> usize {
+    pub(crate) fn behind(&self) -> usize {
         if self.blocking().is_none() {
             return 0;
         }
@@ -109,7 +109,7 @@ impl Finding {
     }
 
     /// "pid 212 (sh), removing 0000:03:00.0, waits for ...", for messages.
-    pub fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self) -> String {
         let device = self.device.map_or_else(|| "a PCI device".to_owned(), |device| device.to_string());
         let has = match (self.position.has_mutex, self.position.has_device_lock) {
             (true, _) => ", has the PCI core's mutex",

@@ -9,18 +9,18 @@ use crate::topology::model::{FunctionId, Topology};
 
 /// Something that was left behind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Leftover {
+pub(crate) struct Leftover {
     /// The function that it is about, if it is about one.
-    pub address: Option<PciAddress>,
+    pub(crate) address: Option<PciAddress>,
     /// What was found.
-    pub what: String,
+    pub(crate) what: String,
     /// What to do about it.
-    pub helps: String,
+    pub(crate) helps: String,
 }
 
 /// What the tree of devices shows. Functions that somebody is at work on are not looked at: a driver that is being stopped
 /// is gone from its device already, and one that is being started is not there yet.
-pub fn in_tree(sysfs: &Sysfs, topology: &Topology, is_at_work: &dyn Fn(FunctionId) -> bool) -> Vec<Leftover> {
+pub(crate) fn in_tree(sysfs: &Sysfs, topology: &Topology, is_at_work: &dyn Fn(FunctionId) -> bool) -> Vec<Leftover> {
     let mut found = Vec::new();
     if sysfs.read("bus/pci/drivers_autoprobe").ok().flatten().as_deref() == Some("0") {
         found.push(Leftover {

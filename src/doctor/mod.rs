@@ -3,7 +3,8 @@
 //! Reading ([`snapshot`]) is apart from deciding ([`stack`], [`diagnosis`]), so that snapshots of machines that were stuck
 //! are tests. Not promised: tasks of other pid namespaces, or anything without root.
 
-pub mod diagnosis;
-pub mod leftovers;
-pub mod snapshot;
-pub mod stack;
+pub(crate) mod diagnosis;
+pub(crate) mod leftovers;
+pub(crate) mod snapshot;
+pub(crate) mod stack;
+pub(crate) mod task;

@@ -10,71 +10,23 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
-use crate::doctor::stack::{self, Frame};
-
-/// A task that is inside the kernel's PCI or driver code, or might be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Task {
-    /// The process.
-    pub pid: u32,
-    /// The thread.
-    pub tid: u32,
-    /// Its short name.
-    pub comm: String,
-    /// The command line; empty for a thread of the kernel.
-    pub command: String,
-    /// As in /proc/PID/stat: D waits and hears no signal, S waits and does, R runs.
-    pub state: char,
-    /// What it waits in; none if that cannot be seen.
-    pub wchan: Option<String>,
-    /// The kernel functions it is in, the innermost first; empty if they cannot be seen.
-    pub stack: Vec<Frame>,
-    /// Files of sysfs that its process has open, without `/sys/`.
-    pub files: Vec<String>,
-    /// Whether a process of pcictl stands above it, so that it takes part in the locks.
-    pub under_pcictl: bool,
-    /// Whether it stood still between the two looks.
-    pub still: bool,
-}
-
-/// The tasks of a machine as they were at one time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Those of interest, ordered by thread id.
-    pub tasks: Vec<Task>,
-    /// Processes that have a device of vfio open, with what they have open.
-    pub vfio_users: Vec<VfioUser>,
-    /// Whether stacks can be read at all; only root may.
-    pub sees_stacks: bool,
-}
-
-/// A process that has a vfio group or device open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct VfioUser {
-    /// The process.
-    pub pid: u32,
-    /// Its command line.
-    pub command: String,
-    /// The device nodes.
-    pub nodes: Vec<String>,
-}
+use crate::doctor::stack;
+use crate::doctor::task::{Frame, Snapshot, Task, VfioUser};
 
 /// A /proc, of this machine or of a dumped tree.
 #[derive(Clone, Debug)]
-pub struct Proc {
+pub(crate) struct Proc {
     root: PathBuf,
 }
 
 impl Proc {
     /// The one below this root directory.
-    pub fn below(root: &Path) -> Self {
+    pub(crate) fn below(root: &Path) -> Self {
         Self { root: root.join("proc") }
     }
 
     /// Every task that waits in PCI or driver code.
-    pub fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let mut found: BTreeMap<u32, (Task, Option<u64>)> = BTreeMap::new();
         for pid in numbers(&self.root) {
             let Some(main) = Stat::read(&self.task(pid, pid)) else { continue };
@@ -101,7 +53,7 @@ impl Proc {
     }
 
     /// One process's main thread, whatever it does.
-    pub fn look(&self, pid: u32) -> Option<Task> {
+    pub(crate) fn look(&self, pid: u32) -> Option<Task> {
         let state = self.state(pid, pid)?;
         self.read(pid, pid, state).map(|(task, _)| task)
     }
@@ -223,22 +175,6 @@ impl Stat {
         // A tree that was dumped by hand may have less; then all the threads there are get looked at.
         let threads = fields.nth(16).and_then(|number| number.parse().ok()).unwrap_or(0);
         Some(Self { state, threads })
-    }
-}
-
-impl Task {
-    /// A thread of the kernel has no command line.
-    pub fn is_kernel_thread(&self) -> bool {
-        self.command.is_empty()
-    }
-
-    /// "pid 212 (sh -c ...)", for messages.
-    pub fn in_words(&self) -> String {
-        if self.is_kernel_thread() {
-            return format!("kernel thread {} ({})", self.tid, self.comm);
-        }
-        let thread = if self.tid == self.pid { String::new() } else { format!(", thread {}", self.tid) };
-        format!("pid {}{thread} ({})", self.pid, self.command)
     }
 }
 

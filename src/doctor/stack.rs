@@ -6,52 +6,15 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use crate::doctor::snapshot::Task;
+use crate::doctor::task::{Frame, Task};
 use crate::pci::address::PciAddress;
-
-/// One function of a stack.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// Its name, without what the compiler added.
-    pub function: String,
-    /// The module it is in; none if it is built in.
-    pub module: Option<String>,
-}
-
-impl Frame {
-    /// Reads `[<0>] slow_remove+0x3b/0x50 [slowpci]`.
-    pub fn parse(line: &str) -> Option<Self> {
-        let mut words = line.trim().strip_prefix("[<")?.split_whitespace().skip(1);
-        let symbol = words.next()?;
-        let name = symbol.split_once('+').map_or(symbol, |(name, _)| name);
-        // `kernfs_drain.isra.0` and the like are the same function.
-        let function = name.split('.').next().filter(|name| !name.is_empty())?.to_owned();
-        let module = words.next().and_then(|word| Some(word.strip_prefix('[')?.strip_suffix(']')?.to_owned()));
-        Some(Self { function, module })
-    }
-}
-
-impl fmt::Display for Frame {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.module {
-            Some(module) => write!(f, "{} [{module}]", self.function),
-            None => f.write_str(&self.function),
-        }
-    }
-}
-
-impl Serialize for Frame {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
 
 /// What kind of work a task is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Work {
+pub(crate) enum Work {
     /// Removing a device.
     Remove,
     /// Scanning a bus.
@@ -73,7 +36,7 @@ pub enum Work {
 /// What a task waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
-pub enum Waits {
+pub(crate) enum Waits {
     /// The PCI core's one mutex, pci_rescan_remove_lock.
     Mutex,
     /// A device's own lock.
@@ -102,17 +65,17 @@ pub enum Waits {
 
 /// Where a task stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Position {
+pub(crate) struct Position {
     /// What it is doing.
-    pub work: Work,
+    pub(crate) work: Work,
     /// What it waits for.
-    pub waits: Waits,
+    pub(crate) waits: Waits,
     /// Whether it has the PCI core's mutex.
-    pub has_mutex: bool,
+    pub(crate) has_mutex: bool,
     /// Whether it has some device's lock.
-    pub has_device_lock: bool,
+    pub(crate) has_device_lock: bool,
     /// Whether it is inside a sysfs file, so that whoever removes that file must wait for it.
-    pub in_file: bool,
+    pub(crate) in_file: bool,
 }
 
 /// Functions that take the PCI core's mutex themselves and do their work inside it.
@@ -203,7 +166,7 @@ fn is_pci_file(file: &str) -> bool {
 
 impl Position {
     /// Where a task stands; of use only for one that waits.
-    pub fn of(task: &Task) -> Self {
+    pub(crate) fn of(task: &Task) -> Self {
         let names: Vec<&str> = task.stack.iter().map(|frame| frame.function.as_str()).collect();
         let names: Vec<&str> = match names.iter().position(|name| !is_plumbing(name)) {
             Some(first) => names[first..].to_vec(),

@@ -5,92 +5,13 @@
 //! place, where a signal or a deadline is heard as well. When a step fails or somebody interrupts, no new one is begun,
 //! those in the kernel's hands are waited for, and the caller learns how each one ended.
 
-use std::fmt;
-use std::num::ParseIntError;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::doctor::diagnosis::Stuck;
-use crate::doctor::stack::Waits;
-use crate::host::sysfs::Sysfs;
-use crate::pci::address::PciAddress;
-use crate::plan::action::{Action, Step};
-
-/// Names a step: its index in the whole plan, and whether it is done or undone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mark {
-    /// Index into the plan.
-    pub step: usize,
-    /// Whether what the step did is taken back.
-    pub undo: bool,
-}
-
-impl fmt::Display for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.undo { "undo-" } else { "do-" }, self.step)
-    }
-}
-
-impl FromStr for Mark {
-    type Err = ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (undo, number) = match text.strip_prefix("undo-") {
-            Some(number) => (true, number),
-            None => (false, text.strip_prefix("do-").unwrap_or(text)),
-        };
-        Ok(Self { step: number.parse()?, undo })
-    }
-}
-
-impl Serialize for Mark {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Mark {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// A write that this process waits for no longer, and who does.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Unfinished {
-    /// What was begun.
-    pub action: Action,
-    /// For how long this process waited.
-    pub waited_seconds: f64,
-    /// The time for it was over; otherwise somebody asked twice to have the terminal back.
-    pub late: bool,
-    /// The process that makes the write.
-    pub helper: u32,
-    /// The process that goes on with the operation when the write is done; none if none could be made.
-    pub background: Option<u32>,
-    /// How many writes were under way.
-    pub running: usize,
-    /// What the kernel was doing.
-    pub kernel: KernelState,
-}
-
-/// What the kernel is doing for a process.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct KernelState {
-    /// D waits and hears no signal, S waits and does, R runs; none if it has ended.
-    pub state: Option<char>,
-    /// The function it waits in.
-    pub wchan: Option<String>,
-    /// The functions it is in, the innermost first; empty if they cannot be seen.
-    pub stack: Vec<String>,
-    /// What that means.
-    pub waits: Option<Waits>,
-    /// What is stuck on this machine.
-    pub stuck: Vec<Stuck>,
-}
+use crate::execute::outcome::{Outcome, Outcomes, Undone, Unfinished};
+use crate::plan::action::{Action, Mark, Step};
+use crate::plan::step_state::Done;
 
 /// Whoever makes the writes.
 pub trait Kernel {
@@ -120,76 +41,6 @@ pub enum Event {
     Interrupted,
     /// This process must not wait any longer; another one does.
     GivenBack(Box<Unfinished>),
-}
-
-/// How a step went well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Done {
-    /// The kernel did it.
-    Done,
-    /// There was nothing left to do.
-    Already,
-}
-
-/// How a step ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Never begun, because another one failed or somebody interrupted.
-    NotBegun,
-    /// Begun, and not ended while this process watched.
-    Unfinished,
-    /// Went well.
-    Done(Done, Duration),
-    /// The kernel said no.
-    Failed(Errno),
-}
-
-impl Outcome {
-    /// Whether the kernel changed something for it.
-    pub fn has_changed(self) -> bool {
-        matches!(self, Self::Done(Done::Done, _))
-    }
-}
-
-/// How all the steps of a phase ended, in the plan's order.
-#[derive(Debug, Default)]
-pub struct Outcomes {
-    each: Vec<Outcome>,
-    /// Somebody wanted to stop before all was done.
-    pub interrupted: bool,
-    /// Another process waits for the rest.
-    pub given_back: Option<Box<Unfinished>>,
-}
-
-impl Outcomes {
-    /// As if the steps of an earlier phase had gone well where this says so, for undoing them when a later one failed.
-    pub fn done_where(each: impl Iterator<Item = bool>) -> Self {
-        let done = Outcome::Done(Done::Done, Duration::ZERO);
-        Self { each: each.map(|was| if was { done } else { Outcome::NotBegun }).collect(), ..Self::default() }
-    }
-
-    /// One outcome a step.
-    pub fn each(&self) -> &[Outcome] {
-        &self.each
-    }
-
-    /// The first step that failed, and why.
-    pub fn failure(&self) -> Option<(usize, Errno)> {
-        self.each.iter().enumerate().find_map(|(index, outcome)| match outcome {
-            Outcome::Failed(errno) => Some((index, *errno)),
-            _ => None,
-        })
-    }
-
-    /// Whether every step went well.
-    pub fn is_complete(&self) -> bool {
-        self.each.iter().all(|outcome| matches!(outcome, Outcome::Done(..)))
-    }
-
-    /// Whether the kernel changed anything.
-    pub fn changed(&self) -> usize {
-        self.each.iter().filter(|outcome| outcome.has_changed()).count()
-    }
 }
 
 /// Performs these steps, at most `jobs` at a time; `first` is the place of the first one in the whole plan.
@@ -272,18 +123,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What became of an attempt to undo steps.
-#[derive(Debug, Default)]
-pub struct Undone {
-    /// Each action that was tried, the last step's first, and how it ended.
-    pub each: Vec<(Action, Outcome)>,
-    /// Another process waits for the rest.
-    pub given_back: Option<Box<Unfinished>>,
-}
-
 /// Undoes what changed, the last first and one by one, as far as the kernel lets it; `first` is the place of the first
 /// step in the whole plan.
-pub fn undo(
+pub(crate) fn undo(
     steps: &[Step],
     first: usize,
     outcomes: &Outcomes,
@@ -322,44 +164,6 @@ fn undo_one(mark: Mark, step: &Step, kernel: &mut dyn Kernel) -> Result<Outcome,
             Event::GivenBack(unfinished) => return Err(unfinished),
         }
     }
-}
-
-/// What the kernel's answer to a step means, now that one can look: an error may say only that it was done before.
-pub fn judge(sysfs: &Sysfs, action: &Action, answer: Result<(), Errno>) -> Result<Done, Errno> {
-    match answer {
-        Ok(()) => Ok(Done::Done),
-        // unbind_store and bind_store (drivers/base/bus.c) answer ENODEV when the driver does not, or no longer, have
-        // the device, or when another has it; the driver link tells which.
-        Err(errno) => {
-            let gone = matches!(errno, Errno::ENODEV | Errno::ENOENT);
-            let already = match action {
-                Action::Unbind { .. } | Action::Remove { .. } => gone && is_done(sysfs, action) == Some(true),
-                Action::Bind { .. } => is_done(sysfs, action) == Some(true),
-                _ => false,
-            };
-            if already { Ok(Done::Already) } else { Err(errno) }
-        }
-    }
-}
-
-/// Whether the tree looks as it does after this action; none where the tree cannot tell, as for a scan.
-pub fn is_done(sysfs: &Sysfs, action: &Action) -> Option<bool> {
-    let driver_of = |address: &PciAddress| sysfs.link_name(&format!("{}/driver", address.sysfs_link())).ok().flatten();
-    match action {
-        Action::Unbind { address, .. } => Some(driver_of(address).is_none()),
-        Action::Bind { address, driver } => Some(driver_of(address).as_ref() == Some(driver)),
-        Action::Remove { address } => Some(!sysfs.has_function(*address)),
-        // The links are counted, as the attribute may block behind a driver: sriov_numvfs takes the device lock.
-        Action::SetVfs { address, count, .. } => {
-            let names = sysfs.names(&address.sysfs_link()).ok()??;
-            Some(names.iter().filter(|name| is_vf_link(name)).count() == *count)
-        }
-        _ => None,
-    }
-}
-
-fn is_vf_link(name: &str) -> bool {
-    name.strip_prefix("virtfn").is_some_and(|index| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]

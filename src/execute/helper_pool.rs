@@ -13,22 +13,21 @@ use std::process::{Child, Command, Stdio};
 
 use nix::poll::{PollFd, PollFlags, poll};
 
-use crate::execute::executor::Mark;
 use crate::execute::writer;
-use crate::plan::action::Step;
+use crate::plan::action::{Mark, Step};
 
 /// What every helper is made from.
-pub struct Recipe {
+pub(crate) struct Recipe {
     /// The program, which is pcictl.
-    pub program: PathBuf,
+    pub(crate) program: PathBuf,
     /// The locks, kept open in every helper.
-    pub keep: Vec<RawFd>,
+    pub(crate) keep: Vec<RawFd>,
     /// The journal, handed to every helper.
-    pub journal: Option<OwnedFd>,
+    pub(crate) journal: Option<OwnedFd>,
 }
 
 /// A helper, which waits for the word to go and then makes one write.
-pub struct Helper {
+pub(crate) struct Helper {
     child: Child,
     /// Its standard output, on which it is also told to go. When this end is closed before, it ends and has done nothing.
     line: UnixStream,
@@ -39,7 +38,7 @@ impl Helper {
     ///
     /// # Errors
     /// No process can be started, or no descriptor is left.
-    pub fn start(recipe: &Recipe, mark: Mark, path: &str, value: &str) -> io::Result<Self> {
+    pub(crate) fn start(recipe: &Recipe, mark: Mark, path: &str, value: &str) -> io::Result<Self> {
         let journal = match &recipe.journal {
             Some(journal) => Stdio::from(journal.try_clone()?),
             None => Stdio::null(),
@@ -61,18 +60,18 @@ impl Helper {
     ///
     /// # Errors
     /// It has ended, so it never will.
-    pub fn go(&mut self) -> io::Result<()> {
+    pub(crate) fn go(&mut self) -> io::Result<()> {
         self.line.write_all(writer::GO)
     }
 
     /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits for its end; gives the number of the error that the kernel answered, 0 if it was none, and nothing if it was
     /// killed.
-    pub fn answer(mut self) -> Option<i32> {
+    pub(crate) fn answer(mut self) -> Option<i32> {
         let mut said = String::new();
         let _ = self.line.read_to_string(&mut said);
         // In the background it is nobody's child here, and that is fine.
@@ -107,7 +106,7 @@ struct Turn {
 
 /// The helpers that were started before their turn.
 #[derive(Default)]
-pub struct Ahead {
+pub(crate) struct Ahead {
     to_come: VecDeque<Turn>,
     ready: Vec<(Turn, Helper)>,
 }
@@ -118,7 +117,7 @@ const MOST: usize = 32;
 impl Ahead {
     /// Says what is going to be written, to the file at `path_of` each step, the first one being at this place of the plan.
     /// Those that wait for no other step are started at once; for the rest there is time while these are at work.
-    pub fn expect(&mut self, recipe: &Recipe, first: usize, steps: &[Step], path_of: impl Fn(&Step) -> String) {
+    pub(crate) fn expect(&mut self, recipe: &Recipe, first: usize, steps: &[Step], path_of: impl Fn(&Step) -> String) {
         let turn = |(index, step): (usize, &Step)| Turn {
             mark: Mark { step: first + index, undo: false },
             path: path_of(step),
@@ -133,13 +132,13 @@ impl Ahead {
     }
 
     /// Whether one more is to be started.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.ready.len() < MOST && !self.to_come.is_empty()
     }
 
     /// Starts the next one, if one more is to be started. One that cannot be started is no error yet: it is tried again when
     /// its turn has come.
-    pub fn start_one(&mut self, recipe: &Recipe) {
+    pub(crate) fn start_one(&mut self, recipe: &Recipe) {
         if self.ready.len() >= MOST {
             return;
         }
@@ -151,7 +150,7 @@ impl Ahead {
     }
 
     /// The one that was started for this very write.
-    pub fn take(&mut self, mark: Mark, path: &str, value: &str) -> Option<Helper> {
+    pub(crate) fn take(&mut self, mark: Mark, path: &str, value: &str) -> Option<Helper> {
         self.to_come.retain(|turn| turn.mark != mark);
         let is_it = |(turn, _): &(Turn, Helper)| turn.mark == mark && turn.path == path && turn.value == value;
         let index = self.ready.iter().position(is_it)?;
@@ -159,7 +158,7 @@ impl Ahead {
     }
 
     /// Ends those that were not needed.
-    pub fn dismiss(&mut self) {
+    pub(crate) fn dismiss(&mut self) {
         self.to_come.clear();
         for (_, helper) in &self.ready {
             let _ = helper.line.shutdown(Shutdown::Write);
@@ -168,7 +167,7 @@ impl Ahead {
     }
 
     /// Leaves them to another process that has their lines, too.
-    pub fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         self.to_come.clear();
         self.ready.clear();
     }

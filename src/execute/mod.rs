@@ -2,8 +2,17 @@
 //! that a write which never returns hangs a helper and not the operator.
 
 pub mod executor;
-pub mod helper_pool;
-pub mod probe;
-pub mod signals;
+pub(crate) mod helper_pool;
+pub(crate) mod probe;
+pub(crate) mod signals;
 pub mod supervisor;
 pub mod writer;
+pub(crate) mod command;
+pub(crate) mod journaled;
+pub(crate) mod outcome;
+
+/// Does the work of a child process, if this process was started to be one: pcictl runs itself for writes and reads that
+/// may never return.
+pub fn run_if_child() -> Option<std::process::ExitCode> {
+    writer::run_if_helper().or_else(probe::run_if_probe)
+}

@@ -1,58 +1,86 @@
-//! Reads `driver_override`, a file that can block for as long as a driver's probe or remove does.
+//! Reads that may hang: `driver_override` blocks for as long as a driver's probe or remove does.
 //!
-//! Whoever sleeps in such a read cannot be ended, so the reading is left to a process of its own. If that does not answer
-//! in time it is left behind and the values count as unknown.
+//! A process that sleeps in such a read cannot be ended, so the reading is left to a child. If the child does not answer
+//! in time it is left behind and the values count as unknown. The child inherits no lock: nothing that can hang for ever
+//! may hold one, except the writers of [`writer`](super::writer).
 
-use std::io::Read;
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::ffi::OsString;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
-use crate::verify::capture::Overrides;
+use crate::verify::overrides::Overrides;
 
-/// The hidden command that reads; see [`read_here`].
-pub const HELPER: &str = "read-overrides";
+/// The word that turns pcictl into a reader. Not a command: pcictl starts it itself.
+const SUBCOMMAND: &str = "read-overrides";
 
-/// A driver that is not stuck is done with its device lock long before.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A driver that is not stuck releases its device's lock long before.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
 
-/// What `driver_override` says of these functions; none if that cannot be found out without hanging.
-pub fn read_overrides(sysfs: &Sysfs, addresses: &[PciAddress]) -> Option<Overrides> {
+/// What `driver_override` says of these functions; `None` if that cannot be found out without hanging.
+pub(crate) fn read_overrides(sysfs: &Sysfs, addresses: &[PciAddress]) -> Option<Overrides> {
     let may_say = |address: &&PciAddress| sysfs.exists(&format!("{}/driver_override", address.sysfs_link()));
-    let asked: Vec<&PciAddress> = addresses.iter().filter(may_say).collect();
+    let asked: Vec<PciAddress> = addresses.iter().filter(may_say).copied().collect();
     if asked.is_empty() {
         return Some(Overrides::new());
     }
+    // The plain files of a dumped tree never block.
+    if sysfs.is_dump() {
+        return Some(parse(&read_here(sysfs, &asked)));
+    }
     let mut child = Command::new("/proc/self/exe")
-        .arg(HELPER)
+        .arg(SUBCOMMAND)
         .args(asked.iter().map(ToString::to_string))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .ok()?;
-    let mut stdout = child.stdout.take()?;
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        let read = stdout.read_to_string(&mut text);
-        // Nobody listens any more when it took too long.
-        let _ = sender.send(read.ok().map(|_| text));
-    });
-    match receiver.recv_timeout(PATIENCE) {
-        Ok(Some(text)) => {
-            let ended_well = child.wait().ok()?.success();
-            ended_well.then(|| parse(&text))
+    let text = answer(&mut child).ok()?;
+    child.wait().ok()?.success().then(|| parse(&text))
+}
+
+/// All that the child prints before it closes its standard output; an error if that takes too long.
+fn answer(child: &mut Child) -> io::Result<String> {
+    let mut stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let deadline = Instant::now() + ANSWER_TIME;
+    let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let left =
+            PollTimeout::try_from(deadline.saturating_duration_since(Instant::now())).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)], left) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => {}
+            Err(nix::errno::Errno::EINTR) => continue,
+            Err(errno) => return Err(errno.into()),
         }
-        // It cannot be waited for: that is why it is a process of its own.
-        Ok(None) | Err(_) => None,
+        match stdout.read(&mut buffer)? {
+            0 => return Ok(String::from_utf8_lossy(&text).into_owned()),
+            length => text.extend_from_slice(&buffer[..length]),
+        }
     }
 }
 
-/// The helper's work: a line `ADDRESS NAME` for each function that has an override.
-pub fn read_here(sysfs: &Sysfs, addresses: &[PciAddress]) -> String {
+/// Reads for another pcictl, if this process was started to do so.
+pub(crate) fn run_if_probe() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next()? != SUBCOMMAND {
+        return None;
+    }
+    let address = |text: OsString| text.to_str()?.parse::<PciAddress>().ok();
+    let addresses: Option<Vec<PciAddress>> = arguments.map(address).collect();
+    let (Some(addresses), Ok(sysfs)) = (addresses, Sysfs::open(None)) else { return Some(ExitCode::FAILURE) };
+    let printed = io::stdout().write_all(read_here(&sysfs, &addresses).as_bytes());
+    Some(if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A line `ADDRESS NAME` for each function that has an override.
+fn read_here(sysfs: &Sysfs, addresses: &[PciAddress]) -> String {
     let line = |address: &PciAddress| {
         let text = sysfs.read(&format!("{}/driver_override", address.sysfs_link())).ok().flatten()?;
         // drivers/pci/pci-sysfs.c prints a null pointer when there is none.

@@ -8,7 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// The wishes of operators and terminals to stop, from the moment this is made until it is dropped.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     heard: SigSet,
     signals: SignalFd,
 }
@@ -18,7 +18,7 @@ impl Signals {
     ///
     /// # Errors
     /// There are no descriptors left.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         let ignored = ignored();
         let mut heard = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
@@ -32,12 +32,12 @@ impl Signals {
     }
 
     /// What to poll.
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
     }
 
     /// How many signals came since the last time.
-    pub fn take(&mut self) -> usize {
+    pub(crate) fn take(&mut self) -> usize {
         std::iter::from_fn(|| self.signals.read_signal().ok().flatten()).count()
     }
 }

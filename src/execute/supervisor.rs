@@ -17,14 +17,17 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::ForkResult;
 
 use crate::doctor::diagnosis::Diagnosis;
-use crate::doctor::snapshot::{Proc, Task};
+use crate::doctor::snapshot::Proc;
 use crate::doctor::stack::Position;
-use crate::execute::executor::{Event, Kernel, KernelState, Mark, Unfinished, judge};
+use crate::doctor::task::Task;
+use crate::execute::executor::{Event, Kernel};
 use crate::execute::helper_pool::{Ahead, Helper, Recipe};
+use crate::execute::outcome::{KernelState, Unfinished};
 use crate::execute::signals::Signals;
 use crate::host::sysfs::Sysfs;
 use crate::lock::acquire::Held;
-use crate::plan::action::Step;
+use crate::plan::action::{Mark, Step};
+use crate::plan::step_state::judge;
 
 /// Makes writes by helpers and watches over them.
 pub struct Supervisor<'a> {
@@ -150,7 +153,7 @@ impl<'a> Supervisor<'a> {
             Some(0) => Ok(()),
             Some(code) => Err(Errno::from_raw(code)),
             // Killed: before the write, or after the kernel was done with it. The tree tells, where it can.
-            None if crate::execute::executor::is_done(self.sysfs, action) == Some(true) => Ok(()),
+            None if crate::plan::step_state::is_done(self.sysfs, action) == Some(true) => Ok(()),
             None => Err(Errno::ECANCELED),
         };
         Event::Ended(running.mark, judge(self.sysfs, action, answer))

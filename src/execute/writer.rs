@@ -13,11 +13,11 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 
-use crate::execute::executor::Mark;
+use crate::plan::action::Mark;
 use crate::state::journal::store;
 
 /// The word that turns pcictl into a helper. No command of the command line: it is started by pcictl itself.
-pub const WORD: &str = "kernel-write";
+pub(crate) const WORD: &str = "kernel-write";
 
 /// What a helper waits for before it makes its write.
 pub(crate) const GO: &[u8] = b"go";

@@ -9,7 +9,7 @@ const CONFIGURATION: [&str; 4] = ["etc/modprobe.d", "run/modprobe.d", "usr/lib/m
 
 /// The aliases of the running kernel's modules; read when the first one is asked for.
 #[derive(Debug)]
-pub struct Modules {
+pub(crate) struct Modules {
     root: PathBuf,
     release: String,
     loaded: Option<Table>,
@@ -26,7 +26,7 @@ struct Table {
 
 impl Modules {
     /// Those of the running kernel, below this root.
-    pub fn new(root: &Path) -> Self {
+    pub(crate) fn new(root: &Path) -> Self {
         // A dumped tree may say which kernel it was.
         let dumped = fs::read_to_string(root.join("proc/sys/kernel/osrelease")).map(|text| text.trim().to_owned());
         let own = || nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
@@ -34,7 +34,7 @@ impl Modules {
     }
 
     /// The modules that say they are for this `modalias` and may be loaded; sorted, without repeats.
-    pub fn for_alias(&mut self, modalias: &str) -> Vec<String> {
+    pub(crate) fn for_alias(&mut self, modalias: &str) -> Vec<String> {
         let (root, release) = (&self.root, &self.release);
         let table = self.loaded.get_or_insert_with(|| Table::read(root, release));
         table.matching(modalias)

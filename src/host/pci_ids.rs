@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::topology::model::Ids;
+use crate::pci::ids::Ids;
 
 /// Where distributions keep the file, the freshest first (`update-pciids` writes to the first two).
 const PLACES: &[&str] = &["usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids", "var/lib/pciutils/pci.ids"];
@@ -60,12 +60,13 @@ impl Names {
     }
 
     /// Names from a text in the form of pci.ids.
-    pub fn from_text(text: Vec<u8>) -> Self {
+    #[cfg(test)]
+    pub(crate) fn from_text(text: Vec<u8>) -> Self {
         Self { text: Text::new(text), ..Self::default() }
     }
 
     /// The vendor's name.
-    pub fn vendor(&mut self, vendor: u16) -> Option<Arc<str>> {
+    pub(crate) fn vendor(&mut self, vendor: u16) -> Option<Arc<str>> {
         self.look_up(Key::Vendor(vendor))
     }
 
@@ -75,13 +76,13 @@ impl Names {
     }
 
     /// The name of a 24-bit class code: of its subclass, else of its base class.
-    pub fn class(&mut self, class: u32) -> Option<Arc<str>> {
+    pub(crate) fn class(&mut self, class: u32) -> Option<Arc<str>> {
         let [_, base, sub, _] = class.to_be_bytes();
         self.look_up(Key::SubClass(base, sub)).or_else(|| self.look_up(Key::Class(base)))
     }
 
     /// "Vendor Device", with numbers for what has no name.
-    pub fn function(&mut self, ids: Ids) -> Arc<str> {
+    pub(crate) fn function(&mut self, ids: Ids) -> Arc<str> {
         let key = (ids.vendor, ids.device);
         if let Some(known) = self.functions.get(&key) {
             return Arc::clone(known);
@@ -141,6 +142,7 @@ struct Text {
 }
 
 impl Text {
+    #[cfg(test)]
     fn new(bytes: Vec<u8>) -> Self {
         Self { file: None, is_read: vec![true; bytes.len().div_ceil(PIECE)], bytes }
     }
@@ -232,7 +234,7 @@ fn line(text: &[u8]) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::model::Ids;
+    use crate::pci::ids::Ids;
 
     const TEXT: &str = "# comment\n8086  Intel Corporation\n\t10d3  82574L\n\t\t103c 3250  NC112T\n# more\n\t1533  I210\n\
                         8087  Other\n\t10d4  Wrong\n\nC 01  Mass storage\n\t08  NVM controller\n\t\t02  NVMe\nC 02  Network\n";

@@ -17,7 +17,7 @@ use crate::host::sysfs::{Entries, each_entry};
 
 /// The tree of /proc that is looked at. Clones share the directory.
 #[derive(Clone, Debug)]
-pub struct Proc {
+pub(crate) struct Proc {
     directory: Arc<OwnedFd>,
     dump: bool,
 }
@@ -27,14 +27,14 @@ impl Proc {
     ///
     /// # Errors
     /// It is there and cannot be opened.
-    pub fn open(root: &Path, dump: bool) -> io::Result<Option<Self>> {
+    pub(crate) fn open(root: &Path, dump: bool) -> io::Result<Option<Self>> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let directory = present(open(&root.join("proc"), flags, Mode::empty()))?;
         Ok(directory.map(|directory| Self { directory: Arc::new(directory), dump }))
     }
 
     /// Whether this is a dumped tree.
-    pub fn is_dump(&self) -> bool {
+    pub(crate) fn is_dump(&self) -> bool {
         self.dump
     }
 
@@ -52,7 +52,7 @@ impl Proc {
     ///
     /// # Errors
     /// Any failure but its absence.
-    pub fn process(&self, pid: u32) -> io::Result<Option<ProcessDirectory>> {
+    pub(crate) fn process(&self, pid: u32) -> io::Result<Option<ProcessDirectory>> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY;
         Ok(present(self.open_at(&pid.to_string(), flags))?.map(|fd| ProcessDirectory { fd, dump: self.dump }))
     }
@@ -61,7 +61,7 @@ impl Proc {
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn pids(&self) -> io::Result<Vec<u32>> {
+    pub(crate) fn pids(&self) -> io::Result<Vec<u32>> {
         let directory = self.open_at(".", OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
         let mut pids = Vec::new();
         each_name(&directory, |name| pids.extend(name.parse::<u32>()))?;
@@ -71,7 +71,7 @@ impl Proc {
 
     /// Whether this is a thread of the kernel, which has no program, and so neither memory nor open files. A process
     /// whose first thread has ended looks the same, but for its other threads. Never in a dump, which may lack the links.
-    pub fn is_kernel_thread(&self, pid: u32) -> bool {
+    pub(crate) fn is_kernel_thread(&self, pid: u32) -> bool {
         let threads = || fstatat(self.directory.as_fd(), format!("{pid}/task").as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
         // A directory has a link from each one in it (proc_task_getattr in fs/proc/base.c).
         !self.dump
@@ -83,7 +83,7 @@ impl Proc {
     ///
     /// # Errors
     /// Any failure but its absence.
-    pub fn text(&self, path: &str) -> io::Result<Option<String>> {
+    pub(crate) fn text(&self, path: &str) -> io::Result<Option<String>> {
         let mut bytes = Vec::new();
         let read = self.open_at(path, OFlag::O_RDONLY).and_then(|file| read_all(&file, &mut bytes));
         Ok(present(read)?.map(|()| String::from_utf8_lossy(&bytes).into_owned()))
@@ -93,7 +93,7 @@ impl Proc {
     ///
     /// # Errors
     /// Any failure but its absence.
-    pub fn link(&self, path: &str) -> io::Result<Option<String>> {
+    pub(crate) fn link(&self, path: &str) -> io::Result<Option<String>> {
         let target = readlinkat(self.directory.as_fd(), path);
         present(target.map(|target| target.to_string_lossy().into_owned()))
     }
@@ -102,7 +102,7 @@ impl Proc {
     ///
     /// # Errors
     /// Any failure but its absence.
-    pub fn names(&self, path: &str) -> io::Result<Option<Vec<String>>> {
+    pub(crate) fn names(&self, path: &str) -> io::Result<Option<Vec<String>>> {
         let list = || {
             let directory = self.open_at(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
             names_in(directory)
@@ -113,7 +113,7 @@ impl Proc {
 
 /// The open directory of one process.
 #[derive(Debug)]
-pub struct ProcessDirectory {
+pub(crate) struct ProcessDirectory {
     fd: OwnedFd,
     dump: bool,
 }
@@ -133,7 +133,7 @@ impl ProcessDirectory {
     ///
     /// # Errors
     /// Any failure but its absence.
-    pub fn read(&self, path: &str, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    pub(crate) fn read(&self, path: &str, bytes: &mut Vec<u8>) -> io::Result<bool> {
         bytes.clear();
         let read = self.open_at(path, OFlag::O_RDONLY).and_then(|file| read_all(&file, bytes));
         Ok(present(read)?.is_some())
@@ -143,7 +143,7 @@ impl ProcessDirectory {
     ///
     /// # Errors
     /// Any failure but absence.
-    pub fn links(&self, path: &str, mut each: impl FnMut(&str, &str)) -> io::Result<bool> {
+    pub(crate) fn links(&self, path: &str, mut each: impl FnMut(&str, &str)) -> io::Result<bool> {
         let mut walk = || -> nix::Result<()> {
             let directory = self.open_at(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
             // A descriptor that was closed meanwhile is no error.
@@ -160,17 +160,17 @@ impl ProcessDirectory {
     ///
     /// # Errors
     /// Any failure but absence.
-    pub fn names(&self, path: &str) -> io::Result<Option<Vec<String>>> {
+    pub(crate) fn names(&self, path: &str) -> io::Result<Option<Vec<String>>> {
         present(self.open_at(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY).and_then(names_in))
     }
 
     /// What a descriptor leads to. Only for one that is known to sit on a file system of this machine.
-    pub fn behind(&self, path: &str) -> Option<FileStat> {
+    pub(crate) fn behind(&self, path: &str) -> Option<FileStat> {
         if self.dump { None } else { fstatat(self.fd.as_fd(), path, AtFlags::empty()).ok() }
     }
 
     /// How many entries a directory has below it, by its link count.
-    pub fn directories_in(&self, path: &str) -> u64 {
+    pub(crate) fn directories_in(&self, path: &str) -> u64 {
         fstatat(self.fd.as_fd(), path, AtFlags::AT_SYMLINK_NOFOLLOW).map_or(0, |stat| stat.st_nlink.saturating_sub(2))
     }
 }

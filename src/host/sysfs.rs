@@ -34,7 +34,7 @@ pub struct Sysfs {
 
 /// An open directory of the tree. What is read below it costs the kernel no walk from the top.
 #[derive(Debug)]
-pub struct Dir {
+pub(crate) struct Dir {
     fd: OwnedFd,
     path: String,
     dump: bool,
@@ -42,7 +42,7 @@ pub struct Dir {
 
 /// Room for the names of a directory, to be used again for the next one.
 #[derive(Debug, Default)]
-pub struct Entries(Vec<u8>);
+pub(crate) struct Entries(Vec<u8>);
 
 impl Sysfs {
     /// Opens `/sys`, or `DIR/sys` of a dumped tree.
@@ -67,27 +67,27 @@ impl Sysfs {
     }
 
     /// A sysfs that was mounted for looking alone, by its descriptor.
-    pub fn mounted(fd: OwnedFd) -> Self {
+    pub(crate) fn mounted(fd: OwnedFd) -> Self {
         Self { sys: Dir { fd, path: String::new(), dump: false }, root: PathBuf::from("/") }
     }
 
     /// Whether this is a dumped tree, in which nothing may be changed.
-    pub fn is_dump(&self) -> bool {
+    pub(crate) fn is_dump(&self) -> bool {
         self.sys.dump
     }
 
     /// The root that other parts of the system (/etc, /usr/share) are found under.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     /// The directory `sys` itself.
-    pub fn top(&self) -> &Dir {
+    pub(crate) fn top(&self) -> &Dir {
         &self.sys
     }
 
     /// The whole path of something below `sys`, for messages.
-    pub fn display(&self, path: &str) -> String {
+    pub(crate) fn display(&self, path: &str) -> String {
         self.root.join("sys").join(path).display().to_string()
     }
 
@@ -95,7 +95,7 @@ impl Sysfs {
     ///
     /// # Errors
     /// Any other failure, rights above all.
-    pub fn read(&self, path: &str) -> io::Result<Option<String>> {
+    pub(crate) fn read(&self, path: &str) -> io::Result<Option<String>> {
         self.sys.read(path, str::to_owned)
     }
 
@@ -103,7 +103,7 @@ impl Sysfs {
     ///
     /// # Errors
     /// Any other failure, rights above all.
-    pub fn read_bytes(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn read_bytes(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
         self.sys.read_bytes(path, limit.min(PAGE), <[u8]>::to_vec)
     }
 
@@ -111,7 +111,7 @@ impl Sysfs {
     ///
     /// # Errors
     /// Any other failure, rights above all.
-    pub fn file(&self, path: &str) -> io::Result<Option<std::fs::File>> {
+    pub(crate) fn file(&self, path: &str) -> io::Result<Option<std::fs::File>> {
         Ok(present(self.sys.open_at(path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK))?.map(Into::into))
     }
 
@@ -119,7 +119,7 @@ impl Sysfs {
     ///
     /// # Errors
     /// Any other failure, rights above all.
-    pub fn names(&self, path: &str) -> io::Result<Option<Vec<String>>> {
+    pub(crate) fn names(&self, path: &str) -> io::Result<Option<Vec<String>>> {
         let mut names = Vec::new();
         let Some(directory) = self.sys.open(path)? else { return Ok(None) };
         directory.each(&mut Entries::default(), |name, _| names.push(name.to_owned()))?;
@@ -130,7 +130,7 @@ impl Sysfs {
     ///
     /// # Errors
     /// Any other failure, rights above all.
-    pub fn link(&self, path: &str) -> io::Result<Option<String>> {
+    pub(crate) fn link(&self, path: &str) -> io::Result<Option<String>> {
         self.sys.link(path, str::to_owned)
     }
 
@@ -138,34 +138,34 @@ impl Sysfs {
     ///
     /// # Errors
     /// As [`link`](Self::link).
-    pub fn link_name(&self, path: &str) -> io::Result<Option<String>> {
+    pub(crate) fn link_name(&self, path: &str) -> io::Result<Option<String>> {
         self.sys.link(path, |target| last_step(target).to_owned())
     }
 
     /// Whether something is there under that path, links not followed.
-    pub fn exists(&self, path: &str) -> bool {
+    pub(crate) fn exists(&self, path: &str) -> bool {
         self.sys.exists(path)
     }
 
     /// Whether a function is there.
-    pub fn has_function(&self, address: PciAddress) -> bool {
+    pub(crate) fn has_function(&self, address: PciAddress) -> bool {
         self.exists(&address.sysfs_link())
     }
 
     /// What a function says it is, for the choice of its driver; none if it is not there, or cannot be read.
-    pub fn modalias(&self, address: PciAddress) -> Option<String> {
+    pub(crate) fn modalias(&self, address: PciAddress) -> Option<String> {
         self.read(&format!("{}/modalias", address.sysfs_link())).ok().flatten()
     }
 }
 
 impl Dir {
     /// Where it is below `sys`.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
     /// Where something below it is below `sys`.
-    pub fn join(&self, name: &str) -> String {
+    pub(crate) fn join(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) }
     }
 
@@ -183,7 +183,7 @@ impl Dir {
     ///
     /// # Errors
     /// Any other failure, rights above all.
-    pub fn open(&self, path: &str) -> io::Result<Option<Self>> {
+    pub(crate) fn open(&self, path: &str) -> io::Result<Option<Self>> {
         self.open_as(path, path)
     }
 
@@ -191,7 +191,7 @@ impl Dir {
     ///
     /// # Errors
     /// Any other failure, rights above all.
-    pub fn open_bridge(&self, path: &str) -> io::Result<Option<Self>> {
+    pub(crate) fn open_bridge(&self, path: &str) -> io::Result<Option<Self>> {
         self.open_as(&format!("{path}/pci_bus/.."), path)
     }
 
@@ -204,7 +204,7 @@ impl Dir {
     ///
     /// # Errors
     /// Any other failure, rights above all.
-    pub fn read<T>(&self, path: &str, take: impl FnOnce(&str) -> T) -> io::Result<Option<T>> {
+    pub(crate) fn read<T>(&self, path: &str, take: impl FnOnce(&str) -> T) -> io::Result<Option<T>> {
         self.read_bytes(path, PAGE, |bytes| take(text(bytes).trim_end_matches(['\n', '\0'])))
     }
 
@@ -222,7 +222,7 @@ impl Dir {
     ///
     /// # Errors
     /// Any other failure, rights above all.
-    pub fn link<T>(&self, path: &str, take: impl FnOnce(&str) -> T) -> io::Result<Option<T>> {
+    pub(crate) fn link<T>(&self, path: &str, take: impl FnOnce(&str) -> T) -> io::Result<Option<T>> {
         let mut buffer = [MaybeUninit::uninit(); PAGE];
         let read = || {
             let (target, _) = rustix::fs::readlinkat_raw(&self.fd, path, &mut buffer)?;
@@ -235,7 +235,7 @@ impl Dir {
     }
 
     /// Whether something is there under that path, links not followed.
-    pub fn exists(&self, path: &str) -> bool {
+    pub(crate) fn exists(&self, path: &str) -> bool {
         rustix::fs::statat(&self.fd, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
@@ -253,7 +253,7 @@ impl Dir {
     ///
     /// # Errors
     /// The directory cannot be read, or it went away meanwhile.
-    pub fn each(&self, entries: &mut Entries, mut take: impl FnMut(&str, bool)) -> io::Result<()> {
+    pub(crate) fn each(&self, entries: &mut Entries, mut take: impl FnMut(&str, bool)) -> io::Result<()> {
         let listed = each_entry(&self.fd, entries, |name, entry| {
             take(name, self.is_directory(entry.file_name(), entry.file_type()));
         });
@@ -270,7 +270,7 @@ impl Dir {
 ///
 /// # Errors
 /// The directory cannot be read, or what it belongs to is gone.
-pub fn each_entry(
+pub(crate) fn each_entry(
     directory: impl AsFd,
     entries: &mut Entries,
     mut take: impl FnMut(&str, &RawDirEntry<'_>),
@@ -303,7 +303,7 @@ fn present<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// The last step of a path.
-pub fn last_step(path: &str) -> &str {
+pub(crate) fn last_step(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 

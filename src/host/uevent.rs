@@ -30,7 +30,7 @@ const KERNEL_LOG: &str = "/dev/kmsg";
 
 /// Listens from the moment it is made.
 #[derive(Debug)]
-pub struct Events {
+pub(crate) struct Events {
     socket: Option<OwnedFd>,
     log: Option<std::fs::File>,
     /// Readable as soon as a signal is pending that somebody else has blocked in order to hear it.
@@ -50,18 +50,18 @@ pub struct Heard {
 
 impl Heard {
     /// Whether a driver's probe of this function has ended well; taken for granted if that could not have been heard.
-    pub fn has_bound(&self, address: PciAddress) -> bool {
+    pub(crate) fn has_bound(&self, address: PciAddress) -> bool {
         !self.added || self.overflowed || self.bound.contains(&address)
     }
 
     /// Why a driver's probe of this function failed, if it did and none has bound since.
-    pub fn failure(&self, address: PciAddress) -> Option<&str> {
+    pub(crate) fn failure(&self, address: PciAddress) -> Option<&str> {
         let failed = self.failed.iter().rev().find(|(failed, _)| *failed == address);
         failed.filter(|_| !self.bound.contains(&address)).map(|(_, why)| why.as_str())
     }
 
     /// Whether somebody wants this to end: a signal is pending. It is left to whoever listens to signals.
-    pub fn asked_to_stop(&self) -> bool {
+    pub(crate) fn asked_to_stop(&self) -> bool {
         self.asked_to_stop
     }
 
@@ -110,12 +110,12 @@ impl Heard {
 
 impl Events {
     /// Begins to listen; where that is not possible, waits still end at their deadlines.
-    pub fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         Self { socket: open_socket().ok(), log: open_log().ok(), wishes: open_wishes().ok(), heard: Heard::default() }
     }
 
     /// Waits until something happens or the time is up, and takes in all that has.
-    pub fn wait(&mut self, longest: Duration) {
+    pub(crate) fn wait(&mut self, longest: Duration) {
         let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::MAX);
         let mut waited: Vec<PollFd> = Vec::new();
         waited.extend(self.socket.as_ref().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
@@ -127,7 +127,7 @@ impl Events {
     }
 
     /// What was heard so far, without waiting.
-    pub fn heard(&mut self) -> &Heard {
+    pub(crate) fn heard(&mut self) -> &Heard {
         self.take_in();
         &self.heard
     }

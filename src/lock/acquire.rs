@@ -54,36 +54,36 @@ pub trait WatchWait {
 /// A wait as it is now.
 pub struct Waiting<'a> {
     /// What is waited for.
-    pub claim: &'a Claim,
+    pub(crate) claim: &'a Claim,
     /// For how long already.
-    pub waited: Duration,
+    pub(crate) waited: Duration,
     /// For how long still.
-    pub left: Duration,
+    pub(crate) left: Duration,
     directory: &'a LockDirectory,
 }
 
 impl Waiting<'_> {
     /// Whom for: those who keep this claim out, or stand in line before it.
-    pub fn holders(&self) -> Vec<Holder> {
+    pub(crate) fn holders(&self) -> Vec<Holder> {
         blockers(self.directory, self.claim)
     }
 }
 
 impl Held {
     /// What is held.
-    pub fn claims(&self) -> &Claims {
+    pub(crate) fn claims(&self) -> &Claims {
         &self.claims
     }
 
     /// The descriptors that carry the locks: whoever has a copy of one of them open keeps its lock.
-    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.files.iter().map(AsFd::as_fd)
     }
 
     /// Lets a program that is about to be started keep the locks until it ends, and all that it starts in turn.
     ///
     /// The locks must still be held when it is spawned.
-    pub fn pass_on(&self, command: &mut Command) {
+    pub(crate) fn pass_on(&self, command: &mut Command) {
         let descriptors: Vec<RawFd> = self.files.iter().map(AsRawFd::as_raw_fd).collect();
         let keep = move || {
             for &descriptor in &descriptors {
@@ -156,7 +156,7 @@ impl LockDirectory {
     ///
     /// # Errors
     /// /proc cannot be read.
-    pub fn holders_over(&self, place: &Place) -> Result<Vec<Holder>> {
+    pub(crate) fn holders_over(&self, place: &Place) -> Result<Vec<Holder>> {
         let mut places = place.ancestors();
         places.push(place.clone());
         let mut holders = holders::of_nodes(self, &places)?;
@@ -168,7 +168,7 @@ impl LockDirectory {
     ///
     /// # Errors
     /// /proc or the lock directory cannot be read.
-    pub fn all_holders(&self) -> Result<Vec<Holder>> {
+    pub(crate) fn all_holders(&self) -> Result<Vec<Holder>> {
         holders::of_nodes(self, &self.places()?)
     }
 }
@@ -346,7 +346,7 @@ impl Wait<'_> {
 ///
 /// # Errors
 /// The call failed.
-pub fn own_file(file: &File) -> std::io::Result<bool> {
+pub(crate) fn own_file(file: &File) -> std::io::Result<bool> {
     flock::try_lock(file, Mode::Exclusive)
 }
 
@@ -354,7 +354,7 @@ pub fn own_file(file: &File) -> std::io::Result<bool> {
 ///
 /// # Errors
 /// The call failed.
-pub fn is_owned(file: &File) -> std::io::Result<bool> {
+pub(crate) fn is_owned(file: &File) -> std::io::Result<bool> {
     // The descriptor is closed by the caller, and this lock with it.
     flock::try_lock(file, Mode::Shared).map(|free| !free)
 }

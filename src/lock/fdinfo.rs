@@ -7,21 +7,21 @@ use std::time::Duration;
 use crate::lock::offset_tag::{Stamp, since_boot};
 
 /// Device and inode, which is what a file is to the kernel.
-pub type FileId = (u64, u64);
+pub(crate) type FileId = (u64, u64);
 
 /// A lock file that a process has open.
 #[derive(Clone, Copy, Debug)]
-pub struct Open {
+pub(crate) struct Open {
     /// Which file.
-    pub file: FileId,
+    pub(crate) file: FileId,
     /// Whether this very descriptor carries the lock.
-    pub locked: bool,
+    pub(crate) locked: bool,
     /// What the process says about it.
-    pub stamp: Option<Stamp>,
+    pub(crate) stamp: Option<Stamp>,
 }
 
 /// The files among those that `wanted` tells which a process has open; none if we may not look or it is gone.
-pub fn open_files(pid: u32, wanted: &dyn Fn(FileId) -> bool) -> Option<Vec<Open>> {
+pub(crate) fn open_files(pid: u32, wanted: &dyn Fn(FileId) -> bool) -> Option<Vec<Open>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten() {
         let Ok(metadata) = fs::metadata(entry.path()) else { continue };
@@ -39,7 +39,7 @@ pub fn open_files(pid: u32, wanted: &dyn Fn(FileId) -> bool) -> Option<Vec<Open>
 }
 
 /// Whether a process has a lock on a file of this directory that was deleted under it.
-pub fn holds_deleted(pid: u32, directory: &str) -> bool {
+pub(crate) fn holds_deleted(pid: u32, directory: &str) -> bool {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     entries.flatten().any(|entry| {
         let target = fs::read_link(entry.path()).unwrap_or_default();
@@ -50,23 +50,23 @@ pub fn holds_deleted(pid: u32, directory: &str) -> bool {
 }
 
 /// Whether a descriptor that /proc/PID/fdinfo tells of this carries a lock of flock(2).
-pub fn shows_flock(info: &str) -> bool {
+pub(crate) fn shows_flock(info: &str) -> bool {
     info.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
 }
 
 /// All processes that can be seen.
-pub fn all() -> Vec<u32> {
+pub(crate) fn all() -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// This process as /proc numbers it, which in a container may be another number than its own.
-pub fn this() -> Option<u32> {
+pub(crate) fn this() -> Option<u32> {
     fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()
 }
 
 /// The processes that this one was started by, the nearest first.
-pub fn ancestors() -> Vec<u32> {
+pub(crate) fn ancestors() -> Vec<u32> {
     let mut found = Vec::new();
     let mut pid = this();
     while let Some(parent) = pid.and_then(parent).filter(|parent| *parent > 0 && !found.contains(parent)) {
@@ -81,13 +81,13 @@ fn parent(pid: u32) -> Option<u32> {
 }
 
 /// The user who runs it.
-pub fn uid(pid: u32) -> Option<u32> {
+pub(crate) fn uid(pid: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok())
 }
 
 /// How long it has been running.
-pub fn age(pid: u32) -> Option<Duration> {
+pub(crate) fn age(pid: u32) -> Option<Duration> {
     /// USER_HZ, which is 100 on every architecture that has PCI (include/asm-generic/param.h).
     const TICKS_A_SECOND: u64 = 100;
     let started: u64 = stat_field(pid, 22)?.parse().ok()?;
@@ -102,7 +102,7 @@ fn stat_field(pid: u32, number: usize) -> Option<String> {
 }
 
 /// Its command line, arguments separated by spaces, nothing in it that could move a cursor; empty if it cannot be seen.
-pub fn command(pid: u32) -> String {
+pub(crate) fn command(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words: Vec<_> =
         line.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(String::from_utf8_lossy).collect();

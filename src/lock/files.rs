@@ -40,8 +40,8 @@ pub struct LockDirectory {
 /// An open lock file, and which one it is.
 #[derive(Debug)]
 pub(crate) struct LockFile {
-    pub file: File,
-    pub id: FileId,
+    pub(crate) file: File,
+    pub(crate) id: FileId,
 }
 
 /// What a lock that was just taken is worth.
@@ -76,7 +76,7 @@ impl LockDirectory {
     ///
     /// # Errors
     /// It is there, but cannot be trusted. `None` if nobody ever locked anything.
-    pub fn open_existing(run: &Path) -> Result<Option<Self>> {
+    pub(crate) fn open_existing(run: &Path) -> Result<Option<Self>> {
         let path = run.join("locks");
         match path.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

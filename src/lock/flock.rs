@@ -10,7 +10,7 @@ use fs2::FileExt;
 use crate::lock::claims::Mode;
 
 /// Takes the lock if that needs no waiting.
-pub fn try_lock(file: &File, mode: Mode) -> io::Result<bool> {
+pub(crate) fn try_lock(file: &File, mode: Mode) -> io::Result<bool> {
     let result = match mode {
         Mode::Shared => FileExt::try_lock_shared(file),
         Mode::Exclusive => FileExt::try_lock_exclusive(file),
@@ -23,7 +23,7 @@ pub fn try_lock(file: &File, mode: Mode) -> io::Result<bool> {
 }
 
 /// A lock call that sleeps in the kernel, so that /proc/locks shows it in line.
-pub struct Pending(Receiver<io::Result<File>>);
+pub(crate) struct Pending(Receiver<io::Result<File>>);
 
 /// Starts to wait on a thread of its own: flock(2) knows no deadline.
 ///
@@ -31,7 +31,7 @@ pub struct Pending(Receiver<io::Result<File>>);
 ///
 /// # Errors
 /// There can be no further thread.
-pub fn lock_in_background(file: File, mode: Mode) -> io::Result<Pending> {
+pub(crate) fn lock_in_background(file: File, mode: Mode) -> io::Result<Pending> {
     let (sender, receiver) = channel();
     std::thread::Builder::new().name("lock".to_owned()).spawn(move || {
         let result = loop {
@@ -52,7 +52,7 @@ pub fn lock_in_background(file: File, mode: Mode) -> io::Result<Pending> {
 
 impl Pending {
     /// Waits for at most this long; `None` if the lock has not come yet.
-    pub fn wait(&self, timeout: Duration) -> Option<io::Result<File>> {
+    pub(crate) fn wait(&self, timeout: Duration) -> Option<io::Result<File>> {
         match self.0.recv_timeout(timeout) {
             Ok(result) => Some(result),
             Err(RecvTimeoutError::Timeout) => None,

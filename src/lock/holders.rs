@@ -21,7 +21,7 @@ const PROC_LOCKS: &str = "/proc/locks";
 /// Whether a process has the lock or stands in line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Role {
+pub(crate) enum Role {
     /// It has the lock.
     Holds,
     /// It waits for it.
@@ -32,41 +32,41 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Holder {
     /// The node.
-    pub place: Place,
+    pub(crate) place: Place,
     /// Process id.
     pub pid: u32,
     /// The user who runs it; none if that cannot be seen.
-    pub uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
     /// Its command line, arguments separated by spaces; empty if it cannot be seen.
     pub command: String,
     /// Shared or exclusive.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// Has it, or waits.
-    pub role: Role,
+    pub(crate) role: Role,
     /// Set if it is not about this node itself: the process works somewhere below it, or reads something above.
-    pub intention: bool,
+    pub(crate) intention: bool,
     /// For how many seconds it has held or waited.
-    pub age_seconds: Option<f64>,
+    pub(crate) age_seconds: Option<f64>,
 }
 
 /// One line of /proc/locks (fs/locks.c, lock_get_status) that is about flock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holding {
+pub(crate) struct Holding {
     /// The process that made the call; it may have died and left the lock to its children.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// The device, as the file system knows it; stat(2) may say otherwise (btrfs, overlayfs).
-    pub device: u64,
+    pub(crate) device: u64,
     /// The inode.
-    pub inode: u64,
+    pub(crate) inode: u64,
     /// Shared or exclusive.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// Has it, or waits.
-    pub role: Role,
+    pub(crate) role: Role,
 }
 
 impl Holding {
     /// Reads `12: FLOCK  ADVISORY  WRITE 4711 00:19:345 0 EOF`; a waiting one has `->` before the type.
-    pub fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace().skip(1).peekable();
         let role = if words.next_if_eq(&"->").is_some() { Role::Waits } else { Role::Holds };
         (words.next()? == "FLOCK").then_some(())?;
@@ -85,7 +85,7 @@ impl Holding {
 }
 
 /// All flock locks of the machine, and all who wait for one.
-pub fn all_flocks() -> Result<Vec<Holding>> {
+pub(crate) fn all_flocks() -> Result<Vec<Holding>> {
     let text = fs::read_to_string(PROC_LOCKS).map_err(|e| Error::io(PROC_LOCKS, &e))?;
     Ok(text.lines().filter_map(Holding::parse).collect())
 }
@@ -98,7 +98,7 @@ pub(crate) enum Kind {
 }
 
 /// The processes at these nodes, node by node in lock order, those that hold first.
-pub fn of_nodes(directory: &LockDirectory, places: &[Place]) -> Result<Vec<Holder>> {
+pub(crate) fn of_nodes(directory: &LockDirectory, places: &[Place]) -> Result<Vec<Holder>> {
     let mut files: HashMap<FileId, (usize, Kind)> = HashMap::new();
     for (index, place) in places.iter().enumerate() {
         let ids = directory.file_ids(place);
@@ -217,7 +217,7 @@ impl Seen {
 }
 
 /// Those of the processes at a node that keep somebody out who wants it in this mode; if it is free of such, those in line.
-pub fn in_the_way(holders: &[Holder], wanted: Mode) -> Vec<&Holder> {
+pub(crate) fn in_the_way(holders: &[Holder], wanted: Mode) -> Vec<&Holder> {
     let excludes = |holder: &&Holder| wanted == Mode::Exclusive || holder.mode == Mode::Exclusive;
     let holding: Vec<&Holder> = holders.iter().filter(|h| h.role == Role::Holds).filter(excludes).collect();
     if holding.is_empty() { holders.iter().filter(|h| h.role == Role::Waits).collect() } else { holding }
@@ -225,7 +225,7 @@ pub fn in_the_way(holders: &[Holder], wanted: Mode) -> Vec<&Holder> {
 
 impl Holder {
     /// "pid 4711 (pcictl remove 0000:03:00.0)"
-    pub fn named(&self) -> String {
+    pub(crate) fn named(&self) -> String {
         named(self.pid, &self.command)
     }
 }
@@ -243,7 +243,7 @@ pub(crate) fn named(pid: u32, command: &str) -> String {
 }
 
 /// "pid 4711 (pcictl remove 0000:03:00.0) for 12 s", for messages.
-pub fn in_words(holders: &[Holder]) -> String {
+pub(crate) fn in_words(holders: &[Holder]) -> String {
     /// More than these nobody reads.
     const SHOWN: usize = 3;
     if holders.is_empty() {
@@ -258,7 +258,7 @@ pub fn in_words(holders: &[Holder]) -> String {
 }
 
 /// "12 s", "3 min", "2 h 5 min".
-pub fn age_in_words(seconds: f64) -> String {
+pub(crate) fn age_in_words(seconds: f64) -> String {
     let minutes = (seconds / 60.0).floor();
     match minutes {
         ..1.0 => format!("{} s", seconds.floor()),

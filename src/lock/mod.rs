@@ -13,9 +13,9 @@
 
 pub mod acquire;
 pub mod claims;
-pub mod fdinfo;
+pub(crate) mod fdinfo;
 pub mod files;
-pub mod flock;
-pub mod holders;
-pub mod offset_tag;
-pub mod validate;
+pub(crate) mod flock;
+pub(crate) mod holders;
+pub(crate) mod offset_tag;
+pub(crate) mod validate;

@@ -20,43 +20,43 @@ const FLAGS: u32 = 2;
 
 /// What the offset says: the flags above, and before them milliseconds since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     milliseconds: u64,
     /// How the node is wanted; at a gate this differs from the lock on the gate itself.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// Held because of something above or below, not for its own sake.
-    pub intention: bool,
+    pub(crate) intention: bool,
 }
 
 impl Stamp {
     /// For a lock that is wanted from now on.
-    pub fn now(mode: Mode, intention: bool) -> Self {
+    pub(crate) fn now(mode: Mode, intention: bool) -> Self {
         let milliseconds = u64::try_from(since_boot().as_millis()).unwrap_or(u64::MAX);
         Self { milliseconds, mode, intention }
     }
 
     /// Puts it on the file.
-    pub fn put(self, mut file: &File) -> io::Result<()> {
+    pub(crate) fn put(self, mut file: &File) -> io::Result<()> {
         let mode = if self.mode == Mode::Exclusive { EXCLUSIVE } else { 0 };
         let intention = if self.intention { INTENTION } else { 0 };
         file.seek(SeekFrom::Start(self.milliseconds << FLAGS | mode | intention)).map(|_| ())
     }
 
     /// Reads it back from an offset; none if whoever opened the file never put one.
-    pub fn from_offset(offset: u64) -> Option<Self> {
+    pub(crate) fn from_offset(offset: u64) -> Option<Self> {
         let milliseconds = offset >> FLAGS;
         let mode = if offset & EXCLUSIVE == 0 { Mode::Shared } else { Mode::Exclusive };
         (milliseconds > 0).then_some(Self { milliseconds, mode, intention: offset & INTENTION != 0 })
     }
 
     /// How long ago it was put.
-    pub fn age(self) -> Duration {
+    pub(crate) fn age(self) -> Duration {
         since_boot().saturating_sub(Duration::from_millis(self.milliseconds))
     }
 }
 
 /// The time since boot, with the time asleep: the clock that nobody sets.
-pub fn since_boot() -> Duration {
+pub(crate) fn since_boot() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 

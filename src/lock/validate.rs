@@ -23,7 +23,7 @@ const VOUCHED: &[u8] = b"pcictl\n";
 ///
 /// # Errors
 /// It does not, as with network file systems, which keep locks elsewhere.
-pub fn check_kept_here(file: &File) -> io::Result<()> {
+pub(crate) fn check_kept_here(file: &File) -> io::Result<()> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
     if fdinfo::shows_flock(&info) {
         return Ok(());
@@ -32,11 +32,11 @@ pub fn check_kept_here(file: &File) -> io::Result<()> {
 }
 
 /// Who still holds a lock on a deleted file of this directory; its path ends in a slash.
-pub fn orphans(directory: &str) -> Vec<u32> {
+pub(crate) fn orphans(directory: &str) -> Vec<u32> {
     fdinfo::all().into_iter().filter(|pid| fdinfo::holds_deleted(*pid, directory)).collect()
 }
 
 /// Marks the file as one to be relied on.
-pub fn vouch(file: &File) -> io::Result<()> {
+pub(crate) fn vouch(file: &File) -> io::Result<()> {
     file.write_all_at(VOUCHED, 0)
 }

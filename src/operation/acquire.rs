@@ -2,20 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cli::args::Changing;
-use crate::commands::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::acquire::{Held, Patience, Waiting, WatchWait};
 use crate::lock::claims::{Claim, Claims};
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::in_words;
+use crate::operation::context::Context;
+use crate::operation::options::ChangeOptions;
 use crate::terminal::Output;
 
 /// How often to plan anew for somebody who does not want to wait.
 const TRIES_WITHOUT_PATIENCE: u32 = 10;
 
 /// What an operation is going to work on, as it was read at one moment.
-pub trait Reading {
+pub(crate) trait Reading {
     /// What must be held to work on it.
     fn claims(&self) -> &Claims;
     /// Whether another reading found the same devices in the same places.
@@ -26,14 +26,14 @@ pub trait Reading {
 ///
 /// # Errors
 /// The reading fails, a lock is held by someone else for too long, or the tree never stops changing.
-pub fn hold<T: Reading>(
+pub(crate) fn hold<T: Reading>(
     context: &Context,
-    changing: &Changing,
+    options: &ChangeOptions,
     mut read: impl FnMut() -> Result<T>,
 ) -> Result<(Held, T)> {
     let directory = LockDirectory::open(&context.run_directory())?;
-    let deadline = Instant::now() + changing.wait;
-    let no_wait = changing.no_wait || changing.wait.is_zero();
+    let deadline = Instant::now() + options.wait;
+    let no_wait = options.wait.is_zero();
     let patience = if no_wait { Patience::None } else { Patience::Until(deadline) };
     let mut watch = Announce { output: context.output, told: Vec::new() };
     let mut first = read()?;

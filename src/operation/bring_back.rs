@@ -3,53 +3,53 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::cli::args::BackArgs;
-use crate::commands::Context;
-use crate::commands::rescan::{Subject, bus_name, scan, scanned};
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::execute::executor::Outcome;
+use crate::execute::outcome::Outcome;
 use crate::host::uevent::{Events, Heard};
+use crate::operation::context::Context;
+use crate::operation::options::SettleOptions;
 use crate::operation::removal_record;
 use crate::operation::run::Operation;
+use crate::operation::scan::{Subject, bus_name, scan, scanned};
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::action::Plan;
 use crate::plan::restore::{plan_settings, plan_virtual};
+use crate::report::change::{RescanReport, Restored, Seen};
 use crate::report::inspector::Inspector;
-use crate::report::rows::{RescanReport, Restored, Seen};
-use crate::report::text::change;
+use crate::report::text::words;
 use crate::resolve::scan_target::dead_bridge;
-use crate::state::ledger::Entry;
 use crate::terminal::Output;
-use crate::verify::capture::{Observer, Overrides};
+use crate::verify::capture::Observer;
 use crate::verify::compare::{Finding, Kind, is_same_device};
+use crate::verify::overrides::Overrides;
 use crate::verify::readiness::{Awaited, Readiness};
-use crate::verify::record::Record;
+use crate::verify::record::{Entry, Record};
 use crate::verify::settle::{Lack, WatchSettle, settle};
 use crate::verify::snapshot::Snapshot;
 use crate::verify::verdict::{Evidence, judge};
 
 /// Scans, waits until what came is ready, puts back what was asked for, and compares with what was known.
-pub fn bring_back(
+pub(crate) fn bring_back(
     context: &Context,
     operation: &mut Operation,
     subject: &Subject,
-    args: &BackArgs,
+    options: &SettleOptions,
 ) -> Result<RescanReport> {
     refuse_dead_bridges(context, subject)?;
-    let mut back = Back::prepare(context, subject, args)?;
+    let mut back = Back::prepare(context, subject, options)?;
     let scan_seconds = scan(operation, subject)?;
     operation.rest();
     let returned = Instant::now();
     back.settle()?;
-    let restored = if args.restore { back.restore(operation)? } else { Vec::new() };
+    let restored = if options.restore { back.restore(operation)? } else { Vec::new() };
     let report = RescanReport { scan_seconds, restored, ..back.report() };
     Ok(RescanReport { settle_seconds: returned.elapsed().as_secs_f64(), ..report })
 }
 
 /// What the report of a rescan ends with.
-pub fn status(report: &RescanReport) -> ExitStatus {
+pub(crate) fn status(report: &RescanReport) -> ExitStatus {
     match report.differences.iter().any(|finding| finding.matters) {
         _ if report.interrupted => ExitStatus::Interrupted,
         true => ExitStatus::Unexpected,
@@ -57,7 +57,7 @@ pub fn status(report: &RescanReport) -> ExitStatus {
     }
 }
 
-pub fn refuse_dead_bridges(context: &Context, subject: &Subject) -> Result<()> {
+pub(crate) fn refuse_dead_bridges(context: &Context, subject: &Subject) -> Result<()> {
     for target in &subject.targets {
         if let Some(address) = dead_bridge(&context.sysfs, target)? {
             let message = format!(
@@ -73,7 +73,7 @@ pub fn refuse_dead_bridges(context: &Context, subject: &Subject) -> Result<()> {
 struct Back<'a> {
     context: &'a Context<'a>,
     subject: &'a Subject,
-    args: &'a BackArgs,
+    options: &'a SettleOptions,
     entries: Vec<Entry>,
     /// What the ledger knows of every place, VFs by their physical functions.
     known: BTreeMap<Place, Record>,
@@ -86,14 +86,14 @@ struct Back<'a> {
 
 impl<'a> Back<'a> {
     /// Everything that must be known before the write; events are heard from here on.
-    fn prepare(context: &'a Context<'a>, subject: &'a Subject, args: &'a BackArgs) -> Result<Self> {
+    fn prepare(context: &'a Context<'a>, subject: &'a Subject, options: &'a SettleOptions) -> Result<Self> {
         let events = Events::listen();
         let before = Snapshot::take(&context.sysfs, &subject.targets)?;
         let entries = removal_record::entries_below(context, &subject.targets);
         Ok(Self {
             context,
             subject,
-            args,
+            options,
             known: order::map(entries.iter().flat_map(|entry| entry.record.with_virtual())),
             entries,
             before: before.brief(&Observer::new(&context.sysfs)),
@@ -107,11 +107,11 @@ impl<'a> Back<'a> {
     /// Waits until nothing is missing; what is missing at the end is kept for the report.
     fn settle(&mut self) -> Result<()> {
         let mut progress = Progress { output: self.context.output };
-        let Self { context, subject, args, known, before, after, events, readiness, .. } = self;
-        self.lacks = settle(events, args.settle, &mut progress, |heard| {
+        let Self { context, subject, options, known, before, after, events, readiness, .. } = self;
+        self.lacks = settle(events, options.settle, &mut progress, |heard| {
             *after = Snapshot::take(&context.sysfs, &subject.targets)?;
             let mut lacks = not_ready(after, known, before, readiness, heard);
-            lacks.extend(not_come(context, after, args));
+            lacks.extend(not_come(context, after, options));
             Ok(lacks)
         })?;
         Ok(())
@@ -153,7 +153,7 @@ impl<'a> Back<'a> {
             after: &after,
             entries: &self.entries,
             wanted,
-            accepted: &self.args.accept,
+            accepted: &self.options.accept,
         };
         let mut verdict = judge(&evidence);
         self.explain(&mut verdict.findings);
@@ -210,14 +210,14 @@ impl<'a> Back<'a> {
         let waited = if self.events.heard().asked_to_stop() {
             "not there when the wait was interrupted".to_owned()
         } else {
-            format!("not there after {} s", self.args.settle.as_secs_f64())
+            format!("not there after {} s", self.options.settle.as_secs_f64())
         };
         for lack in &self.lacks {
             let of = |finding: &&mut Finding| finding.kind == Kind::Driver && Some(finding.address) == lack.address;
             if let Some(finding) = findings.iter_mut().find(of) {
                 finding.why = Some(waited.clone());
             } else {
-                findings.push(not_settled(lack, &waited, &self.args.accept));
+                findings.push(not_settled(lack, &waited, &self.options.accept));
             }
         }
         let heard = self.events.heard();
@@ -237,7 +237,7 @@ impl<'a> Back<'a> {
                     what: "driver".to_owned(),
                     old: None,
                     new: None,
-                    matters: !self.args.accept.contains(&Kind::Driver),
+                    matters: !self.options.accept.contains(&Kind::Driver),
                     why,
                     place: None,
                 }),
@@ -287,8 +287,8 @@ fn not_ready(
 }
 
 /// What `--expect` named and is not there.
-fn not_come(context: &Context, after: &Snapshot, args: &BackArgs) -> Vec<Lack> {
-    if args.expect.is_empty() {
+fn not_come(context: &Context, after: &Snapshot, options: &SettleOptions) -> Vec<Lack> {
+    if options.expect.is_empty() {
         return Vec::new();
     }
     let observer = Observer::new(&context.sysfs);
@@ -299,7 +299,7 @@ fn not_come(context: &Context, after: &Snapshot, args: &BackArgs) -> Vec<Lack> {
         (missing > 0)
             .then(|| Lack { address: None, what: format!("expected {}: {missing} to come", expectation.text()) })
     };
-    args.expect.iter().filter_map(lack).collect()
+    options.expect.iter().filter_map(lack).collect()
 }
 
 /// Makes the writes of a restoration; what the kernel refuses is told and keeps nothing else from being put back.
@@ -339,14 +339,14 @@ impl WatchSettle for Progress<'_> {
 }
 
 /// What is left to do when the report is out: the ledger's files are flushed to disk, which takes its time.
-pub fn close(context: &Context, report: &RescanReport) {
+pub(crate) fn close(context: &Context, report: &RescanReport) {
     removal_record::end(context, &report.ended);
 }
 
 /// What restoring could not do, for the one line of an error.
-pub fn tell_failures(output: &Output, restored: &[Restored]) {
+pub(crate) fn tell_failures(output: &Output, restored: &[Restored]) {
     for failed in restored.iter().filter(|restored| restored.failure.is_some()) {
         let why = failed.failure.as_deref().unwrap_or_default();
-        output.say(&format!("could not {}: {why}", change::in_words(&failed.action)));
+        output.say(&format!("could not {}: {why}", words::in_words(&failed.action)));
     }
 }

@@ -2,25 +2,28 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::commands::Context;
 use crate::execute::probe::read_overrides;
+use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::remove::Removal;
-use crate::plan::rescan::RescanTarget;
-use crate::state::ledger::{Ended, Entry, Ledger};
+use crate::resolve::scan_target::RescanTarget;
+use crate::state::ledger::Ledger;
 use crate::topology::model::Topology;
-use crate::verify::capture::{Observer, Overrides};
+use crate::verify::capture::Observer;
+use crate::verify::overrides::Overrides;
+use crate::verify::record::Entry;
+use crate::verify::verdict::Ended;
 
 /// Seconds since 1970; a clock before that counts as then.
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// What is going to be removed, taken down while it is still whole; to be written just before the removal.
 ///
 /// VFs are part of their physical function: no rescan brings them back.
-pub fn observe(context: &Context, topology: &Topology, removal: &Removal) -> Vec<Entry> {
+pub(crate) fn observe(context: &Context, topology: &Topology, removal: &Removal) -> Vec<Entry> {
     let overrides = overrides(context, &removal.gone);
     let mut observer = Observer::new(&context.sysfs);
     let tops: Vec<Place> =
@@ -45,19 +48,19 @@ fn overrides(context: &Context, addresses: &[PciAddress]) -> Overrides {
 }
 
 /// Writes down what goes. A full disk keeps nobody from removing a device, but is told.
-pub fn write(context: &Context, entries: &[Entry]) {
+pub(crate) fn write(context: &Context, entries: &[Entry]) {
     let result = ledger(context).put(entries, now());
     tell(context, result, "so a rescan will have nothing to compare with");
 }
 
 /// Takes back what was written down, for what is there after all.
-pub fn withdraw(context: &Context, entries: &[Entry]) {
+pub(crate) fn withdraw(context: &Context, entries: &[Entry]) {
     let result = ledger(context).withdraw(entries);
     tell(context, result, "and still says that the devices are gone");
 }
 
 /// Crosses off what has ended.
-pub fn end(context: &Context, ended: &[(Place, Ended)]) {
+pub(crate) fn end(context: &Context, ended: &[(Place, Ended)]) {
     for how in [Ended::Back, Ended::Accepted] {
         let places: Vec<Place> =
             ended.iter().filter(|(_, ended)| *ended == how).map(|(place, _)| place.clone()).collect();
@@ -68,7 +71,7 @@ pub fn end(context: &Context, ended: &[(Place, Ended)]) {
 }
 
 /// All that the ledger knows; what it cannot make sense of is told, once.
-pub fn entries(context: &Context) -> Vec<Entry> {
+pub(crate) fn entries(context: &Context) -> Vec<Entry> {
     let path = context.state_directory().join("ledger");
     match ledger(context).list() {
         Ok(listing) => {
@@ -84,7 +87,7 @@ pub fn entries(context: &Context) -> Vec<Entry> {
 }
 
 /// What the ledger knows of the part of the machine that these targets lead to.
-pub fn entries_below(context: &Context, targets: &[RescanTarget]) -> Vec<Entry> {
+pub(crate) fn entries_below(context: &Context, targets: &[RescanTarget]) -> Vec<Entry> {
     let is_there = |entry: &Entry| {
         targets
             .iter()

@@ -4,27 +4,27 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use nix::errno::Errno;
-
-use crate::commands::Context;
 use crate::doctor::diagnosis::Diagnosis;
 use crate::error::{Error, ErrorKind, Result};
-use crate::execute::executor::{Event, Kernel, Mark, Outcome, Outcomes, Undone, Unfinished, execute, undo};
+use crate::execute::executor::{Kernel, execute, undo};
+use crate::execute::journaled::Journaled;
+use crate::execute::outcome::{Outcome, Outcomes, Unfinished};
 use crate::execute::supervisor::Supervisor;
 use crate::host::boot_id;
 use crate::lock::acquire::Held;
+use crate::operation::context::Context;
+use crate::operation::failure::{Why, put_back_error, said};
 use crate::operation::removal_record::now;
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::action::{Action, Step};
-use crate::report::text::{change, operation};
+use crate::report::text::{operation, words};
 use crate::state::journal::record::{Header, SCHEMA};
 use crate::state::journal::store::Journal;
-use crate::terminal::Output;
 
 /// Never adds one more task to those that hang already: an error if the kernel's PCI core will not go on.
-pub fn refuse_if_stuck(context: &Context) -> Result<()> {
+pub(crate) fn refuse_if_stuck(context: &Context) -> Result<()> {
     let diagnosis = Diagnosis::of(&context.proc.snapshot());
     let Some(stuck) = diagnosis.blocking() else { return Ok(()) };
     let message = format!(
@@ -36,7 +36,7 @@ pub fn refuse_if_stuck(context: &Context) -> Result<()> {
 }
 
 /// One operation from its first write to its last.
-pub struct Operation<'a> {
+pub(crate) struct Operation<'a> {
     context: &'a Context<'a>,
     kernel: Box<dyn Kernel + 'a>,
     journal: Rc<Journal>,
@@ -50,20 +50,12 @@ pub struct Operation<'a> {
     _held: Held,
 }
 
-/// Why an operation does not go on.
-pub struct Why {
-    /// What happened, to which device.
-    pub message: String,
-    /// The kind of error that it is if everything can be put back.
-    pub kind: ErrorKind,
-}
-
 impl<'a> Operation<'a> {
     /// Writes the journal and sets up what makes the writes. From here on signals are heard and no longer end the program.
     ///
     /// # Errors
     /// The journal cannot be written, or there are no descriptors left.
-    pub fn begin(context: &'a Context<'a>, held: Held, steps: &[Step], timeout: Duration) -> Result<Self> {
+    pub(crate) fn begin(context: &'a Context<'a>, held: Held, steps: &[Step], timeout: Duration) -> Result<Self> {
         let header = header(context, held.claims().tops().to_vec(), steps);
         let (journal, warning) = context.journals().begin(header)?;
         if let Some(warning) = warning {
@@ -78,7 +70,12 @@ impl<'a> Operation<'a> {
     ///
     /// # Errors
     /// There are no descriptors left.
-    pub fn resume(context: &'a Context<'a>, held: Held, journal: Rc<Journal>, timeout: Duration) -> Result<Self> {
+    pub(crate) fn resume(
+        context: &'a Context<'a>,
+        held: Held,
+        journal: Rc<Journal>,
+        timeout: Duration,
+    ) -> Result<Self> {
         let inner = match context.rehearsal {
             Some(rehearsal) => (rehearsal.kernel)(),
             None => {
@@ -93,7 +90,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Brings the journal to its end, if nothing is left that somebody would have to put right.
-    pub fn end<T>(&self, result: &Result<T>) {
+    pub(crate) fn end<T>(&self, result: &Result<T>) {
         if self.goes_on || self.left {
             return;
         }
@@ -107,7 +104,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Says that what was done so far stays half done, for `pcictl recover` to put right.
-    pub fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         self.left = true;
     }
 
@@ -115,7 +112,7 @@ impl<'a> Operation<'a> {
     ///
     /// # Errors
     /// Somebody else waits for them now, and this process is to end.
-    pub fn run(&mut self, steps: &[Step], jobs: usize) -> Result<Outcomes> {
+    pub(crate) fn run(&mut self, steps: &[Step], jobs: usize) -> Result<Outcomes> {
         let mut outcomes = execute(steps, self.given, &mut *self.kernel, jobs);
         self.given += steps.len();
         self.detail(steps, &outcomes);
@@ -127,7 +124,14 @@ impl<'a> Operation<'a> {
 
     /// Puts back what these steps changed, `first` being the place of the first one in the plan, and makes one error of
     /// all that went wrong. `lasting` says what was done for good.
-    pub fn put_back(&mut self, steps: &[Step], first: usize, outcomes: &Outcomes, why: Why, lasting: &str) -> Error {
+    pub(crate) fn put_back(
+        &mut self,
+        steps: &[Step],
+        first: usize,
+        outcomes: &Outcomes,
+        why: Why,
+        lasting: &str,
+    ) -> Error {
         let directory_of = |action: &Action| action.address().map_or_else(String::new, PciAddress::sysfs_link);
         let mut undone = undo(steps, first, outcomes, &directory_of, &mut *self.kernel);
         if let Some(unfinished) = undone.given_back.take() {
@@ -139,22 +143,22 @@ impl<'a> Operation<'a> {
     }
 
     /// Nothing is given to the kernel for a while: signals may end the program.
-    pub fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.kernel.rest();
     }
 
     /// The next step to be run is this one of the plan.
-    pub fn go_to(&mut self, step: usize) {
+    pub(crate) fn go_to(&mut self, step: usize) {
         self.given = step;
     }
 
     /// Whether something is half done and stays so.
-    pub fn is_half_done(&self) -> bool {
+    pub(crate) fn is_half_done(&self) -> bool {
         self.left
     }
 
     /// Whether another process goes on with this operation, so that this one must leave everything as it is.
-    pub fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         self.goes_on
     }
 
@@ -181,49 +185,8 @@ impl<'a> Operation<'a> {
                 Outcome::NotBegun => "not begun".to_owned(),
                 Outcome::Unfinished => "not finished".to_owned(),
             };
-            self.context.output.detail(&format!("{}: {end}", change::in_words(&step.action)));
+            self.context.output.detail(&format!("{}: {end}", words::in_words(&step.action)));
         }
-    }
-}
-
-/// Notes every step in the journal before it is begun and after it has ended.
-struct Journaled<'a> {
-    inner: Box<dyn Kernel + 'a>,
-    journal: Rc<Journal>,
-    output: &'a Output,
-}
-
-impl Kernel for Journaled<'_> {
-    fn begin(&mut self, mark: Mark, step: &Step) -> std::result::Result<(), Errno> {
-        self.journal.begin_step(mark, &step.action)?;
-        self.inner.begin(mark, step).inspect_err(|errno| {
-            let _ = self.journal.end_step(mark, *errno as i32);
-        })
-    }
-
-    fn expect(&mut self, first: usize, steps: &[Step]) {
-        self.inner.expect(first, steps);
-    }
-
-    fn next(&mut self) -> Event {
-        let event = self.inner.next();
-        match &event {
-            // The helper has noted it, unless it was killed.
-            Event::Ended(mark, result) => {
-                let _ = self.journal.end_step(*mark, result.err().map_or(0, |errno| errno as i32));
-            }
-            Event::Interrupted => {
-                self.output.say(
-                    "interrupted: waiting for what the kernel has begun; a second time gives the terminal back at once",
-                );
-            }
-            Event::GivenBack(_) => {}
-        }
-        event
-    }
-
-    fn rest(&mut self) {
-        self.inner.rest();
     }
 }
 
@@ -243,62 +206,4 @@ fn header(context: &Context, places: Vec<Place>, steps: &[Step]) -> Header {
         places,
         functions: order::map(functions.filter_map(|address| Some((address, context.sysfs.modalias(address)?)))),
     }
-}
-
-impl Why {
-    /// What kept these steps from being done, if anything did.
-    pub fn of(steps: &[Step], outcomes: &Outcomes) -> Option<Self> {
-        if let Some((index, errno)) = outcomes.failure() {
-            let kind = match errno {
-                _ if outcomes.interrupted => ErrorKind::Interrupted,
-                Errno::EACCES | Errno::EPERM | Errno::EROFS => ErrorKind::NotPermitted,
-                _ => ErrorKind::Failed,
-            };
-            let message = format!("{}: {}", change::in_words(&steps[index].action), said(errno));
-            return Some(Self { message, kind });
-        }
-        if outcomes.interrupted {
-            let done = outcomes.each().iter().filter(|outcome| matches!(outcome, Outcome::Done(..))).count();
-            let message = format!("interrupted after {done} of {} steps", steps.len());
-            return Some(Self { message, kind: ErrorKind::Interrupted });
-        }
-        None
-    }
-}
-
-/// What the kernel answered, in words.
-fn said(errno: Errno) -> String {
-    match errno {
-        Errno::ECANCELED => "its helper was killed".to_owned(),
-        errno => format!("the kernel said no: {}", errno.desc()),
-    }
-}
-
-fn put_back_error(undone: &Undone, why: Why, lasting: &str) -> Error {
-    let lost: Vec<String> = undone
-        .each
-        .iter()
-        .filter_map(|(action, outcome)| match outcome {
-            Outcome::Failed(errno) => Some(format!("{}: {}", change::in_words(action), said(*errno))),
-            _ => None,
-        })
-        .collect();
-    let mut message = why.message;
-    if !lasting.is_empty() {
-        message.push_str(&format!("; {lasting}"));
-    }
-    message.push_str(&match (undone.each.len(), lost.len()) {
-        (0, _) if lasting.is_empty() => "; nothing was changed".to_owned(),
-        (0, _) => String::new(),
-        (1, 0) => "; the one step was undone".to_owned(),
-        (all, 0) => format!("; all {all} steps were undone"),
-        (all, failed) => format!("; {} of {all} steps were undone, and not: {}", all - failed, lost.join("; ")),
-    });
-    let kind = match why.kind {
-        ErrorKind::Interrupted => ErrorKind::Interrupted,
-        kind if lost.is_empty() && lasting.is_empty() => kind,
-        _ => ErrorKind::Partly,
-    };
-    let error = Error::new(kind, message).fact("undone", undone.each.len() - lost.len());
-    if lost.is_empty() { error } else { error.fact("not_undone", lost) }
 }

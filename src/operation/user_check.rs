@@ -5,9 +5,9 @@
 
 use std::io::{BufRead, IsTerminal};
 
-use crate::cli::args::Forcing;
-use crate::commands::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::operation::context::Context;
+use crate::operation::options::ForceOptions;
 use crate::usage::find;
 use crate::usage::model::{Danger, User, Users, in_words};
 use crate::usage::policy::{Verdict, judge};
@@ -15,7 +15,7 @@ use crate::usage::scope::Scope;
 
 /// What may be overridden, because it was forced and, on a terminal, confirmed.
 #[derive(Debug)]
-pub struct Agreed {
+pub(crate) struct Agreed {
     users: Vec<User>,
     unchecked: Vec<String>,
     /// A person has seen this very list.
@@ -26,7 +26,7 @@ pub struct Agreed {
 ///
 /// # Errors
 /// Somebody uses one of the functions, and that danger was not forced or not confirmed.
-pub fn check(context: &Context, scope: &Scope, forcing: &Forcing, what: &str) -> Result<Agreed> {
+pub(crate) fn check(context: &Context, scope: &Scope, forcing: &ForceOptions, what: &str) -> Result<Agreed> {
     let users = find::find(&context.sysfs, scope)?;
     context.tell_notes(&users.notes);
     match judge(&users, &forcing.force) {
@@ -49,7 +49,13 @@ impl Agreed {
     ///
     /// # Errors
     /// Somebody came.
-    pub fn again(self, context: &Context, scope: &Scope, forcing: &Forcing, what: &str) -> Result<Vec<User>> {
+    pub(crate) fn again(
+        self,
+        context: &Context,
+        scope: &Scope,
+        forcing: &ForceOptions,
+        what: &str,
+    ) -> Result<Vec<User>> {
         let now = find::find(&context.sysfs, scope)?;
         if let Verdict::Refused { users, unchecked, missing } = judge(&now, &forcing.force) {
             return Err(refused(what, &users, &unchecked, &missing));
@@ -75,7 +81,7 @@ impl Agreed {
 }
 
 /// The dangers that are not forced and would have to be: for dry runs and `show`.
-pub fn needs_force(users: &Users, forced: &[Danger]) -> Vec<Danger> {
+pub(crate) fn needs_force(users: &Users, forced: &[Danger]) -> Vec<Danger> {
     match judge(users, forced) {
         Verdict::Refused { missing, .. } => missing,
         Verdict::Clear | Verdict::Overridden(..) => Vec::new(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A PCI domain ("segment group"). Firmware stays within 16 bits, Linux does not: VMD and Hyper-V domains are wider
 /// (drivers/pci/controller/vmd.c starts at 0x10000).
-pub type Domain = u32;
+pub(crate) type Domain = u32;
 
 /// The address of one PCI function, printed as sysfs does (`0000:03:00.0`, `10000:e1:00.0`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,9 +30,9 @@ pub struct PciAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BusNumber {
     /// The domain the bus belongs to.
-    pub domain: Domain,
+    pub(crate) domain: Domain,
     /// The bus number, 0 to 255.
-    pub bus: u8,
+    pub(crate) bus: u8,
 }
 
 /// Why a text is no PCI address.
@@ -48,12 +48,12 @@ impl AddressError {
 
 impl PciAddress {
     /// The bus this function sits on.
-    pub fn bus_number(self) -> BusNumber {
+    pub(crate) fn bus_number(self) -> BusNumber {
         BusNumber { domain: self.domain, bus: self.bus }
     }
 
     /// Where sysfs has every function, below `sys`: a link to its directory, and nothing when it is not there.
-    pub fn sysfs_link(self) -> String {
+    pub(crate) fn sysfs_link(self) -> String {
         format!("bus/pci/devices/{self}")
     }
 
@@ -88,7 +88,7 @@ impl PciAddress {
     ///
     /// # Errors
     /// A field that is not hexadecimal or out of its range.
-    pub fn from_parts(domain: &str, bus: &str, device: &str, function: &str) -> Result<Self, AddressError> {
+    pub(crate) fn from_parts(domain: &str, bus: &str, device: &str, function: &str) -> Result<Self, AddressError> {
         let address = Self {
             domain: hex(domain, 8, u32::MAX, "the domain must be 1 to 8 hexadecimal digits")?,
             bus: hex(bus, 2, 0xff, "the bus must be 00 to ff")? as u8,

@@ -2,4 +2,5 @@
 
 pub mod address;
 pub mod place;
-pub mod selector;
+pub(crate) mod selector;
+pub mod ids;

@@ -38,19 +38,19 @@ impl Place {
     }
 
     /// A host bridge below the root or, as with VMD, below a function.
-    pub fn host_bridge(&self, name: &str) -> Self {
+    pub(crate) fn host_bridge(&self, name: &str) -> Self {
         self.child(name)
     }
 
     /// A function on the bus that this place leads to.
-    pub fn function(&self, address: PciAddress) -> Self {
+    pub(crate) fn function(&self, address: PciAddress) -> Self {
         self.child(&format!("{:02x}.{:x}", address.device, address.function))
     }
 
     /// The virtual function that the kernel links as `virtfn{index}` of this physical function.
     ///
     /// Without the index (the VF is just coming or going) the address has to do: still below the PF, which covers it.
-    pub fn virtual_function(&self, index: Option<u32>, address: PciAddress) -> Self {
+    pub(crate) fn virtual_function(&self, index: Option<u32>, address: PciAddress) -> Self {
         match index {
             Some(index) => self.child(&format!("vf{index}")),
             None => self.child(&format!("vf:{:02x}.{:x}", address.device, address.function)),
@@ -62,7 +62,7 @@ impl Place {
     }
 
     /// The next place up; the root has none.
-    pub fn parent(&self) -> Option<Self> {
+    pub(crate) fn parent(&self) -> Option<Self> {
         if self.0.is_empty() {
             return None;
         }
@@ -70,14 +70,14 @@ impl Place {
     }
 
     /// All places above this one, the root first.
-    pub fn ancestors(&self) -> Vec<Self> {
+    pub(crate) fn ancestors(&self) -> Vec<Self> {
         let mut above: Vec<Self> = std::iter::successors(self.parent(), Self::parent).collect();
         above.reverse();
         above
     }
 
     /// Whether this place is `other` or lies below it.
-    pub fn is_at_or_below(&self, other: &Self) -> bool {
+    pub(crate) fn is_at_or_below(&self, other: &Self) -> bool {
         other.0.is_empty()
             || self.0.strip_prefix(other.0.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Place {
 }
 
 /// Drops every place that lies below another of the same list, and repeats; the rest is sorted.
-pub fn topmost(mut places: Vec<Place>) -> Vec<Place> {
+pub(crate) fn topmost(mut places: Vec<Place>) -> Vec<Place> {
     order::sort(&mut places);
     let mut kept: Vec<Place> = Vec::new();
     for place in places {

@@ -9,16 +9,16 @@ use crate::pci::address::{AddressError, Domain, PciAddress, hex};
 
 /// A selector as it was typed and what it can mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selector {
+pub(crate) struct Selector {
     /// The text as typed, for messages.
-    pub text: String,
+    pub(crate) text: String,
     /// How it reads.
-    pub kind: SelectorKind,
+    pub(crate) kind: SelectorKind,
 }
 
 /// The ways to name functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SelectorKind {
+pub(crate) enum SelectorKind {
     /// `0000:03:00.0`, or without the domain, which must then be found out.
     Address(AddressParts),
     /// lspci's wildcards: `03:`, `*:00.0`, `03:00`. Only for commands that look.
@@ -48,33 +48,33 @@ pub enum SelectorKind {
 
 /// An address whose domain may have been left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AddressParts {
+pub(crate) struct AddressParts {
     /// The domain, if one was given.
-    pub domain: Option<Domain>,
+    pub(crate) domain: Option<Domain>,
     /// The rest; its own domain field is 0 when none was given.
-    pub address: PciAddress,
+    pub(crate) address: PciAddress,
 }
 
 /// lspci's `-s` pattern; a field that is none matches anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AddressPattern {
+pub(crate) struct AddressPattern {
     /// The domain.
-    pub domain: Option<Domain>,
+    pub(crate) domain: Option<Domain>,
     /// The bus.
-    pub bus: Option<u8>,
+    pub(crate) bus: Option<u8>,
     /// The device.
-    pub device: Option<u8>,
+    pub(crate) device: Option<u8>,
     /// The function.
-    pub function: Option<u8>,
+    pub(crate) function: Option<u8>,
 }
 
 /// The leading digits of a class code: `01`, `0108`, `010802`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClassPattern {
+pub(crate) struct ClassPattern {
     /// The digits as a number.
-    pub code: u32,
+    pub(crate) code: u32,
     /// How many digits were given: 2, 4 or 6.
-    pub digits: u8,
+    pub(crate) digits: u8,
 }
 
 /// Class names that administrators use, and their codes (PCI Code and ID Assignment Specification).
@@ -101,16 +101,16 @@ const CLASS_NAMES: &[(&str, &str)] = &[
 /// Why a text is no selector, and what would be one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no selector: {why}")]
-pub struct SelectorError {
+pub(crate) struct SelectorError {
     /// The text as typed.
-    pub text: String,
+    pub(crate) text: String,
     /// What is wrong with it and what to type instead.
-    pub why: String,
+    pub(crate) why: String,
 }
 
 impl AddressPattern {
     /// Whether an address has all the fields that the pattern names.
-    pub fn matches(&self, address: PciAddress) -> bool {
+    pub(crate) fn matches(&self, address: PciAddress) -> bool {
         self.domain.is_none_or(|domain| domain == address.domain)
             && self.bus.is_none_or(|bus| bus == address.bus)
             && self.device.is_none_or(|device| device == address.device)
@@ -120,7 +120,7 @@ impl AddressPattern {
 
 impl ClassPattern {
     /// Whether a 24-bit class code begins with these digits.
-    pub fn matches(&self, class: u32) -> bool {
+    pub(crate) fn matches(&self, class: u32) -> bool {
         class >> (4 * (6 - u32::from(self.digits))) == self.code
     }
 }
@@ -239,7 +239,7 @@ fn parse_sysfs_path(text: &str) -> Result<SelectorKind, String> {
 }
 
 /// `pciDDDD:BB`, as host bridges are called below /sys/devices.
-pub fn is_host_bridge_name(text: &str) -> bool {
+pub(crate) fn is_host_bridge_name(text: &str) -> bool {
     text.strip_prefix("pci").and_then(|rest| rest.split_once(':')).is_some_and(|(domain, bus)| {
         (4..=8).contains(&domain.len())
             && bus.len() == 2

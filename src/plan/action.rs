@@ -1,9 +1,52 @@
 //! What to do, as data: steps, what each must wait for, and the claims it takes. Nothing here touches a machine.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::lock::claims::Claims;
 use crate::pci::address::{BusNumber, PciAddress};
+
+/// Names a step: its index in the whole plan, and whether it is done or undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark {
+    /// Index into the plan.
+    pub step: usize,
+    /// Whether what the step did is taken back.
+    pub undo: bool,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.undo { "undo-" } else { "do-" }, self.step)
+    }
+}
+
+impl FromStr for Mark {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (undo, number) = match text.strip_prefix("undo-") {
+            Some(number) => (true, number),
+            None => (false, text.strip_prefix("do-").unwrap_or(text)),
+        };
+        Ok(Self { step: number.parse()?, undo })
+    }
+}
+
+impl Serialize for Mark {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mark {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 /// One write to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,11 +145,11 @@ pub struct Step {
 
 /// Steps in an order in which each comes after all that it waits for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The steps.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// What must be held while they are done.
-    pub claims: Claims,
+    pub(crate) claims: Claims,
 }
 
 impl Plan {
@@ -117,7 +160,7 @@ impl Plan {
     }
 
     /// Adds a step that waits for the one before it.
-    pub fn push_last(&mut self, action: Action, directory: &str) {
+    pub(crate) fn push_last(&mut self, action: Action, directory: &str) {
         let after = self.steps.len().checked_sub(1).into_iter().collect();
         self.push(action, directory, after);
     }
@@ -141,7 +184,7 @@ impl Action {
     }
 
     /// The file and the value that make it happen; `directory` is the function's or the bus's own, below `sys`.
-    pub fn write(&self, directory: &str) -> (String, String) {
+    pub(crate) fn write(&self, directory: &str) -> (String, String) {
         match self {
             Self::Unbind { address, driver } => (format!("bus/pci/drivers/{driver}/unbind"), address.to_string()),
             Self::Bind { address, driver } => (format!("bus/pci/drivers/{driver}/bind"), address.to_string()),
@@ -159,12 +202,12 @@ impl Action {
     }
 
     /// Whether it has the kernel look for devices.
-    pub fn is_scan(&self) -> bool {
+    pub(crate) fn is_scan(&self) -> bool {
         matches!(self, Self::Rescan { .. } | Self::RescanAll)
     }
 
     /// What puts this back as it was; none if nothing does.
-    pub fn undo(&self) -> Option<Self> {
+    pub(crate) fn undo(&self) -> Option<Self> {
         match self {
             Self::Unbind { address, driver } => Some(Self::Bind { address: *address, driver: driver.clone() }),
             Self::SetVfs { address, count, was } => Some(Self::SetVfs { address: *address, count: *was, was: *count }),

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod remove;
-pub mod rescan;
-pub mod reset;
-pub mod restore;
+pub(crate) mod rescan;
+pub(crate) mod reset;
+pub(crate) mod restore;
+pub mod step_state;

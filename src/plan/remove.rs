@@ -15,23 +15,23 @@ use crate::topology::model::{FunctionId, Topology};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removal {
     /// The stop phase: unbinding, and taking VFs away.
-    pub stop: Plan,
+    pub(crate) stop: Plan,
     /// The remove phase: one write a subtree.
-    pub remove: Plan,
+    pub(crate) remove: Plan,
     /// The tops of the subtrees, ordered by address; targets below others are merged into them.
-    pub tops: Vec<PciAddress>,
+    pub(crate) tops: Vec<PciAddress>,
     /// Every function that will be gone, parents before children.
-    pub gone: Vec<PciAddress>,
+    pub(crate) gone: Vec<PciAddress>,
 }
 
 impl Removal {
     /// What must be held from the first step to the last.
-    pub fn claims(&self) -> &Claims {
+    pub(crate) fn claims(&self) -> &Claims {
         &self.stop.claims
     }
 
     /// Both phases as one list, each remove step waiting for all that was stopped.
-    pub fn all_steps(&self) -> Vec<Step> {
+    pub(crate) fn all_steps(&self) -> Vec<Step> {
         let stopped = self.stop.steps.len();
         let mut steps = self.stop.steps.clone();
         steps.extend(self.remove.steps.iter().cloned().map(|step| Step { after: (0..stopped).collect(), ..step }));

@@ -2,52 +2,11 @@
 
 use crate::lock::claims::Claims;
 use crate::order;
-use crate::pci::address::BusNumber;
-use crate::pci::place::Place;
 use crate::plan::action::{Action, Plan};
-
-/// A bus to be scanned, as the choice fell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RescanTarget {
-    /// The bus, none for all of them.
-    pub bus: Option<BusNumber>,
-    /// The directory of the bridge that leads to it, below `sys`; empty for all buses.
-    pub bridge: String,
-    /// The node of that bridge.
-    pub place: Place,
-    /// Whether nothing sits on the bus now. The kernel then resizes the bridge and may release windows of the bus above.
-    pub empty: bool,
-    /// Why this bus, in a few words for people.
-    pub why: String,
-}
-
-impl RescanTarget {
-    /// Everything: the file that no removal drains.
-    pub fn all() -> Self {
-        Self {
-            bus: None,
-            bridge: String::new(),
-            place: Place::root(),
-            empty: false,
-            why: "everything was asked for".to_owned(),
-        }
-    }
-
-    /// The node that must be held exclusively.
-    pub fn locked_place(&self) -> Place {
-        if !self.empty || self.is_root_bus() {
-            return self.place.clone();
-        }
-        self.place.parent().unwrap_or_else(Place::root)
-    }
-
-    fn is_root_bus(&self) -> bool {
-        self.bridge.rsplit('/').next().is_none_or(crate::pci::selector::is_host_bridge_name)
-    }
-}
+use crate::resolve::scan_target::RescanTarget;
 
 /// Plans one write a bus; a bus below another of the list is scanned with that one and dropped.
-pub fn plan_rescan(mut targets: Vec<RescanTarget>) -> (Plan, Vec<RescanTarget>) {
+pub(crate) fn plan_rescan(mut targets: Vec<RescanTarget>) -> (Plan, Vec<RescanTarget>) {
     order::sort_by(&mut targets, |a, b| a.place.cmp(&b.place));
     let mut kept: Vec<RescanTarget> = Vec::new();
     for target in targets {
@@ -70,6 +29,7 @@ pub fn plan_rescan(mut targets: Vec<RescanTarget>) -> (Plan, Vec<RescanTarget>) 
 mod tests {
     use super::*;
     use crate::pci::place::Place;
+    use crate::resolve::scan_target::RescanTarget;
 
     fn target(chain: &str, bus: &str, empty: bool) -> RescanTarget {
         let bridge = if chain.contains('/') { "devices/pci0000:00/0000:00:03.0" } else { "devices/pci0000:00" };

@@ -8,16 +8,16 @@ use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Plan};
 use crate::report::inspector::Inspector;
-use crate::resolve::scan_target::on_bus;
-use crate::topology::load::Fields;
+use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
+use crate::topology::paths::on_bus;
 
 /// Resets each of these, to be done when their drivers are stopped and they are still there. `gone` is all that will be
 /// removed.
 ///
 /// # Errors
 /// One of them cannot be reset without hitting something else.
-pub fn plan_reset(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]) -> Result<Plan> {
+pub(crate) fn plan_reset(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]) -> Result<Plan> {
     let topology = Topology::load_only(sysfs, tops, Fields::default())?;
     let mut plan = Plan::default();
     for (address, id) in present(&topology, tops) {
@@ -49,7 +49,7 @@ pub fn plan_reset(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]) -> Re
 ///
 /// # Errors
 /// One of them sits in no slot whose power can be switched, or something else sits there as well.
-pub fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]) -> Result<Plan> {
+pub(crate) fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]) -> Result<Plan> {
     let mut inspector = Inspector::new(sysfs);
     let mut plan = Plan::default();
     for &address in tops {
@@ -74,7 +74,7 @@ pub fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress])
 }
 
 /// Resets the bus below a bridge on which nothing is left; none if the kernel offers no such thing.
-pub fn plan_reset_below(sysfs: &Sysfs, bridge: PciAddress, directory: &str) -> Option<Plan> {
+pub(crate) fn plan_reset_below(sysfs: &Sysfs, bridge: PciAddress, directory: &str) -> Option<Plan> {
     let is_empty = on_bus(sysfs, directory).ok().flatten().is_none_or(|there| there.is_empty());
     (is_empty && can_reset_below(sysfs, directory)).then(|| {
         let mut plan = Plan::default();

@@ -12,7 +12,7 @@ const POWER_VALUES: [(&str, &[&str]); 3] =
     [("power/control", &["on", "auto"]), ("d3cold_allowed", &["0", "1"]), ("power/wakeup", &["enabled", "disabled"])];
 
 /// The first half: VFs, and what it takes to have them.
-pub fn plan_virtual(was: &Record, now: &Record, directory: &str) -> Plan {
+pub(crate) fn plan_virtual(was: &Record, now: &Record, directory: &str) -> Plan {
     let mut plan = Plan::default();
     if now.vfs.len() >= was.vfs.len() {
         return plan;
@@ -29,7 +29,7 @@ pub fn plan_virtual(was: &Record, now: &Record, directory: &str) -> Plan {
 }
 
 /// The second half, to be planned when the VFs are there.
-pub fn plan_settings(was: &Record, now: &Record, directory: &str) -> Plan {
+pub(crate) fn plan_settings(was: &Record, now: &Record, directory: &str) -> Plan {
     let mut plan = Plan::default();
     if now.driver != was.driver {
         override_driver(&mut plan, now.address, was.driver_override.as_deref(), now.driver.as_deref());

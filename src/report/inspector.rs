@@ -6,13 +6,15 @@ use std::sync::Arc;
 use crate::host::pci_ids::Names;
 use crate::host::sysfs::{Dir, Entries, Sysfs, last_step};
 use crate::pci::address::PciAddress;
+use crate::pci::ids::{Ids, ids_text, subsystem_text};
 use crate::pci::selector::is_host_bridge_name;
-use crate::report::rows::{Column, FunctionRow, Link, Seen};
-use crate::topology::load::{Fields, IdsOf};
-use crate::topology::model::{FunctionId, Ids, Topology};
+use crate::report::change::Seen;
+use crate::report::rows::{Column, FunctionRow, Link};
+use crate::topology::fields::{Fields, IdsOf};
+use crate::topology::model::{FunctionId, Topology};
 
 /// Reads what rows show, and keeps what many rows share.
-pub struct Inspector<'a> {
+pub(crate) struct Inspector<'a> {
     sysfs: &'a Sysfs,
     names: Option<Names>,
     /// By the device's first function.
@@ -20,7 +22,7 @@ pub struct Inspector<'a> {
 }
 
 /// What a topology must have read for these columns.
-pub fn fields_for(columns: &[Column]) -> Fields {
+pub(crate) fn fields_for(columns: &[Column]) -> Fields {
     let any = |wanted: &[Column]| columns.iter().any(|column| wanted.contains(column));
     let ids = any(&[Column::Class, Column::ClassCode, Column::Name, Column::Ids, Column::Subsystem]);
     Fields {
@@ -34,7 +36,7 @@ pub fn fields_for(columns: &[Column]) -> Fields {
 
 impl<'a> Inspector<'a> {
     /// Looks into this tree; nothing is read yet.
-    pub fn new(sysfs: &'a Sysfs) -> Self {
+    pub(crate) fn new(sysfs: &'a Sysfs) -> Self {
         Self { sysfs, names: None, slots: None }
     }
 
@@ -44,7 +46,7 @@ impl<'a> Inspector<'a> {
     }
 
     /// One function with these columns filled in.
-    pub fn row(&mut self, topology: &Topology, id: FunctionId, columns: &[Column]) -> FunctionRow {
+    pub(crate) fn row(&mut self, topology: &Topology, id: FunctionId, columns: &[Column]) -> FunctionRow {
         let function = topology.function(id);
         let ids = function.ids;
         let wants = |column: Column| columns.contains(&column);
@@ -70,7 +72,7 @@ impl<'a> Inspector<'a> {
     }
 
     /// A function as reports of a change name it.
-    pub fn seen(&mut self, address: PciAddress, ids: Option<Ids>, driver: Option<&str>) -> Seen {
+    pub(crate) fn seen(&mut self, address: PciAddress, ids: Option<Ids>, driver: Option<&str>) -> Seen {
         Seen {
             address,
             ids: ids.map(ids_text),
@@ -84,7 +86,7 @@ impl<'a> Inspector<'a> {
     }
 
     /// The link, where there is one. These files ask the hardware, so a sleeping device is left in peace.
-    pub fn link(&self, path: &str) -> Option<Link> {
+    pub(crate) fn link(&self, path: &str) -> Option<Link> {
         let read = |name: &str| self.sysfs.read(&format!("{path}/{name}")).ok().flatten();
         let asleep = read("power/runtime_status").as_deref() == Some("suspended")
             || matches!(read("power_state").as_deref(), Some("D3hot" | "D3cold"));
@@ -111,29 +113,29 @@ impl<'a> Inspector<'a> {
     }
 
     /// The NUMA node, where firmware tells.
-    pub fn numa_node(&self, path: &str) -> Option<i32> {
+    pub(crate) fn numa_node(&self, path: &str) -> Option<i32> {
         self.sysfs.read(&format!("{path}/numa_node")).ok().flatten()?.parse().ok().filter(|node| *node >= 0)
     }
 
     /// The IOMMU group, where there is an IOMMU.
-    pub fn iommu_group(&self, path: &str) -> Option<u32> {
+    pub(crate) fn iommu_group(&self, path: &str) -> Option<u32> {
         self.sysfs.link_name(&format!("{path}/iommu_group")).ok().flatten()?.parse().ok()
     }
 
     /// The slot that this device sits in; slots name a device without its function.
-    pub fn slot(&mut self, address: PciAddress) -> Option<String> {
+    pub(crate) fn slot(&mut self, address: PciAddress) -> Option<String> {
         let sysfs = self.sysfs;
         let slots = self.slots.get_or_insert_with(|| read_slots(sysfs));
         slots.get(&PciAddress { function: 0, ..address }).cloned()
     }
 
     /// How many VFs the function could have.
-    pub fn total_vfs(&self, path: &str) -> Option<u32> {
+    pub(crate) fn total_vfs(&self, path: &str) -> Option<u32> {
         self.sysfs.read(&format!("{path}/sriov_totalvfs")).ok().flatten()?.parse().ok()
     }
 
     /// The class devices below a function, functions below it left out: `net/eth0`, `block/nvme0n1`.
-    pub fn class_devices(&self, path: &str) -> Vec<String> {
+    pub(crate) fn class_devices(&self, path: &str) -> Vec<String> {
         let mut found = Vec::new();
         if let Ok(Some(function)) = self.sysfs.top().open(path) {
             self.devices_in(&function, &mut found);
@@ -186,14 +188,4 @@ fn read_slots(sysfs: &Sysfs) -> HashMap<PciAddress, String> {
     let device = |name: &String| sysfs.read(&format!("{directory}/{name}/address")).ok().flatten();
     let first = |device: String| PciAddress::from_sysfs_name(&format!("{}.0", device.trim()));
     names.into_iter().filter_map(|name| Some((first(device(&name)?)?, name))).collect()
-}
-
-/// `8086:10d3`.
-pub fn ids_text(ids: Ids) -> String {
-    format!("{:04x}:{:04x}", ids.vendor, ids.device)
-}
-
-/// `103c:3250`; none for a function without a subsystem id.
-pub fn subsystem_text(ids: Ids) -> Option<String> {
-    (ids.subsystem_vendor != 0).then(|| format!("{:04x}:{:04x}", ids.subsystem_vendor, ids.subsystem_device))
 }

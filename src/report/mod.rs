@@ -1,5 +1,7 @@
 //! What the commands found and did, as data, and as text for people.
 
-pub mod inspector;
-pub mod rows;
+pub(crate) mod inspector;
+pub(crate) mod rows;
 pub mod text;
+pub mod change;
+pub(crate) mod status;

@@ -7,12 +7,40 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::sysfs::{Sysfs, follow};
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::selector::{AddressParts, Selector, SelectorKind};
-use crate::topology::load::{Fields, IdsOf, locate_bus};
+use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
+use crate::topology::paths::locate_bus;
+
+pub(crate) fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>> {
+    texts.iter().map(|text| text.parse::<Selector>().map_err(Error::from)).collect()
+}
+
+/// The selectors of a command that changes something: a wildcard is for looking only.
+pub(crate) fn parse_exact_selectors(texts: &[String]) -> Result<Vec<Selector>> {
+    let selectors = parse_selectors(texts)?;
+    for selector in &selectors {
+        if matches!(selector.kind, SelectorKind::Pattern(_)) {
+            let message = format!(
+                "{selector}: is a wildcard, and only list, tree and show take those; pcictl list {selector} shows what it means, name one of these"
+            );
+            return Err(Error::usage(message).fact("selector", selector.text.clone()));
+        }
+    }
+    Ok(selectors)
+}
+
+/// A selector that named nothing that is there.
+pub(crate) fn not_there(selector: &Selector, address: crate::pci::address::PciAddress) -> Error {
+    let named = if selector.text == address.to_string() { String::new() } else { format!(" ({address})") };
+    let message = format!(
+        "{selector}{named}: no such device; pcictl list shows what is there, pcictl rescan {address} may bring it back"
+    );
+    Error::new(ErrorKind::NoSuchDevice, message).about(address)
+}
 
 /// What a selector names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
+pub(crate) enum Named {
     /// Functions that are there; one, or several for a group.
     Functions(Vec<PciAddress>),
     /// An address at which nothing is now.
@@ -22,15 +50,15 @@ pub enum Named {
 }
 
 /// Reads selectors against one machine.
-pub struct Resolver<'a> {
+pub(crate) struct Resolver<'a> {
     sysfs: &'a Sysfs,
     /// What was assumed, a line each, for people.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl<'a> Resolver<'a> {
     /// A resolver for this tree.
-    pub fn new(sysfs: &'a Sysfs) -> Self {
+    pub(crate) fn new(sysfs: &'a Sysfs) -> Self {
         Self { sysfs, notes: Vec::new() }
     }
 
@@ -38,7 +66,7 @@ impl<'a> Resolver<'a> {
     ///
     /// # Errors
     /// Nothing fits it.
-    pub fn named(&mut self, selector: &Selector) -> Result<Named> {
+    pub(crate) fn named(&mut self, selector: &Selector) -> Result<Named> {
         match &selector.kind {
             SelectorKind::Address(parts) => self.address(selector, *parts),
             SelectorKind::HostBridge(name) => self.host_bridge(selector, name),
@@ -53,7 +81,7 @@ impl<'a> Resolver<'a> {
     ///
     /// # Errors
     /// Nothing fits, or a group does and `each` was not given.
-    pub fn targets(&mut self, selector: &Selector, each: bool) -> Result<Vec<Named>> {
+    pub(crate) fn targets(&mut self, selector: &Selector, each: bool) -> Result<Vec<Named>> {
         match self.named(selector)? {
             Named::Functions(found) if found.len() > 1 && !each => {
                 let list = listed(&found);
@@ -226,7 +254,7 @@ impl<'a> Resolver<'a> {
     fn matching(&self, kind: &SelectorKind) -> Result<Vec<PciAddress>> {
         let ids = if matches!(kind, SelectorKind::Pattern(_)) { IdsOf::Nobody } else { IdsOf::Devices };
         let topology = Topology::load_all(self.sysfs, Fields { ids, ..Fields::default() })?;
-        let fits = |address: PciAddress, ids: Option<crate::topology::model::Ids>| match kind {
+        let fits = |address: PciAddress, ids: Option<crate::pci::ids::Ids>| match kind {
             SelectorKind::Pattern(pattern) => pattern.matches(address),
             SelectorKind::Class(class) => ids.is_some_and(|ids| class.matches(ids.class)),
             SelectorKind::Id { vendor, device } => {

@@ -6,10 +6,50 @@ use crate::order;
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::place::Place;
 use crate::pci::selector::is_host_bridge_name;
-use crate::plan::rescan::RescanTarget;
 use crate::resolve::functions::Named;
-use crate::topology::load::{Fields, bus_below, locate_bus};
+use crate::topology::fields::Fields;
 use crate::topology::model::{Parent, Topology};
+use crate::topology::paths::{bus_below, locate_bus, on_bus};
+
+/// A bus to be scanned, as the choice fell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RescanTarget {
+    /// The bus, none for all of them.
+    pub(crate) bus: Option<BusNumber>,
+    /// The directory of the bridge that leads to it, below `sys`; empty for all buses.
+    pub(crate) bridge: String,
+    /// The node of that bridge.
+    pub(crate) place: Place,
+    /// Whether nothing sits on the bus now. The kernel then resizes the bridge and may release windows of the bus above.
+    pub(crate) empty: bool,
+    /// Why this bus, in a few words for people.
+    pub(crate) why: String,
+}
+
+impl RescanTarget {
+    /// Everything: the file that no removal drains.
+    pub(crate) fn all() -> Self {
+        Self {
+            bus: None,
+            bridge: String::new(),
+            place: Place::root(),
+            empty: false,
+            why: "everything was asked for".to_owned(),
+        }
+    }
+
+    /// The node that must be held exclusively.
+    pub(crate) fn locked_place(&self) -> Place {
+        if !self.empty || self.is_root_bus() {
+            return self.place.clone();
+        }
+        self.place.parent().unwrap_or_else(Place::root)
+    }
+
+    fn is_root_bus(&self) -> bool {
+        self.bridge.rsplit('/').next().is_none_or(crate::pci::selector::is_host_bridge_name)
+    }
+}
 
 /// Offset of the subordinate bus number in a bridge's configuration space (PCI-to-PCI Bridge Architecture 3.2.5).
 const SUBORDINATE: usize = 0x1a;
@@ -21,7 +61,7 @@ const SUBORDINATE: usize = 0x1a;
 ///
 /// # Errors
 /// Nothing on this machine leads there.
-pub fn bus_for(sysfs: &Sysfs, named: &Named) -> Result<Vec<RescanTarget>> {
+pub(crate) fn bus_for(sysfs: &Sysfs, named: &Named) -> Result<Vec<RescanTarget>> {
     match named {
         Named::Functions(addresses) => addresses.iter().map(|address| bus_of_function(sysfs, *address)).collect(),
         Named::HostBridge(path) => Ok(vec![target(sysfs, path, "it is the bus of that host bridge".to_owned())?]),
@@ -46,7 +86,7 @@ fn bus_of_function(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
 ///
 /// # Errors
 /// The function is not there.
-pub fn bus_under(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Result<RescanTarget> {
+pub(crate) fn bus_under(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Result<RescanTarget> {
     let topology = Topology::load_only(sysfs, &[address], Fields::default())?;
     let id = topology.find(address).ok_or_else(|| {
         let message = format!("{address}: went away while it was looked at; try again");
@@ -64,7 +104,7 @@ pub fn bus_under(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Res
 ///
 /// # Errors
 /// The bridge went away.
-pub fn bus_above(sysfs: &Sysfs, below: &RescanTarget) -> Result<Option<RescanTarget>> {
+pub(crate) fn bus_above(sysfs: &Sysfs, below: &RescanTarget) -> Result<Option<RescanTarget>> {
     let Some((path, name)) = below.bridge.rsplit_once('/') else { return Ok(None) };
     if is_host_bridge_name(name) {
         return Ok(None);
@@ -76,7 +116,7 @@ pub fn bus_above(sysfs: &Sysfs, below: &RescanTarget) -> Result<Option<RescanTar
 ///
 /// # Errors
 /// Not even the host bridge is there.
-pub fn bus_of_place(sysfs: &Sysfs, address: PciAddress, place: &Place) -> Result<RescanTarget> {
+pub(crate) fn bus_of_place(sysfs: &Sysfs, address: PciAddress, place: &Place) -> Result<RescanTarget> {
     let wanted = place.parent().unwrap_or_else(Place::root);
     let Some((path, reached)) = nearest(sysfs, &wanted) else {
         let message = format!(
@@ -126,7 +166,7 @@ fn name_of_step(sysfs: &Sysfs, path: &str, step: &str) -> Option<String> {
 ///
 /// # Errors
 /// The slot's bus is not there.
-pub fn bus_of_slot(sysfs: &Sysfs, name: &str) -> Result<Option<RescanTarget>> {
+pub(crate) fn bus_of_slot(sysfs: &Sysfs, name: &str) -> Result<Option<RescanTarget>> {
     let file = format!("bus/pci/slots/{name}/address");
     let text = sysfs.read(&file).map_err(|e| Error::io(sysfs.display(&file), &e))?;
     let Some(text) = text else { return Ok(None) };
@@ -192,12 +232,6 @@ fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<RescanTarget> {
     Ok(RescanTarget { bus: Some(bus), bridge: path.to_owned(), place, empty, why })
 }
 
-/// The functions right below a bridge or host bridge, virtual ones too; none if the bridge has gone.
-pub fn on_bus(sysfs: &Sysfs, path: &str) -> Result<Option<Vec<PciAddress>>> {
-    let names = sysfs.names(path).map_err(|e| Error::io(sysfs.display(path), &e))?;
-    Ok(names.map(|names| names.iter().filter_map(|name| PciAddress::from_sysfs_name(name)).collect()))
-}
-
 /// The place of a bridge or a host bridge.
 fn place_of(topology: &Topology, name: &str) -> Option<Place> {
     match PciAddress::from_sysfs_name(name) {
@@ -212,7 +246,7 @@ fn place_of(topology: &Topology, name: &str) -> Option<Place> {
 ///
 /// # Errors
 /// A configuration space cannot be read.
-pub fn dead_bridge(sysfs: &Sysfs, target: &RescanTarget) -> Result<Option<PciAddress>> {
+pub(crate) fn dead_bridge(sysfs: &Sysfs, target: &RescanTarget) -> Result<Option<PciAddress>> {
     let mut path = String::new();
     for step in target.bridge.split('/') {
         path = if path.is_empty() { step.to_owned() } else { format!("{path}/{step}") };

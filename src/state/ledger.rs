@@ -19,10 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::order;
 use crate::pci::place::Place;
-use crate::verify::record::Record;
+use crate::verify::record::Entry;
+use crate::verify::verdict::Ended;
 
 /// The form of the files; a reader that does not know the number keeps its hands off.
-const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// How many past entries of a place are kept.
 pub(crate) const PAST_KEPT: usize = 20;
@@ -32,40 +33,15 @@ const LONGEST: u64 = 4 << 20;
 
 const SUFFIX: &str = ".json";
 
-/// One removed function.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    schema: u32,
-    /// Seconds since 1970.
-    pub removed_at: u64,
-    /// The top of what was removed with it.
-    pub top: Place,
-    /// What it was.
-    #[serde(flatten)]
-    pub record: Record,
-}
-
-/// How an entry ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ended {
-    /// The function came back as it was.
-    Back,
-    /// What differs was accepted.
-    Accepted,
-    /// Another removal at the same place took its stead.
-    Replaced,
-}
-
 /// An entry that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Past {
+pub(crate) struct Past {
     /// How it ended.
-    pub ended: Ended,
+    pub(crate) ended: Ended,
     /// When, in seconds since 1970.
-    pub ended_at: u64,
+    pub(crate) ended_at: u64,
     /// The entry.
-    pub entry: Entry,
+    pub(crate) entry: Entry,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -77,24 +53,17 @@ struct History {
 
 /// All entries, and what was found that is none.
 #[derive(Debug, Default)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// The entries, ordered by place.
-    pub entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     /// What could not be used, a line each, for people.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// The ledger in one directory.
 #[derive(Debug)]
 pub struct Ledger {
     directory: PathBuf,
-}
-
-impl Entry {
-    /// A function that is removed now, with the subtree of this top.
-    pub fn new(record: Record, top: Place, removed_at: u64) -> Self {
-        Self { schema: SCHEMA, removed_at, top, record }
-    }
 }
 
 impl Ledger {
@@ -107,7 +76,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The directory is there and cannot be read, or others could have written to it.
-    pub fn list(&self) -> io::Result<Listing> {
+    pub(crate) fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
         let entries = match fs::read_dir(&self.directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
@@ -149,7 +118,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The directory cannot be written to.
-    pub fn end(&self, places: &[Place], how: Ended, now: u64) -> io::Result<()> {
+    pub(crate) fn end(&self, places: &[Place], how: Ended, now: u64) -> io::Result<()> {
         for place in places {
             let name = file_name(place);
             if let Ok(Some(entry)) = self.read_entry(&name, stem(&name)) {
@@ -168,7 +137,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The directory cannot be written to.
-    pub fn withdraw(&self, entries: &[Entry]) -> io::Result<()> {
+    pub(crate) fn withdraw(&self, entries: &[Entry]) -> io::Result<()> {
         for entry in entries {
             match fs::remove_file(self.directory.join(file_name(&entry.record.place))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -179,7 +148,7 @@ impl Ledger {
     }
 
     /// Past entries of a place, the latest first.
-    pub fn past(&self, place: &Place) -> Vec<Past> {
+    pub(crate) fn past(&self, place: &Place) -> Vec<Past> {
         let path = self.directory.join("history").join(file_name(place));
         read_json::<History>(&path)
             .ok()

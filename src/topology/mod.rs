@@ -1,6 +1,8 @@
 //! The PCI device tree as data: what sits below what, what it is, which driver has it.
 
-pub mod load;
+pub(crate) mod load;
 pub mod model;
-pub mod parallel;
-pub mod reader;
+pub(crate) mod parallel;
+pub(crate) mod reader;
+pub mod fields;
+pub(crate) mod paths;

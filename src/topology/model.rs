@@ -9,19 +9,20 @@ use std::sync::Arc;
 
 use crate::order;
 use crate::pci::address::{BusNumber, PciAddress};
+use crate::pci::ids::Ids;
 use crate::pci::place::Place;
 
 /// A function's index in its topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FunctionId(pub(crate) u32);
+pub struct FunctionId(pub u32);
 
 /// A host bridge's index in its topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostBridgeId(u32);
+pub(crate) struct HostBridgeId(u32);
 
 /// What a function's directory is nested in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parent {
+pub(crate) enum Parent {
     /// It sits on a root bus.
     HostBridge(HostBridgeId),
     /// It sits below a bridge.
@@ -30,55 +31,40 @@ pub enum Parent {
 
 /// A host bridge: `pciDDDD:BB`, usually right below /sys/devices, with VMD below an endpoint.
 #[derive(Clone, Debug)]
-pub struct HostBridge {
+pub(crate) struct HostBridge {
     /// `pci0000:00`.
-    pub name: String,
+    pub(crate) name: String,
     /// The function whose driver made it, as vmd does.
-    pub above: Option<FunctionId>,
+    pub(crate) above: Option<FunctionId>,
     /// Its directory below `sys`.
     pub(crate) path: String,
     children: Vec<FunctionId>,
 }
 
-/// What a function says it is; from `modalias`, which the kernel answers from memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ids {
-    /// Vendor id.
-    pub vendor: u16,
-    /// Device id.
-    pub device: u16,
-    /// Subsystem vendor id.
-    pub subsystem_vendor: u16,
-    /// Subsystem id.
-    pub subsystem_device: u16,
-    /// The 24-bit class code, for example 0x010802.
-    pub class: u32,
-}
-
 /// How a virtual function hangs on its physical one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VirtualOf {
+pub(crate) struct VirtualOf {
     /// The physical function.
-    pub physical: FunctionId,
+    pub(crate) physical: FunctionId,
     /// N of the physical function's `virtfnN` link; none if that link was gone or not asked for.
-    pub index: Option<u32>,
+    pub(crate) index: Option<u32>,
 }
 
 /// One PCI function.
 #[derive(Clone, Debug)]
-pub struct Function {
+pub(crate) struct Function {
     /// Where it answers now.
-    pub address: PciAddress,
+    pub(crate) address: PciAddress,
     /// What it hangs below.
-    pub parent: Parent,
+    pub(crate) parent: Parent,
     /// Set on a virtual function.
-    pub virtual_of: Option<VirtualOf>,
+    pub(crate) virtual_of: Option<VirtualOf>,
     /// The bus it leads to, if it is a bridge with one.
-    pub secondary: Option<BusNumber>,
+    pub(crate) secondary: Option<BusNumber>,
     /// What it says it is; none if that could not be read.
-    pub ids: Option<Ids>,
+    pub(crate) ids: Option<Ids>,
     /// The driver that has it.
-    pub driver: Option<Arc<str>>,
+    pub(crate) driver: Option<Arc<str>>,
     children: Vec<FunctionId>,
     bridges: Vec<HostBridgeId>,
 }
@@ -91,13 +77,13 @@ pub struct Topology {
     pub(crate) by_address: HashMap<PciAddress, FunctionId>,
     pub(crate) by_name: HashMap<String, HostBridgeId>,
     /// What could not be read, a line each, for people.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// Building one, a piece at a time from the top down: for reading it from sysfs, and for making one up.
 impl Topology {
     /// Adds a host bridge; `path` is its directory below `sys`, `above` the function whose driver made it.
-    pub fn add_host_bridge(&mut self, name: &str, path: &str, above: Option<FunctionId>) -> HostBridgeId {
+    pub(crate) fn add_host_bridge(&mut self, name: &str, path: &str, above: Option<FunctionId>) -> HostBridgeId {
         let id = HostBridgeId(self.host_bridges.len() as u32);
         let bridge = HostBridge { name: name.to_owned(), above, path: path.to_owned(), children: Vec::new() };
         self.host_bridges.push(bridge);
@@ -109,7 +95,7 @@ impl Topology {
     }
 
     /// Adds a function below something that was added before.
-    pub fn add_function(
+    pub(crate) fn add_function(
         &mut self,
         parent: Parent,
         address: PciAddress,
@@ -137,12 +123,12 @@ impl Topology {
     }
 
     /// Says that a function is virtual, and of which one; both must have the same parent.
-    pub fn set_virtual(&mut self, id: FunctionId, of: VirtualOf) {
+    pub(crate) fn set_virtual(&mut self, id: FunctionId, of: VirtualOf) {
         self.functions[id.0 as usize].virtual_of = Some(of);
     }
 
     /// Says which bus a bridge leads to.
-    pub fn set_secondary(&mut self, id: FunctionId, bus: Option<BusNumber>) {
+    pub(crate) fn set_secondary(&mut self, id: FunctionId, bus: Option<BusNumber>) {
         self.functions[id.0 as usize].secondary = bus;
     }
 }
@@ -154,17 +140,17 @@ impl Topology {
     }
 
     /// The host bridge of this name (`pci0000:00`), if it was read.
-    pub fn find_host_bridge(&self, name: &str) -> Option<HostBridgeId> {
+    pub(crate) fn find_host_bridge(&self, name: &str) -> Option<HostBridgeId> {
         self.by_name.get(name).copied()
     }
 
     /// One function.
-    pub fn function(&self, id: FunctionId) -> &Function {
+    pub(crate) fn function(&self, id: FunctionId) -> &Function {
         &self.functions[id.0 as usize]
     }
 
     /// One host bridge.
-    pub fn host_bridge(&self, id: HostBridgeId) -> &HostBridge {
+    pub(crate) fn host_bridge(&self, id: HostBridgeId) -> &HostBridge {
         &self.host_bridges[id.0 as usize]
     }
 
@@ -176,7 +162,7 @@ impl Topology {
     }
 
     /// The host bridges that hang below no function, ordered by name's domain and bus.
-    pub fn top_bridges(&self) -> Vec<HostBridgeId> {
+    pub(crate) fn top_bridges(&self) -> Vec<HostBridgeId> {
         let mut ids: Vec<HostBridgeId> = (0..self.host_bridges.len() as u32).map(HostBridgeId).collect();
         ids.retain(|id| self.host_bridge(*id).above.is_none());
         order::sort_by(&mut ids, |a, b| self.host_bridge(*a).bus().cmp(&self.host_bridge(*b).bus()));
@@ -184,22 +170,22 @@ impl Topology {
     }
 
     /// The functions right on a root bus, ordered by address, VFs left to their PF.
-    pub fn on_root_bus(&self, id: HostBridgeId) -> Vec<FunctionId> {
+    pub(crate) fn on_root_bus(&self, id: HostBridgeId) -> Vec<FunctionId> {
         self.without_virtual(&self.host_bridge(id).children)
     }
 
     /// The functions right below a function, ordered by address, VFs left to their PF.
-    pub fn below(&self, id: FunctionId) -> Vec<FunctionId> {
+    pub(crate) fn below(&self, id: FunctionId) -> Vec<FunctionId> {
         self.without_virtual(&self.function(id).children)
     }
 
     /// The host bridges that a function's driver made (VMD).
-    pub fn bridges_below(&self, id: FunctionId) -> &[HostBridgeId] {
+    pub(crate) fn bridges_below(&self, id: FunctionId) -> &[HostBridgeId] {
         &self.function(id).bridges
     }
 
     /// The virtual functions of a physical one, ordered by index, then address.
-    pub fn virtual_functions(&self, physical: FunctionId) -> Vec<FunctionId> {
+    pub(crate) fn virtual_functions(&self, physical: FunctionId) -> Vec<FunctionId> {
         if self.function(physical).virtual_of.is_some() {
             return Vec::new();
         }
@@ -229,12 +215,12 @@ impl Topology {
     }
 
     /// Sorts functions by their address.
-    pub fn sort(&self, ids: &mut [FunctionId]) {
+    pub(crate) fn sort(&self, ids: &mut [FunctionId]) {
         ids.sort_unstable_by_key(|id| self.function(*id).address);
     }
 
     /// A function's directory below `sys`.
-    pub fn path(&self, id: FunctionId) -> String {
+    pub(crate) fn path(&self, id: FunctionId) -> String {
         let function = self.function(id);
         let above = match function.parent {
             Parent::HostBridge(id) => self.host_bridge(id).path.clone(),
@@ -244,7 +230,7 @@ impl Topology {
     }
 
     /// The function that a function hangs below, host bridges of a driver's making looked through; none on a real root bus.
-    pub fn function_above(&self, id: FunctionId) -> Option<FunctionId> {
+    pub(crate) fn function_above(&self, id: FunctionId) -> Option<FunctionId> {
         match self.function(id).parent {
             Parent::HostBridge(id) => self.host_bridge(id).above,
             Parent::Function(id) => Some(id),
@@ -252,7 +238,7 @@ impl Topology {
     }
 
     /// A function's place: the node of the lock protocol.
-    pub fn place(&self, id: FunctionId) -> Place {
+    pub(crate) fn place(&self, id: FunctionId) -> Place {
         let function = self.function(id);
         if let Some(VirtualOf { physical, index }) = function.virtual_of {
             return self.place(physical).virtual_function(index, function.address);
@@ -265,14 +251,14 @@ impl Topology {
     }
 
     /// A host bridge's place.
-    pub fn host_bridge_place(&self, id: HostBridgeId) -> Place {
+    pub(crate) fn host_bridge_place(&self, id: HostBridgeId) -> Place {
         let bridge = self.host_bridge(id);
         bridge.above.map_or_else(Place::root, |above| self.place(above)).host_bridge(&bridge.name)
     }
 
     /// A function, all that is nested below it, and the VFs of every PF among these; parents before children, PFs
     /// before their VFs.
-    pub fn subtree(&self, top: FunctionId) -> Vec<FunctionId> {
+    pub(crate) fn subtree(&self, top: FunctionId) -> Vec<FunctionId> {
         let mut found = Vec::new();
         self.collect(top, &mut found);
         found
@@ -294,39 +280,12 @@ impl Topology {
 
 impl HostBridge {
     /// The root bus it leads to.
-    pub fn bus(&self) -> Option<BusNumber> {
+    pub(crate) fn bus(&self) -> Option<BusNumber> {
         self.name.strip_prefix("pci")?.parse().ok()
     }
 
     /// Its directory below `sys`.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
-    }
-}
-
-impl Ids {
-    /// Reads what drivers/pci/pci-sysfs.c writes: `pci:vVVVVVVVVdDDDDDDDDsvSSSSSSSSsdSSSSSSSSbcCCscCCiCC`.
-    pub fn from_modalias(text: &str) -> Option<Self> {
-        let rest = text.strip_prefix("pci:v")?;
-        let (vendor, rest) = rest.split_once('d')?;
-        let (device, rest) = rest.split_once("sv")?;
-        let (subsystem_vendor, rest) = rest.split_once("sd")?;
-        let (subsystem_device, rest) = rest.split_once("bc")?;
-        let (base, rest) = rest.split_once("sc")?;
-        let (sub, interface) = rest.split_once('i')?;
-        let id = |text: &str| u32::from_str_radix(text, 16).ok().and_then(|id| u16::try_from(id).ok());
-        let byte = |text: &str| u8::from_str_radix(text, 16).ok().map(u32::from);
-        Some(Self {
-            vendor: id(vendor)?,
-            device: id(device)?,
-            subsystem_vendor: id(subsystem_vendor)?,
-            subsystem_device: id(subsystem_device)?,
-            class: byte(base)? << 16 | byte(sub)? << 8 | byte(interface)?,
-        })
-    }
-
-    /// Whether the class says bridge (PCI-to-PCI, CardBus, host, ISA and the like).
-    pub fn is_bridge(&self) -> bool {
-        self.class >> 16 == 0x06
     }
 }

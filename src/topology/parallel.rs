@@ -5,8 +5,9 @@ use std::io;
 
 use crate::host::sysfs::{Dir, Sysfs};
 use crate::pci::address::PciAddress;
-use crate::topology::load::{Fields, real_path};
+use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Parent, Topology, VirtualOf};
+use crate::topology::paths::real_path;
 use crate::topology::reader::Loader;
 
 /// Reads every function; `devices` is the directory of their links.

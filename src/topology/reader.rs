@@ -7,10 +7,12 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::sysfs::{Dir, Entries, Sysfs, last_step};
 use crate::pci::address::{BusNumber, PciAddress};
+use crate::pci::ids::Ids;
 use crate::pci::selector::is_host_bridge_name;
-use crate::topology::load::{BUSES, DEVICES, Fields, IdsOf, bus_below, locate_bus};
-use crate::topology::model::{FunctionId, HostBridgeId, Ids, Parent, Topology, VirtualOf};
+use crate::topology::fields::{Fields, IdsOf};
+use crate::topology::model::{FunctionId, HostBridgeId, Parent, Topology, VirtualOf};
 use crate::topology::parallel::Run;
+use crate::topology::paths::{BUSES, DEVICES, bus_below, locate_bus};
 
 /// From so many functions in one directory on, opening it costs less than it saves.
 const WORTH_OPENING: usize = 4;

@@ -1,77 +1,14 @@
 //! Uses that leave no mount, address or open file: displays, consoles, watchdogs, crash dumps, VFIO groups, VFs.
 
-use std::path::Path;
-
 use crate::host::procfs::Proc;
 use crate::host::sysfs::Sysfs;
-use crate::pci::address::PciAddress;
+use crate::usage::block::nodes::real_node;
 use crate::usage::block::stack::Storage;
 use crate::usage::model::{Danger, User};
-use crate::usage::process::descriptors::{Node, Wanted};
-use crate::usage::scope::{Inventory, Scope, Subject, number};
-
-/// Whether a driver hands its device to user space.
-pub fn is_vfio(driver: Option<&str>) -> bool {
-    driver.is_some_and(|driver| driver.contains("vfio"))
-}
-
-/// Adds the VFIO group nodes of the functions: a group is opened by number and holds all of its functions.
-pub fn want_groups(sysfs: &Sysfs, scope: &Scope, wanted: &mut Wanted) {
-    for (address, subject) in scope.iter() {
-        if !is_vfio(subject.driver.as_deref()) {
-            continue;
-        }
-        let Some(group) = sysfs.link_name(&format!("{}/iommu_group", subject.path)).ok().flatten() else { continue };
-        for name in [group.clone(), format!("noiommu-{group}")] {
-            let number = sysfs.read(&format!("class/vfio/{name}/dev")).ok().flatten();
-            let node = Node { address, path: format!("/dev/vfio/{name}"), origin: String::new(), danger: Danger::Vfio };
-            wanted.add(false, number.as_deref().and_then(number_of), node);
-        }
-    }
-}
-
-fn number_of(text: &str) -> Option<(u32, u32)> {
-    number(text)
-}
-
-/// Whether vfio-pci has the device open: it enables the device then, and only then.
-pub fn is_enabled(sysfs: &Sysfs, path: &str) -> bool {
-    sysfs.read(&format!("{path}/enable")).ok().flatten().is_some_and(|count| count.trim() != "0")
-}
-
-/// Adds the nodes that NVIDIA's own driver makes without telling /sys; which is whose is told below /proc/driver.
-///
-/// # Errors
-/// It is not told for a function that the driver has.
-pub fn want_nvidia(proc: &Proc, scope: &Scope, wanted: &mut Wanted) -> Result<(), String> {
-    for (address, subject) in scope.iter().filter(|(_, subject)| subject.driver.as_deref() == Some("nvidia")) {
-        let file = format!("driver/nvidia/gpus/{address}/information");
-        let text = proc.text(&file).ok().flatten().unwrap_or_default();
-        let minor = text.lines().find_map(|line| line.strip_prefix("Device Minor:")).map(str::trim);
-        let Some(minor) = minor.and_then(|minor| minor.parse::<u32>().ok()) else {
-            return Err(format!(
-                "{address}: /proc/{file} does not tell which /dev/nvidia node it is ({})",
-                subject.path
-            ));
-        };
-        /// The major number of /dev/nvidiaN (Documentation/admin-guide/devices.txt leaves it to NVIDIA).
-        const MAJOR: u32 = 195;
-        let node = Node { address, path: format!("/dev/nvidia{minor}"), origin: String::new(), danger: Danger::Open };
-        wanted.add(false, Some((MAJOR, minor)), node);
-    }
-    Ok(())
-}
-
-/// What nobody outside of NVIDIA's driver can see.
-pub fn notes(scope: &Scope) -> Vec<String> {
-    let nvidia = scope.iter().filter(|(_, subject)| subject.driver.as_deref() == Some("nvidia"));
-    nvidia
-        .map(|(address, _)| format!("{address}: whether nvidia persistence mode keeps it busy cannot be seen"))
-        .collect()
-}
+use crate::usage::scope::{Inventory, Scope, Subject};
 
 /// Displays, consoles, watchdogs and crash dumps.
-pub fn consoles(
+pub(crate) fn consoles(
     sysfs: &Sysfs,
     proc: Option<&Proc>,
     scope: &Scope,
@@ -155,42 +92,4 @@ fn crash(sysfs: &Sysfs, proc: Option<&Proc>, storage: &Storage) -> Vec<User> {
         add(device.trim(), "the kernel's last log (pstore)");
     }
     users
-}
-
-/// The node behind the names that udev gives (`/dev/disk/by-uuid/...`, `UUID=...`), by the text of its link.
-pub fn real_node(sysfs: &Sysfs, proc: Option<&Proc>, name: &str) -> String {
-    let by = |kind: &str, value: &str| format!("/dev/disk/by-{kind}/{}", value.trim_matches('"'));
-    let path = match name.split_once('=') {
-        Some((kind @ ("UUID" | "LABEL" | "PARTUUID" | "PARTLABEL"), value)) => by(&kind.to_ascii_lowercase(), value),
-        _ => name.to_owned(),
-    };
-    // /dev is the kernel's own file system: a link in it can be read without waiting for anybody.
-    let is_ours = proc.is_none_or(|proc| !proc.is_dump()) || path.starts_with("/dev/disk/");
-    let link = sysfs.root().join(path.trim_start_matches('/'));
-    match std::fs::read_link(&link).ok().filter(|_| is_ours && path.starts_with("/dev/")) {
-        Some(target) => format!("/dev/{}", last(&target)),
-        None => path,
-    }
-}
-
-fn last(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-/// For every physical function one user for all of its virtual functions that are used.
-pub fn virtual_functions(scope: &Scope, users: &[User]) -> Vec<User> {
-    let mut found: Vec<User> = Vec::new();
-    for user in users {
-        let Some(physical) = scope.get(user.address).and_then(|subject| subject.physical) else { continue };
-        // Asked about the virtual function alone, its physical one is not at stake.
-        if scope.get(physical).is_some() && !found.iter().any(|known| known.device == user.address.to_string()) {
-            found.push(in_use(physical, user.address));
-        }
-    }
-    found
-}
-
-fn in_use(physical: PciAddress, virtual_function: PciAddress) -> User {
-    let description = format!("{virtual_function}, a virtual function of {physical}, is in use");
-    User::new(Danger::Vfs, physical, virtual_function.to_string(), virtual_function.to_string(), description)
 }

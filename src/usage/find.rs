@@ -18,7 +18,7 @@ use crate::usage::network::routes::Routes;
 use crate::usage::process::descriptors::{Hold, Holds, How};
 use crate::usage::process::scan::{self, Findings, Namespaces};
 use crate::usage::scope::{Inventory, Scope};
-use crate::usage::{console, namespaces, protected};
+use crate::usage::{console, namespaces, nvidia, protected, vfio};
 
 /// Finds every user of the functions.
 ///
@@ -31,7 +31,7 @@ pub fn find(sysfs: &Sysfs, scope: &Scope) -> Result<Users> {
     let mut survey = Survey { sysfs, scope, inventory, storage, users: Users::default() };
     survey.users.found = protected;
     survey.users.found.append(&mut survey.storage.holders);
-    survey.users.notes = console::notes(scope);
+    survey.users.notes = nvidia::notes(scope);
     match Proc::open(sysfs.root(), sysfs.is_dump()) {
         Ok(Some(proc)) => {
             survey.users.is_complete = true;
@@ -46,7 +46,7 @@ pub fn find(sysfs: &Sysfs, scope: &Scope) -> Result<Users> {
         Err(error) => survey.users.unchecked.push(format!("/proc: {}", plain(&error))),
     }
     let mut users = survey.users;
-    let virtual_functions = console::virtual_functions(scope, &users.found);
+    let virtual_functions = vfio::virtual_functions(scope, &users.found);
     users.found.extend(virtual_functions);
     users.sort();
     Ok(users)
@@ -81,7 +81,7 @@ impl Survey<'_> {
         self.consoles(Some(proc));
         self.networks(proc, &namespaces);
         let mut wanted = inventory_nodes::want_nodes(self);
-        if let Err(why) = console::want_nvidia(proc, self.scope, &mut wanted) {
+        if let Err(why) = nvidia::want_nvidia(proc, self.scope, &mut wanted) {
             self.users.unchecked.push(why);
         }
         let findings = scan::run(proc, pids, wanted, &namespaces.mounts);
@@ -137,8 +137,7 @@ impl Survey<'_> {
         }
         for (address, subject) in self.scope.iter() {
             let is_told = self.users.found.iter().any(|user| user.address == address && user.kind == Danger::Vfio);
-            if console::is_vfio(subject.driver.as_deref()) && !is_told && console::is_enabled(self.sysfs, &subject.path)
-            {
+            if vfio::is_vfio(subject.driver.as_deref()) && !is_told && vfio::is_enabled(self.sysfs, &subject.path) {
                 self.users.found.push(some_vfio(address, &findings.holders));
             }
         }
@@ -229,11 +228,11 @@ fn some_vfio(address: PciAddress, holders: &[(Process, Holds)]) -> User {
 mod inventory_nodes {
     use super::*;
     use crate::usage::block::stack::on;
-    use crate::usage::console;
     use crate::usage::model::Danger;
     use crate::usage::process::descriptors::{Node, Wanted};
+    use crate::usage::vfio;
 
-    pub fn want_nodes(survey: &Survey) -> Wanted {
+    pub(crate) fn want_nodes(survey: &Survey) -> Wanted {
         let addresses = survey.scope.iter().map(|(address, _)| address).collect();
         let mut wanted = Wanted::new(addresses);
         for (address, device) in &survey.inventory.characters {
@@ -248,7 +247,7 @@ mod inventory_nodes {
             let node = Node { address: reached.address, path, origin: on(&reached.origin), danger: Danger::Open };
             wanted.add(true, Some(device.number), node);
         }
-        console::want_groups(survey.sysfs, survey.scope, &mut wanted);
+        vfio::want_groups(survey.sysfs, survey.scope, &mut wanted);
         wanted
     }
 }

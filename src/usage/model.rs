@@ -1,42 +1,56 @@
 //! Who uses a device, as data: what `usage` finds, `policy` judges and people are told.
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::order;
 use crate::pci::address::PciAddress;
 
 /// What could be harmed; each is forced by its own name and no other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Danger {
-    /// A file system of it is mounted, in whatever mount namespace
+pub(crate) enum Danger {
+    /// A file system of it is mounted, in whatever mount namespace.
     Mounted,
-    /// Swap space is on it
+    /// Swap space is on it.
     Swap,
-    /// Something is built on its disks: dm, LVM, LUKS, md, bcache, ZFS, btrfs, an export
+    /// Something is built on its disks: dm, LVM, LUKS, md, bcache, ZFS, btrfs, an export.
     Holders,
-    /// Its interface carries an address or a route, or is part of a bond, bridge, VLAN and the like
+    /// Its interface carries an address or a route, or is part of a bond, bridge, VLAN and the like.
     Network,
-    /// Its interface holds the default route or the session you are typing in
+    /// Its interface holds the default route or the session you are typing in.
     Management,
-    /// A process has one of its device nodes or register files open or mapped
+    /// A process has one of its device nodes or register files open or mapped.
     Open,
-    /// A process, usually a virtual machine, has it through VFIO or iommufd
+    /// A process, usually a virtual machine, has it through VFIO or iommufd.
     Vfio,
-    /// Its virtual functions are in use
+    /// Its virtual functions are in use.
     Vfs,
-    /// It is the boot display, the active console, an armed watchdog or where crash dumps go
+    /// It is the boot display, the active console, an armed watchdog or where crash dumps go.
     Console,
-    /// The site's own list in /etc/pcictl/protected.d names it
+    /// The site's own list in /etc/pcictl/protected.d names it.
     Protected,
-    /// Something could not be looked into
+    /// Something could not be looked into.
     Unchecked,
 }
 
 impl Danger {
-    /// The word that `--force` takes.
-    pub fn name(self) -> &'static str {
+    /// Every value, in the order of help and tables.
+    pub(crate) const ALL: &[Self] = &[
+        Self::Mounted,
+        Self::Swap,
+        Self::Holders,
+        Self::Network,
+        Self::Management,
+        Self::Open,
+        Self::Vfio,
+        Self::Vfs,
+        Self::Console,
+        Self::Protected,
+        Self::Unchecked,
+    ];
+
+    /// The word that stands for it on the command line and in JSON.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mounted => "mounted",
             Self::Swap => "swap",
@@ -51,40 +65,59 @@ impl Danger {
             Self::Unchecked => "unchecked",
         }
     }
+
+    /// What it means, for help.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Mounted => "A file system of it is mounted, in whatever mount namespace",
+            Self::Swap => "Swap space is on it",
+            Self::Holders => "Something is built on its disks: dm, LVM, LUKS, md, bcache, ZFS, btrfs, an export",
+            Self::Network => {
+                "Its interface carries an address or a route, or is part of a bond, bridge, VLAN and the like"
+            }
+            Self::Management => "Its interface holds the default route or the session you are typing in",
+            Self::Open => "A process has one of its device nodes or register files open or mapped",
+            Self::Vfio => "A process, usually a virtual machine, has it through VFIO or iommufd",
+            Self::Vfs => "Its virtual functions are in use",
+            Self::Console => "It is the boot display, the active console, an armed watchdog or where crash dumps go",
+            Self::Protected => "The site's own list in /etc/pcictl/protected.d names it",
+            Self::Unchecked => "Something could not be looked into",
+        }
+    }
 }
 
 /// A process that holds something.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Process {
+pub(crate) struct Process {
     /// Process id.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// The user it runs as; none if that cannot be read.
-    pub uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
     /// Its command line, or its name in brackets.
-    pub command: String,
+    pub(crate) command: String,
 }
 
 /// One use of one device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct User {
     /// The danger it stands for.
-    pub kind: Danger,
+    pub(crate) kind: Danger,
     /// The function that is used.
-    pub address: PciAddress,
+    pub(crate) address: PciAddress,
     /// What of the function is used: a disk, an interface, a node, a file.
-    pub device: String,
+    pub(crate) device: String,
     /// What uses it in one or two words: a mount point, a holder, a command's name.
-    pub by: String,
+    pub(crate) by: String,
     /// The process, where it is one.
     #[serde(flatten)]
-    pub process: Option<Process>,
+    pub(crate) process: Option<Process>,
     /// A sentence for people.
-    pub description: String,
+    pub(crate) description: String,
 }
 
 impl User {
     /// A use that is not a process's.
-    pub fn new(
+    pub(crate) fn new(
         kind: Danger,
         address: PciAddress,
         device: impl Into<String>,
@@ -103,15 +136,15 @@ pub struct Users {
     /// What could not be looked into, and why, a line each.
     pub unchecked: Vec<String>,
     /// What nobody can see, said because it may matter here; it refuses nothing.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Unset for a dumped tree without proc, of which only part can be told.
     #[serde(skip)]
-    pub is_complete: bool,
+    pub(crate) is_complete: bool,
 }
 
 impl Users {
     /// Puts the users in order, each once.
-    pub fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         order::sort(&mut self.found);
         self.found.dedup();
         self.unchecked.sort_unstable();
@@ -120,7 +153,7 @@ impl Users {
 }
 
 /// The descriptions of the first few users, and how many more there are.
-pub fn in_words<'a>(users: impl IntoIterator<Item = &'a User>) -> String {
+pub(crate) fn in_words<'a>(users: impl IntoIterator<Item = &'a User>) -> String {
     const SHOWN: usize = 6;
     let all: Vec<&User> = users.into_iter().collect();
     let mut words: Vec<String> = all.iter().take(SHOWN).map(|user| user.description.clone()).collect();

@@ -23,17 +23,17 @@ use crate::usage::scope::Scope;
 
 /// A namespace and a file that leads to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     /// Its name: `net:[4026532500]`.
-    pub id: String,
+    pub(crate) id: String,
     /// The file: /proc/PID/ns/net, or where it is pinned.
-    pub file: String,
+    pub(crate) file: String,
     /// Whose it is, in words.
-    pub of: String,
+    pub(crate) of: String,
 }
 
 /// The namespaces of a kind (`net`, `mnt`) that a mount pins, whether or not a process is in them.
-pub fn pinned(mountinfo: &str, kind: &str) -> Vec<Namespace> {
+pub(crate) fn pinned(mountinfo: &str, kind: &str) -> Vec<Namespace> {
     let namespace = |line: &str| {
         line.contains(" - nsfs ").then_some(())?;
         let mut words = line.split(' ').skip(3);
@@ -45,15 +45,15 @@ pub fn pinned(mountinfo: &str, kind: &str) -> Vec<Namespace> {
 
 /// What became of looking into namespaces.
 #[derive(Debug)]
-pub struct Seen<T> {
+pub(crate) struct Seen<T> {
     /// What was found.
-    pub found: Vec<T>,
+    pub(crate) found: Vec<T>,
     /// What could not be looked into.
-    pub unchecked: Vec<String>,
+    pub(crate) unchecked: Vec<String>,
 }
 
 /// Who uses the interfaces of the functions in these network namespaces.
-pub fn users(proc: &Proc, scope: &Scope, namespaces: &[Namespace]) -> Seen<User> {
+pub(crate) fn users(proc: &Proc, scope: &Scope, namespaces: &[Namespace]) -> Seen<User> {
     each(namespaces, |namespace| {
         setns(open(namespace)?, CloneFlags::CLONE_NEWNET)?;
         let sysfs = Sysfs::mounted(mount_sysfs()?);
@@ -65,7 +65,7 @@ pub fn users(proc: &Proc, scope: &Scope, namespaces: &[Namespace]) -> Seen<User>
 }
 
 /// The mounts of these mount namespaces.
-pub fn mounts(proc: &Proc, namespaces: &[Namespace]) -> Seen<MountTable> {
+pub(crate) fn mounts(proc: &Proc, namespaces: &[Namespace]) -> Seen<MountTable> {
     each(namespaces, |namespace| {
         let file = open(namespace)?;
         // A thread that shares its root with others may not enter.

@@ -7,7 +7,7 @@ use crate::usage::model::{Danger, User, Users};
 
 /// What follows from the users that were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Nobody uses it.
     Clear,
     /// Every danger was forced by name.
@@ -24,7 +24,7 @@ pub enum Verdict {
 }
 
 /// Judges these users under these forced dangers. A danger covers users of its own kind only.
-pub fn judge(users: &Users, forced: &[Danger]) -> Verdict {
+pub(crate) fn judge(users: &Users, forced: &[Danger]) -> Verdict {
     let is_forced = |kind: Danger| forced.contains(&kind);
     let refusing: Vec<User> = users.found.iter().filter(|user| !is_forced(user.kind)).cloned().collect();
     let unchecked = if is_forced(Danger::Unchecked) { Vec::new() } else { users.unchecked.clone() };
@@ -43,7 +43,6 @@ pub fn judge(users: &Users, forced: &[Danger]) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum;
     use proptest::prelude::*;
 
     use super::*;
@@ -81,7 +80,7 @@ mod tests {
         #[test]
         fn goes_ahead_exactly_if_each_danger_was_named(found in 0u16..1 << 10, unchecked: bool, forced in 0u16..1 << 11) {
             let pick = |bits: u16| -> Vec<Danger> {
-                let all = Danger::value_variants().iter().enumerate();
+                let all = Danger::ALL.iter().enumerate();
                 all.filter(|(index, _)| bits & 1 << index != 0).map(|(_, kind)| *kind).collect()
             };
             let (found, forced) = (pick(found), pick(forced));

@@ -32,7 +32,7 @@ struct Entry {
 ///
 /// # Errors
 /// A list cannot be read or understood.
-pub fn users(sysfs: &Sysfs, scope: &Scope) -> Result<Vec<User>> {
+pub(crate) fn users(sysfs: &Sysfs, scope: &Scope) -> Result<Vec<User>> {
     let mut users = Vec::new();
     for entry in entries(&sysfs.root().join(DIRECTORY))? {
         for address in named(sysfs, &entry)? {

@@ -14,11 +14,11 @@ use crate::topology::model::{FunctionId, Topology};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// Its directory below `sys`.
-    pub path: String,
+    pub(crate) path: String,
     /// The driver that has it.
-    pub driver: Option<String>,
+    pub(crate) driver: Option<String>,
     /// Set on a virtual function.
-    pub physical: Option<PciAddress>,
+    pub(crate) physical: Option<PciAddress>,
 }
 
 /// The functions that are asked about.
@@ -43,12 +43,12 @@ impl Scope {
     }
 
     /// One function.
-    pub fn get(&self, address: PciAddress) -> Option<&Subject> {
+    pub(crate) fn get(&self, address: PciAddress) -> Option<&Subject> {
         self.0.get(&address)
     }
 
     /// The function that a device's directory hangs below, if it is asked about.
-    pub fn owner(&self, path: &str) -> Option<PciAddress> {
+    pub(crate) fn owner(&self, path: &str) -> Option<PciAddress> {
         let address = path.rsplit('/').find_map(PciAddress::from_sysfs_name)?;
         self.0.contains_key(&address).then_some(address)
     }
@@ -56,13 +56,13 @@ impl Scope {
 
 /// A device with a number, which can have a node in /dev.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
+pub(crate) struct Device {
     /// The name in sysfs.
-    pub name: String,
+    pub(crate) name: String,
     /// Its directory below `sys`.
-    pub path: String,
+    pub(crate) path: String,
     /// Major and minor number.
-    pub number: (u32, u32),
+    pub(crate) number: (u32, u32),
 }
 
 impl Device {
@@ -72,7 +72,7 @@ impl Device {
     }
 
     /// The node's name below /dev, where the kernel or udev puts it.
-    pub fn node(&self) -> String {
+    pub(crate) fn node(&self) -> String {
         let name = self.name.replace('!', "/");
         let class = self.class();
         let prefix = match class {
@@ -101,20 +101,20 @@ fn usb_node(minor: u32) -> String {
 
 /// The devices of the machine, and which of them belong to the functions that are asked about.
 #[derive(Debug, Default)]
-pub struct Inventory {
+pub(crate) struct Inventory {
     /// Every block device, by its place in `sys/dev/block`.
-    pub blocks: Vec<Device>,
+    pub(crate) blocks: Vec<Device>,
     /// Every character device that is of interest, with its owner.
-    pub characters: Vec<(PciAddress, Device)>,
+    pub(crate) characters: Vec<(PciAddress, Device)>,
     /// Block devices right on a function, by index, with their owner.
-    pub own_blocks: Vec<(PciAddress, usize)>,
+    pub(crate) own_blocks: Vec<(PciAddress, usize)>,
     by_name: HashMap<String, usize>,
     by_number: HashMap<(u32, u32), usize>,
 }
 
 impl Inventory {
     /// Reads the numbers of all devices and picks those of the scope.
-    pub fn read(sysfs: &Sysfs, scope: &Scope) -> Self {
+    pub(crate) fn read(sysfs: &Sysfs, scope: &Scope) -> Self {
         let mut inventory = Self { blocks: devices(sysfs, "dev/block", |_| true), ..Self::default() };
         for (index, device) in inventory.blocks.iter().enumerate() {
             inventory.by_name.insert(device.name.clone(), index);
@@ -145,12 +145,12 @@ impl Inventory {
     }
 
     /// The block device of this kernel name.
-    pub fn block_named(&self, name: &str) -> Option<usize> {
+    pub(crate) fn block_named(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
     /// The block device of this number.
-    pub fn block_numbered(&self, number: (u32, u32)) -> Option<usize> {
+    pub(crate) fn block_numbered(&self, number: (u32, u32)) -> Option<usize> {
         self.by_number.get(&number).copied()
     }
 }
@@ -185,7 +185,7 @@ fn may_be_hardware(number: (u32, u32)) -> bool {
 }
 
 /// Reads `259:0`.
-pub fn number(text: &str) -> Option<(u32, u32)> {
+pub(crate) fn number(text: &str) -> Option<(u32, u32)> {
     let (major, minor) = text.trim().split_once(':')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
 }

@@ -9,9 +9,10 @@ use std::os::unix::fs::FileExt;
 
 use crate::host::sysfs::Sysfs;
 use crate::order;
-use crate::pci::address::PciAddress;
-use crate::report::inspector::{Inspector, ids_text, subsystem_text};
+use crate::pci::ids::{ids_text, subsystem_text};
+use crate::report::inspector::Inspector;
 use crate::topology::model::{FunctionId, Topology};
+use crate::verify::overrides::Overrides;
 use crate::verify::record::{Bar, LinkState, Record, Serials, VirtualRecord};
 
 /// Classes whose names people type or write into configuration files.
@@ -25,9 +26,6 @@ const BARS: usize = 6;
 
 /// Set in the flags of a resource that has no address (IORESOURCE_UNSET, include/linux/ioport.h).
 const UNSET: u64 = 0x2000_0000;
-
-/// What `driver_override` says, by address; read elsewhere, because that file can block.
-pub type Overrides = HashMap<PciAddress, String>;
 
 /// Takes down functions of one tree.
 pub struct Observer<'a> {
@@ -72,7 +70,7 @@ impl<'a> Observer<'a> {
     }
 
     /// What can be told of every function of a machine without asking the hardware: ids, driver, BARs, IOMMU group.
-    pub fn brief(&self, topology: &Topology, id: FunctionId) -> Record {
+    pub(crate) fn brief(&self, topology: &Topology, id: FunctionId) -> Record {
         let function = topology.function(id);
         let path = topology.path(id);
         Record {
@@ -87,7 +85,7 @@ impl<'a> Observer<'a> {
     }
 
     /// Briefly, and the link.
-    pub fn with_link(&self, topology: &Topology, id: FunctionId) -> Record {
+    pub(crate) fn with_link(&self, topology: &Topology, id: FunctionId) -> Record {
         let link = self.link(topology, id, &topology.path(id));
         Record { link, ..self.brief(topology, id) }
     }

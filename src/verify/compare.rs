@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::pci::address::PciAddress;
@@ -10,59 +9,51 @@ use crate::pci::place::Place;
 use crate::verify::record::{Bar, Record};
 
 /// What can differ, as `--accept` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// It is not there
+    /// It is not there.
     Missing,
-    /// It is there and was not before
+    /// It is there and was not before.
     New,
-    /// It answers at another address, or sits at another place
+    /// It answers at another address, or sits at another place.
     Moved,
-    /// Something else sits there: other ids, or another serial number
+    /// Something else sits there: other ids, or another serial number.
     Device,
-    /// Another driver has it, or none
+    /// Another driver has it, or none.
     Driver,
-    /// The link is slower or narrower
+    /// The link is slower or narrower.
     Link,
-    /// A BAR has no address, or a smaller one
+    /// A BAR has no address, or a smaller one.
     Bars,
-    /// It has fewer VFs, or other drivers have them
+    /// It has fewer VFs, or other drivers have them.
     Vfs,
-    /// Its disks or interfaces have other names, or none
+    /// Its disks or interfaces have other names, or none.
     Names,
-    /// It is in another IOMMU group
+    /// It is in another IOMMU group.
     Iommu,
-    /// What --expect asked for did not come
+    /// What --expect asked for did not come.
     Expected,
 }
 
-/// One thing that differs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Finding {
-    /// What kind of difference.
-    pub kind: Kind,
-    /// The function: where it answers now, or answered.
-    pub address: PciAddress,
-    /// What exactly, in a word or two.
-    pub what: String,
-    /// What it was.
-    pub old: Option<String>,
-    /// What it is.
-    pub new: Option<String>,
-    /// Whether it makes the exit status 6.
-    pub matters: bool,
-    /// Why, if that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// Whose entry of the ledger says so; none for what was seen just before the scan.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
-}
-
 impl Kind {
-    /// The name, as `--accept` takes it.
-    pub fn name(self) -> &'static str {
+    /// Every value, in the order of help and tables.
+    pub(crate) const ALL: &[Self] = &[
+        Self::Missing,
+        Self::New,
+        Self::Moved,
+        Self::Device,
+        Self::Driver,
+        Self::Link,
+        Self::Bars,
+        Self::Vfs,
+        Self::Names,
+        Self::Iommu,
+        Self::Expected,
+    ];
+
+    /// The word that stands for it on the command line and in JSON.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Missing => "missing",
             Self::New => "new",
@@ -77,6 +68,46 @@ impl Kind {
             Self::Expected => "expected",
         }
     }
+
+    /// What it means, for help.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Missing => "It is not there",
+            Self::New => "It is there and was not before",
+            Self::Moved => "It answers at another address, or sits at another place",
+            Self::Device => "Something else sits there: other ids, or another serial number",
+            Self::Driver => "Another driver has it, or none",
+            Self::Link => "The link is slower or narrower",
+            Self::Bars => "A BAR has no address, or a smaller one",
+            Self::Vfs => "It has fewer VFs, or other drivers have them",
+            Self::Names => "Its disks or interfaces have other names, or none",
+            Self::Iommu => "It is in another IOMMU group",
+            Self::Expected => "What --expect asked for did not come",
+        }
+    }
+}
+
+/// One thing that differs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// What kind of difference.
+    pub kind: Kind,
+    /// The function: where it answers now, or answered.
+    pub(crate) address: PciAddress,
+    /// What exactly, in a word or two.
+    pub what: String,
+    /// What it was.
+    pub(crate) old: Option<String>,
+    /// What it is.
+    pub(crate) new: Option<String>,
+    /// Whether it makes the exit status 6.
+    pub(crate) matters: bool,
+    /// Why, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+    /// Whose entry of the ledger says so; none for what was seen just before the scan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) place: Option<Place>,
 }
 
 /// Collects what differs about one function.
@@ -98,7 +129,7 @@ impl Findings<'_> {
 }
 
 /// Everything about a function that is not as it was, what matters most first.
-pub fn compare(was: &Record, now: &Record) -> Vec<Finding> {
+pub(crate) fn compare(was: &Record, now: &Record) -> Vec<Finding> {
     let mut findings = Findings { now, found: Vec::new() };
     if was.address != now.address {
         findings.add(Kind::Moved, "address", Some(was.address.to_string()), Some(now.address.to_string()));
@@ -119,7 +150,7 @@ pub fn compare(was: &Record, now: &Record) -> Vec<Finding> {
 }
 
 /// Whether the same piece of hardware sits there, as far as one can tell.
-pub fn is_same_device(was: &Record, now: &Record) -> bool {
+pub(crate) fn is_same_device(was: &Record, now: &Record) -> bool {
     let mut findings = Findings { now, found: Vec::new() };
     identity(&mut findings, was);
     findings.found.is_empty()
@@ -226,7 +257,7 @@ fn iommu(findings: &mut Findings<'_>, was: &Record) {
 }
 
 /// Something that is not there any more.
-pub fn missing(was: &Record, what: &str) -> Finding {
+pub(crate) fn missing(was: &Record, what: &str) -> Finding {
     Finding {
         kind: Kind::Missing,
         address: was.address,
@@ -240,14 +271,14 @@ pub fn missing(was: &Record, what: &str) -> Finding {
 }
 
 /// What was accepted does not matter.
-pub fn accept(findings: &mut [Finding], accepted: &[Kind]) {
+pub(crate) fn accept(findings: &mut [Finding], accepted: &[Kind]) {
     for finding in findings {
         finding.matters &= !accepted.contains(&finding.kind);
     }
 }
 
 /// For every record that is not at its place any more: the new function, if there is exactly one, that is that device.
-pub fn moved<'a>(gone: &[&Record], new: &[&'a Record]) -> BTreeMap<Place, &'a Record> {
+pub(crate) fn moved<'a>(gone: &[&Record], new: &[&'a Record]) -> BTreeMap<Place, &'a Record> {
     let mut found = BTreeMap::new();
     for was in gone {
         // The functions of a card may share its serial number.

@@ -7,7 +7,7 @@ use crate::verify::record::Record;
 
 /// Conditions that one function must meet, or, with a count, that many functions.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Expectation {
+pub(crate) struct Expectation {
     text: String,
     address: Option<PciAddress>,
     driver: Option<String>,
@@ -20,21 +20,16 @@ pub struct Expectation {
 /// Why a text is no expectation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct ExpectationError(String);
+pub(crate) struct ExpectationError(String);
 
 impl Expectation {
     /// As it was typed.
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// The address that must come, if one was named.
-    pub fn address(&self) -> Option<PciAddress> {
-        self.address
-    }
-
     /// How many functions are still to come.
-    pub fn still_missing(&self, there: &[Record]) -> usize {
+    pub(crate) fn still_missing(&self, there: &[Record]) -> usize {
         self.count.saturating_sub(there.iter().filter(|record| self.is_met_by(record)).count())
     }
 

@@ -2,9 +2,10 @@
 
 pub mod capture;
 pub mod compare;
-pub mod expectation;
+pub(crate) mod expectation;
 pub mod readiness;
 pub mod record;
-pub mod settle;
-pub mod snapshot;
+pub(crate) mod settle;
+pub(crate) mod snapshot;
 pub mod verdict;
+pub mod overrides;

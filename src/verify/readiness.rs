@@ -51,7 +51,7 @@ impl<'a> Readiness<'a> {
     }
 
     /// The modules that are for a function without a driver; none if it is known to have none.
-    pub fn modules_for(&mut self, topology: &Topology, id: FunctionId) -> Vec<String> {
+    pub(crate) fn modules_for(&mut self, topology: &Topology, id: FunctionId) -> Vec<String> {
         let alias = self.sysfs.read(&format!("{}/modalias", topology.path(id))).ok().flatten();
         alias.map_or_else(Vec::new, |alias| self.modules.for_alias(&alias))
     }

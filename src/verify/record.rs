@@ -6,6 +6,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
+use crate::state::ledger::SCHEMA;
+
+/// One removed function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub(crate) schema: u32,
+    /// Seconds since 1970.
+    pub(crate) removed_at: u64,
+    /// The top of what was removed with it.
+    pub(crate) top: Place,
+    /// What it was.
+    #[serde(flatten)]
+    pub(crate) record: Record,
+}
+
+impl Entry {
+    /// A function that is removed now, with the subtree of this top.
+    pub fn new(record: Record, top: Place, removed_at: u64) -> Self {
+        Self { schema: SCHEMA, removed_at, top, record }
+    }
+}
 
 /// One function as it was at one moment.
 ///
@@ -69,13 +90,13 @@ pub struct Record {
 pub struct Serials {
     /// Device Serial Number capability, as lspci writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dsn: Option<String>,
+    pub(crate) dsn: Option<String>,
     /// The serial number an NVMe controller reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nvme: Option<String>,
+    pub(crate) nvme: Option<String>,
     /// MAC addresses of its interfaces, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mac: Vec<String>,
+    pub(crate) mac: Vec<String>,
 }
 
 /// Speed and width of a link.
@@ -83,45 +104,45 @@ pub struct Serials {
 pub struct LinkState {
     /// GT/s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub speed: Option<f64>,
+    pub(crate) speed: Option<f64>,
     /// Lanes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub width: Option<u32>,
+    pub(crate) width: Option<u32>,
     /// Highest speed of the device, GT/s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_speed: Option<f64>,
+    pub(crate) max_speed: Option<f64>,
     /// Highest width of the device, in lanes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_width: Option<u32>,
+    pub(crate) max_width: Option<u32>,
 }
 
 /// A BAR that a function asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bar {
     /// 0 to 5.
-    pub index: u8,
+    pub(crate) index: u8,
     /// Bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Whether it has an address.
-    pub assigned: bool,
+    pub(crate) assigned: bool,
 }
 
 /// A virtual function, as its physical one remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VirtualRecord {
     /// Where it answered.
-    pub address: PciAddress,
+    pub(crate) address: PciAddress,
     /// The driver that had it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub driver: Option<String>,
+    pub(crate) driver: Option<String>,
     /// What `driver_override` said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub driver_override: Option<String>,
+    pub(crate) driver_override: Option<String>,
 }
 
 impl Record {
     /// Nothing is known but where.
-    pub fn at(place: Place, address: PciAddress) -> Self {
+    pub(crate) fn at(place: Place, address: PciAddress) -> Self {
         Self {
             place,
             address,
@@ -146,7 +167,7 @@ impl Record {
 
 impl Record {
     /// By its place, with what is known of its virtual functions by theirs.
-    pub fn with_virtual(&self) -> Vec<(Place, Self)> {
+    pub(crate) fn with_virtual(&self) -> Vec<(Place, Self)> {
         let virtual_function = |(index, vf): (usize, &VirtualRecord)| {
             let place = self.place.virtual_function(Some(index as u32), vf.address);
             let driver = vf.driver.clone();
@@ -158,19 +179,19 @@ impl Record {
     }
 
     /// Whether it answered at an address, or one of its virtual functions did.
-    pub fn is_about(&self, address: PciAddress) -> bool {
+    pub(crate) fn is_about(&self, address: PciAddress) -> bool {
         self.address == address || self.vfs.iter().any(|vf| vf.address == address)
     }
 }
 
 impl Serials {
     /// Whether nothing tells this device from another.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
     /// Whether some number is known of both and the same. Several MACs may have become fewer.
-    pub fn agree(&self, other: &Self) -> bool {
+    pub(crate) fn agree(&self, other: &Self) -> bool {
         let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
         same(&self.dsn, &other.dsn)
             || same(&self.nvme, &other.nvme)
@@ -185,7 +206,7 @@ impl LinkState {
     }
 
     /// Whether it is slower or narrower than another, as far as both are known.
-    pub fn is_worse_than(&self, other: &Self) -> bool {
+    pub(crate) fn is_worse_than(&self, other: &Self) -> bool {
         match (self.known(), other.known()) {
             (Some((speed, width)), Some((old_speed, old_width))) => speed < old_speed || width < old_width,
             _ => false,

@@ -19,9 +19,9 @@ const TICK: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lack {
     /// The function it is missing of; none for an expectation.
-    pub address: Option<PciAddress>,
+    pub(crate) address: Option<PciAddress>,
     /// What is missing, in a few words.
-    pub what: String,
+    pub(crate) what: String,
 }
 
 impl std::fmt::Display for Lack {
@@ -34,7 +34,7 @@ impl std::fmt::Display for Lack {
 }
 
 /// Told while something is still missing.
-pub trait WatchSettle {
+pub(crate) trait WatchSettle {
     /// Called after every look that found something missing.
     fn missing(&mut self, lacks: &[Lack], waited: Duration, longest: Duration);
     /// Called when the wait is over, however it ended.
@@ -46,7 +46,7 @@ pub trait WatchSettle {
 ///
 /// # Errors
 /// Those of `look`.
-pub fn settle(
+pub(crate) fn settle(
     events: &mut Events,
     longest: Duration,
     watch: &mut dyn WatchSettle,

@@ -7,15 +7,15 @@ use crate::host::sysfs::Sysfs;
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::plan::rescan::RescanTarget;
-use crate::topology::load::Fields;
+use crate::resolve::scan_target::RescanTarget;
+use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::verify::capture::Observer;
 use crate::verify::record::Record;
 
 /// Every function that the scanned buses lead to.
 #[derive(Debug, Default)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     topologies: Vec<Topology>,
     functions: BTreeMap<PciAddress, (usize, FunctionId)>,
     places: BTreeMap<Place, PciAddress>,
@@ -26,7 +26,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// As for [`Topology::load_below`].
-    pub fn take(sysfs: &Sysfs, targets: &[RescanTarget]) -> Result<Self> {
+    pub(crate) fn take(sysfs: &Sysfs, targets: &[RescanTarget]) -> Result<Self> {
         let mut snapshot = Self::default();
         for target in targets {
             let topology = match target.bus {
@@ -52,27 +52,27 @@ impl Snapshot {
     }
 
     /// The addresses, in order.
-    pub fn addresses(&self) -> impl Iterator<Item = PciAddress> + '_ {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = PciAddress> + '_ {
         self.functions.keys().copied()
     }
 
     /// Whether something answers at an address.
-    pub fn has(&self, address: PciAddress) -> bool {
+    pub(crate) fn has(&self, address: PciAddress) -> bool {
         self.functions.contains_key(&address)
     }
 
     /// What answers at an address.
-    pub fn find(&self, address: PciAddress) -> Option<(&Topology, FunctionId)> {
+    pub(crate) fn find(&self, address: PciAddress) -> Option<(&Topology, FunctionId)> {
         self.functions.get(&address).map(|(index, id)| (&self.topologies[*index], *id))
     }
 
     /// Where the function at a place answers.
-    pub fn at(&self, place: &Place) -> Option<PciAddress> {
+    pub(crate) fn at(&self, place: &Place) -> Option<PciAddress> {
         self.places.get(place).copied()
     }
 
     /// What can be told of all of them without asking the hardware.
-    pub fn brief(&self, observer: &Observer<'_>) -> BTreeMap<PciAddress, Record> {
+    pub(crate) fn brief(&self, observer: &Observer<'_>) -> BTreeMap<PciAddress, Record> {
         let brief = |(index, id): &(usize, FunctionId)| observer.brief(&self.topologies[*index], *id);
         order::map(self.functions.iter().map(|(address, at)| (*address, brief(at))))
     }

@@ -2,12 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::state::ledger::{Ended, Entry};
 use crate::verify::compare::{Finding, Kind, accept, compare, missing, moved};
-use crate::verify::record::Record;
+use crate::verify::record::{Entry, Record};
+
+/// How an entry ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// The function came back as it was.
+    Back,
+    /// What differs was accepted.
+    Accepted,
+    /// Another removal at the same place took its stead.
+    Replaced,
+}
 
 /// What was known and what is there.
 pub struct Evidence<'a> {
@@ -29,7 +42,7 @@ pub struct Verdict {
     /// All that differs, by address.
     pub findings: Vec<Finding>,
     /// Functions that the ledger knew and that are as they were.
-    pub back: Vec<PciAddress>,
+    pub(crate) back: Vec<PciAddress>,
     /// Entries of the ledger that have ended by this.
     pub ended: Vec<(Place, Ended)>,
 }

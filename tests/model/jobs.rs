@@ -6,7 +6,8 @@ use pcictl::lock::claims::{Claim, Claims, Mode};
 use pcictl::pci::place::Place;
 use pcictl::plan::action::{Action, Plan, Step};
 use pcictl::plan::remove::{Removal, plan_removal};
-use pcictl::plan::rescan::{RescanTarget, plan_rescan};
+use pcictl::plan::rescan::plan_rescan;
+use pcictl::resolve::scan_target::RescanTarget;
 use pcictl::topology::model::FunctionId;
 
 use crate::board::{Board, Config, Kind, Read, Slot};

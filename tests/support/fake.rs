@@ -12,10 +12,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use pcictl::execute::executor::{Event, Kernel, Mark, is_done, judge};
+use pcictl::execute::executor::{Event, Kernel};
 use pcictl::host::sysfs::Sysfs;
 use pcictl::pci::address::PciAddress;
-use pcictl::plan::action::{Action, Step};
+use pcictl::plan::action::{Action, Mark, Step};
+use pcictl::plan::step_state::{is_done, judge};
 
 use super::Tree;
 use super::dump::Dump;

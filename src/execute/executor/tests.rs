@@ -1,7 +1,9 @@
 use nix::errno::Errno;
 
-use crate::execute::executor::{Done, Event, Kernel, Mark, Outcome, execute, undo};
-use crate::plan::action::{Action, Step};
+use crate::execute::executor::{Event, Kernel, execute, undo};
+use crate::execute::outcome::Outcome;
+use crate::plan::action::{Action, Mark, Step};
+use crate::plan::step_state::Done;
 
 fn step(name: &str, after: Vec<usize>) -> Step {
     let address = format!("0000:00:{name}.0").parse().unwrap();

@@ -4,17 +4,15 @@ use std::collections::BTreeSet;
 
 use colored::Colorize;
 
-use crate::lock::claims::{Claim, Mode};
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::plan::action::{Action, Step};
-use crate::report::rows::{PlannedChange, PlannedLock, RemoveReport, ReplugReport, RescanReport, Seen};
-use crate::terminal::count;
+use crate::report::change::{PlannedChange, PlannedLock, RemoveReport, ReplugReport, RescanReport, Seen};
+use crate::report::text::words::{count, in_words, locks, mode, steps};
 use crate::verify::compare::{Finding, Kind};
 
 /// What `--dry-run` prints: what it is about, the locks, the steps.
-pub fn planned(plan: &PlannedChange) -> String {
+pub(crate) fn planned(plan: &PlannedChange) -> String {
     let mut text = String::new();
     for line in &plan.summary {
         text.push_str(&format!("{line}\n"));
@@ -34,21 +32,8 @@ pub fn planned(plan: &PlannedChange) -> String {
     text
 }
 
-fn locks(claims: &[Claim]) -> String {
-    let mut text = "locks, in this order:\n".to_owned();
-    for claim in claims {
-        text.push_str(&format!("  {:<11}{}\n", mode(claim.mode), claim.place));
-    }
-    text
-}
-
-/// A mode in a word.
-pub(crate) fn mode(mode: Mode) -> &'static str {
-    if mode == Mode::Shared { "shared" } else { "exclusive" }
-}
-
 /// What `lock --dry-run` prints.
-pub fn planned_lock(plan: &PlannedLock) -> String {
+pub(crate) fn planned_lock(plan: &PlannedLock) -> String {
     let mut text = String::new();
     for target in &plan.targets {
         text.push_str(&format!("would lock {} ({}): {}\n", target.place, mode(plan.mode), target.why));
@@ -56,57 +41,8 @@ pub fn planned_lock(plan: &PlannedLock) -> String {
     text + &locks(&plan.locks) + &format!("and run: {}\n", plan.command.join(" "))
 }
 
-/// Numbered steps, with what each one waits for.
-pub(crate) fn steps(steps: &[Step]) -> String {
-    let mut text = String::new();
-    for (index, step) in steps.iter().enumerate() {
-        text.push_str(&format!("  {:>3}  {}", index + 1, in_words(&step.action)));
-        if !step.after.is_empty() {
-            text.push_str(&format!("  (after {})", ranges(&step.after)));
-        }
-        text.push('\n');
-    }
-    text
-}
-
-/// One action as an administrator would say it.
-pub fn in_words(action: &Action) -> String {
-    match action {
-        Action::Unbind { address, driver } => format!("unbind {address} from {driver}"),
-        Action::Bind { address, driver } => format!("bind {address} to {driver}"),
-        Action::SetVfs { address, count: 0, was } => format!("take away the {} of {address}", count(*was, "VF")),
-        Action::SetVfs { address, count: vfs, .. } => format!("create {} of {address}", count(*vfs, "VF")),
-        Action::Remove { address } => format!("remove {address}"),
-        Action::Rescan { bus } => format!("rescan bus {bus}"),
-        Action::RescanAll => "rescan every bus".to_owned(),
-        Action::Override { address, driver } => format!("set the driver override of {address} to {driver}"),
-        Action::Probe { address } => format!("look for a driver of {address}"),
-        Action::Set { address, file, value, .. } => format!("set {file} of {address} to {value}"),
-        Action::Reset { address } => format!("reset {address}"),
-        Action::ResetBelow { address } => format!("reset the bus below {address}"),
-        Action::SlotPower { slot, on } => format!("switch the power of slot {slot} {}", if *on { "on" } else { "off" }),
-    }
-}
-
-/// `1-3, 5` for the steps counted from 1.
-fn ranges(indices: &[usize]) -> String {
-    let mut sorted = indices.to_vec();
-    order::sort(&mut sorted);
-    let mut parts: Vec<(usize, usize)> = Vec::new();
-    for index in sorted {
-        match parts.last_mut() {
-            Some((_, last)) if *last + 1 == index => *last = index,
-            _ => parts.push((index, index)),
-        }
-    }
-    let part = |(first, last): &(usize, usize)| {
-        if first == last { format!("{}", first + 1) } else { format!("{}-{}", first + 1, last + 1) }
-    };
-    parts.iter().map(part).collect::<Vec<_>>().join(", ")
-}
-
 /// What `remove` did.
-pub fn removed(report: &RemoveReport) -> String {
+pub(crate) fn removed(report: &RemoveReport) -> String {
     let mut text = String::new();
     for absent in &report.absent {
         text.push_str(&format!("{absent}: not there, nothing to remove\n"));
@@ -205,7 +141,7 @@ fn difference(finding: &Finding) -> String {
 }
 
 /// What `replug` did: both halves.
-pub fn replugged(report: &ReplugReport) -> String {
+pub(crate) fn replugged(report: &ReplugReport) -> String {
     let climbed: String = report.climbed.iter().map(|what| format!("  > not back, so tried: {what}\n")).collect();
     removed(&report.removed) + &climbed + &rescanned(&report.rescanned)
 }

@@ -3,15 +3,13 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use clap::ValueEnum;
-
 use crate::report::rows::{Column, FunctionRow, Link};
 
 /// A table: columns as wide as their widest cell, two spaces between, `-` for what is not there.
 ///
 /// # Errors
 /// It cannot be written.
-pub fn listed(out: &mut dyn Write, rows: &[FunctionRow], wanted: &[Column], header: bool) -> io::Result<()> {
+pub(crate) fn listed(out: &mut dyn Write, rows: &[FunctionRow], wanted: &[Column], header: bool) -> io::Result<()> {
     let mut scratch = String::new();
     let mut widths: Vec<usize> =
         wanted.iter().map(|column| if header { width(&heading(*column)) } else { 0 }).collect();
@@ -60,19 +58,16 @@ fn width(cell: &str) -> usize {
 }
 
 /// The columns there are, one a line with what it holds.
-pub fn columns() -> String {
+pub(crate) fn columns() -> String {
     let mut text = String::new();
-    for column in Column::value_variants() {
-        if let Some(value) = column.to_possible_value() {
-            let help = value.get_help().map(ToString::to_string).unwrap_or_default();
-            text.push_str(&format!("{:<12}{help}\n", value.get_name()));
-        }
+    for column in Column::ALL {
+        text.push_str(&format!("{:<12}{}\n", column.name(), column.meaning()));
     }
     text
 }
 
 pub(crate) fn heading(column: Column) -> String {
-    column.to_possible_value().map(|value| value.get_name().to_uppercase()).unwrap_or_default()
+    column.name().to_uppercase()
 }
 
 /// What stands in a cell; `scratch` holds it if it has to be put together.

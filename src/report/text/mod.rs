@@ -1,10 +1,11 @@
 //! Reports as text for people.
 
 pub mod change;
-pub mod list;
-pub mod locks;
-pub mod operation;
-pub mod show;
-pub mod status;
-pub mod tree;
-pub mod users;
+pub(crate) mod list;
+pub(crate) mod locks;
+pub(crate) mod operation;
+pub(crate) mod show;
+pub(crate) mod status;
+pub(crate) mod tree;
+pub(crate) mod users;
+pub(crate) mod words;

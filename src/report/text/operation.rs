@@ -1,12 +1,12 @@
 //! Operations that this process no longer waits for.
 
 use crate::doctor::stack::Waits;
-use crate::execute::executor::Unfinished;
+use crate::execute::outcome::Unfinished;
 use crate::plan::action::Action;
-use crate::report::text::change::in_words;
+use crate::report::text::words::in_words;
 
 /// What the kernel is doing for a write, in lines: in words, then the evidence.
-pub fn kernel_state(unfinished: &Unfinished) -> Vec<String> {
+pub(crate) fn kernel_state(unfinished: &Unfinished) -> Vec<String> {
     let kernel = &unfinished.kernel;
     let mut lines = Vec::new();
     let mut line = format!("helper pid {}", unfinished.helper);
@@ -29,7 +29,7 @@ pub fn kernel_state(unfinished: &Unfinished) -> Vec<String> {
 }
 
 /// One line: what is waited for, and who waits now.
-pub fn unfinished(unfinished: &Unfinished) -> String {
+pub(crate) fn unfinished(unfinished: &Unfinished) -> String {
     let what = format!("{}: {}", in_words(&unfinished.action), waiting(unfinished));
     let how_long = format!("{:.1} s", unfinished.waited_seconds);
     let who = match unfinished.background {

@@ -3,12 +3,13 @@
 use colored::Colorize;
 
 use crate::lock::holders::{Role, in_words};
-use crate::report::rows::{FullFunction, FunctionRow, PlannedRemoval};
-use crate::report::text::{change, list};
-use crate::terminal::count;
+use crate::report::change::PlannedRemoval;
+use crate::report::rows::{FullFunction, FunctionRow};
+use crate::report::text::list;
+use crate::report::text::words::{self, count};
 
 /// Everything about one function.
-pub fn shown(full: &FullFunction) -> String {
+pub(crate) fn shown(full: &FullFunction) -> String {
     let row = &full.row;
     let mut text = format!("{}\n", headline(row).bold());
     let mut fact = |name: &str, value: Option<String>| {
@@ -47,7 +48,7 @@ pub fn shown(full: &FullFunction) -> String {
                 let needed = crate::report::text::users::needed(&plan.needs_force);
                 text.push_str(&format!("remove would be refused: {needed}; then it would\n"));
             }
-            text.push_str(&change::steps(&plan.steps));
+            text.push_str(&words::steps(&plan.steps));
         }
     }
     text

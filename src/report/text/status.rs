@@ -4,10 +4,10 @@ use colored::Colorize as _;
 
 use crate::doctor::diagnosis::{Finding, Stuck, Trouble};
 use crate::doctor::stack::Waits;
-use crate::report::rows::{DoctorReport, OperationState, OperationStatus, RecoverReport, StatusReport, Verdict};
+use crate::report::status::{DoctorReport, OperationState, OperationStatus, RecoverReport, StatusReport, Verdict};
 
 /// What the doctor found: what is stuck first, then who is busy, then what was left behind.
-pub fn diagnosed(report: &DoctorReport) -> String {
+pub(crate) fn diagnosed(report: &DoctorReport) -> String {
     let mut text = String::new();
     for stuck in &report.diagnosis.stuck {
         text.push_str(&one_stuck(stuck, report.behind));
@@ -67,7 +67,7 @@ fn one_stuck(stuck: &Stuck, behind: usize) -> String {
 }
 
 /// What is under way, what was interrupted, what is not back.
-pub fn status(report: &StatusReport) -> String {
+pub(crate) fn status(report: &StatusReport) -> String {
     let mut text: String = report.operations.iter().map(operation).collect();
     for device in &report.removed {
         text.push_str(&format!("{}: removed and not back; pcictl rescan {}\n", device.address, device.address));
@@ -107,7 +107,7 @@ fn operation(operation: &OperationStatus) -> String {
 }
 
 /// What became of interrupted operations.
-pub fn recovered(report: &RecoverReport) -> String {
+pub(crate) fn recovered(report: &RecoverReport) -> String {
     let mut text = String::new();
     for operation in &report.operations {
         text.push_str(&format!("{}: {}\n", operation.id, operation.what));

@@ -5,5 +5,5 @@
 //! looked up in the tree, see [`progress`].
 
 pub mod progress;
-pub mod record;
+pub(crate) mod record;
 pub mod store;

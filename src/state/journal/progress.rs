@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use crate::execute::executor::is_done;
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Step};
+use crate::plan::step_state::is_done;
 use crate::state::journal::record::Record;
 
 /// Where an operation stands.
@@ -23,7 +23,7 @@ pub enum Standing {
 /// The way on from between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+pub(crate) enum Way {
     /// Do what is left.
     Complete,
     /// Take back what was done.
@@ -73,25 +73,25 @@ impl<'a> Look<'a> {
 
     /// The way that `pcictl recover` takes: on, if something was done for good and no driver would have to be stopped for
     /// the rest (that is for a command which looks for users first); else back.
-    pub fn way(&self) -> Way {
+    pub(crate) fn way(&self) -> Way {
         let for_good = self.done().any(|step| step.action.undo().is_none()) || self.is_scan();
         let stops = self.left().any(|(_, step)| step.action.undo().is_some());
         if for_good && !stops { Way::Complete } else { Way::Undo }
     }
 
     /// What was done, in the order of the plan.
-    pub fn done(&self) -> impl Iterator<Item = &'a Step> {
+    pub(crate) fn done(&self) -> impl Iterator<Item = &'a Step> {
         self.record.header.steps.iter().zip(&self.done).filter(|(_, done)| **done).map(|(step, _)| step)
     }
 
     /// What is left to do, with each step's place in the plan, in the order of the plan.
-    pub fn left(&self) -> impl Iterator<Item = (usize, &'a Step)> {
+    pub(crate) fn left(&self) -> impl Iterator<Item = (usize, &'a Step)> {
         let steps = self.record.header.steps.iter().enumerate().zip(&self.reached);
         steps.filter(|(_, reached)| !**reached).map(|(step, _)| step)
     }
 
     /// Which steps were done, for undoing them.
-    pub fn flags(&self) -> &[bool] {
+    pub(crate) fn flags(&self) -> &[bool] {
         &self.done
     }
 
@@ -131,7 +131,7 @@ fn has_happened(sysfs: &Sysfs, action: &Action) -> Option<bool> {
 }
 
 /// A function that is another device now than when the journal was written.
-pub fn other_device(record: &Record, sysfs: &Sysfs) -> Option<PciAddress> {
+pub(crate) fn other_device(record: &Record, sysfs: &Sysfs) -> Option<PciAddress> {
     let is_other = |(address, was): &(&PciAddress, &String)| sysfs.modalias(**address).is_some_and(|now| now != **was);
     record.header.functions.iter().find(is_other).map(|(address, _)| *address)
 }

@@ -8,43 +8,42 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::execute::executor::Mark;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::plan::action::{Action, Step};
+use crate::plan::action::{Action, Mark, Step};
 
 /// The form that is written; a reader that does not know the number keeps its hands off.
-pub const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// What an operation is going to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Header {
+pub(crate) struct Header {
     /// The form.
-    pub schema: u32,
+    pub(crate) schema: u32,
     /// The operation's name: when it began, and the process.
-    pub id: String,
+    pub(crate) id: String,
     /// The boot in which it began; after another one the devices were all enumerated anew.
-    pub boot: String,
+    pub(crate) boot: String,
     /// The command line.
-    pub command: String,
+    pub(crate) command: String,
     /// The process that began it.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// The user.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Seconds since 1970.
-    pub began: u64,
+    pub(crate) began: u64,
     /// The steps in the order of the plan.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
     /// The nodes that were held for their own sake.
-    pub places: Vec<Place>,
+    pub(crate) places: Vec<Place>,
     /// What the functions that are worked on say they are, to know them again.
-    pub functions: BTreeMap<PciAddress, String>,
+    pub(crate) functions: BTreeMap<PciAddress, String>,
 }
 
 /// One line of a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Line {
+pub(crate) enum Line {
     /// The first one.
     Header(Header),
     /// A step is about to be given to the kernel.
@@ -73,18 +72,18 @@ pub enum Line {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The plan.
-    pub header: Header,
+    pub(crate) header: Header,
     /// How each step that was begun ended; none if that is not known.
-    pub ends: BTreeMap<Mark, Option<i32>>,
+    pub(crate) ends: BTreeMap<Mark, Option<i32>>,
     /// Steps beyond the plan.
-    pub more: BTreeMap<usize, Action>,
+    pub(crate) more: BTreeMap<usize, Action>,
     /// What it came to, if it was brought to an end.
     pub over: Option<String>,
 }
 
 impl Line {
     /// The text of the line, with its sum and its end.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         // A struct with string keys can always be written.
         let body = serde_json::to_string(self).unwrap_or_default();
         format!("{:016x} {body}\n", sum(body.as_bytes()))
@@ -104,7 +103,7 @@ impl Record {
     ///
     /// # Errors
     /// Why it cannot be trusted.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut record: Option<Self> = None;
         for (number, line) in text.split_inclusive('\n').enumerate() {
             let Some(line) = line.strip_suffix('\n') else {
@@ -145,12 +144,12 @@ impl Record {
     }
 
     /// Whether a step was given to the kernel.
-    pub fn was_begun(&self, step: usize) -> bool {
+    pub(crate) fn was_begun(&self, step: usize) -> bool {
         self.ends.contains_key(&Mark { step, undo: false })
     }
 
     /// Whether the kernel said that it did a step, and it was not undone.
-    pub fn went_well(&self, step: usize) -> bool {
+    pub(crate) fn went_well(&self, step: usize) -> bool {
         let ended = |undo| self.ends.get(&Mark { step, undo }).copied().flatten();
         ended(false) == Some(0) && ended(true) != Some(0)
     }
@@ -168,9 +167,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::execute::executor::Mark;
     use crate::pci::place::Place;
-    use crate::plan::action::{Action, Step};
+    use crate::plan::action::{Action, Mark, Step};
 
     fn header() -> Header {
         let action = Action::Unbind { address: "0000:01:00.0".parse().unwrap(), driver: "nvme".into() };

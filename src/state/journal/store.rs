@@ -17,10 +17,9 @@ use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use nix::unistd::geteuid;
 
 use crate::error::{Error, ErrorKind, Result, plain};
-use crate::execute::executor::Mark;
 use crate::lock::acquire;
 use crate::order;
-use crate::plan::action::Action;
+use crate::plan::action::{Action, Mark};
 use crate::state::journal::record::{Header, Line, Record};
 
 /// How many journals of ended operations are kept.
@@ -43,7 +42,7 @@ pub struct Journals {
 
 /// The journal of an operation that this process works on.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     file: File,
     planned: usize,
     note: PathBuf,
@@ -53,11 +52,11 @@ pub struct Journal {
 #[derive(Debug)]
 pub struct Found {
     /// Its file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What it tells, or why it cannot be trusted.
     pub record: std::result::Result<Record, String>,
     /// Somebody works on the operation.
-    pub busy: bool,
+    pub(crate) busy: bool,
 }
 
 impl Journals {
@@ -70,7 +69,7 @@ impl Journals {
     ///
     /// # Errors
     /// It cannot be written, and nothing may be begun. That the note cannot be written is only told.
-    pub fn begin(&self, mut header: Header) -> Result<(Journal, Option<String>)> {
+    pub(crate) fn begin(&self, mut header: Header) -> Result<(Journal, Option<String>)> {
         let trouble = |error: &io::Error| {
             let message = format!(
                 "the journal in {} cannot be written: {}; nothing was changed",
@@ -101,7 +100,7 @@ impl Journals {
     ///
     /// # Errors
     /// It cannot be opened. None if somebody works on it after all.
-    pub fn take_over(&self, found: &Found, record: &Record) -> io::Result<Option<Journal>> {
+    pub(crate) fn take_over(&self, found: &Found, record: &Record) -> io::Result<Option<Journal>> {
         let file = open(&found.path, true)?;
         let note = self.notes.join(format!("{}.json", record.header.id));
         Ok(acquire::own_file(&file)?.then_some(Journal { file, planned: record.header.steps.len(), note }))
@@ -124,7 +123,7 @@ impl Journals {
     }
 
     /// The notes of operations that another boot has cut off, as headers; and what cannot be read.
-    pub fn cut_off(&self, boot: &str) -> (Vec<Header>, Vec<PathBuf>) {
+    pub(crate) fn cut_off(&self, boot: &str) -> (Vec<Header>, Vec<PathBuf>) {
         let (mut headers, mut bad) = (Vec::new(), Vec::new());
         let entries = fs::read_dir(&self.notes).map(|entries| entries.flatten().collect::<Vec<_>>());
         for entry in entries.unwrap_or_default() {
@@ -147,7 +146,7 @@ impl Journals {
     ///
     /// # Errors
     /// It cannot be removed.
-    pub fn forget(&self, id: &str) -> io::Result<()> {
+    pub(crate) fn forget(&self, id: &str) -> io::Result<()> {
         match fs::remove_file(self.notes.join(format!("{id}.json"))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -158,7 +157,7 @@ impl Journals {
     ///
     /// # Errors
     /// It cannot be renamed.
-    pub fn set_aside(&self, path: &Path) -> io::Result<PathBuf> {
+    pub(crate) fn set_aside(&self, path: &Path) -> io::Result<PathBuf> {
         let mut aside = path.as_os_str().to_owned();
         aside.push(".bad");
         fs::rename(path, &aside)?;
@@ -208,7 +207,7 @@ impl Journal {
     ///
     /// # Errors
     /// It cannot be noted, and the step must not be begun.
-    pub fn begin_step(&self, mark: Mark, action: &Action) -> std::result::Result<(), Errno> {
+    pub(crate) fn begin_step(&self, mark: Mark, action: &Action) -> std::result::Result<(), Errno> {
         let action = (mark.step >= self.planned).then(|| action.clone());
         append(&self.file, &Line::Begun { mark, action })
     }
@@ -217,7 +216,7 @@ impl Journal {
     ///
     /// # Errors
     /// It cannot be noted.
-    pub fn end_step(&self, mark: Mark, errno: i32) -> std::result::Result<(), Errno> {
+    pub(crate) fn end_step(&self, mark: Mark, errno: i32) -> std::result::Result<(), Errno> {
         append(&self.file, &Line::Ended { mark, errno })
     }
 
@@ -225,7 +224,7 @@ impl Journal {
     ///
     /// # Errors
     /// It cannot be noted.
-    pub fn over(&self, how: &str) -> std::result::Result<(), Errno> {
+    pub(crate) fn over(&self, how: &str) -> std::result::Result<(), Errno> {
         append(&self.file, &Line::Over { how: how.to_owned() })?;
         // What is left of it is told by `pcictl status`.
         let _ = fs::remove_file(&self.note);
@@ -236,7 +235,7 @@ impl Journal {
     ///
     /// # Errors
     /// There are no descriptors left.
-    pub fn try_clone(&self) -> io::Result<File> {
+    pub(crate) fn try_clone(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 }
@@ -245,7 +244,7 @@ impl Journal {
 ///
 /// # Errors
 /// It cannot be noted; without a journal, for one.
-pub fn note_end(journal: BorrowedFd, mark: Mark, errno: i32) -> std::result::Result<(), Errno> {
+pub(crate) fn note_end(journal: BorrowedFd, mark: Mark, errno: i32) -> std::result::Result<(), Errno> {
     append(journal, &Line::Ended { mark, errno })
 }
 

@@ -1,8 +1,9 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::pci::place::Place;
-use crate::state::ledger::{Ended, Entry, Ledger, PAST_KEPT, Past};
-use crate::verify::record::Record;
+use crate::state::ledger::{Ledger, PAST_KEPT, Past};
+use crate::verify::record::{Entry, Record};
+use crate::verify::verdict::Ended;
 
 fn entry(place: &str, removed_at: u64) -> Entry {
     let record = Record {

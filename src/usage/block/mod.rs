@@ -1,5 +1,6 @@
 //! Disks: what is built on them, mounted from them, swapped to them.
 
-pub mod mounts;
-pub mod stack;
-pub mod zfs;
+pub(crate) mod mounts;
+pub(crate) mod stack;
+pub(crate) mod zfs;
+pub(crate) mod nodes;

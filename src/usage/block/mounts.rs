@@ -10,11 +10,11 @@ use crate::usage::scope::{Inventory, number};
 
 /// The mounts of one namespace as the kernel lists them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountTable {
+pub(crate) struct MountTable {
     /// A process in it and its name; none for the namespace that pcictl itself is in.
-    pub of: Option<String>,
+    pub(crate) of: Option<String>,
     /// The text of mountinfo.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// A mount on one of the disks, and where it can be seen.
@@ -28,7 +28,7 @@ struct Found<'a> {
 ///
 /// # Errors
 /// The line of a mount that matters and cannot be understood.
-pub fn mounted(
+pub(crate) fn mounted(
     sysfs: &Sysfs,
     inventory: &Inventory,
     storage: &Storage,
@@ -125,7 +125,7 @@ fn user(found: &Found) -> User {
 }
 
 /// Swap on the disks, right or in a file.
-pub fn swap(
+pub(crate) fn swap(
     proc: &Proc,
     inventory: &Inventory,
     storage: &Storage,
@@ -164,7 +164,7 @@ fn below(path: &str, mountinfo: &str) -> Option<(u32, u32)> {
 }
 
 /// Undoes the octal escapes of the kernel's tables (`\040` is a space); control characters become `?`.
-pub fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

@@ -13,28 +13,28 @@ use crate::usage::scope::{Device, Inventory};
 
 /// A block device that stands on one of the functions, however high.
 #[derive(Clone, Debug)]
-pub struct Reached {
+pub(crate) struct Reached {
     /// The function at the bottom.
-    pub address: PciAddress,
+    pub(crate) address: PciAddress,
     /// The device as people know it: `nvme0n1p2`, `dm-0 (vg-root)`.
-    pub label: String,
+    pub(crate) label: String,
     /// The disk at the bottom, where it is another device: `, on nvme0n1p2`.
-    pub origin: Option<String>,
+    pub(crate) origin: Option<String>,
 }
 
 /// Every block device that stands on the functions.
 #[derive(Debug, Default)]
-pub struct Storage {
+pub(crate) struct Storage {
     reached: HashMap<usize, Reached>,
     /// Names below /dev, by which mounts and swap lists may call them.
     names: HashMap<String, usize>,
     /// What holds them, and is neither a mount nor a process.
-    pub holders: Vec<User>,
+    pub(crate) holders: Vec<User>,
 }
 
 impl Storage {
     /// Climbs from the functions' own disks to all that stands on them.
-    pub fn read(sysfs: &Sysfs, inventory: &Inventory) -> Self {
+    pub(crate) fn read(sysfs: &Sysfs, inventory: &Inventory) -> Self {
         let mut storage = Self::default();
         if inventory.own_blocks.is_empty() {
             return storage;
@@ -114,42 +114,42 @@ impl Storage {
     }
 
     /// A block device by a path below /dev.
-    pub fn named(&self, path: &str) -> Option<(usize, &Reached)> {
+    pub(crate) fn named(&self, path: &str) -> Option<(usize, &Reached)> {
         let index = self.names.get(path.strip_prefix("/dev/")?)?;
         Some((*index, self.reached.get(index)?))
     }
 
     /// A block device by its number.
-    pub fn numbered(&self, inventory: &Inventory, number: (u32, u32)) -> Option<(usize, &Reached)> {
+    pub(crate) fn numbered(&self, inventory: &Inventory, number: (u32, u32)) -> Option<(usize, &Reached)> {
         let index = inventory.block_numbered(number)?;
         Some((index, self.reached.get(&index)?))
     }
 
     /// A block device by its kernel name.
-    pub fn kernel_name(&self, name: &str) -> Option<(usize, &Reached)> {
+    pub(crate) fn kernel_name(&self, name: &str) -> Option<(usize, &Reached)> {
         let index = self.names.get(&name.replace('!', "/"))?;
         Some((*index, self.reached.get(index)?))
     }
 
     /// Every device that is reached, by its index in the inventory.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &Reached)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Reached)> {
         self.reached.iter().map(|(index, reached)| (*index, reached))
     }
 
     /// Whether there is any disk at all.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.reached.is_empty()
     }
 }
 
 /// A holder without a block device of its own.
-pub fn holder(reached: &Reached, what: &str, does: &str) -> User {
+pub(crate) fn holder(reached: &Reached, what: &str, does: &str) -> User {
     let description = format!("{what} {does} {}{}", reached.label, on(&reached.origin));
     User::new(Danger::Holders, reached.address, reached.label.clone(), what, description)
 }
 
 /// `, on nvme0n1p2`, for what stands on another device.
-pub fn on(origin: &Option<String>) -> String {
+pub(crate) fn on(origin: &Option<String>) -> String {
     origin.as_ref().map_or_else(String::new, |origin| format!(", on {origin}"))
 }
 
@@ -241,7 +241,7 @@ fn exports(sysfs: &Sysfs) -> Vec<(String, String)> {
 }
 
 /// The members of each btrfs or bcachefs that is mounted: its UUID and the kernel names of its disks.
-pub fn members(sysfs: &Sysfs) -> Vec<(String, Vec<String>)> {
+pub(crate) fn members(sysfs: &Sysfs) -> Vec<(String, Vec<String>)> {
     let names = |path: &str| sysfs.names(path).ok().flatten().unwrap_or_default();
     let mut found = Vec::new();
     for uuid in names("fs/btrfs") {

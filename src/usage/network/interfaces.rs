@@ -12,16 +12,16 @@ use crate::usage::scope::Scope;
 
 /// The session that the operator types in: our address and theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Session {
+pub(crate) struct Session {
     /// The address on this machine.
-    pub ours: IpAddr,
+    pub(crate) ours: IpAddr,
     /// Where the operator sits.
-    pub theirs: IpAddr,
+    pub(crate) theirs: IpAddr,
 }
 
 impl Session {
     /// Reads `SSH_CONNECTION`: their address and port, ours and its port.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let [theirs, _, ours, _] = words[..] else { return None };
         // A link-local address has its interface behind a `%`.
@@ -31,21 +31,21 @@ impl Session {
 }
 
 /// One network namespace as it can be seen.
-pub struct View<'a> {
+pub(crate) struct View<'a> {
     /// Its interfaces. A sysfs shows those of the namespace that it was mounted in, and no others.
-    pub sysfs: &'a Sysfs,
+    pub(crate) sysfs: &'a Sysfs,
     /// Its addresses and routes.
-    pub routes: &'a Routes,
+    pub(crate) routes: &'a Routes,
     /// A process in it; none for pcictl's own.
-    pub of: Option<&'a str>,
+    pub(crate) of: Option<&'a str>,
     /// The operator's session, in pcictl's own.
-    pub session: Option<Session>,
+    pub(crate) session: Option<Session>,
 }
 
 const CLASS: &str = "class/net";
 
 /// Who uses the interfaces of the functions in this namespace.
-pub fn users(view: &View, scope: &Scope) -> Vec<User> {
+pub(crate) fn users(view: &View, scope: &Scope) -> Vec<User> {
     let names = view.sysfs.names(CLASS).ok().flatten().unwrap_or_default();
     let owned = |name: &String| {
         let target = view.sysfs.link(&format!("{CLASS}/{name}")).ok().flatten()?;

@@ -1,4 +1,4 @@
 //! Interfaces: what they carry and what is built on them.
 
-pub mod interfaces;
-pub mod routes;
+pub(crate) mod interfaces;
+pub(crate) mod routes;

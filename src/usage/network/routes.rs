@@ -12,20 +12,20 @@ use crate::order;
 
 /// A route to a network through an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
+pub(crate) struct Route {
     /// The interface.
-    pub interface: String,
+    pub(crate) interface: String,
     /// The network.
-    pub network: IpAddr,
+    pub(crate) network: IpAddr,
     /// How many bits of it count.
-    pub length: u8,
+    pub(crate) length: u8,
     /// Through a gateway, so the network is not on the wire itself.
-    pub gateway: bool,
+    pub(crate) gateway: bool,
 }
 
 /// What a namespace knows of addresses and routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Routes {
+pub(crate) struct Routes {
     routes: Vec<Route>,
     /// IPv6 addresses with their interface, those of the link alone left out.
     addresses6: Vec<(String, Ipv6Addr)>,
@@ -47,7 +47,7 @@ impl Routes {
     ///
     /// # Errors
     /// A file cannot be read or understood.
-    pub fn read(text: &dyn Fn(&str) -> std::io::Result<Option<String>>) -> Result<Self, String> {
+    pub(crate) fn read(text: &dyn Fn(&str) -> std::io::Result<Option<String>>) -> Result<Self, String> {
         let file = |name: &str| text(name).map_err(|e| format!("/proc/net/{name}: {}", crate::error::plain(&e)));
         let mut routes = Self::default();
         if let Some(table) = file("route")? {
@@ -68,7 +68,7 @@ impl Routes {
     }
 
     /// Whether the default route leaves by this interface.
-    pub fn is_default(&self, interface: &str) -> bool {
+    pub(crate) fn is_default(&self, interface: &str) -> bool {
         self.of(interface).any(|route| route.length == 0)
     }
 
@@ -77,7 +77,7 @@ impl Routes {
     }
 
     /// What an interface carries, in words: addresses where they are known, else networks that it leads to.
-    pub fn carried(&self, interface: &str) -> Vec<String> {
+    pub(crate) fn carried(&self, interface: &str) -> Vec<String> {
         let ours6 = self.addresses6.iter().filter(|(name, _)| name == interface);
         let mut words: Vec<String> = ours6.map(|(_, address)| format!("address {address}")).collect();
         let on_wire = |address: &&Ipv4Addr| self.wire(IpAddr::V4(**address)) == Some(interface);
@@ -99,7 +99,7 @@ impl Routes {
     }
 
     /// The interfaces that a session between these addresses goes through: where ours lives, and where answers leave.
-    pub fn of_session(&self, ours: IpAddr, theirs: IpAddr) -> Vec<&str> {
+    pub(crate) fn of_session(&self, ours: IpAddr, theirs: IpAddr) -> Vec<&str> {
         let mut found: Vec<&str> = self.wire(ours).into_iter().collect();
         if let IpAddr::V6(ours) = ours {
             found.extend(self.addresses6.iter().filter(|(_, address)| *address == ours).map(|(name, _)| name.as_str()));

@@ -13,20 +13,20 @@ use crate::usage::model::{Danger, Process};
 
 /// A node in /dev that matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
+pub(crate) struct Node {
     /// The function it belongs to.
-    pub address: PciAddress,
+    pub(crate) address: PciAddress,
     /// Its path in /dev.
-    pub path: String,
+    pub(crate) path: String,
     /// What else there is to say: `, on nvme0n1`.
-    pub origin: String,
+    pub(crate) origin: String,
     /// What it means to hold it.
-    pub danger: Danger,
+    pub(crate) danger: Danger,
 }
 
 /// What to look for in every process.
 #[derive(Debug, Default)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     nodes: Vec<Node>,
     by_name: HashMap<String, Vec<usize>>,
     by_number: HashMap<(bool, (u32, u32)), Vec<usize>>,
@@ -35,12 +35,12 @@ pub struct Wanted {
 
 impl Wanted {
     /// Looks for register files of these functions, and for the nodes that are added.
-    pub fn new(addresses: Vec<PciAddress>) -> Self {
+    pub(crate) fn new(addresses: Vec<PciAddress>) -> Self {
         Self { addresses, ..Self::default() }
     }
 
     /// Looks for a node by its path, and by its number where that is known. Functions may share one.
-    pub fn add(&mut self, is_block: bool, number: Option<(u32, u32)>, node: Node) {
+    pub(crate) fn add(&mut self, is_block: bool, number: Option<(u32, u32)>, node: Node) {
         let index = self.nodes.len();
         self.by_name.entry(node.path.clone()).or_default().push(index);
         if let Some(number) = number {
@@ -91,7 +91,7 @@ const DELETED: &str = " (deleted)";
 
 /// How a process has what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum How {
+pub(crate) enum How {
     /// A descriptor.
     Open,
     /// A descriptor with a BSD or POSIX lock.
@@ -102,39 +102,39 @@ pub enum How {
 
 /// One thing that a process holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hold {
+pub(crate) struct Hold {
     /// The function.
-    pub address: PciAddress,
+    pub(crate) address: PciAddress,
     /// The node or file.
-    pub what: String,
+    pub(crate) what: String,
     /// What else there is to say of it.
-    pub origin: String,
+    pub(crate) origin: String,
     /// The danger.
-    pub danger: Danger,
+    pub(crate) danger: Danger,
     /// How it is held.
-    pub how: How,
+    pub(crate) how: How,
 }
 
 /// What one process was found to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Holds {
+pub(crate) struct Holds {
     /// What of the functions.
-    pub holds: Vec<Hold>,
+    pub(crate) holds: Vec<Hold>,
     /// It has a VFIO device whose function cannot be told from the descriptor.
-    pub some_vfio: bool,
+    pub(crate) some_vfio: bool,
     /// How many descriptors it has.
-    pub descriptors: usize,
+    pub(crate) descriptors: usize,
 }
 
 /// The file systems on which the kernel answers for a node from memory, so that it may be asked for its number.
-pub trait SafeMounts {
+pub(crate) trait SafeMounts {
     /// Whether this mount is known to be of that kind.
     fn is_safe(&self, mount: u64) -> bool;
 }
 
 /// Searches for text in a map of memory, made once for all processes.
 #[derive(Debug)]
-pub struct Finders {
+pub(crate) struct Finders {
     nodes: Finder<'static>,
     functions: Finder<'static>,
 }
@@ -149,7 +149,7 @@ impl Default for Finders {
 ///
 /// # Errors
 /// It may not be looked at.
-pub fn look(
+pub(crate) fn look(
     process: &ProcessDirectory,
     table: &str,
     wanted: &Wanted,
@@ -302,7 +302,7 @@ fn mappings(maps: &[u8], wanted: &Wanted, finders: &Finders, holds: &mut Vec<Hol
 }
 
 /// Who a process is: asked only of those that hold something.
-pub fn identity(process: &ProcessDirectory, pid: u32, buffer: &mut Vec<u8>) -> Process {
+pub(crate) fn identity(process: &ProcessDirectory, pid: u32, buffer: &mut Vec<u8>) -> Process {
     let mut uid = None;
     if matches!(process.read("status", buffer), Ok(true)) {
         let text = String::from_utf8_lossy(buffer);
@@ -332,7 +332,7 @@ fn command(process: &ProcessDirectory, buffer: &mut Vec<u8>) -> String {
 }
 
 /// A process's short name.
-pub fn name(process: &ProcessDirectory, buffer: &mut Vec<u8>) -> String {
+pub(crate) fn name(process: &ProcessDirectory, buffer: &mut Vec<u8>) -> String {
     if !matches!(process.read("comm", buffer), Ok(true)) {
         return "?".to_owned();
     }

@@ -1,4 +1,4 @@
 //! Processes: which of them hold a device node or a register file.
 
-pub mod descriptors;
-pub mod scan;
+pub(crate) mod descriptors;
+pub(crate) mod scan;

@@ -24,17 +24,17 @@ const MOST_THREADS: usize = 4;
 
 /// What the pass found.
 #[derive(Debug, Default)]
-pub struct Findings {
+pub(crate) struct Findings {
     /// The processes that hold something.
-    pub holders: Vec<(Process, Holds)>,
+    pub(crate) holders: Vec<(Process, Holds)>,
     /// Processes that may not be looked into, with the reason.
-    pub denied: Vec<u32>,
+    pub(crate) denied: Vec<u32>,
     /// Processes that did not answer in time.
-    pub stuck: Vec<u32>,
+    pub(crate) stuck: Vec<u32>,
 }
 
 /// Looks at all these processes.
-pub fn run(proc: &Proc, pids: Vec<u32>, wanted: Wanted, tables: &[MountTable]) -> Findings {
+pub(crate) fn run(proc: &Proc, pids: Vec<u32>, wanted: Wanted, tables: &[MountTable]) -> Findings {
     let own = std::process::id();
     let dump = proc.is_dump();
     let pids: Vec<u32> = pids.into_iter().filter(|pid| dump || *pid != own).collect();
@@ -190,15 +190,15 @@ impl SafeMounts for Safe {
 
 /// The namespaces of all processes: one process of each.
 #[derive(Debug, Default)]
-pub struct Namespaces {
+pub(crate) struct Namespaces {
     /// The mounts of each mount namespace; pcictl's own first.
-    pub mounts: Vec<MountTable>,
+    pub(crate) mounts: Vec<MountTable>,
     /// Every network namespace but pcictl's own.
-    pub networks: Vec<Namespace>,
+    pub(crate) networks: Vec<Namespace>,
     /// Mount namespaces that no process is in, and that are kept by a mount.
-    pub kept: Vec<Namespace>,
+    pub(crate) kept: Vec<Namespace>,
     /// Processes whose namespaces may not be asked for.
-    pub denied: Vec<u32>,
+    pub(crate) denied: Vec<u32>,
 }
 
 impl Namespaces {
@@ -206,7 +206,7 @@ impl Namespaces {
     ///
     /// # Errors
     /// The mounts of pcictl's own namespace cannot be read.
-    pub fn read(proc: &Proc, pids: &[u32]) -> io::Result<Self> {
+    pub(crate) fn read(proc: &Proc, pids: &[u32]) -> io::Result<Self> {
         let mut found = Self::default();
         // A dump has no process of pcictl's own; its first one stands for the machine.
         let own = if proc.is_dump() { pids.first().map_or("1".to_owned(), u32::to_string) } else { "self".to_owned() };

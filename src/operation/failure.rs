@@ -1,0 +1,74 @@
+//! Why an operation stopped, in one sentence that also says what was rolled back.
+
+use nix::errno::Errno;
+
+use crate::error::{Error, ErrorKind};
+use crate::execute::outcome::{Outcome, Outcomes, Undone};
+use crate::plan::action::Step;
+use crate::report::text::words;
+
+/// Why an operation does not go on.
+pub(crate) struct Why {
+    /// What happened, to which device.
+    pub(crate) message: String,
+    /// The kind of error that it is if everything can be put back.
+    pub(crate) kind: ErrorKind,
+}
+
+impl Why {
+    /// What kept these steps from being done, if anything did.
+    pub(crate) fn of(steps: &[Step], outcomes: &Outcomes) -> Option<Self> {
+        if let Some((index, errno)) = outcomes.failure() {
+            let kind = match errno {
+                _ if outcomes.interrupted => ErrorKind::Interrupted,
+                Errno::EACCES | Errno::EPERM | Errno::EROFS => ErrorKind::NotPermitted,
+                _ => ErrorKind::Failed,
+            };
+            let message = format!("{}: {}", words::in_words(&steps[index].action), said(errno));
+            return Some(Self { message, kind });
+        }
+        if outcomes.interrupted {
+            let done = outcomes.each().iter().filter(|outcome| matches!(outcome, Outcome::Done(..))).count();
+            let message = format!("interrupted after {done} of {} steps", steps.len());
+            return Some(Self { message, kind: ErrorKind::Interrupted });
+        }
+        None
+    }
+}
+
+/// What the kernel answered, in words.
+pub(crate) fn said(errno: Errno) -> String {
+    match errno {
+        Errno::ECANCELED => "its helper was killed".to_owned(),
+        errno => format!("the kernel said no: {}", errno.desc()),
+    }
+}
+
+pub(crate) fn put_back_error(undone: &Undone, why: Why, lasting: &str) -> Error {
+    let lost: Vec<String> = undone
+        .each
+        .iter()
+        .filter_map(|(action, outcome)| match outcome {
+            Outcome::Failed(errno) => Some(format!("{}: {}", words::in_words(action), said(*errno))),
+            _ => None,
+        })
+        .collect();
+    let mut message = why.message;
+    if !lasting.is_empty() {
+        message.push_str(&format!("; {lasting}"));
+    }
+    message.push_str(&match (undone.each.len(), lost.len()) {
+        (0, _) if lasting.is_empty() => "; nothing was changed".to_owned(),
+        (0, _) => String::new(),
+        (1, 0) => "; the one step was undone".to_owned(),
+        (all, 0) => format!("; all {all} steps were undone"),
+        (all, failed) => format!("; {} of {all} steps were undone, and not: {}", all - failed, lost.join("; ")),
+    });
+    let kind = match why.kind {
+        ErrorKind::Interrupted => ErrorKind::Interrupted,
+        kind if lost.is_empty() && lasting.is_empty() => kind,
+        _ => ErrorKind::Partly,
+    };
+    let error = Error::new(kind, message).fact("undone", undone.each.len() - lost.len());
+    if lost.is_empty() { error } else { error.fact("not_undone", lost) }
+}

@@ -1,0 +1,54 @@
+//! The state of a step: whether the tree shows it done, and what the kernel's answer to it means.
+
+use nix::errno::Errno;
+
+use crate::host::sysfs::Sysfs;
+use crate::pci::address::PciAddress;
+use crate::plan::action::Action;
+
+/// How a step went well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The kernel did it.
+    Done,
+    /// There was nothing left to do.
+    Already,
+}
+
+/// What the kernel's answer to a step means, now that one can look: an error may say only that it was done before.
+pub fn judge(sysfs: &Sysfs, action: &Action, answer: Result<(), Errno>) -> Result<Done, Errno> {
+    match answer {
+        Ok(()) => Ok(Done::Done),
+        // unbind_store and bind_store (drivers/base/bus.c) answer ENODEV when the driver does not, or no longer, have
+        // the device, or when another has it; the driver link tells which.
+        Err(errno) => {
+            let gone = matches!(errno, Errno::ENODEV | Errno::ENOENT);
+            let already = match action {
+                Action::Unbind { .. } | Action::Remove { .. } => gone && is_done(sysfs, action) == Some(true),
+                Action::Bind { .. } => is_done(sysfs, action) == Some(true),
+                _ => false,
+            };
+            if already { Ok(Done::Already) } else { Err(errno) }
+        }
+    }
+}
+
+/// Whether the tree looks as it does after this action; none where the tree cannot tell, as for a scan.
+pub fn is_done(sysfs: &Sysfs, action: &Action) -> Option<bool> {
+    let driver_of = |address: &PciAddress| sysfs.link_name(&format!("{}/driver", address.sysfs_link())).ok().flatten();
+    match action {
+        Action::Unbind { address, .. } => Some(driver_of(address).is_none()),
+        Action::Bind { address, driver } => Some(driver_of(address).as_ref() == Some(driver)),
+        Action::Remove { address } => Some(!sysfs.has_function(*address)),
+        // The links are counted, as the attribute may block behind a driver: sriov_numvfs takes the device lock.
+        Action::SetVfs { address, count, .. } => {
+            let names = sysfs.names(&address.sysfs_link()).ok()??;
+            Some(names.iter().filter(|name| is_vf_link(name)).count() == *count)
+        }
+        _ => None,
+    }
+}
+
+fn is_vf_link(name: &str) -> bool {
+    name.strip_prefix("virtfn").is_some_and(|index| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()))
+}

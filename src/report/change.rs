@@ -1,0 +1,209 @@
+//! Plans, and what became of them.
+
+use serde::Serialize;
+
+use crate::error::ExitStatus;
+use crate::lock::claims::{Claim, Mode};
+use crate::lock::holders::Holder;
+use crate::pci::address::{BusNumber, PciAddress};
+use crate::pci::place::Place;
+use crate::plan::action::{Action, Step};
+use crate::usage::model::{Danger, User, Users};
+use crate::verify::compare::Finding;
+use crate::verify::verdict::Ended;
+
+/// What `remove` would do, or why it would not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum PlannedRemoval {
+    /// The plan.
+    Plan(PlannedChange),
+    /// Why there is none.
+    Refused {
+        /// The reason.
+        refused: String,
+    },
+}
+
+/// A plan, as `--dry-run` prints it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct PlannedChange {
+    /// What it is about, in words.
+    pub(crate) summary: Vec<String>,
+    /// The dangers that would have to be forced on top of those that were; where there are any, it would be refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) needs_force: Vec<Danger>,
+    /// Who uses what would be taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) users: Option<Users>,
+    /// The locks in the order in which they are taken.
+    pub(crate) locks: Vec<Claim>,
+    /// The steps, each after all that it waits for.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A place to be locked, and why this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct LockedPlace {
+    /// The place.
+    pub(crate) place: Place,
+    /// Why.
+    pub(crate) why: String,
+}
+
+/// What `lock` would hold while its command runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct PlannedLock {
+    /// What is locked for its own sake.
+    pub(crate) targets: Vec<LockedPlace>,
+    /// How.
+    pub(crate) mode: Mode,
+    /// The locks in the order in which they are taken.
+    pub(crate) locks: Vec<Claim>,
+    /// The command.
+    pub(crate) command: Vec<String>,
+}
+
+/// A node of `locks`: one that somebody holds or waits for, or that has such a one below it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct LockNode {
+    /// The node.
+    pub(crate) place: Place,
+    /// What sits there now.
+    pub(crate) address: Option<PciAddress>,
+    /// Who holds or waits for it.
+    pub(crate) holders: Vec<Holder>,
+    /// What is below it.
+    pub(crate) children: Vec<LockNode>,
+}
+
+impl PlannedChange {
+    /// What the change would end with, as far as can be told before it is made.
+    pub(crate) fn status(&self) -> ExitStatus {
+        if self.needs_force.is_empty() { ExitStatus::Done } else { ExitStatus::Refused }
+    }
+}
+
+/// A function that is gone, new, or still there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Its address.
+    pub(crate) address: PciAddress,
+    /// Vendor and device id.
+    pub(crate) ids: Option<String>,
+    /// Vendor and device by name.
+    pub(crate) name: Option<String>,
+    /// The driver that has or had it.
+    pub(crate) driver: Option<String>,
+}
+
+/// A setting that was put back, or could not be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Restored {
+    /// What was done.
+    #[serde(flatten)]
+    pub(crate) action: Action,
+    /// Why it could not be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failure: Option<String>,
+}
+
+impl Seen {
+    /// A function of which only these texts are left.
+    pub(crate) fn of_record(address: PciAddress, ids: Option<String>, driver: Option<String>) -> Self {
+        Self { address, ids, name: None, driver }
+    }
+}
+
+/// What `remove` did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct RemoveReport {
+    /// The tops of the removed subtrees.
+    pub(crate) targets: Vec<PciAddress>,
+    /// Every function that is gone.
+    pub(crate) removed: Vec<Seen>,
+    /// Targets that were not there.
+    pub(crate) absent: Vec<String>,
+    /// The users that were overridden.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) overridden: Vec<User>,
+    /// Seconds the drivers took to stop.
+    pub(crate) stop_seconds: f64,
+    /// Seconds the kernel took to remove.
+    pub(crate) remove_seconds: f64,
+}
+
+/// A bus that was scanned, and why this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Scanned {
+    /// The bus; none for all of them.
+    pub(crate) bus: Option<BusNumber>,
+    /// What leads to it.
+    pub(crate) bridge: Option<String>,
+    /// Why this bus.
+    pub(crate) why: String,
+}
+
+/// What `rescan` found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RescanReport {
+    /// The buses that were scanned.
+    pub scanned: Vec<Scanned>,
+    /// Functions that were not there before.
+    pub appeared: Vec<Seen>,
+    /// Functions that are there no more.
+    pub vanished: Vec<Seen>,
+    /// Functions that were removed once and are as they were then.
+    pub back: Vec<PciAddress>,
+    /// All that is not as it was when it was removed, or just before the scan.
+    pub differences: Vec<Finding>,
+    /// Addresses that were asked for and are still not there.
+    pub missing: Vec<PciAddress>,
+    /// Settings that were put back.
+    pub restored: Vec<Restored>,
+    /// Whether the wait for what was missing was interrupted.
+    pub interrupted: bool,
+    /// Entries of the ledger that end by this.
+    #[serde(skip)]
+    pub ended: Vec<(Place, Ended)>,
+    /// Seconds the kernel took.
+    pub scan_seconds: f64,
+    /// Seconds from then until everything was ready and compared.
+    pub settle_seconds: f64,
+}
+
+/// What `replug` did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct ReplugReport {
+    /// The first half.
+    pub(crate) removed: RemoveReport,
+    /// What was tried besides when it did not come back.
+    pub(crate) climbed: Vec<String>,
+    /// The second half.
+    pub(crate) rescanned: RescanReport,
+}
+
+impl RescanReport {
+    /// Adds what a further scan found; what it compared counts instead of what was said before.
+    pub(crate) fn take_over(&mut self, again: Self) {
+        self.appeared.extend(again.appeared);
+        self.back.extend(again.back);
+        self.restored.extend(again.restored);
+        self.ended.extend(again.ended);
+        self.scanned
+            .extend(again.scanned.into_iter().filter(|scanned| !self.scanned.contains(scanned)).collect::<Vec<_>>());
+        (self.vanished, self.differences, self.missing) = (again.vanished, again.differences, again.missing);
+        self.scan_seconds += again.scan_seconds;
+        self.settle_seconds += again.settle_seconds;
+    }
+
+    /// Whether nothing came, went or changed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.appeared.is_empty()
+            && self.vanished.is_empty()
+            && self.back.is_empty()
+            && self.differences.is_empty()
+            && self.missing.is_empty()
+            && self.restored.is_empty()
+    }
+}

@@ -1,0 +1,72 @@
+//! Words that several reports share: actions, locks, counts.
+
+use crate::lock::claims::{Claim, Mode};
+use crate::order;
+use crate::plan::action::{Action, Step};
+
+pub(crate) fn locks(claims: &[Claim]) -> String {
+    let mut text = "locks, in this order:\n".to_owned();
+    for claim in claims {
+        text.push_str(&format!("  {:<11}{}\n", mode(claim.mode), claim.place));
+    }
+    text
+}
+
+/// A mode in a word.
+pub(crate) fn mode(mode: Mode) -> &'static str {
+    if mode == Mode::Shared { "shared" } else { "exclusive" }
+}
+
+/// Numbered steps, with what each one waits for.
+pub(crate) fn steps(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for (index, step) in steps.iter().enumerate() {
+        text.push_str(&format!("  {:>3}  {}", index + 1, in_words(&step.action)));
+        if !step.after.is_empty() {
+            text.push_str(&format!("  (after {})", ranges(&step.after)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// One action as an administrator would say it.
+pub(crate) fn in_words(action: &Action) -> String {
+    match action {
+        Action::Unbind { address, driver } => format!("unbind {address} from {driver}"),
+        Action::Bind { address, driver } => format!("bind {address} to {driver}"),
+        Action::SetVfs { address, count: 0, was } => format!("take away the {} of {address}", count(*was, "VF")),
+        Action::SetVfs { address, count: vfs, .. } => format!("create {} of {address}", count(*vfs, "VF")),
+        Action::Remove { address } => format!("remove {address}"),
+        Action::Rescan { bus } => format!("rescan bus {bus}"),
+        Action::RescanAll => "rescan every bus".to_owned(),
+        Action::Override { address, driver } => format!("set the driver override of {address} to {driver}"),
+        Action::Probe { address } => format!("look for a driver of {address}"),
+        Action::Set { address, file, value, .. } => format!("set {file} of {address} to {value}"),
+        Action::Reset { address } => format!("reset {address}"),
+        Action::ResetBelow { address } => format!("reset the bus below {address}"),
+        Action::SlotPower { slot, on } => format!("switch the power of slot {slot} {}", if *on { "on" } else { "off" }),
+    }
+}
+
+/// `1-3, 5` for the steps counted from 1.
+fn ranges(indices: &[usize]) -> String {
+    let mut sorted = indices.to_vec();
+    order::sort(&mut sorted);
+    let mut parts: Vec<(usize, usize)> = Vec::new();
+    for index in sorted {
+        match parts.last_mut() {
+            Some((_, last)) if *last + 1 == index => *last = index,
+            _ => parts.push((index, index)),
+        }
+    }
+    let part = |(first, last): &(usize, usize)| {
+        if first == last { format!("{}", first + 1) } else { format!("{}-{}", first + 1, last + 1) }
+    };
+    parts.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+/// "1 function", "3 functions".
+pub(crate) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
