@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use pcictl::host::sysfs::Sysfs;
+use pcictl::host::machine::Machine;
 use pcictl::topology::fields::Fields;
 use pcictl::topology::model::Topology;
 use pcictl::usage::scope::Scope;
@@ -33,8 +33,8 @@ fn main() -> ExitCode {
     let rounds = if measured { ROUNDS } else { 1 };
     let directory = tempfile::Builder::new().prefix("pcictl-users-").tempdir_in("/dev/shm").expect("a place in memory");
     make(directory.path());
-    let sysfs = Sysfs::open(Some(directory.path())).expect("the tree");
-    let topology = Topology::load_all(&sysfs, Fields::ALL).expect("functions");
+    let machine = Machine::open(Some(directory.path())).expect("the tree");
+    let topology = Topology::load_all(&machine.sysfs, Fields::ALL).expect("functions");
     let scope = Scope::of(&topology, topology.by_address());
 
     let (mut checks, mut walks) = (Vec::new(), Vec::new());
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         let bytes = walk(directory.path());
         walks.push(begun.elapsed());
         let begun = Instant::now();
-        let users = pcictl::usage::find::find(&sysfs, &scope).expect("users");
+        let users = pcictl::usage::find::find(&machine, &scope).expect("users");
         checks.push(begun.elapsed());
         assert!(bytes > 0 && users.unchecked.is_empty(), "{:?}", users.unchecked);
         assert_eq!(users.found.len(), 3, "a mount and two processes: {:?}", users.found);

@@ -5,9 +5,6 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use crate::pci::address::PciAddress;
-use crate::pci::selector::SelectorError;
-
 /// The exit statuses of the contract. Never 0 when the kernel said no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -156,7 +153,7 @@ impl Error {
 
     /// Names the device that the error is about in the JSON document.
     #[must_use]
-    pub(crate) fn about(self, address: PciAddress) -> Self {
+    pub(crate) fn about(self, address: impl fmt::Display) -> Self {
         self.fact("address", address.to_string())
     }
 
@@ -213,12 +210,6 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-impl From<SelectorError> for Error {
-    fn from(error: SelectorError) -> Self {
-        Self::usage(error.to_string()).fact("selector", error.text)
-    }
-}
 
 /// The system's words for an error, without Rust's "(os error N)".
 pub(crate) fn plain(error: &std::io::Error) -> String {

@@ -6,6 +6,7 @@ use colored::Colorize;
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::host::text::escaped;
 
 /// To the start of the line, and away with what is there (ECMA-48 EL).
 const CLEAR_LINE: &str = "\r\x1b[K";
@@ -134,7 +135,7 @@ impl Output {
         let mut stderr = std::io::stderr().lock();
         // A line that breaks could not be taken back.
         let width = terminal_size::terminal_size_of(&stderr).map_or(80, |(width, _)| usize::from(width.0));
-        let line: String = format!("pcictl: {line}").chars().take(width.saturating_sub(1)).collect();
+        let line: String = format!("pcictl: {}", escaped(line)).chars().take(width.saturating_sub(1)).collect();
         let _ = write!(stderr, "{CLEAR_LINE}{line}").and_then(|()| stderr.flush());
     }
 
@@ -150,7 +151,7 @@ impl Output {
     pub(crate) fn ask(&self, question: &str) {
         let mut stderr = std::io::stderr().lock();
         // Nobody can answer what cannot be read, and no answer is a no.
-        let _ = write!(stderr, "pcictl: {question}").and_then(|()| stderr.flush());
+        let _ = write!(stderr, "pcictl: {}", escaped(question)).and_then(|()| stderr.flush());
     }
 
     /// An error: one line on stderr, or a JSON document on stdout.
@@ -192,5 +193,5 @@ fn print(text: &str) {
 fn talk(line: &str) {
     let mut stderr = std::io::stderr().lock();
     let name = if stderr.is_terminal() { "pcictl:".bold().to_string() } else { "pcictl:".to_owned() };
-    let _ = writeln!(stderr, "{name} {line}");
+    let _ = writeln!(stderr, "{name} {}", escaped(line));
 }

@@ -109,9 +109,9 @@ fn a_write_that_takes_too_long_gives_the_terminal_back_and_its_helper_keeps_the_
     drop((supervisor, held));
     assert!(bench.hold().is_err(), "the helper has the locks");
     let holders = bench.locks().holders(&Place::from_chain("pci0000:00/01.0").unwrap()).unwrap();
-    assert_eq!(holders.iter().map(|holder| holder.pid).collect::<Vec<_>>(), [unfinished.helper]);
-    assert!(holders[0].command.starts_with("pcictl kernel-write "), "{}", holders[0].command);
-    assert!(holders[0].command.contains(" 1 "), "{}", holders[0].command);
+    assert_eq!(holders.iter().map(|holder| holder.process.pid).collect::<Vec<_>>(), [unfinished.helper]);
+    assert!(holders[0].process.command.starts_with("pcictl kernel-write "), "{}", holders[0].process.command);
+    assert!(holders[0].process.command.contains(" 1 "), "{}", holders[0].process.command);
 
     assert_eq!(fs::read_to_string(&fifo).unwrap(), "1");
     wait_for_end(unfinished.helper);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::doctor::diagnosis::Diagnosis;
 use crate::doctor::leftovers::{Leftover, in_tree};
+use crate::doctor::snapshot;
 use crate::doctor::task::Snapshot;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::operation::context::Context;
@@ -17,12 +18,12 @@ use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 
 pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
-    let snapshot = context.proc.snapshot();
-    if !snapshot.sees_stacks && !context.sysfs.is_dump() {
+    let taken = snapshot::take(context.machine.procfs());
+    if !taken.sees_stacks && !context.machine.sysfs.is_dump() {
         let message = "what tasks are doing in the kernel cannot be read; run it as root";
         return Err(Error::new(ErrorKind::NotPermitted, message));
     }
-    let report = report(context, &snapshot);
+    let report = report(context, &taken);
     context.output.report(&report, status::diagnosed);
     Ok(match report.verdict {
         Verdict::Healthy | Verdict::Busy => ExitStatus::Done,
@@ -47,8 +48,8 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
     let journals = context.journals().list();
     let at_work = at_work(journals.as_deref().unwrap_or_default(), diagnosis);
     let is_at_work = |address: PciAddress| at_work.as_ref().is_none_or(|devices| devices.contains(&address));
-    let mut found = match Topology::load_all(&context.sysfs, Fields::ALL) {
-        Ok(topology) => in_tree(&context.sysfs, &topology, &|id| {
+    let mut found = match Topology::load_all(&context.machine.sysfs, Fields::ALL) {
+        Ok(topology) => in_tree(&context.machine.sysfs, &topology, &|id| {
             let upwards = std::iter::successors(Some(id), |id| topology.function_above(*id));
             upwards.map(|id| topology.function(id).address).any(is_at_work)
         }),
@@ -62,7 +63,7 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
     }
     for entry in removal_record::entries(context) {
         let address = entry.record.address;
-        if !is_at_work(address) && context.sysfs.has_function(address) {
+        if !is_at_work(address) && context.machine.sysfs.has_function(address) {
             found.push(Leftover {
                 address: Some(address),
                 what: format!("{address}: the ledger says that it is gone, and it is there"),

@@ -42,7 +42,7 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
     let wanted = if args.output.is_empty() { DEFAULT } else { &args.output };
     let (topology, ids) =
         if selectors.is_empty() { everything(context, wanted)? } else { only(context, &selectors, wanted)? };
-    let mut inspector = Inspector::new(&context.sysfs);
+    let mut inspector = Inspector::new(&context.machine.sysfs);
     let mut functions: Vec<FunctionRow> = ids.iter().map(|id| inspector.row(&topology, *id, wanted)).collect();
     if wanted.contains(&Column::InUse) {
         fill_users(context, &topology, &ids, &mut functions);
@@ -54,7 +54,7 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
 }
 
 fn everything(context: &Context, wanted: &[Column]) -> Result<(Topology, Vec<FunctionId>)> {
-    let topology = Topology::load_all(&context.sysfs, fields_for(wanted))?;
+    let topology = Topology::load_all(&context.machine.sysfs, fields_for(wanted))?;
     context.tell_notes(&topology.notes);
     let ids = topology.by_address();
     Ok((topology, ids))
@@ -62,14 +62,14 @@ fn everything(context: &Context, wanted: &[Column]) -> Result<(Topology, Vec<Fun
 
 /// The functions that these selectors name, each once, and nothing else is read.
 fn only(context: &Context, selectors: &[Selector], wanted: &[Column]) -> Result<(Topology, Vec<FunctionId>)> {
-    let mut resolver = Resolver::new(&context.sysfs);
+    let mut resolver = Resolver::new(&context.machine.sysfs);
     let mut addresses: Vec<PciAddress> = Vec::new();
     for selector in selectors {
         match resolver.named(selector)? {
             Named::Functions(found) => addresses.extend(found),
             Named::Absent(address) => return Err(not_there(selector, address)),
             Named::HostBridge(path) => {
-                let below = Topology::load_below(&context.sysfs, &path)?;
+                let below = Topology::load_below(&context.machine.sysfs, &path)?;
                 let top = below.find_host_bridge(path.rsplit('/').next().unwrap_or_default());
                 let place = top.map(|id| below.host_bridge_place(id)).unwrap_or_default();
                 let inside = below.by_address().into_iter().filter(|id| below.place(*id).is_at_or_below(&place));
@@ -80,7 +80,7 @@ fn only(context: &Context, selectors: &[Selector], wanted: &[Column]) -> Result<
     context.tell_notes(&resolver.notes);
     addresses.sort_unstable();
     addresses.dedup();
-    let topology = Topology::load_only(&context.sysfs, &addresses, fields_for(wanted))?;
+    let topology = Topology::load_only(&context.machine.sysfs, &addresses, fields_for(wanted))?;
     let ids = addresses.iter().filter_map(|address| topology.find(*address)).collect();
     Ok((topology, ids))
 }
@@ -88,7 +88,7 @@ fn only(context: &Context, selectors: &[Selector], wanted: &[Column]) -> Result<
 /// Who uses each function, from one look at the whole machine.
 fn fill_users(context: &Context, topology: &Topology, ids: &[FunctionId], functions: &mut [FunctionRow]) {
     let scope = Scope::of(topology, ids.iter().copied());
-    let users = match find::find(&context.sysfs, &scope) {
+    let users = match find::find(&context.machine, &scope) {
         Ok(users) => users,
         Err(error) => Users { unchecked: vec![error.to_string()], ..Users::default() },
     };

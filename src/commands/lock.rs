@@ -42,7 +42,7 @@ pub(crate) fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
 
 /// In a dumped tree nothing can be changed, but places have the same names as on this machine: its locks are not touched.
 fn refuse_in_dump(context: &Context, args: &LockArgs) -> Result<()> {
-    if !context.sysfs.is_dump() || args.changing.dry_run || context.has_own_run_directory() {
+    if !context.machine.sysfs.is_dump() || args.changing.dry_run || context.machine.has_own_run_directory() {
         return Ok(());
     }
     let message = "--sysroot: the places of a dumped tree are not this machine's; set PCICTL_RUN_DIR to lock them elsewhere, or add --dry-run";
@@ -64,13 +64,13 @@ impl Subject {
             Self { claims: Claims::default(), targets: Vec::new(), functions: Vec::new(), notes: Vec::new() };
         let mut below: Vec<Place> = Vec::new();
         if args.all {
-            let topology = Topology::load_all(&context.sysfs, Fields::ALL)?;
+            let topology = Topology::load_all(&context.machine.sysfs, Fields::ALL)?;
             subject.add(Place::root(), "everything was asked for".to_owned());
             if args.shared {
                 subject.see(&topology, &Place::root(), &mut below);
             }
         }
-        let mut resolver = Resolver::new(&context.sysfs);
+        let mut resolver = Resolver::new(&context.machine.sysfs);
         for selector in selectors {
             for named in resolver.targets(selector, args.changing.each)? {
                 subject.read_one(context, selector, &named, &mut below)?;
@@ -92,7 +92,7 @@ impl Subject {
         let (topology, place, why) = match named {
             Named::Functions(found) => {
                 let Some(address) = found.first() else { return Ok(()) };
-                let topology = Topology::load_around(&context.sysfs, found, Fields::PLAN)?;
+                let topology = Topology::load_around(&context.machine.sysfs, found, Fields::PLAN)?;
                 // One that went away between the two looks is absent like any other.
                 let Some(id) = topology.find(*address) else {
                     return self.read_one(context, selector, &Named::Absent(*address), below);
@@ -101,7 +101,7 @@ impl Subject {
                 (topology, place, format!("{address} sits there"))
             }
             Named::HostBridge(path) => {
-                let topology = Topology::load_below(&context.sysfs, path)?;
+                let topology = Topology::load_below(&context.machine.sysfs, path)?;
                 let name = path.rsplit('/').next().unwrap_or_default();
                 let gone =
                     || Error::new(ErrorKind::NoSuchDevice, format!("{selector}: went away while it was looked at"));
@@ -111,9 +111,9 @@ impl Subject {
             }
             Named::Absent(_) => {
                 // As rescan does: whoever wants to bring it back needs the bridge.
-                let Some(target) = bus_for(&context.sysfs, named)?.into_iter().next() else { return Ok(()) };
+                let Some(target) = bus_for(&context.machine.sysfs, named)?.into_iter().next() else { return Ok(()) };
                 self.notes.push(format!("{}; locking {}", target.why, target.locked_place()));
-                (Topology::load_below(&context.sysfs, &target.bridge)?, target.locked_place(), target.why)
+                (Topology::load_below(&context.machine.sysfs, &target.bridge)?, target.locked_place(), target.why)
             }
         };
         self.see(&topology, &place, below);

@@ -29,7 +29,7 @@ pub(crate) fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
         None => vec![Place::root()],
         Some(text) => places(context, &text.parse()?)?,
     };
-    let mut holders = match LockDirectory::open_existing(&context.run_directory())? {
+    let mut holders = match LockDirectory::open_existing(&context.machine.run)? {
         None => Vec::new(),
         Some(directory) => directory.all_holders()?,
     };
@@ -45,18 +45,18 @@ pub(crate) fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
 
 /// The places that a selector names.
 fn places(context: &Context, selector: &Selector) -> Result<Vec<Place>> {
-    let mut resolver = Resolver::new(&context.sysfs);
+    let mut resolver = Resolver::new(&context.machine.sysfs);
     let named = resolver.named(selector)?;
     context.tell_notes(&resolver.notes);
     match named {
         Named::Absent(address) => Err(not_there(selector, address)),
         Named::HostBridge(path) => {
-            let topology = Topology::load_below(&context.sysfs, &path)?;
+            let topology = Topology::load_below(&context.machine.sysfs, &path)?;
             let bridge = topology.find_host_bridge(path.rsplit('/').next().unwrap_or_default());
             Ok(bridge.into_iter().map(|id| topology.host_bridge_place(id)).collect())
         }
         Named::Functions(found) => {
-            let topology = Topology::load_only(&context.sysfs, &found, PLACES)?;
+            let topology = Topology::load_only(&context.machine.sysfs, &found, PLACES)?;
             Ok(found.iter().filter_map(|address| topology.find(*address)).map(|id| topology.place(id)).collect())
         }
     }
@@ -64,7 +64,7 @@ fn places(context: &Context, selector: &Selector) -> Result<Vec<Place>> {
 
 /// What sits where now; nothing where that cannot be read, which is no reason not to show the locks.
 fn addresses(context: &Context) -> HashMap<Place, PciAddress> {
-    let Ok(topology) = Topology::load_all(&context.sysfs, PLACES) else { return HashMap::new() };
+    let Ok(topology) = Topology::load_all(&context.machine.sysfs, PLACES) else { return HashMap::new() };
     topology.by_address().into_iter().map(|id| (topology.place(id), topology.function(id).address)).collect()
 }
 

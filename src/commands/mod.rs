@@ -13,13 +13,11 @@ pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod tree;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::args::{Cli, Command};
-use crate::doctor::snapshot::Proc;
 use crate::error::Result;
-use crate::host::sysfs::Sysfs;
+use crate::host::machine::Machine;
 use crate::operation::context::{Context, Rehearsal};
 use crate::terminal::Output;
 
@@ -48,9 +46,11 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
             return Ok(list::columns(output).into());
         }
     }
-    let sysroot = cli.common.sysroot.as_deref();
-    let proc = Proc::below(sysroot.unwrap_or(Path::new("/")));
-    let context = Context { sysfs: Sysfs::open(sysroot)?, proc, output, rehearsal };
+    let mut machine = Machine::open(cli.common.sysroot.as_deref())?;
+    if let Some(rehearsal) = rehearsal {
+        machine = machine.with_directories(rehearsal.run.clone(), rehearsal.state.clone());
+    }
+    let context = Context { machine, output, rehearsal };
     let status = match &cli.command {
         Command::Lock(args) => return lock::run(&context, args),
         Command::List(args) => list::run(&context, args),

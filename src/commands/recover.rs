@@ -3,7 +3,6 @@
 use crate::cli::args::RecoverArgs;
 use crate::commands::status;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
-use crate::host::boot_id;
 use crate::operation::context::Context;
 use crate::operation::recover::{close, recover, set_aside};
 use crate::report::status::{RecoverReport, Recovered};
@@ -20,7 +19,7 @@ pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
         return status::run(context);
     }
     let journals = context.journals();
-    let boot = boot_id();
+    let boot = context.machine.boot_id();
     let mut report = RecoverReport::default();
     let wanted = |id: &str| args.ids.is_empty() || args.ids.iter().any(|wanted| wanted == id);
     let mut seen = Vec::new();
@@ -35,7 +34,7 @@ pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
             Ok(record) if record.over.is_some() => continue,
             Ok(_) if found.busy => Recovered::new(&id, "is under way; nothing to recover"),
             Ok(record) if record.header.boot != boot => close(context, &found, record, "cut off by a reboot")?,
-            Ok(record) => match other_device(record, &context.sysfs) {
+            Ok(record) => match other_device(record, &context.machine.sysfs) {
                 Some(address) => set_aside(context, &found, &id, &format!("{address} is another device now"))?,
                 None => recover(context, options, &found, record)?,
             },

@@ -42,7 +42,7 @@ const NAMED_BELOW: usize = 12;
 
 pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     let selector: Selector = args.selector.parse()?;
-    let mut resolver = Resolver::new(&context.sysfs);
+    let mut resolver = Resolver::new(&context.machine.sysfs);
     let named = resolver.targets(&selector, false)?;
     context.tell_notes(&resolver.notes);
     let address = match named.as_slice() {
@@ -54,21 +54,21 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
             )));
         }
     };
-    let mut topology = Topology::load_around(&context.sysfs, &[address], Fields::PLAN)?;
+    let mut topology = Topology::load_around(&context.machine.sysfs, &[address], Fields::PLAN)?;
     let id = topology.find(address).ok_or_else(|| not_there(&selector, address))?;
     let mut below = topology.subtree(id).split_off(1);
     let is_virtual = |id: &FunctionId| topology.function(*id).virtual_of.is_some();
     if below.iter().filter(|id| !is_virtual(id)).count() > NAMED_BELOW {
         below.retain(is_virtual);
     }
-    topology.load_ids(&context.sysfs, &below);
+    topology.load_ids(&context.machine.sysfs, &below);
     context.output.report(&full(context, &topology, id), show::shown);
     Ok(ExitStatus::Done)
 }
 
 fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction {
-    let users = find::find(&context.sysfs, &Scope::of(topology, topology.subtree(id)));
-    let mut inspector = Inspector::new(&context.sysfs);
+    let users = find::find(&context.machine, &Scope::of(topology, topology.subtree(id)));
+    let mut inspector = Inspector::new(&context.machine.sysfs);
     let (function, path) = (topology.function(id), topology.path(id));
     let mut above: Vec<_> = std::iter::successors(topology.function_above(id), |id| topology.function_above(*id))
         .map(|id| topology.function(id).address)
@@ -77,23 +77,23 @@ fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction 
     let below = topology.subtree(id).into_iter().skip(1).map(|id| inspector.row(topology, id, BELOW)).collect();
     FullFunction {
         row: inspector.row(topology, id, EVERYTHING),
-        bus: bus_below(&context.sysfs, &path).ok().flatten(),
+        bus: bus_below(&context.machine.sysfs, &path).ok().flatten(),
         above,
         below,
         physical_function: function.virtual_of.map(|of| topology.function(of.physical).address),
         virtual_functions: topology.virtual_functions(id).into_iter().map(|id| topology.function(id).address).collect(),
-        total_vfs: inspector.total_vfs(&path),
-        names: inspector.class_devices(&path),
+        total_vfs: inspector.attributes.total_vfs(&path),
+        names: inspector.attributes.class_devices(&path),
         holders: holders(context, &topology.place(id)),
         remove: planned(topology, id, users.as_ref()),
         users: users.unwrap_or_default(),
-        path: context.sysfs.display(&path),
+        path: context.machine.sysfs.display(&path),
     }
 }
 
 /// Who keeps others from changing the function; none where the locks cannot be seen, which is no reason not to show the rest.
 fn holders(context: &Context, place: &Place) -> Option<Vec<Holder>> {
-    match LockDirectory::open_existing(&context.run_directory()) {
+    match LockDirectory::open_existing(&context.machine.run) {
         Ok(None) => Some(Vec::new()),
         Ok(Some(directory)) => directory.holders_over(place).ok(),
         Err(_) => None,

@@ -9,7 +9,7 @@ use crate::report::text::status;
 use crate::verify::record::Entry;
 
 pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
-    let is_gone = |entry: &Entry| !context.sysfs.has_function(entry.record.address);
+    let is_gone = |entry: &Entry| !context.machine.sysfs.has_function(entry.record.address);
     let removed = removal_record::entries(context).into_iter().filter(is_gone);
     let report = StatusReport {
         operations: operations(context, &context.journals().list()?),

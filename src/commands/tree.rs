@@ -36,26 +36,26 @@ fn fields(wanted: &[Column]) -> Fields {
 }
 
 fn whole(context: &Context, wanted: &[Column]) -> Result<Vec<TreeNode>> {
-    let topology = Topology::load_all(&context.sysfs, fields(wanted))?;
+    let topology = Topology::load_all(&context.machine.sysfs, fields(wanted))?;
     context.tell_notes(&topology.notes);
     let mut grow = Grow::new(context, &topology, wanted);
     Ok(topology.top_bridges().into_iter().map(|id| grow.host_bridge(id)).collect())
 }
 
 fn below(context: &Context, selector: &Selector, wanted: &[Column]) -> Result<Vec<TreeNode>> {
-    let mut resolver = Resolver::new(&context.sysfs);
+    let mut resolver = Resolver::new(&context.machine.sysfs);
     let named = resolver.named(selector)?;
     context.tell_notes(&resolver.notes);
     match named {
         Named::Absent(address) => Err(not_there(selector, address)),
         Named::HostBridge(path) => {
-            let topology = Topology::load_below_with(&context.sysfs, &path, fields(wanted))?;
+            let topology = Topology::load_below_with(&context.machine.sysfs, &path, fields(wanted))?;
             let mut grow = Grow::new(context, &topology, wanted);
             let top = topology.find_host_bridge(last_step(&path));
             Ok(top.into_iter().map(|id| grow.host_bridge(id)).collect())
         }
         Named::Functions(found) => {
-            let topology = Topology::load_around(&context.sysfs, &found, fields(wanted))?;
+            let topology = Topology::load_around(&context.machine.sysfs, &found, fields(wanted))?;
             let mut grow = Grow::new(context, &topology, wanted);
             let ids: Vec<FunctionId> = found.iter().filter_map(|address| topology.find(*address)).collect();
             if ids.is_empty() {
@@ -83,7 +83,7 @@ impl<'a> Grow<'a> {
         if wanted.contains(&Column::Name) && !wanted.contains(&Column::Ids) {
             wanted.push(Column::Ids);
         }
-        Self { topology, inspector: Inspector::new(&context.sysfs), wanted }
+        Self { topology, inspector: Inspector::new(&context.machine.sysfs), wanted }
     }
 
     fn host_bridge(&mut self, id: HostBridgeId) -> TreeNode {

@@ -221,8 +221,8 @@ fn users(finding: &Finding, vfio_users: &[VfioUser]) -> Option<Stuck> {
         Waits::Vfio => {
             let users: Vec<String> = vfio_users
                 .iter()
-                .filter(|user| user.pid != finding.task.pid)
-                .map(|user| format!("pid {} ({}) has {} open", user.pid, user.command, user.nodes.join(", ")))
+                .filter(|user| user.process.pid != finding.task.pid)
+                .map(|user| format!("{} has {} open", user.process.name(), user.nodes.join(", ")))
                 .collect();
             let helps = match users.len() {
                 0 => "end the process that has the vfio device open; it cannot be seen from here",

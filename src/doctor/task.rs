@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::host::procfs::ProcessRef;
+
 /// A task that is inside the kernel's PCI or driver code, or might be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Task {
@@ -44,9 +46,7 @@ pub(crate) struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct VfioUser {
     /// The process.
-    pub(crate) pid: u32,
-    /// Its command line.
-    pub(crate) command: String,
+    pub(crate) process: ProcessRef,
     /// The device nodes.
     pub(crate) nodes: Vec<String>,
 }

@@ -17,13 +17,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::ForkResult;
 
 use crate::doctor::diagnosis::Diagnosis;
-use crate::doctor::snapshot::Proc;
+use crate::doctor::snapshot;
 use crate::doctor::stack::Position;
 use crate::doctor::task::Task;
 use crate::execute::executor::{Event, Kernel};
 use crate::execute::helper_pool::{Ahead, Helper, Recipe};
 use crate::execute::outcome::{KernelState, Unfinished};
 use crate::execute::signals::Signals;
+use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 use crate::lock::acquire::Held;
 use crate::plan::action::{Mark, Step};
@@ -270,9 +271,9 @@ impl Drop for Supervisor<'_> {
 
 /// What the kernel is doing for a process, and whether it will ever be done.
 fn kernel_state(pid: u32) -> KernelState {
-    let proc = Proc::below(std::path::Path::new("/"));
-    let task = look_asleep(&proc, pid);
-    let diagnosis = Diagnosis::of(&proc.snapshot());
+    let procfs = Procfs::live().ok();
+    let task = procfs.as_ref().and_then(|procfs| look_asleep(procfs, pid));
+    let diagnosis = Diagnosis::of(&snapshot::take(procfs.as_ref()));
     let position = task.as_ref().map(Position::of);
     KernelState {
         state: task.as_ref().map(|task| task.state),
@@ -285,16 +286,16 @@ fn kernel_state(pid: u32) -> KernelState {
 
 /// A process as it sleeps in the kernel. A driver that waits in slices runs between two of them, and a task that runs shows
 /// no stack; so it is looked at a few times.
-fn look_asleep(proc: &Proc, pid: u32) -> Option<Task> {
+fn look_asleep(procfs: &Procfs, pid: u32) -> Option<Task> {
     const LOOKS: usize = 5;
     const BETWEEN: Duration = Duration::from_millis(10);
-    let mut task = proc.look(pid);
+    let mut task = snapshot::look(procfs, pid);
     for _ in 1..LOOKS {
         if task.as_ref().is_none_or(|task| !task.stack.is_empty()) {
             break;
         }
         std::thread::sleep(BETWEEN);
-        task = proc.look(pid);
+        task = snapshot::look(procfs, pid);
     }
     task
 }

@@ -12,13 +12,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::claims::{Claim, Claims, Mode};
 use crate::lock::files::{LockDirectory, LockFile, Worth};
+use crate::lock::flock;
 use crate::lock::holders::{self, Holder, Role, in_the_way, in_words};
 use crate::lock::offset_tag::Stamp;
-use crate::lock::{fdinfo, flock};
 use crate::pci::place::Place;
-
-/// How long it can take to pass a gate that nobody waits in, and then some.
-pub(crate) const PASSING: Duration = Duration::from_millis(50);
 
 /// How long `--no-wait` bears with a gate that is shut although nobody behind it waits for the lock.
 const STUCK_IN_GATE: Duration = Duration::from_secs(2);
@@ -149,7 +146,11 @@ impl LockDirectory {
     /// # Errors
     /// /proc cannot be read.
     pub fn holders(&self, place: &Place) -> Result<Vec<Holder>> {
-        holders::of_nodes(self, std::slice::from_ref(place))
+        self.holders_of(std::slice::from_ref(place))
+    }
+
+    fn holders_of(&self, places: &[Place]) -> Result<Vec<Holder>> {
+        holders::of_nodes(self.procfs(), places, &|place| self.file_ids(place))
     }
 
     /// Who keeps others from changing a node: those at the node itself, and those who have an ancestor to themselves.
@@ -159,7 +160,7 @@ impl LockDirectory {
     pub(crate) fn holders_over(&self, place: &Place) -> Result<Vec<Holder>> {
         let mut places = place.ancestors();
         places.push(place.clone());
-        let mut holders = holders::of_nodes(self, &places)?;
+        let mut holders = self.holders_of(&places)?;
         holders.retain(|holder| holder.place == *place || holder.mode == Mode::Exclusive);
         Ok(holders)
     }
@@ -169,7 +170,7 @@ impl LockDirectory {
     /// # Errors
     /// /proc or the lock directory cannot be read.
     pub(crate) fn all_holders(&self) -> Result<Vec<Holder>> {
-        holders::of_nodes(self, &self.places()?)
+        self.holders_of(&self.places()?)
     }
 }
 
@@ -190,10 +191,10 @@ fn make_room(claims: usize) {
 fn blockers(directory: &LockDirectory, claim: &Claim) -> Vec<Holder> {
     /// /proc/locks loses lines while it is read and others lock and unlock.
     const LOOKS: usize = 3;
-    let this = fdinfo::this();
+    let this = directory.procfs().own_pid();
     let look = || {
         let mut holders = directory.holders(&claim.place).unwrap_or_default();
-        holders.retain(|holder| Some(holder.pid) != this);
+        holders.retain(|holder| Some(holder.process.pid) != this);
         in_the_way(&holders, claim.mode).into_iter().cloned().collect::<Vec<_>>()
     };
     (0..LOOKS).map(|_| look()).find(|holders| !holders.is_empty()).unwrap_or_default()
@@ -287,7 +288,7 @@ impl Wait<'_> {
         let waits = |holding: &holders::Holding| {
             holding.role == Role::Waits && lock.is_some_and(|(_, inode)| inode == holding.inode)
         };
-        Ok(holders::all_flocks()?.iter().any(waits))
+        Ok(holders::all_flocks(self.directory.procfs())?.iter().any(waits))
     }
 
     fn tell(&mut self, left: Duration) -> Result<()> {
@@ -302,14 +303,17 @@ impl Wait<'_> {
 
     /// `pcictl lock X -- pcictl remove X` would wait for itself.
     fn refuse_to_wait_for_ancestor(&self) -> Result<()> {
-        let ancestors = fdinfo::ancestors();
-        let own = |holder: &Holder| holder.role == Role::Holds && holder.pid != 1 && ancestors.contains(&holder.pid);
+        let procfs = self.directory.procfs();
+        let ancestors = procfs.own_pid().map_or_else(Vec::new, |pid| procfs.ancestors(pid));
+        let own = |holder: &Holder| {
+            holder.role == Role::Holds && holder.process.pid != 1 && ancestors.contains(&holder.process.pid)
+        };
         let holders = blockers(self.directory, self.claim);
         let Some(holder) = holders.iter().find(|holder| own(holder)) else { return Ok(()) };
         let message = format!(
             "{}: locked by {}, which this command was started by and which waits for it; under pcictl lock, change the device with plain writes, or run this outside",
             self.claim.place,
-            holder.named()
+            holder.process.name()
         );
         Err(self.locked(message, &holders))
     }

@@ -1,10 +1,7 @@
-//! What /proc tells about a process: whose it is, what it runs, since when, and which lock files it has open.
+//! Which lock files a process has open, and which of its descriptors carry a lock: from /proc/PID/fdinfo.
 
-use std::fs;
-use std::os::linux::fs::MetadataExt;
-use std::time::Duration;
-
-use crate::lock::offset_tag::{Stamp, since_boot};
+use crate::host::procfs::Procfs;
+use crate::lock::offset_tag::Stamp;
 
 /// Device and inode, which is what a file is to the kernel.
 pub(crate) type FileId = (u64, u64);
@@ -20,17 +17,17 @@ pub(crate) struct Open {
     pub(crate) stamp: Option<Stamp>,
 }
 
-/// The files among those that `wanted` tells which a process has open; none if we may not look or it is gone.
-pub(crate) fn open_files(pid: u32, wanted: &dyn Fn(FileId) -> bool) -> Option<Vec<Open>> {
+/// The files among those that `wanted` names that a process has open; `None` if it is gone or may not be looked into.
+pub(crate) fn open_files(procfs: &Procfs, pid: u32, wanted: &dyn Fn(FileId) -> bool) -> Option<Vec<Open>> {
+    let process = procfs.process(pid).ok()??;
     let mut found = Vec::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten() {
-        let Ok(metadata) = fs::metadata(entry.path()) else { continue };
-        let file = (metadata.st_dev(), metadata.st_ino());
+    for fd in process.names("fd").ok()?? {
+        let Some(stat) = process.behind(&format!("fd/{fd}")) else { continue };
+        let file = (stat.st_dev, stat.st_ino);
         if !wanted(file) {
             continue;
         }
-        let info = format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_string_lossy());
-        let Ok(info) = fs::read_to_string(info) else { continue };
+        let Ok(Some(info)) = procfs.text(&format!("{pid}/fdinfo/{fd}")) else { continue };
         let locked = shows_flock(&info);
         let offset = info.lines().find_map(|line| line.strip_prefix("pos:")?.trim().parse().ok());
         found.push(Open { file, locked, stamp: offset.and_then(Stamp::from_offset) });
@@ -39,72 +36,16 @@ pub(crate) fn open_files(pid: u32, wanted: &dyn Fn(FileId) -> bool) -> Option<Ve
 }
 
 /// Whether a process has a lock on a file of this directory that was deleted under it.
-pub(crate) fn holds_deleted(pid: u32, directory: &str) -> bool {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    entries.flatten().any(|entry| {
-        let target = fs::read_link(entry.path()).unwrap_or_default();
-        let Some(name) = target.to_str().and_then(|path| path.strip_prefix(directory)) else { return false };
-        let info = || fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_string_lossy()));
-        name.ends_with(".lock (deleted)") && info().is_ok_and(|info| shows_flock(&info))
+pub(crate) fn holds_deleted(procfs: &Procfs, pid: u32, directory: &str) -> bool {
+    let targets = procfs.descriptor_targets(pid).unwrap_or_default();
+    targets.iter().any(|(fd, target)| {
+        let Some(name) = target.strip_prefix(directory) else { return false };
+        let info = || procfs.text(&format!("{pid}/fdinfo/{fd}"));
+        name.ends_with(".lock (deleted)") && info().is_ok_and(|info| info.is_some_and(|info| shows_flock(&info)))
     })
 }
 
-/// Whether a descriptor that /proc/PID/fdinfo tells of this carries a lock of flock(2).
+/// Whether a descriptor that /proc/PID/fdinfo describes like this carries a lock of flock(2).
 pub(crate) fn shows_flock(info: &str) -> bool {
     info.lines().any(|line| line.starts_with("lock:") && line.contains("FLOCK"))
-}
-
-/// All processes that can be seen.
-pub(crate) fn all() -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
-/// This process as /proc numbers it, which in a container may be another number than its own.
-pub(crate) fn this() -> Option<u32> {
-    fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()
-}
-
-/// The processes that this one was started by, the nearest first.
-pub(crate) fn ancestors() -> Vec<u32> {
-    let mut found = Vec::new();
-    let mut pid = this();
-    while let Some(parent) = pid.and_then(parent).filter(|parent| *parent > 0 && !found.contains(parent)) {
-        found.push(parent);
-        pid = Some(parent);
-    }
-    found
-}
-
-fn parent(pid: u32) -> Option<u32> {
-    stat_field(pid, 4)?.parse().ok()
-}
-
-/// The user who runs it.
-pub(crate) fn uid(pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok())
-}
-
-/// How long it has been running.
-pub(crate) fn age(pid: u32) -> Option<Duration> {
-    /// USER_HZ, which is 100 on every architecture that has PCI (include/asm-generic/param.h).
-    const TICKS_A_SECOND: u64 = 100;
-    let started: u64 = stat_field(pid, 22)?.parse().ok()?;
-    Some(since_boot().saturating_sub(Duration::from_millis(started * (1000 / TICKS_A_SECOND))))
-}
-
-/// A field of /proc/PID/stat, counted from 1 as in proc_pid_stat(5); only those after the command's name.
-fn stat_field(pid: u32, number: usize) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
-}
-
-/// Its command line, arguments separated by spaces, nothing in it that could move a cursor; empty if it cannot be seen.
-pub(crate) fn command(pid: u32) -> String {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> =
-        line.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(String::from_utf8_lossy).collect();
-    words.join(" ").chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

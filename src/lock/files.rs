@@ -16,8 +16,9 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, stat};
 use nix::unistd::geteuid;
 
 use crate::error::{Error, ErrorKind, Result, plain};
-use crate::lock::fdinfo::{self, FileId};
-use crate::lock::{holders, validate};
+use crate::host::procfs::Procfs;
+use crate::lock::fdinfo::FileId;
+use crate::lock::validate;
 use crate::order;
 use crate::pci::place::Place;
 
@@ -35,6 +36,7 @@ const STICKY: u32 = 0o1000;
 pub struct LockDirectory {
     directory: OwnedFd,
     path: PathBuf,
+    procfs: Procfs,
 }
 
 /// An open lock file, and which one it is.
@@ -69,7 +71,7 @@ impl LockDirectory {
         let path = run.join("locks");
         made(&path, mkdirat(&run_fd, "locks", Mode::from_bits_truncate(0o755)))?;
         let directory = open_directory(&path, |flags| openat(&run_fd, "locks", flags, Mode::empty()))?;
-        Ok(Self { directory, path })
+        Ok(Self { directory, path, procfs: procfs()? })
     }
 
     /// Opens the lock directory without making it: for looking.
@@ -84,7 +86,12 @@ impl LockDirectory {
             Ok(_) => {}
         }
         let directory = open_directory(&path, |flags| open(&path, flags, Mode::empty()))?;
-        Ok(Some(Self { directory, path }))
+        Ok(Some(Self { directory, path, procfs: procfs()? }))
+    }
+
+    /// Where the kernel tells of locks and those who hold them.
+    pub(crate) fn procfs(&self) -> &Procfs {
+        &self.procfs
     }
 
     /// The file that is held while the work goes on.
@@ -131,11 +138,11 @@ impl LockDirectory {
     pub(crate) fn vouch(&self, new: &[(&Place, &File)]) -> Result<()> {
         let Some((first, _)) = new.first() else { return Ok(()) };
         for (place, file) in new {
-            validate::check_kept_here(file).map_err(|e| self.trouble(place, &e))?;
+            validate::check_kept_here(&self.procfs, file).map_err(|e| self.trouble(place, &e))?;
         }
-        let link = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
-        let real = std::fs::read_link(link).map_err(|e| self.trouble(first, &e))?;
-        let orphans = validate::orphans(&format!("{}/", real.display()));
+        let link = format!("self/fd/{}", self.directory.as_raw_fd());
+        let real = self.procfs.link(&link).map_err(|e| self.trouble(first, &e))?.unwrap_or_default();
+        let orphans = validate::orphans(&self.procfs, &format!("{real}/"));
         if !orphans.is_empty() {
             return Err(self.orphaned(first, &orphans));
         }
@@ -177,7 +184,7 @@ impl LockDirectory {
 
     /// Locks on deleted files: nothing can be locked before those who hold them are done.
     fn orphaned(&self, place: &Place, pids: &[u32]) -> Error {
-        let holders: Vec<String> = pids.iter().map(|pid| holders::named(*pid, &fdinfo::command(*pid))).collect();
+        let holders: Vec<String> = pids.iter().map(|pid| self.procfs.process_ref(*pid).name()).collect();
         let message = format!(
             "{place}: lock files in {} were deleted while {} still holds locks there; try again when that has ended",
             self.path.display(),
@@ -215,6 +222,10 @@ fn place_of(name: &str) -> Option<Place> {
         "root" => Some(Place::root()),
         chain => Place::from_chain(&chain.replace('+', "/")),
     }
+}
+
+fn procfs() -> Result<Procfs> {
+    Procfs::live().map_err(|error| Error::io("/proc, which tells of locks", &error))
 }
 
 /// Whoever may rename the run directory could put another in its place.

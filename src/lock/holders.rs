@@ -4,15 +4,15 @@
 //! inherited it, so a holder is believed only if it has the locked file open, and else looked for among all processes.
 
 use std::collections::HashMap;
-use std::fs;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::host::procfs::{ProcessRef, Procfs};
 use crate::lock::claims::Mode;
 use crate::lock::fdinfo::{self, FileId, Open};
-use crate::lock::files::LockDirectory;
+use crate::lock::offset_tag::PASSING;
 use crate::order;
 use crate::pci::place::Place;
 
@@ -33,12 +33,9 @@ pub(crate) enum Role {
 pub struct Holder {
     /// The node.
     pub(crate) place: Place,
-    /// Process id.
-    pub pid: u32,
-    /// The user who runs it; none if that cannot be seen.
-    pub(crate) uid: Option<u32>,
-    /// Its command line, arguments separated by spaces; empty if it cannot be seen.
-    pub command: String,
+    /// The process.
+    #[serde(flatten)]
+    pub process: ProcessRef,
     /// Shared or exclusive.
     pub(crate) mode: Mode,
     /// Has it, or waits.
@@ -85,8 +82,8 @@ impl Holding {
 }
 
 /// All flock locks of the machine, and all who wait for one.
-pub(crate) fn all_flocks() -> Result<Vec<Holding>> {
-    let text = fs::read_to_string(PROC_LOCKS).map_err(|e| Error::io(PROC_LOCKS, &e))?;
+pub(crate) fn all_flocks(procfs: &Procfs) -> Result<Vec<Holding>> {
+    let text = procfs.text("locks").map_err(|e| Error::io(PROC_LOCKS, &e))?.unwrap_or_default();
     Ok(text.lines().filter_map(Holding::parse).collect())
 }
 
@@ -98,31 +95,37 @@ pub(crate) enum Kind {
 }
 
 /// The processes at these nodes, node by node in lock order, those that hold first.
-pub(crate) fn of_nodes(directory: &LockDirectory, places: &[Place]) -> Result<Vec<Holder>> {
+pub(crate) fn of_nodes(
+    procfs: &Procfs,
+    places: &[Place],
+    file_ids: &dyn Fn(&Place) -> [Option<FileId>; 2],
+) -> Result<Vec<Holder>> {
     let mut files: HashMap<FileId, (usize, Kind)> = HashMap::new();
     for (index, place) in places.iter().enumerate() {
-        let ids = directory.file_ids(place);
+        let ids = file_ids(place);
         files.extend(ids.into_iter().zip([Kind::Lock, Kind::Gate]).filter_map(|(id, kind)| Some((id?, (index, kind)))));
     }
-    let mut survey = Survey { files: &files, open: HashMap::new(), everyone: false };
+    let mut survey = Survey { procfs, files: &files, open: HashMap::new(), everyone: false };
     let mut holders: Vec<Holder> = Vec::new();
-    for holding in all_flocks()? {
+    for holding in all_flocks(procfs)? {
         for seen in survey.behind(holding) {
-            let known =
-                holders.iter().any(|h| h.pid == seen.pid && h.place == places[seen.node] && h.role <= seen.role);
+            let known = holders
+                .iter()
+                .any(|h| h.process.pid == seen.pid && h.place == places[seen.node] && h.role <= seen.role);
             if !known {
-                holders.push(seen.holder(&places[seen.node]));
+                holders.push(seen.holder(procfs, &places[seen.node]));
             }
         }
     }
     // Who waits in the gate for the lock appears in both lines.
-    order::sort_by(&mut holders, |a, b| (&a.place, a.role, a.pid).cmp(&(&b.place, b.role, b.pid)));
-    holders.dedup_by(|b, a| (&a.place, a.role, a.pid) == (&b.place, b.role, b.pid));
+    order::sort_by(&mut holders, |a, b| (&a.place, a.role, a.process.pid).cmp(&(&b.place, b.role, b.process.pid)));
+    holders.dedup_by(|b, a| (&a.place, a.role, a.process.pid) == (&b.place, b.role, b.process.pid));
     Ok(holders)
 }
 
 /// One look at who has which lock file open.
 struct Survey<'a> {
+    procfs: &'a Procfs,
     files: &'a HashMap<FileId, (usize, Kind)>,
     /// What the processes have open; none for one that we may not look into.
     open: HashMap<u32, Option<Vec<Open>>>,
@@ -152,7 +155,7 @@ impl Survey<'_> {
                     if kind == Kind::Gate { stamp.map_or(holding.mode, |stamp| stamp.mode) } else { holding.mode };
                 // Whoever just passes the gate does not wait there.
                 let passes = kind == Kind::Gate && holding.role == Role::Holds;
-                if !(passes && stamp.is_none_or(|stamp| stamp.age() < crate::lock::acquire::PASSING)) {
+                if !(passes && stamp.is_none_or(|stamp| stamp.age() < PASSING)) {
                     found.push(Seen { node, pid, mode, role, stamp });
                 }
             }
@@ -163,6 +166,7 @@ impl Survey<'_> {
     fn processes(&mut self, holding: Holding, file: FileId) -> Vec<(u32, Option<crate::lock::offset_tag::Stamp>)> {
         let holds = holding.role == Role::Holds;
         let fits = |open: &Open| open.file == file && open.locked == holds;
+        let procfs = self.procfs;
         match self.opened_by(holding.pid) {
             Some(open) => {
                 if let Some(open) = open.iter().find(|open| fits(open)) {
@@ -170,7 +174,7 @@ impl Survey<'_> {
                 }
             }
             // Somebody else's process: the kernel's word must do, if it is about this file system at all.
-            None if holding.device == file.0 && fdinfo::uid(holding.pid).is_some() => {
+            None if holding.device == file.0 && procfs.uid(holding.pid).is_some() => {
                 return vec![(holding.pid, None)];
             }
             None => {}
@@ -180,7 +184,7 @@ impl Survey<'_> {
         }
         if !self.everyone {
             self.everyone = true;
-            for pid in fdinfo::all() {
+            for pid in self.procfs.pids().unwrap_or_default() {
                 self.opened_by(pid);
             }
         }
@@ -192,21 +196,20 @@ impl Survey<'_> {
     }
 
     fn opened_by(&mut self, pid: u32) -> Option<&Vec<Open>> {
-        let files = self.files;
-        let open = self.open.entry(pid).or_insert_with(|| fdinfo::open_files(pid, &|file| files.contains_key(&file)));
+        let (procfs, files) = (self.procfs, self.files);
+        let open =
+            self.open.entry(pid).or_insert_with(|| fdinfo::open_files(procfs, pid, &|file| files.contains_key(&file)));
         open.as_ref()
     }
 }
 
 impl Seen {
-    fn holder(&self, place: &Place) -> Holder {
+    fn holder(&self, procfs: &Procfs, place: &Place) -> Holder {
         let age: Option<Duration> =
-            self.stamp.map(crate::lock::offset_tag::Stamp::age).or_else(|| fdinfo::age(self.pid));
+            self.stamp.map(crate::lock::offset_tag::Stamp::age).or_else(|| procfs.age(self.pid));
         Holder {
             place: place.clone(),
-            pid: self.pid,
-            uid: fdinfo::uid(self.pid),
-            command: fdinfo::command(self.pid),
+            process: procfs.process_ref(self.pid),
             mode: self.mode,
             role: self.role,
             intention: self.stamp.is_some_and(|stamp| stamp.intention),
@@ -223,25 +226,6 @@ pub(crate) fn in_the_way(holders: &[Holder], wanted: Mode) -> Vec<&Holder> {
     if holding.is_empty() { holders.iter().filter(|h| h.role == Role::Waits).collect() } else { holding }
 }
 
-impl Holder {
-    /// "pid 4711 (pcictl remove 0000:03:00.0)"
-    pub(crate) fn named(&self) -> String {
-        named(self.pid, &self.command)
-    }
-}
-
-/// A process for messages.
-pub(crate) fn named(pid: u32, command: &str) -> String {
-    /// Longer ones tell nothing more.
-    const SHOWN: usize = 120;
-    let short: String = command.chars().take(SHOWN).collect();
-    match command.chars().count() {
-        0 => format!("pid {pid}"),
-        length if length > SHOWN => format!("pid {pid} ({short}...)"),
-        _ => format!("pid {pid} ({short})"),
-    }
-}
-
 /// "pid 4711 (pcictl remove 0000:03:00.0) for 12 s", for messages.
 pub(crate) fn in_words(holders: &[Holder]) -> String {
     /// More than these nobody reads.
@@ -250,7 +234,8 @@ pub(crate) fn in_words(holders: &[Holder]) -> String {
         return "a process that cannot be seen from here".to_owned();
     }
     let age = |holder: &Holder| holder.age_seconds.map(|age| format!(" for {}", age_in_words(age))).unwrap_or_default();
-    let mut words: Vec<String> = holders.iter().take(SHOWN).map(|h| format!("{}{}", h.named(), age(h))).collect();
+    let mut words: Vec<String> =
+        holders.iter().take(SHOWN).map(|h| format!("{}{}", h.process.name(), age(h))).collect();
     if holders.len() > SHOWN {
         words.push(format!("{} more", holders.len() - SHOWN));
     }

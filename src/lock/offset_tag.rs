@@ -8,8 +8,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
-
+use crate::host::procfs::since_boot;
 use crate::lock::claims::Mode;
 
 const EXCLUSIVE: u64 = 1;
@@ -17,6 +16,9 @@ const EXCLUSIVE: u64 = 1;
 const INTENTION: u64 = 2;
 
 const FLAGS: u32 = 2;
+
+/// How long it can take to pass a gate that nobody waits in, and then some.
+pub(crate) const PASSING: Duration = Duration::from_millis(50);
 
 /// What the offset says: the flags above, and before them milliseconds since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +55,6 @@ impl Stamp {
     pub(crate) fn age(self) -> Duration {
         since_boot().saturating_sub(Duration::from_millis(self.milliseconds))
     }
-}
-
-/// The time since boot, with the time asleep: the clock that nobody sets.
-pub(crate) fn since_boot() -> Duration {
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 
 #[cfg(test)]

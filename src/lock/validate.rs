@@ -9,11 +9,12 @@
 //! All processes are asked for what they have open. /proc/locks would be quicker, but it is read in pieces of a page, and
 //! while others lock and unlock, lines are lost between two pieces.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, ErrorKind as Io};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
+use crate::host::procfs::Procfs;
 use crate::lock::fdinfo;
 
 /// What a file that can be relied on holds; files never get anything else.
@@ -23,8 +24,8 @@ const VOUCHED: &[u8] = b"pcictl\n";
 ///
 /// # Errors
 /// It does not, as with network file systems, which keep locks elsewhere.
-pub(crate) fn check_kept_here(file: &File) -> io::Result<()> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
+pub(crate) fn check_kept_here(procfs: &Procfs, file: &File) -> io::Result<()> {
+    let info = procfs.text(&format!("self/fdinfo/{}", file.as_raw_fd()))?.unwrap_or_default();
     if fdinfo::shows_flock(&info) {
         return Ok(());
     }
@@ -32,8 +33,9 @@ pub(crate) fn check_kept_here(file: &File) -> io::Result<()> {
 }
 
 /// Who still holds a lock on a deleted file of this directory; its path ends in a slash.
-pub(crate) fn orphans(directory: &str) -> Vec<u32> {
-    fdinfo::all().into_iter().filter(|pid| fdinfo::holds_deleted(*pid, directory)).collect()
+pub(crate) fn orphans(procfs: &Procfs, directory: &str) -> Vec<u32> {
+    let pids = procfs.pids().unwrap_or_default();
+    pids.into_iter().filter(|pid| fdinfo::holds_deleted(procfs, *pid, directory)).collect()
 }
 
 /// Marks the file as one to be relied on.

@@ -31,7 +31,7 @@ pub(crate) fn hold<T: Reading>(
     options: &ChangeOptions,
     mut read: impl FnMut() -> Result<T>,
 ) -> Result<(Held, T)> {
-    let directory = LockDirectory::open(&context.run_directory())?;
+    let directory = LockDirectory::open(&context.machine.run)?;
     let deadline = Instant::now() + options.wait;
     let no_wait = options.wait.is_zero();
     let patience = if no_wait { Patience::None } else { Patience::Until(deadline) };

@@ -59,7 +59,7 @@ pub(crate) fn status(report: &RescanReport) -> ExitStatus {
 
 pub(crate) fn refuse_dead_bridges(context: &Context, subject: &Subject) -> Result<()> {
     for target in &subject.targets {
-        if let Some(address) = dead_bridge(&context.sysfs, target)? {
+        if let Some(address) = dead_bridge(&context.machine.sysfs, target)? {
             let message = format!(
                 "{address}: does not answer (its configuration space reads all ones); scanning below it could deal out bus numbers that are in use. Bring the bridge itself back first: remove it, then rescan the bus it sits on"
             );
@@ -88,7 +88,7 @@ impl<'a> Back<'a> {
     /// Everything that must be known before the write; events are heard from here on.
     fn prepare(context: &'a Context<'a>, subject: &'a Subject, options: &'a SettleOptions) -> Result<Self> {
         let events = Events::listen();
-        let before = Snapshot::take(&context.sysfs, &subject.targets)?;
+        let before = Snapshot::take(&context.machine.sysfs, &subject.targets)?;
         let entries = removal_record::entries_below(context, &subject.targets);
         Ok(Self {
             context,
@@ -96,10 +96,10 @@ impl<'a> Back<'a> {
             options,
             known: order::map(entries.iter().flat_map(|entry| entry.record.with_virtual())),
             entries,
-            before: before.brief(&Observer::new(&context.sysfs)),
+            before: before.brief(&Observer::new(&context.machine.sysfs)),
             after: before,
             events,
-            readiness: Readiness::new(&context.sysfs),
+            readiness: Readiness::new(&context.machine.sysfs),
             lacks: Vec::new(),
         })
     }
@@ -109,7 +109,7 @@ impl<'a> Back<'a> {
         let mut progress = Progress { output: self.context.output };
         let Self { context, subject, options, known, before, after, events, readiness, .. } = self;
         self.lacks = settle(events, options.settle, &mut progress, |heard| {
-            *after = Snapshot::take(&context.sysfs, &subject.targets)?;
+            *after = Snapshot::take(&context.machine.sysfs, &subject.targets)?;
             let mut lacks = not_ready(after, known, before, readiness, heard);
             lacks.extend(not_come(context, after, options));
             Ok(lacks)
@@ -136,7 +136,7 @@ impl<'a> Back<'a> {
 
     /// What the ledger knows of and is the same device now: as it was, as it is, and its directory.
     fn to_restore(&self) -> Vec<(Record, Record, String)> {
-        let mut observer = Observer::new(&self.context.sysfs);
+        let mut observer = Observer::new(&self.context.machine.sysfs);
         let pair = |entry: &Entry| {
             let (topology, id) = self.after.find(self.after.at(&entry.record.place)?)?;
             let now = observer.record(topology, id, &Overrides::new());
@@ -157,7 +157,7 @@ impl<'a> Back<'a> {
         };
         let mut verdict = judge(&evidence);
         self.explain(&mut verdict.findings);
-        let mut inspector = Inspector::new(&self.context.sysfs);
+        let mut inspector = Inspector::new(&self.context.machine.sysfs);
         let mut seen = |snapshot: &Snapshot, address: PciAddress| {
             let function = snapshot.find(address).map(|(topology, id)| topology.function(id));
             let driver = function.and_then(|function| function.driver.as_deref());
@@ -188,7 +188,7 @@ impl<'a> Back<'a> {
     /// What is there now: in full where it came, where the ledger knows what to compare it with, and where something sits
     /// that may be what is gone from another place.
     fn records(&self) -> BTreeMap<PciAddress, Record> {
-        let mut observer = Observer::new(&self.context.sysfs);
+        let mut observer = Observer::new(&self.context.machine.sysfs);
         let mut records = self.after.brief(&observer);
         let is_gone = |entry: &&Entry| self.after.at(&entry.record.place).is_none();
         let gone: Vec<&Entry> = self.entries.iter().filter(is_gone).collect();
@@ -291,7 +291,7 @@ fn not_come(context: &Context, after: &Snapshot, options: &SettleOptions) -> Vec
     if options.expect.is_empty() {
         return Vec::new();
     }
-    let observer = Observer::new(&context.sysfs);
+    let observer = Observer::new(&context.machine.sysfs);
     let there: Vec<Record> =
         after.addresses().filter_map(|address| after.find(address)).map(|(t, id)| observer.with_link(t, id)).collect();
     let lack = |expectation: &crate::verify::expectation::Expectation| {

@@ -1,7 +1,6 @@
 //! Operations that are not over, as `status`, `recover` and `doctor` see them.
 
 use crate::doctor::leftovers::Leftover;
-use crate::host::boot_id;
 use crate::operation::context::Context;
 use crate::plan::action::Action;
 use crate::report::status::{OperationState, OperationStatus};
@@ -12,7 +11,7 @@ use crate::state::journal::store::Found;
 
 /// Every operation that is not over: of these journals, the oldest first, and what is known of those before the last boot.
 pub(crate) fn operations(context: &Context, journals: &[Found]) -> Vec<OperationStatus> {
-    let boot = boot_id();
+    let boot = context.machine.boot_id();
     let mut operations: Vec<OperationStatus> =
         journals.iter().filter_map(|found| operation(context, found, &boot)).collect();
     let (cut_off, bad) = context.journals().cut_off(&boot);
@@ -59,11 +58,11 @@ pub(crate) fn operation(context: &Context, found: &Found, boot: &str) -> Option<
     if header.boot != boot {
         return Some(of_cut_off(header));
     }
-    if let Some(address) = other_device(record, &context.sysfs) {
+    if let Some(address) = other_device(record, &context.machine.sysfs) {
         let why = format!("{address} is another device now, so nothing of this may be gone on with");
         return Some(OperationStatus { why: Some(why), ..of_header(header, OperationState::Foreign) });
     }
-    let look = Look::at(record, &context.sysfs);
+    let look = Look::at(record, &context.machine.sysfs);
     let standing = look.standing();
     let state = match standing {
         Standing::AtStart | Standing::AtEnd => OperationState::Settled,

@@ -47,7 +47,7 @@ impl Reading for Nodes {
 }
 
 pub(crate) fn recover(context: &Context, options: &ChangeOptions, found: &Found, record: &Record) -> Result<Recovered> {
-    if let Some(how) = settled(&Look::at(record, &context.sysfs)) {
+    if let Some(how) = settled(&Look::at(record, &context.machine.sysfs)) {
         return close(context, found, record, how);
     }
     refuse_if_stuck(context)?;
@@ -58,7 +58,7 @@ pub(crate) fn recover(context: &Context, options: &ChangeOptions, found: &Found,
         return Ok(Recovered::new(&record.header.id, "is under way; nothing to recover"));
     };
     // Somebody may have been here while the locks were waited for.
-    let look = Look::at(record, &context.sysfs);
+    let look = Look::at(record, &context.machine.sysfs);
     if let Some(how) = settled(&look) {
         drop(journal);
         return close(context, found, record, how);
@@ -106,7 +106,8 @@ fn complete(operation: &mut Operation, look: &Look) -> Result<Vec<String>> {
 /// Takes back what was done.
 fn undo(context: &Context, operation: &mut Operation, record: &Record, look: &Look) -> Result<Vec<String>> {
     // What is gone is gone, and nothing of it can be put back.
-    let is_there = |step: &Step| step.action.address().is_some_and(|address| context.sysfs.has_function(address));
+    let is_there =
+        |step: &Step| step.action.address().is_some_and(|address| context.machine.sysfs.has_function(address));
     let steps = record.header.steps.iter().zip(look.flags());
     let outcomes = Outcomes::done_where(steps.map(|(step, done)| *done && is_there(step)));
     let why = Why { message: format!("{}: taking back what was done", record.header.id), kind: ErrorKind::Failed };

@@ -25,7 +25,7 @@ pub(crate) fn now() -> u64 {
 /// VFs are part of their physical function: no rescan brings them back.
 pub(crate) fn observe(context: &Context, topology: &Topology, removal: &Removal) -> Vec<Entry> {
     let overrides = overrides(context, &removal.gone);
-    let mut observer = Observer::new(&context.sysfs);
+    let mut observer = Observer::new(&context.machine.sysfs);
     let tops: Vec<Place> =
         removal.tops.iter().filter_map(|top| topology.find(*top)).map(|id| topology.place(id)).collect();
     let removed_at = now();
@@ -41,7 +41,7 @@ pub(crate) fn observe(context: &Context, topology: &Topology, removal: &Removal)
 }
 
 fn overrides(context: &Context, addresses: &[PciAddress]) -> Overrides {
-    read_overrides(&context.sysfs, addresses).unwrap_or_else(|| {
+    read_overrides(&context.machine.sysfs, addresses).unwrap_or_else(|| {
         context.output.say("the driver overrides cannot be read without hanging; the ledger will not have them");
         Overrides::new()
     })
@@ -72,7 +72,7 @@ pub(crate) fn end(context: &Context, ended: &[(Place, Ended)]) {
 
 /// All that the ledger knows; what it cannot make sense of is told, once.
 pub(crate) fn entries(context: &Context) -> Vec<Entry> {
-    let path = context.state_directory().join("ledger");
+    let path = context.machine.state.join("ledger");
     match ledger(context).list() {
         Ok(listing) => {
             context.tell_notes(&listing.notes);
@@ -99,12 +99,12 @@ pub(crate) fn entries_below(context: &Context, targets: &[RescanTarget]) -> Vec<
 }
 
 fn ledger(context: &Context) -> Ledger {
-    Ledger::below(&context.state_directory())
+    Ledger::below(&context.machine.state)
 }
 
 fn tell(context: &Context, result: std::io::Result<()>, so: &str) {
     if let Err(error) = result {
-        let path = context.state_directory().join("ledger");
+        let path = context.machine.state.join("ledger");
         context.output.say(&format!("{}: cannot be written: {}, {so}", path.display(), crate::error::plain(&error)));
     }
 }

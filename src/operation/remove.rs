@@ -58,7 +58,7 @@ pub(crate) fn take_away(
 
 /// Takes from the ledger again what was not removed after all.
 fn forget_present(context: &Context, entries: &[Entry]) {
-    let is_there = |entry: &&Entry| context.sysfs.has_function(entry.record.address);
+    let is_there = |entry: &&Entry| context.machine.sysfs.has_function(entry.record.address);
     removal_record::withdraw(context, &entries.iter().filter(is_there).cloned().collect::<Vec<_>>());
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     pub(crate) fn read(context: &Context, selectors: &[Selector], options: &RemoveOptions) -> Result<Self> {
-        let mut resolver = Resolver::new(&context.sysfs);
+        let mut resolver = Resolver::new(&context.machine.sysfs);
         let (mut addresses, mut absent) = (Vec::new(), Vec::new());
         for selector in selectors {
             let named = match resolver.targets(selector, options.change.each) {
@@ -102,7 +102,7 @@ impl Subject {
         }
         // What is really to be removed must be known, each function of it; for a plan its place and driver will do.
         let fields = if options.change.dry_run { Fields::PLAN } else { Fields::ALL };
-        let topology = Topology::load_around(&context.sysfs, &addresses, fields)?;
+        let topology = Topology::load_around(&context.machine.sysfs, &addresses, fields)?;
         let found: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
         // One that went away between the two looks is absent like any other.
         for address in addresses.iter().filter(|address| topology.find(**address).is_none()) {
@@ -193,7 +193,8 @@ fn remove(context: &Context, operation: &mut Operation, subject: &Subject, optio
         return Err(left_as_it_is(operation, why, &Outcomes::done_where(stopped.iter().map(|_| true))));
     }
     // What belongs to a device that is still there can be given back its driver.
-    let is_there = |step: &Step| step.action.address().is_some_and(|address| context.sysfs.has_function(address));
+    let is_there =
+        |step: &Step| step.action.address().is_some_and(|address| context.machine.sysfs.has_function(address));
     let left = Outcomes::done_where(stopped.iter().map(is_there));
     let removed: Vec<String> = steps
         .iter()
@@ -215,7 +216,7 @@ fn left_as_it_is(operation: &mut Operation, why: Why, outcomes: &Outcomes) -> Er
 }
 
 fn verify_gone(context: &Context, subject: &Subject) -> Result<()> {
-    let there = |address: &&PciAddress| context.sysfs.has_function(**address);
+    let there = |address: &&PciAddress| context.machine.sysfs.has_function(**address);
     let left: Vec<String> = subject.removal.gone.iter().filter(there).map(ToString::to_string).collect();
     if left.is_empty() {
         return Ok(());
@@ -234,7 +235,7 @@ pub(crate) fn planned(context: &Context, subject: &Subject, options: &RemoveOpti
     if !subject.functions.is_empty() {
         summary.push(format!("functions that will be gone: {}", subject.functions.len()));
     }
-    let users = find::find(&context.sysfs, &subject.scope())?;
+    let users = find::find(&context.machine, &subject.scope())?;
     Ok(PlannedChange {
         summary,
         needs_force: user_check::needs_force(&users, &options.forcing.force),
@@ -245,7 +246,7 @@ pub(crate) fn planned(context: &Context, subject: &Subject, options: &RemoveOpti
 }
 
 pub(crate) fn report(context: &Context, subject: &Subject, took: Took) -> RemoveReport {
-    let mut inspector = Inspector::new(&context.sysfs);
+    let mut inspector = Inspector::new(&context.machine.sysfs);
     let removed: Vec<Seen> = subject
         .functions
         .iter()

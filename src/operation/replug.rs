@@ -81,7 +81,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     pub(crate) fn read(context: &Context, selectors: &[Selector], options: &ReplugOptions) -> Result<Self> {
-        let sysfs = &context.sysfs;
+        let sysfs = &context.machine.sysfs;
         let away = remove::Subject::read(context, selectors, &options.remove)?;
         let (tops, gone) = (&away.removal.tops, &away.removal.gone);
         let reset = if options.reset { plan_reset(sysfs, tops, gone)? } else { Plan::default() };
@@ -154,7 +154,7 @@ fn climb(
 }
 
 fn missing<'a>(context: &'a Context, subject: &'a Subject) -> impl Iterator<Item = PciAddress> + 'a {
-    subject.away.removal.tops.iter().copied().filter(|top| !context.sysfs.has_function(*top))
+    subject.away.removal.tops.iter().copied().filter(|top| !context.machine.sysfs.has_function(*top))
 }
 
 fn is_missing(context: &Context, subject: &Subject) -> bool {
@@ -164,7 +164,7 @@ fn is_missing(context: &Context, subject: &Subject) -> bool {
 fn resets_below(context: &Context, subject: &Subject) -> Vec<(PciAddress, Plan)> {
     let plan = |target: &RescanTarget| {
         let bridge = target.bridge.rsplit('/').next().and_then(PciAddress::from_sysfs_name)?;
-        Some((bridge, plan_reset_below(&context.sysfs, bridge, &target.bridge)?))
+        Some((bridge, plan_reset_below(&context.machine.sysfs, bridge, &target.bridge)?))
     };
     subject.back.targets.iter().filter_map(plan).collect()
 }

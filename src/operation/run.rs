@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::doctor::diagnosis::Diagnosis;
+use crate::doctor::snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::executor::{Kernel, execute, undo};
 use crate::execute::journaled::Journaled;
 use crate::execute::outcome::{Outcome, Outcomes, Unfinished};
 use crate::execute::supervisor::Supervisor;
-use crate::host::boot_id;
 use crate::lock::acquire::Held;
 use crate::operation::context::Context;
 use crate::operation::failure::{Why, put_back_error, said};
@@ -25,7 +25,7 @@ use crate::state::journal::store::Journal;
 
 /// Never adds one more task to those that hang already: an error if the kernel's PCI core will not go on.
 pub(crate) fn refuse_if_stuck(context: &Context) -> Result<()> {
-    let diagnosis = Diagnosis::of(&context.proc.snapshot());
+    let diagnosis = Diagnosis::of(&snapshot::take(context.machine.procfs()));
     let Some(stuck) = diagnosis.blocking() else { return Ok(()) };
     let message = format!(
         "the kernel's PCI core is stuck, nothing was begun: {}; {}; pcictl doctor tells more",
@@ -80,7 +80,8 @@ impl<'a> Operation<'a> {
             Some(rehearsal) => (rehearsal.kernel)(),
             None => {
                 let copy = journal.try_clone();
-                let made = copy.and_then(|copy| Supervisor::new(&context.sysfs, &held, Some(copy.into()), timeout));
+                let made =
+                    copy.and_then(|copy| Supervisor::new(&context.machine.sysfs, &held, Some(copy.into()), timeout));
                 let made = made.map_err(|e| Error::io("nothing was begun: no descriptor is left", &e))?;
                 Box::new(made) as Box<dyn Kernel + 'a>
             }
@@ -197,13 +198,15 @@ fn header(context: &Context, places: Vec<Place>, steps: &[Step]) -> Header {
     Header {
         schema: SCHEMA,
         id,
-        boot: boot_id(),
+        boot: context.machine.boot_id(),
         command: std::env::args().collect::<Vec<_>>().join(" "),
         pid: std::process::id(),
         uid: nix::unistd::getuid().as_raw(),
         began,
         steps: steps.to_vec(),
         places,
-        functions: order::map(functions.filter_map(|address| Some((address, context.sysfs.modalias(address)?)))),
+        functions: order::map(
+            functions.filter_map(|address| Some((address, context.machine.sysfs.modalias(address)?))),
+        ),
     }
 }

@@ -40,7 +40,7 @@ impl Subject {
     }
 
     pub(crate) fn read(context: &Context, selectors: &[Selector], options: &ScanOptions) -> Result<Self> {
-        let mut resolver = Resolver::new(&context.sysfs);
+        let mut resolver = Resolver::new(&context.machine.sysfs);
         let (mut targets, mut wanted) = (Vec::new(), Vec::new());
         if options.all {
             targets.push(RescanTarget::all());
@@ -59,7 +59,7 @@ impl Subject {
                     wanted.push(address);
                     targets.extend(gone_targets(context, &entries, address, &mut resolver.notes)?);
                 } else {
-                    targets.extend(bus_for(&context.sysfs, &named)?);
+                    targets.extend(bus_for(&context.machine.sysfs, &named)?);
                 }
             }
         }
@@ -88,9 +88,9 @@ fn gone_targets(
     match known[..] {
         [] => {
             notes.push(format!("{address}: the ledger does not know it; going by its number"));
-            bus_for(&context.sysfs, &Named::Absent(address))
+            bus_for(&context.machine.sysfs, &Named::Absent(address))
         }
-        [was] => Ok(vec![bus_of_place(&context.sysfs, address, &was.place)?]),
+        [was] => Ok(vec![bus_of_place(&context.machine.sysfs, address, &was.place)?]),
         _ => {
             let places: Vec<String> = known.iter().map(|was| was.place.to_string()).collect();
             let message = format!(
@@ -113,7 +113,7 @@ fn slot_targets(
     let known: Vec<&Record> =
         entries.iter().map(|entry| &entry.record).filter(|was| was.slot.as_deref() == Some(slot)).collect();
     wanted.extend(known.iter().map(|was| was.address));
-    if let Some(target) = bus_of_slot(&context.sysfs, slot)? {
+    if let Some(target) = bus_of_slot(&context.machine.sysfs, slot)? {
         return Ok(vec![target]);
     }
     if known.is_empty() {
@@ -121,7 +121,7 @@ fn slot_targets(
             format!("slot {slot}: no slot has that name now, and the ledger knows none; ls /sys/bus/pci/slots");
         return Err(Error::new(ErrorKind::NoSuchDevice, message).fact("slot", slot));
     }
-    known.iter().map(|was| bus_of_place(&context.sysfs, was.address, &was.place)).collect()
+    known.iter().map(|was| bus_of_place(&context.machine.sysfs, was.address, &was.place)).collect()
 }
 
 /// Makes the writes, one after the other: they all take the one mutex of the kernel.

@@ -27,7 +27,7 @@ pub(crate) struct Agreed {
 /// # Errors
 /// Somebody uses one of the functions, and that danger was not forced or not confirmed.
 pub(crate) fn check(context: &Context, scope: &Scope, forcing: &ForceOptions, what: &str) -> Result<Agreed> {
-    let users = find::find(&context.sysfs, scope)?;
+    let users = find::find(&context.machine, scope)?;
     context.tell_notes(&users.notes);
     match judge(&users, &forcing.force) {
         Verdict::Clear => Ok(Agreed { users: Vec::new(), unchecked: Vec::new(), asked: false }),
@@ -56,7 +56,7 @@ impl Agreed {
         forcing: &ForceOptions,
         what: &str,
     ) -> Result<Vec<User>> {
-        let now = find::find(&context.sysfs, scope)?;
+        let now = find::find(&context.machine, scope)?;
         if let Verdict::Refused { users, unchecked, missing } = judge(&now, &forcing.force) {
             return Err(refused(what, &users, &unchecked, &missing));
         }

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::error::Error;
 use crate::pci::address::{AddressError, Domain, PciAddress, hex};
 
 /// A selector as it was typed and what it can mean.
@@ -106,6 +107,12 @@ pub(crate) struct SelectorError {
     pub(crate) text: String,
     /// What is wrong with it and what to type instead.
     pub(crate) why: String,
+}
+
+impl From<SelectorError> for Error {
+    fn from(error: SelectorError) -> Self {
+        Self::usage(error.to_string()).fact("selector", error.text)
+    }
 }
 
 impl AddressPattern {

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Plan};
-use crate::report::inspector::Inspector;
+use crate::topology::attributes::Attributes;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::topology::paths::on_bus;
@@ -50,10 +50,10 @@ pub(crate) fn plan_reset(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]
 /// # Errors
 /// One of them sits in no slot whose power can be switched, or something else sits there as well.
 pub(crate) fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]) -> Result<Plan> {
-    let mut inspector = Inspector::new(sysfs);
+    let mut attributes = Attributes::new(sysfs);
     let mut plan = Plan::default();
     for &address in tops {
-        let slot = inspector.slot(address).filter(|slot| sysfs.exists(&format!("bus/pci/slots/{slot}/power")));
+        let slot = attributes.slot(address).filter(|slot| sysfs.exists(&format!("bus/pci/slots/{slot}/power")));
         let Some(slot) = slot else {
             return Err(refused(address, "it sits in no slot whose power can be switched; pcictl list shows slots"));
         };

@@ -1,24 +1,23 @@
 //! What a function is, beyond its place: link, NUMA node, slot, names; read when it is to be shown.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::host::pci_ids::Names;
-use crate::host::sysfs::{Dir, Entries, Sysfs, last_step};
+use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::pci::ids::{Ids, ids_text, subsystem_text};
-use crate::pci::selector::is_host_bridge_name;
 use crate::report::change::Seen;
-use crate::report::rows::{Column, FunctionRow, Link};
+use crate::report::rows::{Column, FunctionRow};
+use crate::topology::attributes::Attributes;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::{FunctionId, Topology};
 
 /// Reads what rows show, and keeps what many rows share.
 pub(crate) struct Inspector<'a> {
     sysfs: &'a Sysfs,
+    /// The rest of what sysfs tells.
+    pub(crate) attributes: Attributes<'a>,
     names: Option<Names>,
-    /// By the device's first function.
-    slots: Option<HashMap<PciAddress, String>>,
 }
 
 /// What a topology must have read for these columns.
@@ -37,7 +36,7 @@ pub(crate) fn fields_for(columns: &[Column]) -> Fields {
 impl<'a> Inspector<'a> {
     /// Looks into this tree; nothing is read yet.
     pub(crate) fn new(sysfs: &'a Sysfs) -> Self {
-        Self { sysfs, names: None, slots: None }
+        Self { sysfs, attributes: Attributes::new(sysfs), names: None }
     }
 
     /// Names from pci.ids, which is opened when the first one is asked for.
@@ -62,10 +61,10 @@ impl<'a> Inspector<'a> {
             subsystem: ids.filter(|_| wants(Column::Subsystem)).and_then(subsystem_text),
             driver: function.driver.clone().filter(|_| wants(Column::Driver)),
             // A virtual function's is its PF's; its own registers read zero.
-            link: if wants(Column::Link) && !is_virtual { self.link(&path).map(Box::new) } else { None },
-            numa_node: if wants(Column::Numa) { self.numa_node(&path) } else { None },
-            slot: if wants(Column::Slot) { self.slot(function.address) } else { None },
-            iommu_group: if wants(Column::Iommu) { self.iommu_group(&path) } else { None },
+            link: if wants(Column::Link) && !is_virtual { self.attributes.link(&path).map(Box::new) } else { None },
+            numa_node: if wants(Column::Numa) { self.attributes.numa_node(&path) } else { None },
+            slot: if wants(Column::Slot) { self.attributes.slot(function.address) } else { None },
+            iommu_group: if wants(Column::Iommu) { self.attributes.iommu_group(&path) } else { None },
             in_use_by: None,
             place: wants(Column::Place).then(|| topology.place(id)),
         }
@@ -84,108 +83,4 @@ impl<'a> Inspector<'a> {
     fn class(&mut self, ids: Ids) -> Arc<str> {
         self.names().class(ids.class).unwrap_or_else(|| format!("Class {:04x}", ids.class >> 8).into())
     }
-
-    /// The link, where there is one. These files ask the hardware, so a sleeping device is left in peace.
-    pub(crate) fn link(&self, path: &str) -> Option<Link> {
-        let read = |name: &str| self.sysfs.read(&format!("{path}/{name}")).ok().flatten();
-        let asleep = read("power/runtime_status").as_deref() == Some("suspended")
-            || matches!(read("power_state").as_deref(), Some("D3hot" | "D3cold"));
-        if asleep {
-            return self.sysfs.exists(&format!("{path}/current_link_speed")).then_some(Link {
-                speed: None,
-                width: None,
-                max_speed: None,
-                max_width: None,
-                asleep,
-            });
-        }
-        let speed = |name: &str| read(name)?.split(' ').next()?.parse::<f64>().ok();
-        // 0 stands for no link, 255 for a device that does not answer.
-        let width = |name: &str| read(name)?.parse::<u32>().ok().filter(|lanes| (1..=32).contains(lanes));
-        let link = Link {
-            speed: speed("current_link_speed"),
-            width: width("current_link_width"),
-            max_speed: speed("max_link_speed"),
-            max_width: width("max_link_width"),
-            asleep,
-        };
-        (link.width.is_some() || link.max_width.is_some()).then_some(link)
-    }
-
-    /// The NUMA node, where firmware tells.
-    pub(crate) fn numa_node(&self, path: &str) -> Option<i32> {
-        self.sysfs.read(&format!("{path}/numa_node")).ok().flatten()?.parse().ok().filter(|node| *node >= 0)
-    }
-
-    /// The IOMMU group, where there is an IOMMU.
-    pub(crate) fn iommu_group(&self, path: &str) -> Option<u32> {
-        self.sysfs.link_name(&format!("{path}/iommu_group")).ok().flatten()?.parse().ok()
-    }
-
-    /// The slot that this device sits in; slots name a device without its function.
-    pub(crate) fn slot(&mut self, address: PciAddress) -> Option<String> {
-        let sysfs = self.sysfs;
-        let slots = self.slots.get_or_insert_with(|| read_slots(sysfs));
-        slots.get(&PciAddress { function: 0, ..address }).cloned()
-    }
-
-    /// How many VFs the function could have.
-    pub(crate) fn total_vfs(&self, path: &str) -> Option<u32> {
-        self.sysfs.read(&format!("{path}/sriov_totalvfs")).ok().flatten()?.parse().ok()
-    }
-
-    /// The class devices below a function, functions below it left out: `net/eth0`, `block/nvme0n1`.
-    pub(crate) fn class_devices(&self, path: &str) -> Vec<String> {
-        let mut found = Vec::new();
-        if let Ok(Some(function)) = self.sysfs.top().open(path) {
-            self.devices_in(&function, &mut found);
-        }
-        found
-    }
-
-    fn devices_in(&self, directory: &Dir, found: &mut Vec<String>) {
-        let mut names: Vec<String> = Vec::new();
-        // Half a listing is better than none: this is for looking.
-        let _ = directory.each(&mut Entries::default(), |name, is_directory| {
-            let is_function = PciAddress::from_sysfs_name(name).is_some() || is_host_bridge_name(name);
-            if is_directory && !is_function && !is_without_devices(name) {
-                names.push(name.to_owned());
-            }
-        });
-        names.sort_unstable();
-        for name in names {
-            let class = |target: &str| target.contains("/class/").then(|| last_step(target).to_owned());
-            let subsystem = directory.link(&format!("{name}/subsystem"), class).ok().flatten();
-            if let Some(Some(class)) = &subsystem {
-                found.push(format!("{class}/{name}"));
-            }
-            if subsystem.is_some() || self.may_hold_devices(directory, &name) {
-                if let Ok(Some(below)) = directory.open(&name) {
-                    self.devices_in(&below, found);
-                }
-            }
-        }
-    }
-
-    /// Whether a directory without a subsystem has devices in it: it is one of no subsystem, or the directory that the
-    /// driver core makes for a class (`net`, `block`). The others (queues, statistics) can be hundreds.
-    fn may_hold_devices(&self, directory: &Dir, name: &str) -> bool {
-        self.sysfs.exists(&format!("class/{name}")) || directory.exists(&format!("{name}/uevent"))
-    }
-}
-
-/// Directories that most functions have and that hold nothing to be used: power settings, interrupts, the services of a
-/// port (`0000:00:1c.0:pcie002`, drivers/pci/pcie/portdrv.c) and the bus below it.
-fn is_without_devices(name: &str) -> bool {
-    matches!(name, "link" | "msi_irqs" | "pci_bus" | "power" | "statistics") || name.contains(":pcie")
-}
-
-/// Slot names by the device they hold (`0000:03:00`).
-fn read_slots(sysfs: &Sysfs) -> HashMap<PciAddress, String> {
-    let directory = "bus/pci/slots";
-    let mut names = sysfs.names(directory).ok().flatten().unwrap_or_default();
-    names.sort_unstable();
-    let device = |name: &String| sysfs.read(&format!("{directory}/{name}/address")).ok().flatten();
-    let first = |device: String| PciAddress::from_sysfs_name(&format!("{}.0", device.trim()));
-    names.into_iter().filter_map(|name| Some((first(device(&name)?)?, name))).collect()
 }

@@ -8,6 +8,7 @@ use crate::lock::holders::Holder;
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::place::Place;
 use crate::report::change::PlannedRemoval;
+use crate::topology::attributes::LinkStatus;
 use crate::usage::model::{User, Users};
 
 /// A column of `list`.
@@ -98,21 +99,6 @@ impl Column {
     }
 }
 
-/// A PCI Express link's speed and width.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Link {
-    /// Current speed in GT/s; none if the link is down or asleep.
-    pub(crate) speed: Option<f64>,
-    /// Current width in lanes.
-    pub(crate) width: Option<u32>,
-    /// Highest speed in GT/s.
-    pub(crate) max_speed: Option<f64>,
-    /// Highest width in lanes.
-    pub(crate) max_width: Option<u32>,
-    /// Set when the device is in a low-power state; the link was not asked then, for that would wake it.
-    pub(crate) asleep: bool,
-}
-
 /// One function, with what was asked for. What many have in common is shared: there may be 65,536 of them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct FunctionRow {
@@ -138,7 +124,7 @@ pub(crate) struct FunctionRow {
     pub(crate) driver: Option<Arc<str>>,
     /// The link.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) link: Option<Box<Link>>,
+    pub(crate) link: Option<Box<LinkStatus>>,
     /// NUMA node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) numa_node: Option<i32>,

@@ -19,11 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::order;
 use crate::pci::place::Place;
-use crate::verify::record::Entry;
+use crate::verify::record::{Entry, SCHEMA};
 use crate::verify::verdict::Ended;
-
-/// The form of the files; a reader that does not know the number keeps its hands off.
-pub(crate) const SCHEMA: u32 = 1;
 
 /// How many past entries of a place are kept.
 pub(crate) const PAST_KEPT: usize = 20;

@@ -99,7 +99,7 @@ impl Loader<'_> {
                 Ok(Some(path)) => {
                     let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
                     if parent != run.parent {
-                        self.siblings(&run);
+                        self.siblings(&run.parent, run.dir.as_ref(), &run.addresses);
                         run = Run::begin(self, parent, &addresses[index..]);
                     }
                     run.addresses.push(address);
@@ -108,7 +108,7 @@ impl Loader<'_> {
                 Err(error) => self.note(format!("{error}; left out")),
             }
         }
-        self.siblings(&run);
+        self.siblings(&run.parent, run.dir.as_ref(), &run.addresses);
     }
 
     /// Adds what another one has read of the same machine. Both may know a function that one has only come by.

@@ -11,7 +11,6 @@ use crate::pci::ids::Ids;
 use crate::pci::selector::is_host_bridge_name;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::{FunctionId, HostBridgeId, Parent, Topology, VirtualOf};
-use crate::topology::parallel::Run;
 use crate::topology::paths::{BUSES, DEVICES, bus_below, locate_bus};
 
 /// From so many functions in one directory on, opening it costs less than it saves.
@@ -164,14 +163,13 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads functions of one directory, of all the machine's.
-    pub(crate) fn siblings(&mut self, run: &Run) {
-        let (parent, addresses) = (&run.parent, &run.addresses);
+    ///
+    /// `listed` is their directory, if it is open already.
+    pub(crate) fn siblings(&mut self, parent: &str, listed: Option<&Dir>, addresses: &[PciAddress]) {
         let Some(above) = self.chain_to(parent) else { return };
         let sysfs = self.sysfs;
-        let opened = match &run.dir {
-            None if addresses.len() >= WORTH_OPENING => &self.open(parent),
-            listed => listed,
-        };
+        let own = if listed.is_none() && addresses.len() >= WORTH_OPENING { self.open(parent) } else { None };
+        let opened = listed.or(own.as_ref());
         let many = addresses.len() > MOSTLY_VIRTUAL && matches!(above, Parent::Function(_));
         let spares_reads = many && self.fields.ids == IdsOf::Devices;
         let role = if self.fields.virtual_of || spares_reads { Role::Member } else { Role::OnlyChild };

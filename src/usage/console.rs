@@ -1,6 +1,6 @@
 //! Uses that leave no mount, address or open file: displays, consoles, watchdogs, crash dumps, VFIO groups, VFs.
 
-use crate::host::procfs::Proc;
+use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 use crate::usage::block::nodes::real_node;
 use crate::usage::block::stack::Storage;
@@ -10,7 +10,7 @@ use crate::usage::scope::{Inventory, Scope, Subject};
 /// Displays, consoles, watchdogs and crash dumps.
 pub(crate) fn consoles(
     sysfs: &Sysfs,
-    proc: Option<&Proc>,
+    proc: Option<&Procfs>,
     scope: &Scope,
     inventory: &Inventory,
     storage: &Storage,
@@ -72,7 +72,7 @@ fn netconsole(sysfs: &Sysfs, scope: &Scope) -> Vec<User> {
 }
 
 /// Where a crash dump would go: kdump's target, if a crash kernel is loaded, and pstore's disk.
-fn crash(sysfs: &Sysfs, proc: Option<&Proc>, storage: &Storage) -> Vec<User> {
+fn crash(sysfs: &Sysfs, proc: Option<&Procfs>, storage: &Storage) -> Vec<User> {
     let mut users = Vec::new();
     let mut add = |path: &str, what: &str| {
         if let Some((_, reached)) = storage.named(&real_node(sysfs, proc, path)) {

@@ -7,12 +7,13 @@
 //! kernel's to sort out. The README has the table of what is seen and what is not.
 
 use crate::error::{Result, plain};
-use crate::host::procfs::Proc;
+use crate::host::machine::Machine;
+use crate::host::procfs::{ProcessRef, Procfs};
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::usage::block::stack::Storage;
 use crate::usage::block::{mounts, zfs};
-use crate::usage::model::{Danger, Process, User, Users};
+use crate::usage::model::{Danger, User, Users};
 use crate::usage::network::interfaces::{self, Session, View};
 use crate::usage::network::routes::Routes;
 use crate::usage::process::descriptors::{Hold, Holds, How};
@@ -24,7 +25,8 @@ use crate::usage::{console, namespaces, nvidia, protected, vfio};
 ///
 /// # Errors
 /// The list of protected devices is broken. All else that goes wrong is told in `unchecked`.
-pub fn find(sysfs: &Sysfs, scope: &Scope) -> Result<Users> {
+pub fn find(machine: &Machine, scope: &Scope) -> Result<Users> {
+    let sysfs = &machine.sysfs;
     let protected = protected::users(sysfs, scope)?;
     let inventory = Inventory::read(sysfs, scope);
     let storage = Storage::read(sysfs, &inventory);
@@ -32,18 +34,18 @@ pub fn find(sysfs: &Sysfs, scope: &Scope) -> Result<Users> {
     survey.users.found = protected;
     survey.users.found.append(&mut survey.storage.holders);
     survey.users.notes = nvidia::notes(scope);
-    match Proc::open(sysfs.root(), sysfs.is_dump()) {
-        Ok(Some(proc)) => {
+    match (machine.procfs(), machine.procfs_error()) {
+        (Some(procfs), _) => {
             survey.users.is_complete = true;
-            survey.look(&proc);
+            survey.look(procfs);
         }
-        Ok(None) if sysfs.is_dump() => {
+        (None, Some(error)) => survey.users.unchecked.push(format!("/proc: {}", plain(error))),
+        (None, None) if sysfs.is_dump() => {
             let note = "the dumped tree has no proc: mounts, addresses and open files cannot be told";
             survey.users.notes.push(note.to_owned());
             survey.consoles(None);
         }
-        Ok(None) => survey.users.unchecked.push("/proc is not mounted: mount -t proc proc /proc".to_owned()),
-        Err(error) => survey.users.unchecked.push(format!("/proc: {}", plain(&error))),
+        (None, None) => survey.users.unchecked.push("/proc is not mounted: mount -t proc proc /proc".to_owned()),
     }
     let mut users = survey.users;
     let virtual_functions = vfio::virtual_functions(scope, &users.found);
@@ -62,13 +64,13 @@ struct Survey<'a> {
 }
 
 impl Survey<'_> {
-    fn look(&mut self, proc: &Proc) {
+    fn look(&mut self, proc: &Procfs) {
         if let Err(error) = self.try_look(proc) {
             self.users.unchecked.push(format!("/proc: {}", plain(&error)));
         }
     }
 
-    fn try_look(&mut self, proc: &Proc) -> std::io::Result<()> {
+    fn try_look(&mut self, proc: &Procfs) -> std::io::Result<()> {
         let mut pids = proc.pids()?;
         pids.retain(|pid| *pid == KTHREADD || !proc.is_kernel_thread(*pid));
         let mut namespaces = Namespaces::read(proc, &pids)?;
@@ -90,7 +92,7 @@ impl Survey<'_> {
         Ok(())
     }
 
-    fn disks(&mut self, proc: &Proc, namespaces: &Namespaces) -> std::io::Result<()> {
+    fn disks(&mut self, proc: &Procfs, namespaces: &Namespaces) -> std::io::Result<()> {
         if self.storage.is_empty() {
             return Ok(());
         }
@@ -107,13 +109,13 @@ impl Survey<'_> {
         Ok(())
     }
 
-    fn consoles(&mut self, proc: Option<&Proc>) {
+    fn consoles(&mut self, proc: Option<&Procfs>) {
         let users = console::consoles(self.sysfs, proc, self.scope, &self.inventory, &self.storage);
         self.users.found.extend(users);
     }
 
     /// Every network namespace; a dump has the interfaces of one alone.
-    fn networks(&mut self, proc: &Proc, namespaces: &Namespaces) {
+    fn networks(&mut self, proc: &Procfs, namespaces: &Namespaces) {
         if !proc.is_dump() {
             let seen = namespaces::users(proc, self.scope, &namespaces.networks);
             self.users.found.extend(seen.found);
@@ -144,7 +146,7 @@ impl Survey<'_> {
     }
 
     /// What could not be seen.
-    fn blind_spots(&mut self, proc: &Proc, findings: &Findings, namespaces: &Namespaces) {
+    fn blind_spots(&mut self, proc: &Procfs, findings: &Findings, namespaces: &Namespaces) {
         let mut denied: Vec<u32> = findings.denied.iter().chain(&namespaces.denied).copied().collect();
         denied.sort_unstable();
         denied.dedup();
@@ -169,7 +171,7 @@ const KTHREADD: u32 = 2;
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// The operator's session by ssh: from the environment, or, where sudo has swept that, from the processes above.
-fn session(proc: &Proc) -> Option<Session> {
+fn session(proc: &Procfs) -> Option<Session> {
     const NAME: &str = "SSH_CONNECTION";
     if let Some(session) = std::env::var(NAME).ok().as_deref().and_then(Session::parse) {
         return Some(session);
@@ -194,7 +196,7 @@ fn session(proc: &Proc) -> Option<Session> {
     None
 }
 
-fn held(process: &Process, hold: &Hold) -> User {
+fn held(process: &ProcessRef, hold: &Hold) -> User {
     let how = match hold.how {
         How::Open => "open",
         How::Locked => "open and locked",
@@ -203,7 +205,7 @@ fn held(process: &Process, hold: &Hold) -> User {
     // A register file's name says nothing without its function.
     let what =
         if hold.what.starts_with('/') { hold.what.clone() } else { format!("{} of {}", hold.what, hold.address) };
-    let description = format!("pid {} ({}) has {what} {how}{}", process.pid, process.command, hold.origin);
+    let description = format!("{} has {what} {how}{}", process.name(), hold.origin);
     let by = process.command.split(' ').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
     let mut user = User::new(hold.danger, hold.address, hold.what.clone(), by, description);
     user.process = Some(process.clone());
@@ -211,13 +213,13 @@ fn held(process: &Process, hold: &Hold) -> User {
 }
 
 /// vfio-pci has the function open, and nothing tells by whom.
-fn some_vfio(address: PciAddress, holders: &[(Process, Holds)]) -> User {
-    let candidates: Vec<&Process> =
+fn some_vfio(address: PciAddress, holders: &[(ProcessRef, Holds)]) -> User {
+    let candidates: Vec<&ProcessRef> =
         holders.iter().filter(|(_, holds)| holds.some_vfio).map(|(process, _)| process).collect();
     let who = match candidates.as_slice() {
         [] => "a process that cannot be seen".to_owned(),
-        [only] => format!("pid {} ({})", only.pid, only.command),
-        [first, rest @ ..] => format!("pid {} ({}) or one of {} others", first.pid, first.command, rest.len()),
+        [only] => only.name(),
+        [first, rest @ ..] => format!("{} or one of {} others", first.name(), rest.len()),
     };
     let mut user = User::new(Danger::Vfio, address, "vfio", "vfio", format!("{who} has {address} open through VFIO"));
     user.process = candidates.first().filter(|_| candidates.len() == 1).map(|process| (*process).clone());

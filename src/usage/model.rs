@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::host::procfs::ProcessRef;
 use crate::order;
 use crate::pci::address::PciAddress;
 
@@ -86,17 +87,6 @@ impl Danger {
     }
 }
 
-/// A process that holds something.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(crate) struct Process {
-    /// Process id.
-    pub(crate) pid: u32,
-    /// The user it runs as; none if that cannot be read.
-    pub(crate) uid: Option<u32>,
-    /// Its command line, or its name in brackets.
-    pub(crate) command: String,
-}
-
 /// One use of one device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct User {
@@ -110,7 +100,7 @@ pub struct User {
     pub(crate) by: String,
     /// The process, where it is one.
     #[serde(flatten)]
-    pub(crate) process: Option<Process>,
+    pub(crate) process: Option<ProcessRef>,
     /// A sentence for people.
     pub(crate) description: String,
 }

@@ -13,9 +13,9 @@ use nix::sched::{CloneFlags, setns, unshare};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 use crate::error::plain;
-use crate::host::procfs::Proc;
+use crate::host::procfs::{Procfs, unescape};
 use crate::host::sysfs::Sysfs;
-use crate::usage::block::mounts::{MountTable, unescape};
+use crate::usage::block::mounts::MountTable;
 use crate::usage::model::User;
 use crate::usage::network::interfaces::{self, View};
 use crate::usage::network::routes::Routes;
@@ -53,7 +53,7 @@ pub(crate) struct Seen<T> {
 }
 
 /// Who uses the interfaces of the functions in these network namespaces.
-pub(crate) fn users(proc: &Proc, scope: &Scope, namespaces: &[Namespace]) -> Seen<User> {
+pub(crate) fn users(proc: &Procfs, scope: &Scope, namespaces: &[Namespace]) -> Seen<User> {
     each(namespaces, |namespace| {
         setns(open(namespace)?, CloneFlags::CLONE_NEWNET)?;
         let sysfs = Sysfs::mounted(mount_sysfs()?);
@@ -65,7 +65,7 @@ pub(crate) fn users(proc: &Proc, scope: &Scope, namespaces: &[Namespace]) -> See
 }
 
 /// The mounts of these mount namespaces.
-pub(crate) fn mounts(proc: &Proc, namespaces: &[Namespace]) -> Seen<MountTable> {
+pub(crate) fn mounts(proc: &Procfs, namespaces: &[Namespace]) -> Seen<MountTable> {
     each(namespaces, |namespace| {
         let file = open(namespace)?;
         // A thread that shares its root with others may not enter.

@@ -1,6 +1,6 @@
 //! What NVIDIA's own driver keeps to itself: its nodes, and what it does not tell.
 
-use crate::host::procfs::Proc;
+use crate::host::procfs::Procfs;
 use crate::usage::model::Danger;
 use crate::usage::process::descriptors::{Node, Wanted};
 use crate::usage::scope::Scope;
@@ -9,7 +9,7 @@ use crate::usage::scope::Scope;
 ///
 /// # Errors
 /// It is not told for a function that the driver has.
-pub(crate) fn want_nvidia(proc: &Proc, scope: &Scope, wanted: &mut Wanted) -> Result<(), String> {
+pub(crate) fn want_nvidia(proc: &Procfs, scope: &Scope, wanted: &mut Wanted) -> Result<(), String> {
     for (address, subject) in scope.iter().filter(|(_, subject)| subject.driver.as_deref() == Some("nvidia")) {
         let file = format!("driver/nvidia/gpus/{address}/information");
         let text = proc.text(&file).ok().flatten().unwrap_or_default();

@@ -106,7 +106,7 @@ fn parse(file: &str, text: &str) -> Result<Vec<Entry>> {
             return Err(broken(&place, "a selector must be followed by the reason"));
         };
         let selector = selector.parse::<Selector>().map_err(|error| broken(&place, &error.to_string()))?;
-        let reason = reason.trim().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let reason = reason.trim().to_owned();
         found.push(Entry { selector, reason, place });
     }
     Ok(found)

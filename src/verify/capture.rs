@@ -10,10 +10,10 @@ use std::os::unix::fs::FileExt;
 use crate::host::sysfs::Sysfs;
 use crate::order;
 use crate::pci::ids::{ids_text, subsystem_text};
-use crate::report::inspector::Inspector;
+use crate::topology::attributes::{Attributes, LinkStatus};
 use crate::topology::model::{FunctionId, Topology};
 use crate::verify::overrides::Overrides;
-use crate::verify::record::{Bar, LinkState, Record, Serials, VirtualRecord};
+use crate::verify::record::{Bar, Record, Serials, VirtualRecord};
 
 /// Classes whose names people type or write into configuration files.
 const KNOWN_CLASSES: [&str; 8] = ["accel", "block", "drm", "infiniband", "net", "nvme", "sound", "tty"];
@@ -30,14 +30,14 @@ const UNSET: u64 = 0x2000_0000;
 /// Takes down functions of one tree.
 pub struct Observer<'a> {
     sysfs: &'a Sysfs,
-    inspector: Inspector<'a>,
+    attributes: Attributes<'a>,
     by_id: Option<HashMap<String, Vec<String>>>,
 }
 
 impl<'a> Observer<'a> {
     /// Looks into this tree.
     pub fn new(sysfs: &'a Sysfs) -> Self {
-        Self { sysfs, inspector: Inspector::new(sysfs), by_id: None }
+        Self { sysfs, attributes: Attributes::new(sysfs), by_id: None }
     }
 
     /// Everything of one function.
@@ -51,7 +51,7 @@ impl<'a> Observer<'a> {
         Record {
             place: topology.place(id),
             address: function.address,
-            slot: self.inspector.slot(function.address),
+            slot: self.attributes.slot(function.address),
             ids: function.ids.map(ids_text),
             subsystem: function.ids.and_then(subsystem_text),
             class: function.ids.map(|ids| format!("{:06x}", ids.class)),
@@ -60,8 +60,8 @@ impl<'a> Observer<'a> {
             driver_override: overrides.get(&function.address).cloned(),
             link: self.link(topology, id, &path),
             bars: self.bars(&path),
-            numa_node: self.inspector.numa_node(&path),
-            iommu_group: self.inspector.iommu_group(&path),
+            numa_node: self.attributes.numa_node(&path),
+            iommu_group: self.attributes.iommu_group(&path),
             vfs: virtual_functions(topology, id, overrides),
             names,
             by_id,
@@ -79,7 +79,7 @@ impl<'a> Observer<'a> {
             class: function.ids.map(|ids| format!("{:06x}", ids.class)),
             driver: function.driver.as_deref().map(str::to_owned),
             bars: self.bars(&path),
-            iommu_group: self.inspector.iommu_group(&path),
+            iommu_group: self.attributes.iommu_group(&path),
             ..Record::at(topology.place(id), function.address)
         }
     }
@@ -93,7 +93,7 @@ impl<'a> Observer<'a> {
     /// Names by class.
     fn names(&self, path: &str) -> BTreeMap<String, Vec<String>> {
         let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for device in self.inspector.class_devices(path) {
+        for device in self.attributes.class_devices(path) {
             let Some((class, name)) = device.split_once('/') else { continue };
             if KNOWN_CLASSES.contains(&class) {
                 names.entry(class.to_owned()).or_default().push(name.to_owned());
@@ -137,16 +137,18 @@ impl<'a> Observer<'a> {
     }
 
     /// The link that leads to a function, asked at the port above; what the device could do at most it knows itself.
-    fn link(&self, topology: &Topology, id: FunctionId, path: &str) -> Option<LinkState> {
-        let own = self.inspector.link(path);
+    fn link(&self, topology: &Topology, id: FunctionId, path: &str) -> Option<LinkStatus> {
+        let own = self.attributes.link(path);
         let port = topology.function_above(id).filter(|above| leads_down(topology, *above));
         let link = match port {
-            Some(port) => self.inspector.link(&topology.path(port)).filter(|link| !link.asleep).or_else(|| own.clone()),
+            Some(port) => {
+                self.attributes.link(&topology.path(port)).filter(|link| !link.asleep).or_else(|| own.clone())
+            }
             None if topology.function(id).ids.is_some_and(|ids| ids.is_bridge()) => None,
             None => own.clone(),
         }?;
         let most = own.unwrap_or_else(|| link.clone());
-        Some(LinkState { speed: link.speed, width: link.width, max_speed: most.max_speed, max_width: most.max_width })
+        Some(LinkStatus { max_speed: most.max_speed, max_width: most.max_width, ..link })
     }
 
     fn bars(&self, path: &str) -> Vec<Bar> {

@@ -97,7 +97,8 @@ fn parse_count(text: &str) -> Result<usize, ExpectationError> {
 mod tests {
     use super::*;
     use crate::pci::place::Place;
-    use crate::verify::record::{LinkState, Record};
+    use crate::topology::attributes::LinkStatus;
+    use crate::verify::record::Record;
 
     fn expects(text: &str) -> Expectation {
         text.parse().unwrap()
@@ -108,7 +109,7 @@ mod tests {
         let record = Record {
             driver: Some("nvme".into()),
             ids: Some("1b36:0010".into()),
-            link: Some(LinkState { speed: Some(8.0), width: Some(4), max_speed: None, max_width: None }),
+            link: Some(LinkStatus { speed: Some(8.0), width: Some(4), ..LinkStatus::default() }),
             ..Record::at(Place::root(), "0000:03:00.0".parse().unwrap())
         };
         let there = [record];

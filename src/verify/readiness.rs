@@ -7,7 +7,7 @@ use crate::host::modalias::Modules;
 use crate::host::sysfs::Sysfs;
 use crate::host::uevent::Heard;
 use crate::pci::address::PciAddress;
-use crate::report::inspector::Inspector;
+use crate::topology::attributes::Attributes;
 use crate::topology::model::{FunctionId, Topology};
 use crate::verify::record::Record;
 use crate::verify::settle::Lack;
@@ -23,7 +23,7 @@ const NETWORK: u32 = 0x02;
 /// Looks at functions until they are ready.
 pub struct Readiness<'a> {
     sysfs: &'a Sysfs,
-    inspector: Inspector<'a>,
+    attributes: Attributes<'a>,
     modules: Modules,
     /// Whether udev is there to name interfaces and to make links.
     udev: bool,
@@ -47,7 +47,7 @@ impl<'a> Readiness<'a> {
     pub fn new(sysfs: &'a Sysfs) -> Self {
         let udev = sysfs.root().join("run/udev/control").exists();
         let modules = Modules::new(sysfs.root());
-        Self { sysfs, inspector: Inspector::new(sysfs), modules, udev, bound_since: HashMap::new() }
+        Self { sysfs, attributes: Attributes::new(sysfs), modules, udev, bound_since: HashMap::new() }
     }
 
     /// The modules that are for a function without a driver; none if it is known to have none.
@@ -97,7 +97,7 @@ impl<'a> Readiness<'a> {
         if let Some(lack) = self.controller(&path, driver) {
             return Some(lack);
         }
-        let names = self.inspector.class_devices(&path);
+        let names = self.attributes.class_devices(&path);
         let lack = match known {
             Some(was) => fewer_names(was, &names),
             None => self.first_sign(function.address, class, &names),

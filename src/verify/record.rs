@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::state::ledger::SCHEMA;
+use crate::topology::attributes::LinkStatus;
 
 /// One removed function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ impl Entry {
         Self { schema: SCHEMA, removed_at, top, record }
     }
 }
+
+/// The schema of stored records; a reader that does not know the number leaves the file alone.
+pub(crate) const SCHEMA: u32 = 1;
 
 /// One function as it was at one moment.
 ///
@@ -61,7 +64,7 @@ pub struct Record {
     pub driver_override: Option<String>,
     /// The link, read at the upstream port where there is one: a device may sleep or be gone, its port tells all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<LinkState>,
+    pub link: Option<LinkStatus>,
     /// The BARs that it asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bars: Vec<Bar>,
@@ -97,23 +100,6 @@ pub struct Serials {
     /// MAC addresses of its interfaces, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) mac: Vec<String>,
-}
-
-/// Speed and width of a link.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LinkState {
-    /// GT/s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) speed: Option<f64>,
-    /// Lanes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) width: Option<u32>,
-    /// Highest speed of the device, GT/s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) max_speed: Option<f64>,
-    /// Highest width of the device, in lanes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) max_width: Option<u32>,
 }
 
 /// A BAR that a function asks for.
@@ -196,29 +182,5 @@ impl Serials {
         same(&self.dsn, &other.dsn)
             || same(&self.nvme, &other.nvme)
             || self.mac.iter().any(|mac| other.mac.contains(mac))
-    }
-}
-
-impl LinkState {
-    /// Lanes times speed, to see what a link lost; none when it is not known.
-    fn known(&self) -> Option<(f64, u32)> {
-        self.speed.zip(self.width)
-    }
-
-    /// Whether it is slower or narrower than another, as far as both are known.
-    pub(crate) fn is_worse_than(&self, other: &Self) -> bool {
-        match (self.known(), other.known()) {
-            (Some((speed, width)), Some((old_speed, old_width))) => speed < old_speed || width < old_width,
-            _ => false,
-        }
-    }
-}
-
-impl std::fmt::Display for LinkState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.known() {
-            Some((speed, width)) => write!(f, "{speed} GT/s x{width}"),
-            None => f.write_str("down"),
-        }
     }
 }

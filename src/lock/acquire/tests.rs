@@ -124,7 +124,11 @@ fn holders_say_since_when_in_which_mode_and_what_for() {
     let seen: Vec<_> = holders.iter().map(|h| (h.place.chain(), h.mode, h.role, h.intention)).collect();
     let way = |chain| (chain, Mode::Shared, Role::Holds, true);
     assert_eq!(seen, [way(""), way("h"), ("h/1.0", Mode::Exclusive, Role::Holds, false)]);
-    assert!(holders.iter().all(|h| h.pid == std::process::id() && h.uid.is_some() && h.age_seconds.is_some()));
+    assert!(
+        holders
+            .iter()
+            .all(|h| h.process.pid == std::process::id() && h.process.uid.is_some() && h.age_seconds.is_some())
+    );
     assert_eq!(directory.holders_over(&at("h/1.0/2.0")).unwrap(), holders[2..]);
     drop(held);
     assert!(directory.all_holders().unwrap().is_empty());
@@ -140,7 +144,7 @@ fn a_shut_gate_is_not_yet_a_lock() {
     let taken = std::thread::scope(|scope| {
         let waiter = scope.spawn(|| take(&directory, ""));
         let waits_at_gate = || {
-            let flocks = holders::all_flocks().unwrap();
+            let flocks = holders::all_flocks(directory.procfs()).unwrap();
             flocks.iter().any(|f| f.role == Role::Waits && f.inode == gate.id.1)
         };
         while !waits_at_gate() {

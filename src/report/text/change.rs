@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use colored::Colorize;
 
+use crate::host::text::escaped;
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
@@ -15,7 +16,7 @@ use crate::verify::compare::{Finding, Kind};
 pub(crate) fn planned(plan: &PlannedChange) -> String {
     let mut text = String::new();
     for line in &plan.summary {
-        text.push_str(&format!("{line}\n"));
+        text.push_str(&format!("{}\n", escaped(line)));
     }
     if let Some(users) = &plan.users {
         text.push_str(&crate::report::text::users::listed(users, ""));
@@ -36,16 +37,16 @@ pub(crate) fn planned(plan: &PlannedChange) -> String {
 pub(crate) fn planned_lock(plan: &PlannedLock) -> String {
     let mut text = String::new();
     for target in &plan.targets {
-        text.push_str(&format!("would lock {} ({}): {}\n", target.place, mode(plan.mode), target.why));
+        text.push_str(&format!("would lock {} ({}): {}\n", target.place, mode(plan.mode), escaped(&target.why)));
     }
-    text + &locks(&plan.locks) + &format!("and run: {}\n", plan.command.join(" "))
+    text + &locks(&plan.locks) + &format!("and run: {}\n", escaped(&plan.command.join(" ")))
 }
 
 /// What `remove` did.
 pub(crate) fn removed(report: &RemoveReport) -> String {
     let mut text = String::new();
     for absent in &report.absent {
-        text.push_str(&format!("{absent}: not there, nothing to remove\n"));
+        text.push_str(&format!("{}: not there, nothing to remove\n", escaped(absent)));
     }
     if report.targets.is_empty() {
         return text;
@@ -137,22 +138,23 @@ fn difference(finding: &Finding) -> String {
         _ if finding.old.is_none() && finding.new.is_none() => format!("{} {}: none", finding.address, finding.what),
         _ => format!("{} {}: {} -> {}", finding.address, finding.what, word(&finding.old), word(&finding.new)),
     };
-    format!("  {sign} {change}{why}\n")
+    format!("  {sign} {}{}\n", escaped(&change), escaped(&why))
 }
 
 /// What `replug` did: both halves.
 pub(crate) fn replugged(report: &ReplugReport) -> String {
-    let climbed: String = report.climbed.iter().map(|what| format!("  > not back, so tried: {what}\n")).collect();
+    let climbed: String =
+        report.climbed.iter().map(|what| format!("  > not back, so tried: {}\n", escaped(what))).collect();
     removed(&report.removed) + &climbed + &rescanned(&report.rescanned)
 }
 
 fn describe(seen: &Seen) -> String {
     let mut line = seen.address.to_string();
     if let Some(name) = &seen.name {
-        line.push_str(&format!(" {name}"));
+        line.push_str(&format!(" {}", escaped(name)));
     }
     match &seen.driver {
-        Some(driver) => line.push_str(&format!(" ({driver})")),
+        Some(driver) => line.push_str(&format!(" ({})", escaped(driver))),
         None => line.push_str(" (no driver)"),
     }
     line

@@ -1,9 +1,12 @@
 //! `list` as a table.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::report::rows::{Column, FunctionRow, Link};
+use crate::host::text::escaped;
+use crate::report::rows::{Column, FunctionRow};
+use crate::topology::attributes::LinkStatus;
 
 /// A table: columns as wide as their widest cell, two spaces between, `-` for what is not there.
 ///
@@ -15,7 +18,7 @@ pub(crate) fn listed(out: &mut dyn Write, rows: &[FunctionRow], wanted: &[Column
         wanted.iter().map(|column| if header { width(&heading(*column)) } else { 0 }).collect();
     for row in rows {
         for (column, widest) in wanted.iter().zip(&mut widths) {
-            *widest = width(cell(row, *column, &mut scratch)).max(*widest);
+            *widest = width(&cell(row, *column, &mut scratch)).max(*widest);
         }
     }
     if header {
@@ -26,7 +29,7 @@ pub(crate) fn listed(out: &mut dyn Write, rows: &[FunctionRow], wanted: &[Column
     for row in rows {
         text.clear();
         for (column, width) in wanted.iter().zip(&widths) {
-            padded(&mut text, cell(row, *column, &mut scratch), *width);
+            padded(&mut text, &cell(row, *column, &mut scratch), *width);
         }
         end_line(out, &mut text)?;
     }
@@ -71,7 +74,7 @@ pub(crate) fn heading(column: Column) -> String {
 }
 
 /// What stands in a cell; `scratch` holds it if it has to be put together.
-pub(crate) fn cell<'a>(row: &'a FunctionRow, column: Column, scratch: &'a mut String) -> &'a str {
+pub(crate) fn cell<'a>(row: &'a FunctionRow, column: Column, scratch: &'a mut String) -> Cow<'a, str> {
     scratch.clear();
     let cell = match column {
         Column::Address => composed(scratch, Some(row.address)),
@@ -94,7 +97,7 @@ pub(crate) fn cell<'a>(row: &'a FunctionRow, column: Column, scratch: &'a mut St
         ),
         Column::Place => row.place.as_ref().map(|place| place.chain()),
     };
-    cell.filter(|cell| !cell.is_empty()).unwrap_or("-")
+    escaped(cell.filter(|cell| !cell.is_empty()).unwrap_or("-"))
 }
 
 fn composed(scratch: &mut String, value: Option<impl std::fmt::Display>) -> Option<&str> {
@@ -104,7 +107,7 @@ fn composed(scratch: &mut String, value: Option<impl std::fmt::Display>) -> Opti
 }
 
 /// `16GT/s x16`, and ` of 32GT/s x16` where it could be more.
-pub(crate) fn link(link: &Link) -> String {
+pub(crate) fn link(link: &LinkStatus) -> String {
     if link.asleep {
         return "asleep".to_owned();
     }

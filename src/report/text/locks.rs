@@ -2,6 +2,7 @@
 
 use colored::Colorize;
 
+use crate::host::text::escaped;
 use crate::lock::holders::{Holder, Role, age_in_words};
 use crate::report::change::LockNode;
 use crate::report::text::tree::Branches;
@@ -46,8 +47,13 @@ fn shown(node: &LockNode) -> impl Iterator<Item = &Holder> {
 /// `held exclusive by pid 4711 uid 0 for 12 s: pcictl remove 0000:03:00.0`
 fn line(holder: &Holder) -> String {
     let role = if holder.role == Role::Holds { "held".green() } else { "waits".yellow() };
-    let uid = holder.uid.map(|uid| format!(" uid {uid}")).unwrap_or_default();
+    let uid = holder.process.uid.map(|uid| format!(" uid {uid}")).unwrap_or_default();
     let age = holder.age_seconds.map(|age| format!(" for {}", age_in_words(age))).unwrap_or_default();
     let elsewhere = if holder.intention { ", for what is below or above" } else { "" };
-    format!("{role} {}{elsewhere}, pid {}{uid}{age}: {}", mode(holder.mode), holder.pid, holder.command)
+    format!(
+        "{role} {}{elsewhere}, pid {}{uid}{age}: {}",
+        mode(holder.mode),
+        holder.process.pid,
+        escaped(&holder.process.command)
+    )
 }

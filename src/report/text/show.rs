@@ -2,6 +2,7 @@
 
 use colored::Colorize;
 
+use crate::host::text::escaped;
 use crate::lock::holders::{Role, in_words};
 use crate::report::change::PlannedRemoval;
 use crate::report::rows::{FullFunction, FunctionRow};
@@ -14,7 +15,7 @@ pub(crate) fn shown(full: &FullFunction) -> String {
     let mut text = format!("{}\n", headline(row).bold());
     let mut fact = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            text.push_str(&format!("  {name:<16}{value}\n"));
+            text.push_str(&format!("  {name:<16}{}\n", escaped(&value)));
         }
     };
     fact("path", Some(full.path.clone()));
@@ -40,7 +41,9 @@ pub(crate) fn shown(full: &FullFunction) -> String {
     let users = crate::report::text::users::listed(&full.users, "    ");
     text.push_str(&if users.is_empty() { "  users           none\n".to_owned() } else { format!("  users\n{users}") });
     match &full.remove {
-        PlannedRemoval::Refused { refused } => text.push_str(&format!("remove would be refused: {refused}\n")),
+        PlannedRemoval::Refused { refused } => {
+            text.push_str(&format!("remove would be refused: {}\n", escaped(refused)))
+        }
         PlannedRemoval::Plan(plan) => {
             if plan.needs_force.is_empty() {
                 text.push_str("remove would\n");
@@ -62,10 +65,10 @@ fn joined<T: ToString>(items: &[T]) -> Option<String> {
 fn headline(row: &FunctionRow) -> String {
     let mut line = row.address.to_string();
     if let (Some(class), Some(name)) = (&row.class, &row.name) {
-        line.push_str(&format!(" {class}: {name}"));
+        line.push_str(&format!(" {}: {}", escaped(class), escaped(name)));
     }
     if let Some(driver) = &row.driver {
-        line.push_str(&format!(" ({driver})"));
+        line.push_str(&format!(" ({})", escaped(driver)));
     }
     line
 }

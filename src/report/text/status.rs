@@ -4,6 +4,7 @@ use colored::Colorize as _;
 
 use crate::doctor::diagnosis::{Finding, Stuck, Trouble};
 use crate::doctor::stack::Waits;
+use crate::host::text::escaped;
 use crate::report::status::{DoctorReport, OperationState, OperationStatus, RecoverReport, StatusReport, Verdict};
 
 /// What the doctor found: what is stuck first, then who is busy, then what was left behind.
@@ -15,7 +16,7 @@ pub(crate) fn diagnosed(report: &DoctorReport) -> String {
     let member =
         |finding: &&Finding| !report.diagnosis.stuck.iter().any(|stuck| stuck.members.contains(&finding.task.tid));
     for finding in report.diagnosis.tasks.iter().filter(member) {
-        text.push_str(&format!("{}: {}\n", "busy".yellow(), finding.in_words()));
+        text.push_str(&format!("{}: {}\n", "busy".yellow(), escaped(&finding.in_words())));
         if matches!(finding.position.waits, Waits::Driver { .. }) {
             text.push_str("  wait: a slow driver ends in its own time, and no signal hurries it\n");
         }
@@ -24,13 +25,13 @@ pub(crate) fn diagnosed(report: &DoctorReport) -> String {
         text.push_str(&format!(
             "{}: {} writes to the kernel past pcictl's locks; run it by: pcictl lock SELECTOR -- COMMAND\n",
             "raw".yellow(),
-            finding.task.in_words()
+            escaped(&finding.task.in_words())
         ));
     }
     for leftover in &report.leftovers {
-        text.push_str(&format!("{}: {}\n", "leftover".yellow(), leftover.what));
+        text.push_str(&format!("{}: {}\n", "leftover".yellow(), escaped(&leftover.what)));
         if !leftover.helps.is_empty() {
-            text.push_str(&format!("  {}\n", leftover.helps));
+            text.push_str(&format!("  {}\n", escaped(&leftover.helps)));
         }
     }
     text.push_str(match report.verdict {
@@ -60,9 +61,9 @@ fn one_stuck(stuck: &Stuck, behind: usize) -> String {
     }
     text.push('\n');
     for line in &stuck.evidence {
-        text.push_str(&format!("  {line}\n"));
+        text.push_str(&format!("  {}\n", escaped(line)));
     }
-    text.push_str(&format!("  what helps: {}\n", stuck.helps));
+    text.push_str(&format!("  what helps: {}\n", escaped(&stuck.helps)));
     text
 }
 
@@ -76,9 +77,9 @@ pub(crate) fn status(report: &StatusReport) -> String {
 }
 
 fn operation(operation: &OperationStatus) -> String {
-    let id = operation.id.as_deref().unwrap_or("unknown");
-    let command = operation.command.as_deref().unwrap_or_default();
-    let why = operation.why.as_deref().unwrap_or_default();
+    let id = escaped(operation.id.as_deref().unwrap_or("unknown"));
+    let command = escaped(operation.command.as_deref().unwrap_or_default());
+    let why = escaped(operation.why.as_deref().unwrap_or_default());
     let mut text = match operation.state {
         OperationState::Running => format!("{id}: under way: {command}\n"),
         OperationState::HalfDone => format!("{id}: {}: {command}\n", "interrupted, half done".red()),
@@ -93,7 +94,7 @@ fn operation(operation: &OperationStatus) -> String {
         [("in the kernel's hands", &operation.in_kernel), ("done", &operation.done), ("not done", &operation.left)]
     {
         for line in lines {
-            text.push_str(&format!("  {title}: {line}\n"));
+            text.push_str(&format!("  {title}: {}\n", escaped(line)));
         }
     }
     for (index, command) in operation.commands.iter().enumerate() {
@@ -101,7 +102,7 @@ fn operation(operation: &OperationStatus) -> String {
             (0, Some(crate::state::journal::progress::Way::Undo)) => "to undo it",
             _ => "to complete it",
         };
-        text.push_str(&format!("  {what}: {command}\n"));
+        text.push_str(&format!("  {what}: {}\n", escaped(command)));
     }
     text
 }
@@ -110,9 +111,9 @@ fn operation(operation: &OperationStatus) -> String {
 pub(crate) fn recovered(report: &RecoverReport) -> String {
     let mut text = String::new();
     for operation in &report.operations {
-        text.push_str(&format!("{}: {}\n", operation.id, operation.what));
+        text.push_str(&format!("{}: {}\n", escaped(&operation.id), escaped(&operation.what)));
         for step in &operation.steps {
-            text.push_str(&format!("  {step}\n"));
+            text.push_str(&format!("  {}\n", escaped(step)));
         }
     }
     if text.is_empty() { "nothing to recover\n".to_owned() } else { text }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use colored::Colorize;
 
+use crate::host::text::escaped;
 use crate::report::rows::{Column, TreeNode};
 
 /// What a tree is drawn with.
@@ -74,7 +75,7 @@ impl Pen<'_> {
     /// `0000:03:00.0 [04] PCI bridge: Vendor Device (pcieport)`, and `numa 0` where that was asked for.
     fn describe(&mut self, node: &TreeNode) -> fmt::Result {
         let line = &mut self.line;
-        write!(line, "{}", node.name.bold())?;
+        write!(line, "{}", escaped(&node.name).bold())?;
         if let Some(bus) = node.bus.filter(|_| node.function.is_some()) {
             write!(line, " [{:02x}]", bus.bus)?;
         }
@@ -83,13 +84,13 @@ impl Pen<'_> {
             line.push_str(" VF");
         }
         match (&function.class, &function.name) {
-            (Some(class), Some(name)) => write!(line, " {class}: {name}")?,
-            (Some(only), None) | (None, Some(only)) => write!(line, " {only}")?,
+            (Some(class), Some(name)) => write!(line, " {}: {}", escaped(class), escaped(name))?,
+            (Some(only), None) | (None, Some(only)) => write!(line, " {}", escaped(only))?,
             (None, None) if self.wanted.contains(&Column::Class) => line.push_str(" (cannot be read)"),
             (None, None) => {}
         }
         if let Some(driver) = &function.driver {
-            write!(line, " ({})", driver.green())?;
+            write!(line, " ({})", escaped(driver).green())?;
         }
         for column in self.wanted {
             let in_line = [Column::Address, Column::Class, Column::Name, Column::Driver];

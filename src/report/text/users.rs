@@ -1,18 +1,19 @@
 //! Users of a device, a line each.
 
+use crate::host::text::escaped;
 use crate::usage::model::{Danger, User, Users};
 
 /// Users, what could not be looked into, and what cannot be seen.
 pub(crate) fn listed(users: &Users, indent: &str) -> String {
     let mut text = String::new();
     for user in &users.found {
-        text.push_str(&format!("{indent}{:<11} {}\n", user.kind.name(), user.description));
+        text.push_str(&format!("{indent}{:<11} {}\n", user.kind.name(), escaped(&user.description)));
     }
     for why in &users.unchecked {
-        text.push_str(&format!("{indent}{:<11} {why}\n", "unchecked"));
+        text.push_str(&format!("{indent}{:<11} {}\n", "unchecked", escaped(why)));
     }
     for note in &users.notes {
-        text.push_str(&format!("{indent}{:<11} {note}\n", "note"));
+        text.push_str(&format!("{indent}{:<11} {}\n", "note", escaped(note)));
     }
     text
 }

@@ -1,5 +1,6 @@
 //! Words that several reports share: actions, locks, counts.
 
+use crate::host::text::escaped;
 use crate::lock::claims::{Claim, Mode};
 use crate::order;
 use crate::plan::action::{Action, Step};
@@ -33,19 +34,21 @@ pub(crate) fn steps(steps: &[Step]) -> String {
 /// One action as an administrator would say it.
 pub(crate) fn in_words(action: &Action) -> String {
     match action {
-        Action::Unbind { address, driver } => format!("unbind {address} from {driver}"),
-        Action::Bind { address, driver } => format!("bind {address} to {driver}"),
+        Action::Unbind { address, driver } => format!("unbind {address} from {}", escaped(driver)),
+        Action::Bind { address, driver } => format!("bind {address} to {}", escaped(driver)),
         Action::SetVfs { address, count: 0, was } => format!("take away the {} of {address}", count(*was, "VF")),
         Action::SetVfs { address, count: vfs, .. } => format!("create {} of {address}", count(*vfs, "VF")),
         Action::Remove { address } => format!("remove {address}"),
         Action::Rescan { bus } => format!("rescan bus {bus}"),
         Action::RescanAll => "rescan every bus".to_owned(),
-        Action::Override { address, driver } => format!("set the driver override of {address} to {driver}"),
+        Action::Override { address, driver } => format!("set the driver override of {address} to {}", escaped(driver)),
         Action::Probe { address } => format!("look for a driver of {address}"),
-        Action::Set { address, file, value, .. } => format!("set {file} of {address} to {value}"),
+        Action::Set { address, file, value, .. } => format!("set {} of {address} to {}", escaped(file), escaped(value)),
         Action::Reset { address } => format!("reset {address}"),
         Action::ResetBelow { address } => format!("reset the bus below {address}"),
-        Action::SlotPower { slot, on } => format!("switch the power of slot {slot} {}", if *on { "on" } else { "off" }),
+        Action::SlotPower { slot, on } => {
+            format!("switch the power of slot {} {}", escaped(slot), if *on { "on" } else { "off" })
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use procfs_core::process::MountInfo;
 
-use crate::host::procfs::Proc;
+use crate::host::procfs::{Procfs, unescape};
 use crate::host::sysfs::Sysfs;
 use crate::usage::block::stack::{Reached, Storage, holder, members, on};
 use crate::usage::model::{Danger, User};
@@ -126,7 +126,7 @@ fn user(found: &Found) -> User {
 
 /// Swap on the disks, right or in a file.
 pub(crate) fn swap(
-    proc: &Proc,
+    proc: &Procfs,
     inventory: &Inventory,
     storage: &Storage,
     own: Option<&MountTable>,
@@ -163,35 +163,9 @@ fn below(path: &str, mountinfo: &str) -> Option<(u32, u32)> {
     best.map(|(_, device)| device)
 }
 
-/// Undoes the octal escapes of the kernel's tables (`\040` is a space); control characters become `?`.
-pub(crate) fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|digits| byte == b'\\' && digits.iter().all(|d| (b'0'..=b'7').contains(d)));
-        match digits {
-            Some(&[a, b, c]) => {
-                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = &after[3..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn escapes_of_the_kernel_are_undone() {
-        assert_eq!(unescape(r"/mnt/a\040b\011c\134"), "/mnt/a b?c\\");
-        assert_eq!(unescape(r"/x\04"), r"/x\04");
-    }
 
     #[test]
     fn a_file_lies_on_the_deepest_mount_above_it() {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::host::procfs::Proc;
+use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 
 /// The node behind the names that udev gives (`/dev/disk/by-uuid/...`, `UUID=...`), by the text of its link.
-pub(crate) fn real_node(sysfs: &Sysfs, proc: Option<&Proc>, name: &str) -> String {
+pub(crate) fn real_node(sysfs: &Sysfs, proc: Option<&Procfs>, name: &str) -> String {
     let by = |kind: &str, value: &str| format!("/dev/disk/by-{kind}/{}", value.trim_matches('"'));
     let path = match name.split_once('=') {
         Some((kind @ ("UUID" | "LABEL" | "PARTUUID" | "PARTLABEL"), value)) => by(&kind.to_ascii_lowercase(), value),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::host::procfs::Proc;
+use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 use crate::order;
 use crate::usage::block::nodes::real_node;
@@ -14,7 +14,7 @@ use crate::usage::model::User;
 ///
 /// # Errors
 /// Pools are imported and it cannot be told what they are made of.
-pub(crate) fn members(sysfs: &Sysfs, proc: &Proc, storage: &Storage) -> Result<Vec<User>, String> {
+pub(crate) fn members(sysfs: &Sysfs, proc: &Procfs, storage: &Storage) -> Result<Vec<User>, String> {
     let entries = proc.names("spl/kstat/zfs").ok().flatten().unwrap_or_default();
     let is_pool = |name: &&String| proc.text(&format!("spl/kstat/zfs/{name}/state")).ok().flatten().is_some();
     let pools: Vec<String> = entries.iter().filter(is_pool).cloned().collect();

@@ -5,11 +5,10 @@ use std::io;
 
 use memchr::memmem::Finder;
 
-use crate::host::procfs::ProcessDirectory;
+use crate::host::procfs::{ProcessDirectory, unescape};
 use crate::order;
 use crate::pci::address::PciAddress;
-use crate::usage::block::mounts::unescape;
-use crate::usage::model::{Danger, Process};
+use crate::usage::model::Danger;
 
 /// A node in /dev that matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,42 +298,4 @@ fn mappings(maps: &[u8], wanted: &Wanted, finders: &Finders, holds: &mut Vec<Hol
         found.retain(|new| !holds.iter().any(|hold| hold.address == new.address && hold.what == new.what));
         holds.extend(found);
     }
-}
-
-/// Who a process is: asked only of those that hold something.
-pub(crate) fn identity(process: &ProcessDirectory, pid: u32, buffer: &mut Vec<u8>) -> Process {
-    let mut uid = None;
-    if matches!(process.read("status", buffer), Ok(true)) {
-        let text = String::from_utf8_lossy(buffer);
-        let line = text.lines().find_map(|line| line.strip_prefix("Uid:"));
-        uid = line.and_then(|line| line.split_whitespace().next()).and_then(|uid| uid.parse().ok());
-    }
-    Process { pid, uid, command: command(process, buffer) }
-}
-
-fn command(process: &ProcessDirectory, buffer: &mut Vec<u8>) -> String {
-    /// Long enough to tell one virtual machine from another, short enough for one line.
-    const LONGEST: usize = 120;
-    let mut words = String::new();
-    if matches!(process.read("cmdline", buffer), Ok(true)) {
-        let parts = buffer.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(String::from_utf8_lossy);
-        words = parts.collect::<Vec<_>>().join(" ");
-    }
-    if words.is_empty() {
-        return format!("[{}]", name(process, buffer));
-    }
-    let mut words: String = words.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    if let Some((cut, _)) = words.char_indices().nth(LONGEST) {
-        words.truncate(cut);
-        words.push_str("...");
-    }
-    words
-}
-
-/// A process's short name.
-pub(crate) fn name(process: &ProcessDirectory, buffer: &mut Vec<u8>) -> String {
-    if !matches!(process.read("comm", buffer), Ok(true)) {
-        return "?".to_owned();
-    }
-    String::from_utf8_lossy(buffer).trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

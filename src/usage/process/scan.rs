@@ -9,12 +9,11 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::host::procfs::Proc;
+use crate::host::procfs::{ProcessRef, Procfs};
 use crate::order;
 use crate::usage::block::mounts::MountTable;
-use crate::usage::model::Process;
 use crate::usage::namespaces::{Namespace, pinned};
-use crate::usage::process::descriptors::{Finders, Holds, SafeMounts, Wanted, identity, look, name};
+use crate::usage::process::descriptors::{Finders, Holds, SafeMounts, Wanted, look};
 
 /// How long one process may take to be looked at; thousands take less.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,7 +25,7 @@ const MOST_THREADS: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// The processes that hold something.
-    pub(crate) holders: Vec<(Process, Holds)>,
+    pub(crate) holders: Vec<(ProcessRef, Holds)>,
     /// Processes that may not be looked into, with the reason.
     pub(crate) denied: Vec<u32>,
     /// Processes that did not answer in time.
@@ -34,7 +33,7 @@ pub(crate) struct Findings {
 }
 
 /// Looks at all these processes.
-pub(crate) fn run(proc: &Proc, pids: Vec<u32>, wanted: Wanted, tables: &[MountTable]) -> Findings {
+pub(crate) fn run(proc: &Procfs, pids: Vec<u32>, wanted: Wanted, tables: &[MountTable]) -> Findings {
     let own = std::process::id();
     let dump = proc.is_dump();
     let pids: Vec<u32> = pids.into_iter().filter(|pid| dump || *pid != own).collect();
@@ -93,7 +92,7 @@ fn spawn(shared: &Arc<Shared>) {
 }
 
 struct Shared {
-    proc: Proc,
+    proc: Procfs,
     pids: Vec<u32>,
     wanted: Wanted,
     safe: Safe,
@@ -146,7 +145,7 @@ impl Shared {
         Some(pid)
     }
 
-    fn look(&self, pid: u32, buffer: &mut Vec<u8>) -> io::Result<Option<(Process, Holds)>> {
+    fn look(&self, pid: u32, buffer: &mut Vec<u8>) -> io::Result<Option<(ProcessRef, Holds)>> {
         let Some(process) = self.proc.process(pid)? else { return Ok(None) };
         let mut look = |table: &str| look(&process, table, &self.wanted, &self.safe, &self.finders, buffer);
         let Some(mut holds) = look("")? else { return Ok(None) };
@@ -164,7 +163,7 @@ impl Shared {
         if holds.holds.is_empty() && !holds.some_vfio {
             return Ok(None);
         }
-        Ok(Some((identity(&process, pid, buffer), holds)))
+        Ok(Some((process.identity(pid, buffer), holds)))
     }
 }
 
@@ -206,7 +205,7 @@ impl Namespaces {
     ///
     /// # Errors
     /// The mounts of pcictl's own namespace cannot be read.
-    pub(crate) fn read(proc: &Proc, pids: &[u32]) -> io::Result<Self> {
+    pub(crate) fn read(proc: &Procfs, pids: &[u32]) -> io::Result<Self> {
         let mut found = Self::default();
         // A dump has no process of pcictl's own; its first one stands for the machine.
         let own = if proc.is_dump() { pids.first().map_or("1".to_owned(), u32::to_string) } else { "self".to_owned() };
@@ -229,9 +228,9 @@ impl Namespaces {
         Ok(found)
     }
 
-    fn add(&mut self, proc: &Proc, pid: u32, seen: &mut BTreeSet<String>) -> io::Result<()> {
+    fn add(&mut self, proc: &Procfs, pid: u32, seen: &mut BTreeSet<String>) -> io::Result<()> {
         let who = || {
-            let name = proc.process(pid).ok().flatten().map(|process| name(&process, &mut Vec::new()));
+            let name = proc.process(pid).ok().flatten().map(|process| process.comm(&mut Vec::new()));
             format!("pid {pid} ({})", name.unwrap_or_default())
         };
         if let Some(id) = proc.link(&format!("{pid}/ns/mnt"))?.filter(|id| !seen.contains(id)) {

@@ -1,6 +1,7 @@
 use crate::pci::place::Place;
+use crate::topology::attributes::LinkStatus;
 use crate::verify::compare::{Finding, Kind, accept, compare, moved};
-use crate::verify::record::{Bar, LinkState, Record, Serials, VirtualRecord};
+use crate::verify::record::{Bar, Record, Serials, VirtualRecord};
 
 fn record() -> Record {
     let vf = |text: &str| VirtualRecord {
@@ -12,7 +13,13 @@ fn record() -> Record {
         ids: Some("15b3:101d".into()),
         driver: Some("mlx5_core".into()),
         serials: Serials { dsn: Some("0c-42".into()), nvme: None, mac: vec!["0c:42:a1:10:00:02".into()] },
-        link: Some(LinkState { speed: Some(16.0), width: Some(16), max_speed: Some(16.0), max_width: Some(16) }),
+        link: Some(LinkStatus {
+            speed: Some(16.0),
+            width: Some(16),
+            max_speed: Some(16.0),
+            max_width: Some(16),
+            asleep: false,
+        }),
         bars: vec![Bar { index: 0, size: 32 << 20, assigned: true }],
         iommu_group: Some(4),
         vfs: vec![vf("0000:02:00.1"), vf("0000:02:00.2")],
@@ -70,7 +77,7 @@ fn every_kind_of_difference_is_told_with_old_and_new() {
 fn a_link_is_told_when_it_is_worse_and_only_then() {
     let with = |speed: f64, width: u32| {
         move |now: &mut Record| {
-            now.link = Some(LinkState { speed: Some(speed), width: Some(width), max_speed: None, max_width: None })
+            now.link = Some(LinkStatus { speed: Some(speed), width: Some(width), ..LinkStatus::default() })
         }
     };
     assert_eq!(found(with(2.5, 1)), ["link: link: 16 GT/s x16 -> 2.5 GT/s x1"]);

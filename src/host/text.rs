@@ -1,0 +1,46 @@
+//! The one escaper of control characters, for text that goes to people.
+//!
+//! Others choose the names of processes, mounts, interfaces and devices, and a terminal acts on what is in them. Reports
+//! and messages pass through here at the moment they are put together for people; JSON has an escape of its own.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// The text without anything that a terminal acts on or that hides what follows: control characters (a line feed, too)
+/// and the marks that change the direction of text appear as `\\x1b` or `\\u{202e}`.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_hostile) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        let code = u32::from(character);
+        // Writing to a string cannot fail.
+        let _ = match character {
+            '\n' => escaped.write_str("\\n"),
+            '\t' => escaped.write_str("\\t"),
+            _ if !is_hostile(character) => escaped.write_char(character),
+            _ if code < 0x100 => write!(escaped, "\\x{code:02x}"),
+            _ => write!(escaped, "\\u{{{code:x}}}"),
+        };
+    }
+    Cow::Owned(escaped)
+}
+
+/// Control characters, line and paragraph separators, and Unicode's explicit directional formatting.
+fn is_hostile(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_a_terminal_that_it_acts_on() {
+        assert_eq!(escaped("Intel Corporation"), "Intel Corporation");
+        assert_eq!(escaped("Gerät"), "Gerät");
+        assert_eq!(escaped("a\u{1b}[31mb\nc\td\u{9b}e\u{202e}f\u{7f}"), "a\\x1b[31mb\\nc\\td\\x9be\\u{202e}f\\x7f");
+    }
+}
