@@ -1,8 +1,8 @@
 //! Many operators at once, for as long as it takes to meet everything that can come up: real processes and real locks.
 //!
 //! ```text
-//! cargo test --test stress             64 operators for 60 s, then 500 kills
-//! cargo test --test stress -- 5        the same for 5 s
+//! cargo test -p stress             64 operators for 60 s, then 500 kills
+//! cargo test -p stress -- 5        the same for 5 s
 //! ```
 //!
 //! Who was where is not asked of the locks: every operator writes into one witness file when it is in and before it goes
