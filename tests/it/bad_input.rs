@@ -1,44 +1,20 @@
 //! Bad input ends in one line that says what to do, exit 2 or 3, and touches nothing: neither the tree nor the locks.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-mod support;
-
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
-use support::{Tree, pcictl};
 
-/// Every path below a directory with its length and its last change.
-fn fingerprint(directory: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
-    let mut found = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(directory) {
-        let entry = entry.unwrap();
-        let metadata = fs::symlink_metadata(entry.path()).unwrap();
-        found.insert(entry.into_path(), (metadata.len(), metadata.modified().unwrap()));
-    }
-    found
-}
+use crate::support::run::Run;
+use crate::support::scratch_directory;
 
-/// Runs a command that would change something, for real and not as a dry run, and gives its status and its one line.
-fn refused(tree: &Tree, arguments: &[&str]) -> (i32, String) {
-    let run = tempfile::tempdir().unwrap();
-    let before = (fingerprint(tree.path()), fingerprint(run.path()));
-    let root = tree.path().to_str().unwrap();
-    let arguments: Vec<&str> = arguments.iter().copied().chain(["--sysroot", root]).collect();
-    let output = pcictl(&arguments, run.path()).output().unwrap();
-    assert_eq!(before, (fingerprint(tree.path()), fingerprint(run.path())), "{arguments:?} touched something");
-    assert!(output.stdout.is_empty(), "{arguments:?} wrote to stdout: {output:?}");
-    let line = String::from_utf8(output.stderr).unwrap();
-    assert!(line.ends_with('\n') && line.matches('\n').count() == 1, "{arguments:?}: not one line: {line:?}");
-    (output.status.code().expect("an exit status"), line)
+/// A command that would change something, for real or as a dry run, which is refused in one line.
+fn refused(arguments: &[&str]) -> Run {
+    Run::new(arguments).tree("vmd").stderr_like("pcictl: [..]\n")
 }
 
 #[test]
 fn what_is_no_selector_is_a_usage_error() {
-    let tree = Tree::load("vmd");
     let malformed = [
         "03",
         ":",
@@ -76,15 +52,13 @@ fn what_is_no_selector_is_a_usage_error() {
     ];
     for command in ["remove", "rescan", "replug"] {
         for text in malformed {
-            let (status, line) = refused(&tree, &[command, "-n", text]);
-            assert_eq!(status, 2, "{command} {text:?}: {line}");
+            refused(&[command, "-n", text]).status(2).check();
         }
     }
 }
 
 #[test]
 fn what_is_not_there_is_no_such_device() {
-    let tree = Tree::load("vmd");
     for text in [
         "0000:99:00.0",
         "9999:00:00.0",
@@ -95,50 +69,41 @@ fn what_is_not_there_is_no_such_device() {
         "driver:none",
         "class:gpu",
     ] {
-        let (status, line) = refused(&tree, &["remove", "-n", text]);
-        assert_eq!(status, 3, "{text:?}: {line}");
+        refused(&["remove", "-n", text]).status(3).check();
     }
     // A rescan may well bring back what is gone, but not in a domain that this machine does not have.
-    let (status, line) = refused(&tree, &["rescan", "-n", "9999:00:00.0"]);
-    assert_eq!(status, 3, "{line}");
+    refused(&["rescan", "-n", "9999:00:00.0"]).status(3).check();
 }
 
 #[test]
 fn a_host_bridge_cannot_be_removed_and_a_dump_not_be_changed() {
-    let tree = Tree::load("vmd");
     for arguments in [
         &["remove", "-n", "pci0000:00"][..],
         &["remove", "0000:00:0e.0"],
         &["rescan", "0000:00:0e.0"],
         &["rescan", "--all"],
     ] {
-        let (status, line) = refused(&tree, arguments);
-        assert_eq!(status, 2, "{arguments:?}: {line}");
+        refused(arguments).status(2).check();
     }
 }
 
 #[test]
 fn want_of_rights_is_told_and_nothing_goes_on_unlocked() {
-    use std::os::unix::fs::PermissionsExt;
-    let tree = Tree::load("vmd");
-    let run = tempfile::tempdir().unwrap();
+    let run = scratch_directory();
     fs::set_permissions(run.path(), fs::Permissions::from_mode(0o555)).unwrap();
-    let root = tree.path().to_str().unwrap();
-    let output = pcictl(["lock", "0000:00:0e.0", "--sysroot", root, "--", "echo", "ran"], run.path()).output().unwrap();
-    let line = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(77), "{line}");
-    assert!(
-        output.stdout.is_empty() && line.matches('\n').count() == 1 && line.contains("Permission denied"),
-        "{line}"
-    );
+    Run::words("lock 0000:00:0e.0 -- echo ran")
+        .tree("vmd")
+        .run_dir(run.path())
+        .stderr("pcictl: the lock directory @run/locks cannot be made: Permission denied\n")
+        .status(77)
+        .check();
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn any_text_at_all_is_answered_with_a_documented_status(text in "[^\\x00]{0,40}") {
-        let run = tempfile::tempdir().unwrap();
-        let output = pcictl(["list", "--sysroot", "/nowhere", "--", &text], run.path()).output().unwrap();
+        let output = Run::new(["list", "--sysroot", "/nowhere", "--", &text]).output();
         prop_assert!(matches!(output.status.code(), Some(2 | 3)), "{:?}: {:?}", text, output);
     }
 }
