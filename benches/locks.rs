@@ -2,7 +2,7 @@
 //! measured in turns in the same run: against the bare system calls, and whole processes against util-linux `flock`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../tests/support/maketree.rs"]
+#[path = "../tests/it/support/maketree.rs"]
 mod maketree;
 
 use std::fs::{self, File, OpenOptions};

@@ -6,7 +6,7 @@
 //! ```
 #![allow(missing_docs)]
 
-#[path = "../tests/support/maketree.rs"]
+#[path = "../tests/it/support/maketree.rs"]
 mod maketree;
 
 use std::path::Path;

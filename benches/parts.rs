@@ -1,7 +1,7 @@
 //! What the parts of a listing and of a plan cost: `cargo bench --bench parts`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../tests/support/maketree.rs"]
+#[path = "../tests/it/support/maketree.rs"]
 mod maketree;
 
 use std::path::Path;

@@ -169,7 +169,7 @@ impl LockDirectory {
     ///
     /// # Errors
     /// /proc or the lock directory cannot be read.
-    pub(crate) fn all_holders(&self) -> Result<Vec<Holder>> {
+    pub fn all_holders(&self) -> Result<Vec<Holder>> {
         self.holders_of(&self.places()?)
     }
 }

@@ -47,7 +47,7 @@ impl Claims {
     }
 
     /// What it takes to keep everything at and below these places as it is; `below` are all nodes below them.
-    pub(crate) fn reading(places: Vec<Place>, below: Vec<Place>) -> Self {
+    pub fn reading(places: Vec<Place>, below: Vec<Place>) -> Self {
         let mut claims = Self::with_tops(places, Mode::Shared);
         claims.list.extend(below.into_iter().map(|place| Claim { place, mode: Mode::Shared }));
         claims.into_order()
@@ -76,7 +76,7 @@ impl Claims {
     }
 
     /// The places held for their own sake, not on the way down or for being below.
-    pub(crate) fn tops(&self) -> &[Place] {
+    pub fn tops(&self) -> &[Place] {
         &self.tops
     }
 }

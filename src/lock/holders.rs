@@ -21,7 +21,7 @@ const PROC_LOCKS: &str = "/proc/locks";
 /// Whether a process has the lock or stands in line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Role {
+pub enum Role {
     /// It has the lock.
     Holds,
     /// It waits for it.
@@ -39,7 +39,7 @@ pub struct Holder {
     /// Shared or exclusive.
     pub(crate) mode: Mode,
     /// Has it, or waits.
-    pub(crate) role: Role,
+    pub role: Role,
     /// Set if it is not about this node itself: the process works somewhere below it, or reads something above.
     pub(crate) intention: bool,
     /// For how many seconds it has held or waited.

@@ -16,6 +16,6 @@ pub mod claims;
 pub(crate) mod fdinfo;
 pub mod files;
 pub(crate) mod flock;
-pub(crate) mod holders;
+pub mod holders;
 pub(crate) mod offset_tag;
 pub(crate) mod validate;

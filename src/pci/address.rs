@@ -30,9 +30,9 @@ pub struct PciAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BusNumber {
     /// The domain the bus belongs to.
-    pub(crate) domain: Domain,
+    pub domain: Domain,
     /// The bus number, 0 to 255.
-    pub(crate) bus: u8,
+    pub bus: u8,
 }
 
 /// Why a text is no PCI address.

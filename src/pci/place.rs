@@ -70,7 +70,7 @@ impl Place {
     }
 
     /// All places above this one, the root first.
-    pub(crate) fn ancestors(&self) -> Vec<Self> {
+    pub fn ancestors(&self) -> Vec<Self> {
         let mut above: Vec<Self> = std::iter::successors(self.parent(), Self::parent).collect();
         above.reverse();
         above

@@ -145,11 +145,11 @@ pub struct Step {
 
 /// Steps in an order in which each comes after all that it waits for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// The steps.
-    pub(crate) steps: Vec<Step>,
+    pub steps: Vec<Step>,
     /// What must be held while they are done.
-    pub(crate) claims: Claims,
+    pub claims: Claims,
 }
 
 impl Plan {

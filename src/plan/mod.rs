@@ -2,7 +2,7 @@
 
 pub mod action;
 pub mod remove;
-pub(crate) mod rescan;
+pub mod rescan;
 pub(crate) mod reset;
 pub(crate) mod restore;
 pub mod step_state;

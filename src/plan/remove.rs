@@ -19,19 +19,19 @@ pub struct Removal {
     /// The remove phase: one write a subtree.
     pub(crate) remove: Plan,
     /// The tops of the subtrees, ordered by address; targets below others are merged into them.
-    pub(crate) tops: Vec<PciAddress>,
+    pub tops: Vec<PciAddress>,
     /// Every function that will be gone, parents before children.
     pub(crate) gone: Vec<PciAddress>,
 }
 
 impl Removal {
     /// What must be held from the first step to the last.
-    pub(crate) fn claims(&self) -> &Claims {
+    pub fn claims(&self) -> &Claims {
         &self.stop.claims
     }
 
     /// Both phases as one list, each remove step waiting for all that was stopped.
-    pub(crate) fn all_steps(&self) -> Vec<Step> {
+    pub fn all_steps(&self) -> Vec<Step> {
         let stopped = self.stop.steps.len();
         let mut steps = self.stop.steps.clone();
         steps.extend(self.remove.steps.iter().cloned().map(|step| Step { after: (0..stopped).collect(), ..step }));

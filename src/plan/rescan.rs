@@ -6,7 +6,7 @@ use crate::plan::action::{Action, Plan};
 use crate::resolve::scan_target::RescanTarget;
 
 /// Plans one write a bus; a bus below another of the list is scanned with that one and dropped.
-pub(crate) fn plan_rescan(mut targets: Vec<RescanTarget>) -> (Plan, Vec<RescanTarget>) {
+pub fn plan_rescan(mut targets: Vec<RescanTarget>) -> (Plan, Vec<RescanTarget>) {
     order::sort_by(&mut targets, |a, b| a.place.cmp(&b.place));
     let mut kept: Vec<RescanTarget> = Vec::new();
     for target in targets {

@@ -1,4 +1,4 @@
 //! From what an operator typed to functions and buses of this machine.
 
 pub(crate) mod functions;
-pub(crate) mod scan_target;
+pub mod scan_target;

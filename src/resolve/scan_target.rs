@@ -13,22 +13,22 @@ use crate::topology::paths::{bus_below, locate_bus, on_bus};
 
 /// A bus to be scanned, as the choice fell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RescanTarget {
+pub struct RescanTarget {
     /// The bus, none for all of them.
-    pub(crate) bus: Option<BusNumber>,
+    pub bus: Option<BusNumber>,
     /// The directory of the bridge that leads to it, below `sys`; empty for all buses.
-    pub(crate) bridge: String,
+    pub bridge: String,
     /// The node of that bridge.
-    pub(crate) place: Place,
+    pub place: Place,
     /// Whether nothing sits on the bus now. The kernel then resizes the bridge and may release windows of the bus above.
-    pub(crate) empty: bool,
+    pub empty: bool,
     /// Why this bus, in a few words for people.
-    pub(crate) why: String,
+    pub why: String,
 }
 
 impl RescanTarget {
     /// Everything: the file that no removal drains.
-    pub(crate) fn all() -> Self {
+    pub fn all() -> Self {
         Self {
             bus: None,
             bridge: String::new(),

@@ -18,11 +18,11 @@ pub struct FunctionId(pub u32);
 
 /// A host bridge's index in its topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct HostBridgeId(u32);
+pub struct HostBridgeId(u32);
 
 /// What a function's directory is nested in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parent {
+pub enum Parent {
     /// It sits on a root bus.
     HostBridge(HostBridgeId),
     /// It sits below a bridge.
@@ -43,20 +43,20 @@ pub(crate) struct HostBridge {
 
 /// How a virtual function hangs on its physical one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct VirtualOf {
+pub struct VirtualOf {
     /// The physical function.
-    pub(crate) physical: FunctionId,
+    pub physical: FunctionId,
     /// N of the physical function's `virtfnN` link; none if that link was gone or not asked for.
-    pub(crate) index: Option<u32>,
+    pub index: Option<u32>,
 }
 
 /// One PCI function.
 #[derive(Clone, Debug)]
-pub(crate) struct Function {
+pub struct Function {
     /// Where it answers now.
     pub(crate) address: PciAddress,
     /// What it hangs below.
-    pub(crate) parent: Parent,
+    pub parent: Parent,
     /// Set on a virtual function.
     pub(crate) virtual_of: Option<VirtualOf>,
     /// The bus it leads to, if it is a bridge with one.
@@ -83,7 +83,7 @@ pub struct Topology {
 /// Building one, a piece at a time from the top down: for reading it from sysfs, and for making one up.
 impl Topology {
     /// Adds a host bridge; `path` is its directory below `sys`, `above` the function whose driver made it.
-    pub(crate) fn add_host_bridge(&mut self, name: &str, path: &str, above: Option<FunctionId>) -> HostBridgeId {
+    pub fn add_host_bridge(&mut self, name: &str, path: &str, above: Option<FunctionId>) -> HostBridgeId {
         let id = HostBridgeId(self.host_bridges.len() as u32);
         let bridge = HostBridge { name: name.to_owned(), above, path: path.to_owned(), children: Vec::new() };
         self.host_bridges.push(bridge);
@@ -95,7 +95,7 @@ impl Topology {
     }
 
     /// Adds a function below something that was added before.
-    pub(crate) fn add_function(
+    pub fn add_function(
         &mut self,
         parent: Parent,
         address: PciAddress,
@@ -123,12 +123,12 @@ impl Topology {
     }
 
     /// Says that a function is virtual, and of which one; both must have the same parent.
-    pub(crate) fn set_virtual(&mut self, id: FunctionId, of: VirtualOf) {
+    pub fn set_virtual(&mut self, id: FunctionId, of: VirtualOf) {
         self.functions[id.0 as usize].virtual_of = Some(of);
     }
 
     /// Says which bus a bridge leads to.
-    pub(crate) fn set_secondary(&mut self, id: FunctionId, bus: Option<BusNumber>) {
+    pub fn set_secondary(&mut self, id: FunctionId, bus: Option<BusNumber>) {
         self.functions[id.0 as usize].secondary = bus;
     }
 }
@@ -145,7 +145,7 @@ impl Topology {
     }
 
     /// One function.
-    pub(crate) fn function(&self, id: FunctionId) -> &Function {
+    pub fn function(&self, id: FunctionId) -> &Function {
         &self.functions[id.0 as usize]
     }
 
@@ -238,7 +238,7 @@ impl Topology {
     }
 
     /// A function's place: the node of the lock protocol.
-    pub(crate) fn place(&self, id: FunctionId) -> Place {
+    pub fn place(&self, id: FunctionId) -> Place {
         let function = self.function(id);
         if let Some(VirtualOf { physical, index }) = function.virtual_of {
             return self.place(physical).virtual_function(index, function.address);
@@ -251,7 +251,7 @@ impl Topology {
     }
 
     /// A host bridge's place.
-    pub(crate) fn host_bridge_place(&self, id: HostBridgeId) -> Place {
+    pub fn host_bridge_place(&self, id: HostBridgeId) -> Place {
         let bridge = self.host_bridge(id);
         bridge.above.map_or_else(Place::root, |above| self.place(above)).host_bridge(&bridge.name)
     }

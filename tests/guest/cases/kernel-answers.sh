@@ -1,5 +1,5 @@
 # What the kernel answers to the writes that pcictl makes, right and wrong ones, and what has become of the device then.
-# The kernel made of files that other tests run against is asked the same, from the same list (tests/kernel_answers.rs).
+# The kernel made of files that other tests run against is asked the same, from the same list (tests/it/kernel_answers.rs).
 # topology: sriov
 before=$(functions)
 edu=$(of_kind edu)

@@ -1,8 +1,5 @@
 //! Everything that can go wrong at every call to the kernel, against a kernel made of files: no panic, a documented
 //! status, and a journal from which the machine is brought to the planned end or back to its start.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,22 +8,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Once;
 
+use crate::support::dump::{Dump, Order};
+use crate::support::fake::{Crash, FakeKernel, Fault, Script};
+use crate::support::processes::hold_off_starts;
+use crate::support::run::Run;
+use crate::support::{Tree, load_dump, scratch_directory};
 use clap::Parser;
 use nix::errno::Errno;
 use pcictl::cli::args::Cli;
 use pcictl::commands::rehearse;
-use pcictl::error::{Error, ErrorKind};
+use pcictl::error::Error;
+use pcictl::error::ErrorKind;
 use pcictl::execute::executor::Kernel;
 use pcictl::host::sysfs::Sysfs;
 use pcictl::operation::context::Rehearsal;
-use pcictl::state::journal::progress::{Look, Standing};
-use pcictl::state::journal::store::{Found, Journals};
+use pcictl::state::journal::progress::Look;
+use pcictl::state::journal::progress::Standing;
+use pcictl::state::journal::store::Found;
+use pcictl::state::journal::store::Journals;
 use pcictl::terminal::Output;
-use support::dump::{Dump, Order};
-use support::fake::{Crash, FakeKernel, Fault, Script};
-use support::{Tree, load_dump, scratch_directory};
 use tempfile::TempDir;
 
 /// A machine that can be worked on, and its directories.
@@ -79,6 +81,7 @@ impl Machine {
         };
         let (run, state) = (self.directory("run"), self.directory("state"));
         let rehearsal = Rehearsal { run, state, kernel: Box::new(kernel) };
+        let _alone = hold_off_starts();
         match catch_unwind(AssertUnwindSafe(|| rehearse(&cli, &Output::new(cli.common.talk()), &rehearsal))) {
             Ok(Ok(code)) if code == ExitCode::SUCCESS => Ended::Well,
             Ok(Ok(code)) => Ended::Otherwise(code),
@@ -111,18 +114,11 @@ impl Machine {
         journals.list().unwrap().iter().all(is_settled)
     }
 
-    fn status(&self) -> (String, i32) {
-        let output = support::pcictl(
-            ["status", "--color", "never", "--sysroot", self.tree.path().to_str().unwrap()],
-            &self.directory("run"),
-        )
-        .env("PCICTL_STATE_DIR", self.directory("state"))
-        .output()
-        .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let status = output.status.code().unwrap();
-        assert!(matches!(status, 0 | 5), "{text}");
-        (text, status)
+    fn status(&self) -> Run {
+        Run::words("status --color never")
+            .on(&self.tree)
+            .run_dir(&self.directory("run"))
+            .state_dir(&self.directory("state"))
     }
 }
 
@@ -153,19 +149,17 @@ const WORK: [(&str, &[&str]); 5] = [
     ("guest-switch8", &["replug", "--settle", "0", "0000:03:00.0"]),
 ];
 
-/// One machine at a time: a program that one test starts has, until it is running, every file that another has locked.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A crash is an unwinding here; its message would only be noise.
 fn quiet_crashes() {
-    std::panic::set_hook(Box::new(|info| {
-        if !info.payload().is::<Crash>() {
-            eprintln!("{info}");
-        }
-    }));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !info.payload().is::<Crash>() {
+                others(info);
+            }
+        }));
+    });
 }
 
 fn documented(fault: Fault, kind: ErrorKind) -> bool {
@@ -178,7 +172,6 @@ fn documented(fault: Fault, kind: ErrorKind) -> bool {
 
 #[test]
 fn every_fault_at_every_call_is_answered_and_can_be_recovered_from() {
-    let _alone = alone();
     quiet_crashes();
     let mut tried = 0;
     for (name, words) in WORK {
@@ -241,7 +234,6 @@ fn one(
 
 #[test]
 fn a_crash_while_undoing_and_one_while_recovering_are_recovered_from() {
-    let _alone = alone();
     quiet_crashes();
     let words = ["remove", "0000:02:00.0"];
     let start = Machine::new("guest-switch8").functions();
@@ -259,26 +251,41 @@ fn a_crash_while_undoing_and_one_while_recovering_are_recovered_from() {
 
 #[test]
 fn status_says_what_is_done_what_is_not_and_which_commands_put_it_right() {
-    let _alone = alone();
     quiet_crashes();
     let machine = Machine::new("guest-switch8");
     assert!(matches!(machine.run(&["remove", "0000:02:00.0"], Fault::CrashAfter, 0), Ended::Crashed));
-    let (text, status) = machine.status();
-    let lines: Vec<&str> = text.lines().map(|line| line.split_once(": ").map_or(line, |(_, rest)| rest)).collect();
-    assert_eq!(status, 5);
-    assert!(lines[0].starts_with("interrupted, half done: "), "{text}");
-    let rest = ["unbind 0000:03:00.0 from slowpci", "unbind 0000:02:00.0 from pcieport", "remove 0000:02:00.0"];
-    assert_eq!(lines[1..4], rest, "{text}");
-    assert!(lines[4].starts_with("pcictl recover "), "{text}");
-    assert_eq!(lines[5], "pcictl remove 0000:02:00.0", "{text}");
+    machine
+        .status()
+        .stdout_like(
+            "\
+[..]: interrupted, half done: [..]
+  done: unbind 0000:03:00.0 from slowpci
+  not done: unbind 0000:02:00.0 from pcieport
+  not done: remove 0000:02:00.0
+  to undo it: pcictl recover [..]
+  to complete it: pcictl remove 0000:02:00.0
+",
+        )
+        .status(5)
+        .check();
     // The command that completes it does, and the journal of the first try knows.
     assert!(matches!(machine.run(&["remove", "0000:02:00.0"], Fault::None, 0), Ended::Well));
-    assert!(machine.is_settled(), "{}", machine.status().0);
+    assert!(machine.is_settled());
+    machine
+        .status()
+        .stdout_like(
+            "\
+[..]: interrupted, but all was done: [..]
+  done: unbind 0000:03:00.0 from slowpci
+0000:02:00.0: removed and not back; pcictl rescan 0000:02:00.0
+0000:03:00.0: removed and not back; pcictl rescan 0000:03:00.0
+",
+        )
+        .check();
 }
 
 #[test]
 fn where_no_journal_can_be_written_nothing_is_begun() {
-    let _alone = alone();
     let machine = Machine::new("guest-switch8");
     let start = machine.functions();
     fs::create_dir_all(machine.directory("run")).unwrap();
@@ -291,7 +298,6 @@ fn where_no_journal_can_be_written_nothing_is_begun() {
 
 #[test]
 fn what_cannot_be_trusted_is_set_aside_and_told() {
-    let _alone = alone();
     let machine = Machine::new("guest-switch8");
     let journals = machine.directory("run").join("journal");
     quiet_crashes();

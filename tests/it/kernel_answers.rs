@@ -1,19 +1,16 @@
 //! The kernel made of files answers as the real one does: the list of a guest case (tests/guest/cases/kernel-answers.sh),
 //! which real kernels are asked, is gone through here as well.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support;
 
 use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
+use crate::support::dump::Order;
+use crate::support::fake::{FakeKernel, Fault, Script};
+use crate::support::{Tree, load_dump};
 use pcictl::pci::address::PciAddress;
 use pcictl::plan::action::Action;
-use support::dump::Order;
-use support::fake::{FakeKernel, Fault, Script};
-use support::{Tree, load_dump};
 
 const EDU: &str = "0000:02:00.0";
 const PF: &str = "0000:01:00.0";

@@ -52,7 +52,7 @@ pub enum Node {
 pub struct Dump(pub BTreeMap<PathBuf, Node>);
 
 /// In which order the names of a tree are made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
     #[default]
     FirstFirst,

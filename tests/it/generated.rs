@@ -1,14 +1,14 @@
 //! The man pages and completions in the repository are what the binary generates now, and do what they should.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support;
-
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+
+use crate::support::run::Run;
+use crate::support::{Tree, processes, scratch_directory};
 
 fn files(directory: &Path) -> BTreeMap<String, String> {
     let entries = fs::read_dir(directory).expect("the directory is there");
@@ -21,7 +21,7 @@ fn files(directory: &Path) -> BTreeMap<String, String> {
 
 /// What bash offers for the last word of a command line, on the made machine of the tree `gpu-server`.
 fn offered(line: &str) -> Vec<String> {
-    let (tree, scratch) = (support::Tree::load("gpu-server"), support::scratch_directory());
+    let (tree, scratch) = (Tree::shared("gpu-server"), scratch_directory());
     // Like the program on a machine that looks like the tree.
     let program = scratch.path().join("pcictl");
     let script =
@@ -35,18 +35,16 @@ fn offered(line: &str) -> Vec<String> {
         COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
         PATH=$3:$PATH; _pcictl_devices pcictl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
         printf '%s\n' "${COMPREPLY[@]}""#;
-    let output = Command::new("bash")
-        .args(["-c", ask, "bash", env!("CARGO_MANIFEST_DIR"), line])
-        .arg(scratch.path())
-        .output()
-        .expect("bash runs");
+    let mut bash = Command::new("bash");
+    let output =
+        processes::output(bash.args(["-c", ask, "bash", env!("CARGO_MANIFEST_DIR"), line]).arg(scratch.path()));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[test]
 fn bash_offers_devices_where_a_command_takes_one() {
-    let all = fs::read_dir(support::Tree::load("gpu-server").path().join("sys/bus/pci/devices")).unwrap().count();
+    let all = fs::read_dir(Tree::shared("gpu-server").path().join("sys/bus/pci/devices")).unwrap().count();
     assert_eq!(offered("pcictl show ").len(), all);
     assert_eq!(offered("pcictl remove -n ").len(), all);
     // Readline has what stands before the last colon already.
@@ -58,9 +56,8 @@ fn bash_offers_devices_where_a_command_takes_one() {
 
 #[test]
 fn man_pages_and_completions_are_not_stale() {
-    let scratch = tempfile::tempdir().unwrap();
-    let output = support::pcictl(["generate", scratch.path().to_str().unwrap()], scratch.path()).output().unwrap();
-    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    let scratch = scratch_directory();
+    Run::new([OsStr::new("generate"), scratch.path().as_os_str()]).check();
     for directory in ["man", "completions"] {
         let committed = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory));
         let generated = files(&scratch.path().join(directory));

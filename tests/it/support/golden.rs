@@ -18,9 +18,9 @@
 //! - `\ no newline` follows a line that ended without one.
 //! - Everything outside cases stays as it is.
 //!
-//! With `UPDATE_GOLDEN=1` the files are rewritten with what the program does now; read the diff before you commit it.
+//! `UPDATE_GOLDEN=1 cargo test --test it golden` rewrites the files with what the program does now; read the diff before you
+//! commit it.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -28,7 +28,8 @@ use std::path::Path;
 use std::process::Output;
 
 use super::dump::Order;
-use super::{Tree, load_dump, pcictl, scratch_directory, tree_names};
+use super::run::Run;
+use super::{Tree, scratch_directory, tree_names};
 
 /// A piece of a transcript file.
 enum Piece<'a> {
@@ -38,21 +39,20 @@ enum Piece<'a> {
     Case(&'a str),
 }
 
-/// Trees are unpacked once for all transcripts: the program only reads them.
+/// Runs transcripts on the trees that all tests share.
 #[derive(Default)]
 pub struct Golden {
-    trees: BTreeMap<String, Tree>,
     order: Order,
 }
 
 impl Golden {
     /// On trees whose names are made in that order.
     pub fn in_order(order: Order) -> Self {
-        Self { order, ..Self::default() }
+        Self { order }
     }
 
     /// Runs every case of a transcript file. The error is a diff to read, or what is wrong with the file.
-    pub fn check(&mut self, path: &Path) -> Result<(), String> {
+    pub fn check(&self, path: &Path) -> Result<(), String> {
         let expected = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let actual = self.run(&expected).map_err(|what| format!("{}: {what}", path.display()))?;
         if expected == actual {
@@ -69,7 +69,7 @@ impl Golden {
     }
 
     /// The transcript as the program makes it now.
-    pub fn run(&mut self, transcript: &str) -> Result<String, String> {
+    pub fn run(&self, transcript: &str) -> Result<String, String> {
         let mut actual = String::new();
         for piece in parse(transcript)? {
             match piece {
@@ -85,20 +85,27 @@ impl Golden {
         Ok(actual)
     }
 
-    fn run_case(&mut self, line: &str) -> Result<String, String> {
-        let run_dir = scratch_directory();
-        let mut shown = vec![(run_dir.path().display().to_string(), "@run".to_owned())];
+    fn run_case(&self, line: &str) -> Result<String, String> {
+        let scratch = scratch_directory();
+        let run_dir = scratch.path().join("run");
+        fs::create_dir(&run_dir).map_err(|error| format!("no run directory: {error}"))?;
+        let mut shown = vec![(run_dir.display().to_string(), "@run".to_owned())];
+        let mut trees = Vec::new();
         let mut words = Vec::new();
         for word in split(line)? {
-            words.push(self.expand(word, run_dir.path(), &mut shown)?);
+            words.push(self.expand(word, &run_dir, &mut trees)?);
         }
         let program = words.iter().position(|word| word == "pcictl").ok_or("no pcictl in it")?;
-        let mut command = pcictl(&words[program + 1..], run_dir.path());
+        let mut run = Run::new(&words[program + 1..]).run_dir(&run_dir);
         for assignment in &words[..program] {
             let (name, value) = assignment.split_once('=').ok_or(format!("'{assignment}' is no NAME=value"))?;
-            command.env(name, value);
+            run = run.env(name, value);
         }
-        let output = command.output().map_err(|error| format!("cannot run: {error}"))?;
+        for (name, tree) in trees {
+            shown.push((tree.path().display().to_string(), format!("@{name}")));
+            run = run.on_named(tree);
+        }
+        let output = run.output();
         let mut text = render(&output);
         for (path, word) in shown {
             text = text.replace(&path, &word);
@@ -107,7 +114,7 @@ impl Golden {
     }
 
     /// Replaces `@NAME` at the start of a word, or after `=` in one, by the directory it stands for.
-    fn expand(&mut self, word: String, run: &Path, shown: &mut Vec<(String, String)>) -> Result<String, String> {
+    fn expand(&self, word: String, run: &Path, trees: &mut Vec<(String, &'static Tree)>) -> Result<String, String> {
         let Some(at) = word.find('@').filter(|at| *at == 0 || word[..*at].ends_with('=')) else {
             return Ok(word);
         };
@@ -116,15 +123,14 @@ impl Golden {
         if name == "run" {
             return Ok(format!("{}{}{tail}", &word[..at], run.display()));
         }
-        if !self.trees.contains_key(name) {
-            if !tree_names().iter().any(|known| known == name) {
-                return Err(format!("there is no tree @{name}"));
-            }
-            self.trees.insert(name.into(), Tree::unpack(&load_dump(name), self.order));
+        if !tree_names().iter().any(|known| known == name) {
+            return Err(format!("there is no tree @{name}"));
         }
-        let path = self.trees[name].path().display().to_string();
-        shown.push((path.clone(), format!("@{name}")));
-        Ok(format!("{}{path}{tail}", &word[..at]))
+        let tree = Tree::shared_in_order(name, self.order);
+        let path = tree.path().display();
+        let expanded = format!("{}{path}{tail}", &word[..at]);
+        trees.push((name.to_owned(), tree));
+        Ok(expanded)
     }
 }
 

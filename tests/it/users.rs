@@ -1,30 +1,20 @@
 //! What cannot be looked into is said and refuses; a broken list of protected devices refuses whatever is forced.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::Tree;
+use crate::support::run::Run;
 use nix::sys::stat::Mode;
 use serde_json::Value;
-use support::{Tree, pcictl, scratch_directory};
 
-/// Standard output, standard error and status of `remove -n` on a tree.
-fn dry_run(tree: &Tree, arguments: &[&str]) -> (String, String, i32) {
-    let run_dir = scratch_directory();
-    let root = tree.path().to_str().unwrap();
-    let arguments = ["remove", "-n", "--sysroot", root].into_iter().chain(arguments.iter().copied());
-    let output = pcictl(arguments, run_dir.path()).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(root, "@");
-    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+/// `pcictl remove --dry-run`.
+fn dry_run(tree: &Tree, arguments: &[&str]) -> Run {
+    Run::new(["remove", "-n"]).and(arguments).on(tree)
 }
 
-fn users(tree: &Tree, arguments: &[&str]) -> Value {
-    let arguments: Vec<&str> = ["--json"].iter().chain(arguments).copied().collect();
-    let (stdout, stderr, _) = dry_run(tree, &arguments);
-    assert_eq!(stderr, "");
-    serde_json::from_str::<Value>(&stdout).unwrap()
+fn users(tree: &Tree, arguments: &[&str], status: i32) -> Value {
+    dry_run(tree, arguments).and(["--json"]).status(status).json()
 }
 
 const IDLE: &str = "0000:06:00.0";
@@ -34,12 +24,46 @@ fn a_process_that_may_not_be_looked_into_refuses() {
     let tree = Tree::load("busy");
     fs::set_permissions(tree.path().join("proc/812/fd"), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read_dir(tree.path().join("proc/812/fd")).is_err() || nix::unistd::geteuid().is_root() {
-        let plan = users(&tree, &[IDLE]);
+        let plan = users(&tree, &[IDLE], 4);
         assert_eq!(plan["needs_force"], serde_json::json!(["unchecked"]));
         let why = plan["users"]["unchecked"][0].as_str().unwrap();
         assert!(why.starts_with("pid 812 may not be looked into"), "{why}");
-        assert_eq!(dry_run(&tree, &[IDLE]).2, 4);
-        assert_eq!(dry_run(&tree, &["--force", "unchecked", IDLE]).2, 0);
+        dry_run(&tree, &[IDLE])
+            .stdout(
+                "\
+would remove 0000:06:00.0
+functions that will be gone: 1
+unchecked   pid 812 may not be looked into (run as root)
+would be refused: it needs --force unchecked
+locks, in this order:
+  shared     all host bridges
+  shared     pci0000:00
+  shared     pci0000:00/02.1
+  exclusive  pci0000:00/02.1/00.0
+steps:
+    1  unbind 0000:06:00.0 from nvme
+    2  remove 0000:06:00.0  (after 1)
+",
+            )
+            .status(4)
+            .check();
+        dry_run(&tree, &["--force", "unchecked", IDLE])
+            .stdout(
+                "\
+would remove 0000:06:00.0
+functions that will be gone: 1
+unchecked   pid 812 may not be looked into (run as root)
+locks, in this order:
+  shared     all host bridges
+  shared     pci0000:00
+  shared     pci0000:00/02.1
+  exclusive  pci0000:00/02.1/00.0
+steps:
+    1  unbind 0000:06:00.0 from nvme
+    2  remove 0000:06:00.0  (after 1)
+",
+            )
+            .check();
     }
     fs::set_permissions(tree.path().join("proc/812/fd"), fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -53,7 +77,7 @@ fn a_process_that_hangs_is_named_and_holds_nobody_up() {
         fs::remove_file(&maps).unwrap();
         nix::unistd::mkfifo(&maps, Mode::S_IRWXU).unwrap();
     }
-    let plan = users(&tree, &[IDLE, "0000:0c:00.0"]);
+    let plan = users(&tree, &[IDLE, "0000:0c:00.0"], 4);
     let unchecked: Vec<&str> =
         plan["users"]["unchecked"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
     assert_eq!(unchecked.len(), 3, "{unchecked:?}");
@@ -75,10 +99,10 @@ fn a_broken_list_of_protected_devices_refuses_whatever_is_forced() {
     ] {
         let tree = Tree::load("busy");
         tree.edit(list, text);
-        let (stdout, stderr, status) = dry_run(&tree, &["--force", "protected,unchecked", IDLE]);
-        assert_eq!((stdout.as_str(), status), ("", 4), "{stderr}");
-        assert!(stderr.starts_with(&format!("pcictl: @/etc/pcictl/protected.d/{why}")), "{stderr}");
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        dry_run(&tree, &["--force", "protected,unchecked", IDLE])
+            .stderr_like(format!("pcictl: @/etc/pcictl/protected.d/{why}[..]\n"))
+            .status(4)
+            .check();
     }
 }
 
@@ -87,9 +111,13 @@ fn a_list_that_is_no_file_refuses_at_once() {
     let tree = Tree::load("busy");
     let fifo = tree.path().join("etc/pcictl/protected.d/site.conf");
     nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
-    let (stdout, stderr, status) = dry_run(&tree, &[IDLE]);
-    assert_eq!((stdout.as_str(), status), ("", 4), "{stderr}");
-    assert!(stderr.contains("site.conf: it is no file"), "{stderr}");
+    dry_run(&tree, &[IDLE])
+        .stderr(
+            "pcictl: @/etc/pcictl/protected.d/site.conf: it is no file; nothing is changed while the list of protected \
+    devices is broken, correct it\n",
+        )
+        .status(4)
+        .check();
 }
 
 #[test]
@@ -103,8 +131,9 @@ fn a_list_names_groups_and_host_bridges_too() {
     ] {
         let tree = Tree::load("busy");
         tree.edit("etc/pcictl/protected.d/site.conf", format!("{line}\n"));
-        let status = dry_run(&tree, &[IDLE]).2;
-        assert_eq!(status, if kinds { 4 } else { 0 }, "{line}");
+        let plan = users(&tree, &[IDLE], if kinds { 4 } else { 0 });
+        let protected = kinds.then(|| serde_json::json!(["protected"]));
+        assert_eq!(plan.get("needs_force"), protected.as_ref(), "{line}");
     }
 }
 
@@ -114,16 +143,29 @@ fn what_zfs_holds_is_known_from_its_cache_or_refuses() {
     let pool = tree.path().join("proc/spl/kstat/zfs/tank");
     fs::create_dir_all(&pool).unwrap();
     fs::write(pool.join("state"), "ONLINE\n").unwrap();
-    assert_eq!(users(&tree, &[IDLE])["needs_force"], serde_json::json!(["unchecked"]));
+    assert_eq!(users(&tree, &[IDLE], 4)["needs_force"], serde_json::json!(["unchecked"]));
     fs::create_dir_all(tree.path().join("etc/zfs")).unwrap();
     tree.edit("etc/zfs/zpool.cache", b"\0\0tank\0path\0\0\x0e/dev/nvme1n1p1\0\0");
-    assert_eq!(users(&tree, &[IDLE])["needs_force"], serde_json::json!(["holders"]));
+    assert_eq!(users(&tree, &[IDLE], 4)["needs_force"], serde_json::json!(["holders"]));
     tree.edit("etc/zfs/zpool.cache", b"\0\0tank\0path\0\0\x0e/dev/nvme7n1p1\0\0");
-    assert_eq!(users(&tree, &[IDLE]).get("needs_force"), None);
+    assert_eq!(users(&tree, &[IDLE], 0).get("needs_force"), None);
 }
 
 #[test]
 fn forcing_a_danger_that_is_not_there_changes_nothing() {
-    let tree = Tree::load("busy");
-    assert_eq!(dry_run(&tree, &[IDLE]), dry_run(&tree, &["--force", "mounted,open", "--yes", IDLE]));
+    let tree = Tree::shared("busy");
+    let plan = "\
+would remove 0000:06:00.0
+functions that will be gone: 1
+locks, in this order:
+  shared     all host bridges
+  shared     pci0000:00
+  shared     pci0000:00/02.1
+  exclusive  pci0000:00/02.1/00.0
+steps:
+    1  unbind 0000:06:00.0 from nvme
+    2  remove 0000:06:00.0  (after 1)
+";
+    dry_run(tree, &[IDLE]).stdout(plan).check();
+    dry_run(tree, &["--force", "mounted,open", "--yes", IDLE]).stdout(plan).check();
 }

@@ -1,11 +1,10 @@
 //! Writes by helpers, against FIFOs that stand for files of sysfs: opening one for writing lasts until somebody reads it,
 //! as a write to the kernel lasts until a driver is done.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::RwLockWriteGuard;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -20,6 +19,8 @@ use pcictl::pci::place::Place;
 use pcictl::plan::action::{Action, Mark, Step};
 use pcictl::plan::step_state::Done;
 
+use crate::support::processes::hold_off_starts;
+
 struct Silent;
 
 impl WatchWait for Silent {
@@ -30,7 +31,7 @@ impl WatchWait for Silent {
 ///
 /// One at a time: locks that are to be inherited by a helper are, for a moment, inherited by all that this process starts.
 struct Bench {
-    _alone: MutexGuard<'static, ()>,
+    _alone: RwLockWriteGuard<'static, ()>,
     root: tempfile::TempDir,
     sysfs: Sysfs,
 }
@@ -39,8 +40,7 @@ const DEVICE: &str = "0000:00:01.0";
 
 impl Bench {
     fn new() -> Self {
-        static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = hold_off_starts();
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("sys/bus/pci/devices").join(DEVICE)).unwrap();
         let sysfs = Sysfs::open(Some(root.path())).unwrap();

@@ -1,13 +1,10 @@
 //! Every transcript in `tests/golden` still comes out as written: output, errors and status.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support;
 
 use std::fs;
 use std::path::Path;
 
-use support::dump::Order;
-use support::golden::{Golden, diff};
+use crate::support::dump::Order;
+use crate::support::golden::{Golden, diff};
 
 #[test]
 fn transcripts_come_out_as_written() {
@@ -16,11 +13,11 @@ fn transcripts_come_out_as_written() {
         fs::read_dir(directory).expect("tests/golden").map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     assert!(!paths.is_empty(), "there are no transcripts");
-    let mut golden = Golden::default();
+    let golden = Golden::default();
     let mut failures: Vec<String> = paths.iter().filter_map(|path| golden.check(path).err()).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 
-    let mut golden = Golden::in_order(Order::LastFirst);
+    let golden = Golden::in_order(Order::LastFirst);
     for path in &paths {
         let expected = fs::read_to_string(path).expect("a transcript");
         let changes = diff(&expected, &golden.run(&expected).expect("it runs"));
@@ -56,7 +53,7 @@ fn a_diff_shows_what_changed_and_for_which_command() {
 
 #[test]
 fn anything_the_program_does_otherwise_is_seen() {
-    let mut golden = Golden::default();
+    let golden = Golden::default();
     let now = golden.run("$ pcictl --no-such-flag\n? 0\n").expect("it runs");
     let expected = "$ pcictl --no-such-flag\n  never printed\n2> nor this\n? 99\n";
     let changes = diff(expected, &now);

@@ -1,12 +1,11 @@
 //! Bringing devices back: where a rescan looks for what is gone, and what it says of what came.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use crate::support::run::Run;
+use crate::support::{Tree, scratch_directory};
 use pcictl::host::sysfs::Sysfs;
 use pcictl::host::uevent::Heard;
 use pcictl::pci::address::PciAddress;
@@ -18,10 +17,14 @@ use pcictl::topology::model::Topology;
 use pcictl::verify::capture::Observer;
 use pcictl::verify::compare::Kind;
 use pcictl::verify::overrides::Overrides;
-use pcictl::verify::readiness::{Awaited, Readiness};
-use pcictl::verify::record::{Entry, Record};
-use pcictl::verify::verdict::{Ended, Evidence, Verdict, judge};
-use support::{Tree, pcictl, scratch_directory};
+use pcictl::verify::readiness::Awaited;
+use pcictl::verify::readiness::Readiness;
+use pcictl::verify::record::Entry;
+use pcictl::verify::record::Record;
+use pcictl::verify::verdict::Ended;
+use pcictl::verify::verdict::Evidence;
+use pcictl::verify::verdict::Verdict;
+use pcictl::verify::verdict::judge;
 use tempfile::TempDir;
 
 /// Every function of a tree, in full.
@@ -46,14 +49,9 @@ fn ledger_of(tree: &Tree, addresses: &[&str]) -> TempDir {
     state
 }
 
-/// What `pcictl rescan --dry-run` says: standard output, standard error, status.
-fn rescan(tree: &Tree, state: &Path, arguments: &[&str]) -> (String, String, i32) {
-    let run = scratch_directory();
-    let root = tree.path().to_str().unwrap();
-    let words = [&["rescan", "-n", "--sysroot", root][..], arguments].concat();
-    let output = pcictl(words, run.path()).env("PCICTL_STATE_DIR", state).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(state.to_str().unwrap(), "@state");
-    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+/// `pcictl rescan --dry-run`.
+fn rescan(tree: &Tree, state: &Path, arguments: &[&str]) -> Run {
+    Run::new(["rescan", "-n"]).and(arguments).on(tree).state_dir(state)
 }
 
 #[test]
@@ -61,14 +59,20 @@ fn what_is_gone_is_looked_for_where_the_ledger_says_it_was() {
     let tree = Tree::load("guest-switch8");
     let state = ledger_of(&tree, &["0000:03:00.0"]);
     tree.remove("0000:03:00.0");
-    let (stdout, stderr, status) = rescan(&tree, state.path(), &["0000:03:00.0"]);
-    assert_eq!((stderr.as_str(), status), ("", 0));
-    assert!(
-        stdout.starts_with(
-            "would scan bus 0000:03: 0000:03:00.0 was at pci0000:00/01.0/00.0/00.0/00.0, says the ledger\n"
-        ),
-        "{stdout}"
-    );
+    rescan(&tree, state.path(), &["0000:03:00.0"])
+        .stdout(
+            "\
+would scan bus 0000:03: 0000:03:00.0 was at pci0000:00/01.0/00.0/00.0/00.0, says the ledger
+locks, in this order:
+  shared     all host bridges
+  shared     pci0000:00
+  shared     pci0000:00/01.0
+  exclusive  pci0000:00/01.0/00.0
+steps:
+    1  rescan bus 0000:03
+",
+        )
+        .check();
 }
 
 #[test]
@@ -77,13 +81,44 @@ fn a_removed_switch_comes_back_by_any_address_below_it() {
     let all: Vec<String> = records(&tree).iter().map(|record| record.address.to_string()).collect();
     let state = ledger_of(&tree, &all.iter().map(String::as_str).collect::<Vec<_>>());
     tree.remove("0000:01:00.0");
-    for address in ["0000:05:00.0", "0000:02:03.0", "0000:01:00.0"] {
-        let (stdout, stderr, status) = rescan(&tree, state.path(), &[address]);
-        assert_eq!((stderr.as_str(), status), ("", 0));
-        assert!(stdout.starts_with("would scan bus 0000:01: "), "{stdout}");
-        let nearest = stdout.contains("pci0000:00/01.0 is the nearest to it that is still there");
-        assert_eq!(nearest, address != "0000:01:00.0", "{stdout}");
-    }
+    rescan(&tree, state.path(), &["0000:05:00.0"])
+        .stdout(
+            "\
+would scan bus 0000:01: 0000:05:00.0 was at pci0000:00/01.0/00.0/02.0/00.0, says the ledger, and \
+    pci0000:00/01.0 is the nearest to it that is still there
+locks, in this order:
+  shared     all host bridges
+  exclusive  pci0000:00
+steps:
+    1  rescan bus 0000:01
+",
+        )
+        .check();
+    rescan(&tree, state.path(), &["0000:02:03.0"])
+        .stdout(
+            "\
+would scan bus 0000:01: 0000:02:03.0 was at pci0000:00/01.0/00.0/03.0, says the ledger, and pci0000:00/01.0 \
+    is the nearest to it that is still there
+locks, in this order:
+  shared     all host bridges
+  exclusive  pci0000:00
+steps:
+    1  rescan bus 0000:01
+",
+        )
+        .check();
+    rescan(&tree, state.path(), &["0000:01:00.0"])
+        .stdout(
+            "\
+would scan bus 0000:01: 0000:01:00.0 was at pci0000:00/01.0/00.0, says the ledger
+locks, in this order:
+  shared     all host bridges
+  exclusive  pci0000:00
+steps:
+    1  rescan bus 0000:01
+",
+        )
+        .check();
 }
 
 #[test]
@@ -91,10 +126,21 @@ fn an_address_that_the_ledger_does_not_know_goes_by_its_number() {
     let tree = Tree::load("guest-switch8");
     let state = scratch_directory();
     tree.remove("0000:03:00.0");
-    let (stdout, stderr, status) = rescan(&tree, state.path(), &["0000:03:00.0"]);
-    assert!(stdout.starts_with("would scan bus 0000:03: 0000:03:00.0 is not there, and its bus is\n"), "{stdout}");
-    assert_eq!(stderr, "pcictl: 0000:03:00.0: the ledger does not know it; going by its number\n");
-    assert_eq!(status, 0);
+    rescan(&tree, state.path(), &["0000:03:00.0"])
+        .stdout(
+            "\
+would scan bus 0000:03: 0000:03:00.0 is not there, and its bus is
+locks, in this order:
+  shared     all host bridges
+  shared     pci0000:00
+  shared     pci0000:00/01.0
+  exclusive  pci0000:00/01.0/00.0
+steps:
+    1  rescan bus 0000:03
+",
+        )
+        .stderr("pcictl: 0000:03:00.0: the ledger does not know it; going by its number\n")
+        .check();
 }
 
 #[test]
@@ -105,13 +151,13 @@ fn two_that_answered_at_the_same_address_are_told_apart_by_whoever_asks() {
     other.place = Place::from_chain("pci0000:00/01.0/00.0/07.0/00.0").unwrap();
     Ledger::below(state.path()).put(&[entry(other)], 1).unwrap();
     tree.remove("0000:03:00.0");
-    let (stdout, stderr, status) = rescan(&tree, state.path(), &["0000:03:00.0"]);
-    assert_eq!(
-        stderr,
-        "pcictl: 0000:03:00.0: the ledger knows 2 devices that answered there, at pci0000:00/01.0/00.0/00.0/00.0 and \
-         pci0000:00/01.0/00.0/07.0/00.0; rescan the bridge that you mean\n"
-    );
-    assert_eq!((stdout.as_str(), status), ("", 2));
+    rescan(&tree, state.path(), &["0000:03:00.0"])
+        .stderr(
+            "pcictl: 0000:03:00.0: the ledger knows 2 devices that answered there, at pci0000:00/01.0/00.0/00.0/00.0 \
+    and pci0000:00/01.0/00.0/07.0/00.0; rescan the bridge that you mean\n",
+        )
+        .status(2)
+        .check();
 }
 
 #[test]
@@ -122,19 +168,43 @@ fn an_empty_slot_is_scanned_by_its_name() {
     let state = ledger_of(&tree, &["0000:03:00.0"]);
     tree.remove("0000:03:00.0");
     for arguments in [&["--slot", "7"][..], &["slot:7"]] {
-        let (stdout, stderr, status) = rescan(&tree, state.path(), arguments);
-        assert!(stdout.starts_with("would scan bus 0000:03: slot 7 is on it\n"), "{stdout}");
-        assert_eq!((stderr.as_str(), status), ("", 0));
+        rescan(&tree, state.path(), arguments)
+            .stdout(
+                "\
+would scan bus 0000:03: slot 7 is on it
+locks, in this order:
+  shared     all host bridges
+  shared     pci0000:00
+  shared     pci0000:00/01.0
+  exclusive  pci0000:00/01.0/00.0
+steps:
+    1  rescan bus 0000:03
+",
+            )
+            .check();
     }
     // The slot went with its port; the ledger still knows what sat in it.
     tree.remove("0000:02:00.0");
     fs::remove_dir_all(tree.path().join("sys/bus/pci/slots/7")).unwrap();
-    let (stdout, stderr, status) = rescan(&tree, state.path(), &["--slot", "7"]);
-    assert!(stdout.starts_with("would scan bus 0000:02: 0000:03:00.0 was at "), "{stdout}");
-    assert_eq!((stderr.as_str(), status), ("", 0));
-    let (stdout, stderr, status) = rescan(&tree, state.path(), &["--slot", "8"]);
-    let message = "pcictl: slot 8: no slot has that name now, and the ledger knows none; ls /sys/bus/pci/slots\n";
-    assert_eq!((stdout.as_str(), stderr.as_str(), status), ("", message, 3));
+    rescan(&tree, state.path(), &["--slot", "7"])
+        .stdout(
+            "\
+would scan bus 0000:02: 0000:03:00.0 was at pci0000:00/01.0/00.0/00.0/00.0, says the ledger, and \
+    pci0000:00/01.0/00.0 is the nearest to it that is still there
+locks, in this order:
+  shared     all host bridges
+  shared     pci0000:00
+  shared     pci0000:00/01.0
+  exclusive  pci0000:00/01.0/00.0
+steps:
+    1  rescan bus 0000:02
+",
+        )
+        .check();
+    rescan(&tree, state.path(), &["--slot", "8"])
+        .stderr("pcictl: slot 8: no slot has that name now, and the ledger knows none; ls /sys/bus/pci/slots\n")
+        .status(3)
+        .check();
 }
 
 #[test]
@@ -145,12 +215,54 @@ fn a_torn_entry_is_set_aside_and_the_rescan_goes_on_without_it() {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, &text[..text.len() / 2]).unwrap();
     tree.remove("0000:03:00.0");
-    let (stdout, stderr, status) = rescan(&tree, state.path(), &["0000:03:00.0"]);
-    assert!(stdout.contains("0000:03:00.0 is not there, and its bus is"), "{stdout}");
-    assert!(stderr.contains("pci0000:00+01.0+00.0+00.0+00.0.json: no ledger entry: EOF"), "{stderr}");
-    assert!(stderr.contains("; moved to @state/ledger/corrupt\n"), "{stderr}");
-    assert_eq!(status, 0);
+    // known: looking moves a damaged ledger entry
+    rescan(&tree, state.path(), &["0000:03:00.0"])
+        .moves_damaged_entry()
+        .stdout(
+            "\
+would scan bus 0000:03: 0000:03:00.0 is not there, and its bus is
+locks, in this order:
+  shared     all host bridges
+  shared     pci0000:00
+  shared     pci0000:00/01.0
+  exclusive  pci0000:00/01.0/00.0
+steps:
+    1  rescan bus 0000:03
+",
+        )
+        .stderr(
+            "\
+pcictl: @state/ledger/pci0000:00+01.0+00.0+00.0+00.0.json: no ledger entry: EOF while parsing a string at \
+    line 12 column 5; moved to @state/ledger/corrupt
+pcictl: 0000:03:00.0: the ledger does not know it; going by its number
+",
+        )
+        .check();
     assert!(state.path().join("ledger/corrupt").join(file.file_name().unwrap()).exists());
+}
+
+#[test]
+fn a_look_at_the_machine_sets_a_torn_entry_aside_too() {
+    for (command, said) in [
+        ("status", "nothing is under way, interrupted or removed\n"),
+        ("doctor", "healthy: nobody is inside the kernel's PCI core\n"),
+    ] {
+        let state = scratch_directory();
+        let ledger = state.path().join("ledger");
+        fs::create_dir(&ledger).unwrap();
+        fs::write(ledger.join("pci0000:00+01.0.json"), "{").unwrap();
+        // known: looking moves a damaged ledger entry
+        Run::new([command])
+            .tree("guest-switch8")
+            .state_dir(state.path())
+            .moves_damaged_entry()
+            .stdout(said)
+            .stderr(
+                "pcictl: @state/ledger/pci0000:00+01.0.json: no ledger entry: EOF while parsing an object at line 1 \
+                 column 1; moved to @state/ledger/corrupt\n",
+            )
+            .check();
+    }
 }
 
 /// What a rescan would say if the machine was `before` when these were removed, and is `after` now.
@@ -167,8 +279,8 @@ fn verdict(before: &Tree, after: &Tree, accepted: &[Kind]) -> (Verdict, String) 
 
 #[test]
 fn a_link_that_came_back_worse_is_told_and_so_is_what_went_with_it() {
-    let (before, after) = (Tree::load("degraded-before"), Tree::load("degraded-after"));
-    let (verdict, text) = verdict(&before, &after, &[]);
+    let (before, after) = (Tree::shared("degraded-before"), Tree::shared("degraded-after"));
+    let (verdict, text) = verdict(before, after, &[]);
     assert_eq!(
         text,
         "  ! 0000:01:00.0 link: 16 GT/s x16 -> 2.5 GT/s x1\n  \
@@ -183,8 +295,8 @@ fn a_link_that_came_back_worse_is_told_and_so_is_what_went_with_it() {
 
 #[test]
 fn what_is_accepted_ends_the_entry_and_does_not_matter() {
-    let (before, after) = (Tree::load("degraded-before"), Tree::load("degraded-after"));
-    let (verdict, text) = verdict(&before, &after, &[Kind::Link, Kind::Bars, Kind::Names]);
+    let (before, after) = (Tree::shared("degraded-before"), Tree::shared("degraded-after"));
+    let (verdict, text) = verdict(before, after, &[Kind::Link, Kind::Bars, Kind::Names]);
     assert!(!verdict.matters() && text.contains("  ~ 0000:01:00.0 link: 16 GT/s x16 -> 2.5 GT/s x1"), "{text}");
     let ended = verdict.ended.iter().filter(|(_, ended)| *ended == Ended::Accepted).count();
     assert_eq!(ended, 2);
@@ -193,8 +305,8 @@ fn what_is_accepted_ends_the_entry_and_does_not_matter() {
 #[test]
 fn a_machine_as_it_was_has_nothing_to_tell() {
     for name in ["degraded-before", "guest-switch8", "guest-sriov", "gpu-server", "vmd"] {
-        let tree = Tree::load(name);
-        let (verdict, text) = verdict(&tree, &tree, &[]);
+        let tree = Tree::shared(name);
+        let (verdict, text) = verdict(tree, tree, &[]);
         assert_eq!(text, "", "{name}");
         assert!(!verdict.matters() && verdict.findings.is_empty(), "{name}: {:?}", verdict.findings);
     }
@@ -202,8 +314,7 @@ fn a_machine_as_it_was_has_nothing_to_tell() {
 
 #[test]
 fn a_card_that_hotplug_found_in_another_slot_has_moved() {
-    let tree = Tree::load("guest-mixed");
-    let here = was(&tree, "0000:02:00.0");
+    let here = was(Tree::shared("guest-mixed"), "0000:02:00.0");
     let there = Place::from_chain("pci0000:00/09.0/00.0").unwrap();
     let now = Record { place: there, ..here.clone() };
     let entries = [entry(here)];
@@ -216,20 +327,11 @@ fn a_card_that_hotplug_found_in_another_slot_has_moved() {
 
 #[test]
 fn of_a_missing_switch_only_the_top_is_told() {
-    let (before, after) = (Tree::load("guest-switch8"), Tree::load("guest-switch8"));
+    let (before, after) = (Tree::shared("guest-switch8"), Tree::load("guest-switch8"));
     after.remove("0000:01:00.0");
-    let (verdict, text) = verdict(&before, &after, &[]);
+    let (verdict, text) = verdict(before, &after, &[]);
     assert_eq!(text, "  ! 0000:01:00.0 104c:8232: removed and not back");
     assert_eq!(verdict.findings.len(), 17);
-}
-
-/// What `pcictl replug --reset --dry-run` says.
-fn replug_reset(tree: &Tree, address: &str) -> (String, String, i32) {
-    let run = scratch_directory();
-    let root = tree.path().to_str().unwrap();
-    let output = pcictl(["replug", "-n", "--reset", "--sysroot", root, address], run.path()).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
 }
 
 #[test]
@@ -238,32 +340,42 @@ fn a_bus_is_reset_only_if_nothing_else_is_on_it() {
     for address in ["0000:05:00.0", "0000:01:00.0"] {
         fs::remove_file(tree.device(address).join("reset")).unwrap();
     }
-    let (stdout, stderr, status) = replug_reset(&tree, "0000:01:00.0");
-    assert_eq!(
-        (stdout.as_str(), stderr.as_str(), status),
-        (
-            "",
+    let reset = |address: &str| Run::new(["replug", "-n", "--reset", address]).on(&tree);
+    reset("0000:01:00.0")
+        .stderr(
             "pcictl: 0000:01:00.0: cannot be replugged like that: the kernel offers no reset of it, nor of the bus it \
-             sits on; try --power-cycle\n",
-            4
+    sits on; try --power-cycle\n",
         )
-    );
+        .status(4)
+        .check();
     for port in ["0000:00:01.0", "0000:00:05.0"] {
         fs::write(tree.device(port).join("reset_subordinate"), "").unwrap();
     }
-    let (stdout, stderr, status) = replug_reset(&tree, "0000:01:00.0");
-    assert!(stdout.contains("  2  reset the bus below 0000:00:01.0  (after 1)\n"), "{stdout}");
-    assert_eq!((stderr.as_str(), status), ("", 0));
-    let (stdout, stderr, status) = replug_reset(&tree, "0000:05:00.0");
-    assert_eq!(
-        (stdout.as_str(), stderr.as_str(), status),
-        (
-            "",
-            "pcictl: 0000:05:00.0: cannot be replugged like that: only its bus can be reset, and that would reset \
-             0000:05:00.1, too\n",
-            4
+    reset("0000:01:00.0")
+        .stdout(
+            "\
+would remove 0000:01:00.0
+functions that will be gone: 1
+would scan bus 0000:01: 0000:01:00.0 sits on it
+note        the dumped tree has no proc: mounts, addresses and open files cannot be told
+locks, in this order:
+  shared     all host bridges
+  exclusive  pci0000:00
+steps:
+    1  unbind 0000:01:00.0 from nvme
+    2  reset the bus below 0000:00:01.0  (after 1)
+    3  remove 0000:01:00.0  (after 1-2)
+    4  rescan bus 0000:01  (after 1-3)
+",
         )
-    );
+        .check();
+    reset("0000:05:00.0")
+        .stderr(
+            "pcictl: 0000:05:00.0: cannot be replugged like that: only its bus can be reset, and that would reset \
+    0000:05:00.1, too\n",
+        )
+        .status(4)
+        .check();
 }
 
 /// What a function of a tree lacks, if it was as in this record.

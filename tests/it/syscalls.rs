@@ -1,49 +1,43 @@
 //! What a command costs in system calls: the same on a host of any size, and few. Counted by strace, never timed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use support::maketree::{self, SWITCH};
-use support::scratch_directory;
+use crate::support::maketree::{self, SWITCH};
+use crate::support::run::Run;
+use crate::support::scratch_directory;
+use crate::support::snapshot::Snapshot;
 use tempfile::TempDir;
 
 /// What a start of the program costs, with the dynamic loader's share.
 const START: usize = 150;
 
-fn made(functions: usize) -> TempDir {
+/// A made tree, which none of the commands may change.
+struct Made {
+    directory: TempDir,
+    before: Snapshot,
+}
+
+impl Made {
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn assert_untouched(&self) {
+        assert_eq!(self.before.changes(&Snapshot::of(self.path())), [""; 0]);
+    }
+}
+
+fn made(functions: usize) -> Made {
     let directory = scratch_directory();
     maketree::make(directory.path(), functions).expect("a tree");
-    directory
+    let before = Snapshot::of(directory.path());
+    Made { directory, before }
 }
 
 /// Every system call of one run, a line each.
 fn traced(tree: &Path, command: &str) -> Vec<String> {
-    let scratch = scratch_directory();
-    let log = scratch.path().join("trace");
-    let status = Command::new("strace")
-        .args(["-f", "-s", "256", "-o"])
-        .arg(&log)
-        .arg(env!("CARGO_BIN_EXE_pcictl"))
-        .args(command.split(' '))
-        .arg("--sysroot")
-        .arg(tree)
-        // Cargo sets the paths that the dynamic loader would search for libraries.
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("PCICTL_RUN_DIR", scratch.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .expect("strace runs: apt-get install strace");
-    assert!(status.success(), "{command}: {status}");
-    let trace = fs::read_to_string(&log).expect("a trace");
-    // Lines of signals, ends and second halves are no calls; F_GETFD is what std's own debug builds ask at each close.
-    let is_call = |line: &&str| !["+++ ", "--- ", "<... ", "F_GETFD"].iter().any(|word| line.contains(word));
-    trace.lines().filter(is_call).map(str::to_owned).collect()
+    Run::words(command).on_big_tree(tree).traced()
 }
 
 fn count(tree: &Path, command: &str) -> usize {
@@ -86,6 +80,8 @@ fn touching_one_function_costs_the_same_on_any_host() {
         let lists_all = |line: &&String| line.contains("getdents") && line.contains("4000");
         assert_eq!(trace.iter().find(lists_all), None, "{command} lists every function");
     }
+    small.assert_untouched();
+    large.assert_untouched();
 }
 
 #[test]
@@ -107,6 +103,7 @@ fn a_plan_takes_four_calls_a_function() {
             assert!(calls <= most, "{command} {address}: {calls} calls, and {most} would do");
         }
     }
+    tree.assert_untouched();
 }
 
 #[test]
@@ -122,6 +119,7 @@ fn a_listing_takes_five_calls_a_function() {
         let (calls, most) = (count(tree.path(), command), 1300 * each + START);
         assert!(calls <= most, "{command}: {calls} calls, and {most} would do");
     }
+    tree.assert_untouched();
 }
 
 #[test]
@@ -132,4 +130,5 @@ fn names_are_looked_up_only_where_they_are_shown() {
     for command in ["list -o address,driver,ids", "remove -n 0000:01:00.0", "--version"] {
         assert!(!opens(command), "{command}");
     }
+    tree.assert_untouched();
 }

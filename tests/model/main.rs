@@ -1,15 +1,12 @@
 //! Every interleaving of three operators on small machines, with kills anywhere: the product's own planning and ordering
-//! against a model of the kernel: `cargo test --profile model --test model -- --nocapture`, which takes about a minute
-//! (a build without optimization takes twenty times as long). A check that cannot fail is none, so the same model with one thing broken must fail.
+//! against a model of the kernel: `cargo test -p model --profile model -- --nocapture`, which takes about a minute (a build
+//! without optimization takes twenty times as long). A check that cannot fail is none, so the same model with one thing
+//! broken must fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[path = "model/board.rs"]
 mod board;
-#[path = "model/jobs.rs"]
 mod jobs;
-#[path = "model/kernel.rs"]
 mod kernel;
-#[path = "model/system.rs"]
 mod system;
 
 use std::time::Instant;

@@ -1,8 +1,8 @@
 //! Many operators at once, for as long as it takes to meet everything that can come up: real processes and real locks.
 //!
 //! ```text
-//! cargo test --test stress             64 operators for 60 s, then 500 kills
-//! cargo test --test stress -- 5        the same for 5 s
+//! cargo test -p stress             64 operators for 60 s, then 500 kills
+//! cargo test -p stress -- 5        the same for 5 s
 //! ```
 //!
 //! Who was where is not asked of the locks: every operator writes into one witness file when it is in and before it goes
@@ -266,7 +266,7 @@ fn the_dead_hold_nothing(run: &Path) {
         child.kill().unwrap();
         child.wait().unwrap();
         let left = directory.all_holders().unwrap();
-        assert!(left.iter().all(|holder| holder.pid != child.id()), "{left:?}");
+        assert!(left.iter().all(|holder| holder.process.pid != child.id()), "{left:?}");
     }
     for mut child in living {
         child.kill().unwrap();
@@ -286,7 +286,7 @@ fn begin(run: &Path, number: usize, random: &mut Random) -> Child {
 fn one_that_holds(directory: &LockDirectory, living: &[Child], random: &mut Random) -> usize {
     loop {
         let holders = directory.all_holders().unwrap();
-        let holds = |child: &Child| holders.iter().any(|h| h.role == Role::Holds && h.pid == child.id());
+        let holds = |child: &Child| holders.iter().any(|h| h.role == Role::Holds && h.process.pid == child.id());
         let holding: Vec<usize> = (0..living.len()).filter(|number| holds(&living[*number])).collect();
         if !holding.is_empty() {
             return holding[random.below(holding.len())];

@@ -2,20 +2,23 @@
 //!
 //! A tree is not a simulated kernel: writing to its `remove` removes nothing. [`Tree::remove`] plays that part where a
 //! test wants to see a device gone.
-#![allow(dead_code)] // Each test crate takes what it needs.
 
 pub mod dump;
 pub mod fake;
 pub mod golden;
 pub mod maketree;
+pub mod processes;
+pub mod run;
+pub mod snapshot;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dump::{Dump, Order};
 use nix::libc;
+use snapshot::Snapshot;
 use tempfile::TempDir;
 
 /// Where the dumps lie.
@@ -43,10 +46,45 @@ pub fn load_dump(name: &str) -> Dump {
 /// A machine as files, in a directory of its own that goes away with the value.
 pub struct Tree {
     directory: TempDir,
+    /// What it was when it was unpacked, if all tests share it.
+    unpacked: Option<Arc<Snapshot>>,
+}
+
+type Shared = BTreeMap<(String, Order), &'static OnceLock<Tree>>;
+
+static SHARED: Mutex<Shared> = Mutex::new(Shared::new());
+
+/// Statics are never dropped, so the shared trees are taken away when the program ends.
+extern "C" fn remove_shared_trees() {
+    for tree in SHARED.lock().unwrap_or_else(PoisonError::into_inner).values().filter_map(|tree| tree.get()) {
+        let _ = fs::remove_dir_all(tree.path());
+    }
 }
 
 impl Tree {
-    /// Unpacks `tests/trees/NAME.tree`.
+    /// The tree `tests/trees/NAME.tree`, unpacked once for all tests, which must not change it.
+    pub fn shared(name: &str) -> &'static Self {
+        Self::shared_in_order(name, Order::FirstFirst)
+    }
+
+    /// The same, with its names made in that order.
+    pub fn shared_in_order(name: &str, order: Order) -> &'static Self {
+        let tree = {
+            let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+            if shared.is_empty() {
+                // SAFETY: the function is there as long as the program, and does not unwind.
+                unsafe { libc::atexit(remove_shared_trees) };
+            }
+            *shared.entry((name.to_owned(), order)).or_insert_with(|| Box::leak(Box::default()))
+        };
+        tree.get_or_init(|| {
+            let mut tree = Self::unpack(&load_dump(name), order);
+            tree.unpacked = Some(Snapshot::of(tree.path()).into());
+            tree
+        })
+    }
+
+    /// A copy of `tests/trees/NAME.tree` of the test's own.
     pub fn load(name: &str) -> Self {
         Self::unpack(&load_dump(name), Order::FirstFirst)
     }
@@ -58,7 +96,7 @@ impl Tree {
 
     /// Unpacks a dump.
     pub fn unpack(dump: &Dump, order: Order) -> Self {
-        let tree = Self { directory: scratch_directory() };
+        let tree = Self { directory: scratch_directory(), unpacked: None };
         dump.unpack(tree.path(), &trees_dir(), order).expect("the dump unpacks");
         tree
     }
@@ -112,36 +150,4 @@ fn remove_dangling(directory: &Path) {
             remove_dangling(&path);
         }
     }
-}
-
-/// The binary, ready to run the same way on every machine: an environment of its own, no terminal, a fresh run directory.
-///
-/// Files of mode 000 are unreadable even if the tests run as root: the capability that reads them is dropped.
-pub fn pcictl<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(arguments: I, run_dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pcictl"));
-    command
-        .args(arguments)
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C")
-        .env("PCICTL_RUN_DIR", run_dir)
-        .stdin(Stdio::null());
-    // SAFETY: setsid, prctl and signal are async-signal-safe and touch nothing but the child's own session, capabilities
-    // and signals.
-    unsafe {
-        command.pre_exec(|| {
-            const CAP_DAC_OVERRIDE: libc::c_ulong = 1;
-            const CAP_DAC_READ_SEARCH: libc::c_ulong = 2;
-            // Failure is fine: without root there is nothing to drop, and a session leader has no terminal to lose.
-            libc::setsid();
-            libc::prctl(libc::PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
-            libc::prctl(libc::PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
-            // Whoever runs the tests in the background has these ignored, and no shell can trap what was.
-            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
-                libc::signal(signal, libc::SIG_DFL);
-            }
-            Ok(())
-        });
-    }
-    command
 }

@@ -1,21 +1,18 @@
 //! Runs the cases of `tests/guest/cases` in QEMU guests: real kernels, real PCI trees, the real pcictl.
 //!
 //! ```text
-//! cargo test --test guest                            everything
-//! cargo test --test guest -- 6.12 switch8 remove     that kernel, that topology, cases with `remove` in the name
-//! cargo test --test guest -- --list                  what there is
-//! PCICTL_GUEST_STORM=1000 cargo test --test guest -- lock-storm      a storm of so many operations
+//! cargo test -p guest-tests                            everything
+//! cargo test -p guest-tests -- 6.12 switch8 remove     that kernel, that topology, cases with `remove` in the name
+//! cargo test -p guest-tests -- --list                  what there is
+//! PCICTL_GUEST_STORM=1000 cargo test -p guest-tests -- lock-storm      a storm of so many operations
 //! ```
 //!
 //! It never skips: a guest that cannot be booted is a failure. A guest that was lost (a panic, a hang) is reported as
 //! such, with the end of its console, because it says something else than a failed case does. What it does not promise:
 //! timing. Everything is emulated, so cases compare times with each other or count, and assert nothing about seconds.
 
-#[path = "guest/runner/boot.rs"]
 mod boot;
-#[path = "guest/runner/case.rs"]
 mod case;
-#[path = "guest/runner/monitor.rs"]
 mod monitor;
 
 use std::fs;
@@ -47,10 +44,10 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
         );
     }
 
-    let guest_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest");
-    let kernels = kernels(&guest_dir)?;
+    let guest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let kernels = kernels(guest_dir)?;
     let cases = case::read_all(&guest_dir.join("cases"))?;
-    let boots = case::plan(&cases, &kernels, &topologies(&guest_dir)?, &filters)?;
+    let boots = case::plan(&cases, &kernels, &topologies(guest_dir)?, &filters)?;
     if boots.is_empty() {
         bail!("no case matches {}", filters.join(" "));
     }
@@ -76,7 +73,7 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
 
     let mut tally = Tally::default();
     for boot in boots {
-        tally.run(&guest_dir, boot, &programs)?;
+        tally.run(guest_dir, boot, &programs)?;
     }
     println!("\n{} passed, {} failed", tally.passed, tally.failed);
     Ok(tally.failed == 0)

@@ -1,21 +1,18 @@
 //! The trees are sound: each unpacks, and the capture script makes the same dump of it again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::dump::{Dump, Node};
-use support::{Tree, load_dump, maketree, scratch_directory, tree_names, trees_dir};
+use crate::support::dump::{Dump, Node};
+use crate::support::{Tree, load_dump, maketree, processes, scratch_directory, tree_names, trees_dir};
 
 /// Trees with things in them that no kernel makes, which capture has no reason to find.
 const NOT_CAPTURABLE: [&str; 2] = ["garbage", "busy"];
 
 fn capture(root: &Path) -> Dump {
-    let output = Command::new("sh").arg(trees_dir().join("capture")).arg(root).output().expect("sh runs");
+    let output = processes::output(Command::new("sh").arg(trees_dir().join("capture")).arg(root));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "capture {}: {errors}", root.display());
     Dump::parse(&String::from_utf8(output.stdout).expect("text")).expect("a dump")
@@ -29,7 +26,7 @@ fn captured_part(dump: &Dump) -> BTreeMap<&PathBuf, &Node> {
 #[test]
 fn every_tree_unpacks() {
     for name in tree_names() {
-        let (dump, tree) = (load_dump(&name), Tree::load(&name));
+        let (dump, tree) = (load_dump(&name), Tree::shared(&name));
         for (path, node) in &dump.0 {
             let target = tree.path().join(path);
             match node {
@@ -49,7 +46,7 @@ fn every_tree_unpacks() {
 #[test]
 fn every_device_link_leads_to_its_device() {
     for name in tree_names().iter().filter(|name| !NOT_CAPTURABLE.contains(&name.as_str())) {
-        let tree = Tree::load(name);
+        let tree = Tree::shared(name);
         let Ok(entries) = fs::read_dir(tree.path().join("sys/bus/pci/devices")) else {
             continue;
         };
@@ -73,7 +70,7 @@ fn capture_makes_the_same_dump_of_an_unpacked_tree() {
 }
 
 fn assert_captured_again(name: &str) {
-    let again = capture(Tree::load(name).path());
+    let again = capture(Tree::shared(name).path());
     let expected = load_dump(name);
     let (expected, again) = (captured_part(&expected), captured_part(&again));
     for (path, node) in &expected {
@@ -125,14 +122,9 @@ fn capture_never_opens_what_must_not_be_read() {
         let path = tree.path().join("sys/devices/pci0000:00/0000:00:01.0").join(name);
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
     }
-    let status = Command::new("timeout")
-        .args(["20", "sh"])
-        .arg(trees_dir().join("capture"))
-        .arg(tree.path())
-        .stdout(std::process::Stdio::null())
-        .status()
-        .expect("timeout runs");
-    assert!(status.success(), "capture read a file that it must not: {status}");
+    let mut timeout = Command::new("timeout");
+    let output = processes::output(timeout.args(["20", "sh"]).arg(trees_dir().join("capture")).arg(tree.path()));
+    assert!(output.status.success(), "capture read a file that it must not: {}", output.status);
 }
 
 #[test]

@@ -1,14 +1,11 @@
 //! The doctor on made /proc trees: what it claims, what it does not, and with which status it ends. The stacks are those of
 //! guests (6.1, 6.12) in which it happened; those of D3, D4 and nvidia follow the kernel's sources.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
-use support::{Tree, pcictl, scratch_directory};
+use crate::support::Tree;
+use crate::support::run::Run;
 
 const UPSTREAM: &str = "devices/pci0000:00/0000:00:03.0/0000:01:00.0";
 
@@ -51,6 +48,13 @@ const SLOW_UNBIND: &[&str] = &[
     "vfs_write+0x236/0x3f0",
 ];
 
+/// What is said of a writer that is not pcictl.
+const RAW: &str = "writes to the kernel past pcictl's locks; run it by: pcictl lock SELECTOR -- COMMAND";
+
+/// What helps where nothing else does.
+const REBOOT: &str = "nothing but a reboot ends this. An ordinary reboot may hang as well: save what you can, sync, and if \
+             it hangs: echo 1 > /proc/sys/kernel/sysrq; echo b > /proc/sysrq-trigger";
+
 /// A machine whose /proc says what a test wants.
 struct Machine {
     tree: Tree,
@@ -92,13 +96,8 @@ impl Machine {
         self
     }
 
-    /// What it prints, and its status.
-    fn doctor(&self) -> (String, i32) {
-        let run = scratch_directory();
-        let root = self.tree.path().to_str().unwrap();
-        let output = pcictl(["doctor", "--color", "never", "--sysroot", root], run.path()).output().unwrap();
-        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
-        (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
+    fn doctor(&self) -> Run {
+        Run::words("doctor --color never").on(&self.tree)
     }
 }
 
@@ -122,55 +121,91 @@ fn file(path: &str) -> [String; 1] {
 fn nobody_at_work_is_healthy() {
     let sleeper =
         Task { pid: 9, comm: "dd", command: &["dd"], state: 'D', stack: &["folio_wait_bit+0x1/0x2"], files: &[] };
-    let (out, status) = Machine::new().with(&sleeper).doctor();
-    assert_eq!((out.as_str(), status), ("healthy: nobody is inside the kernel's PCI core\n", 0));
+    let machine = Machine::new().with(&sleeper);
+    machine.doctor().stdout("healthy: nobody is inside the kernel's PCI core\n").check();
 }
 
 #[test]
 fn a_removal_above_a_rescan_is_a_proven_cycle_and_only_a_reboot_helps() {
     let (above, below) = (file("remove"), file("0000:02:01.0/rescan"));
     let elsewhere = ["/sys/devices/pci0000:00/0000:00:04.0/remove".to_owned()];
-    let (out, status) = Machine::new()
+    let machine = Machine::new()
         .with(&echo(101, REMOVER_DRAINS, &above))
         .with(&echo(102, RESCANNER_WAITS, &below))
-        .with(&echo(103, &["pci_stop_and_remove_bus_device_locked+0x12/0x30", "remove_store+0x79/0x90"], &elsewhere))
-        .doctor();
-    assert_eq!(status, 124);
-    for line in [
-        "stuck: a removal and a write below it wait for each other; every PCI removal, rescan and hotplug event of this \
-         machine waits for that (1 do already)\n",
-        "  pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, waits for others to leave the sysfs \
-         files of the device\n",
-        "  pid 102 (sh -c runbook), rescanning 0000:02:01.0, waits for the PCI core's mutex\n",
-        "  what helps: nothing but a reboot ends this.",
-        "busy: pid 103 (sh -c runbook), removing 0000:00:04.0, waits for the PCI core's mutex\n",
-        "raw: pid 101 (sh -c runbook) writes to the kernel past pcictl's locks",
-    ] {
-        assert!(out.contains(line), "no {line:?} in:\n{out}");
-    }
+        .with(&echo(103, &["pci_stop_and_remove_bus_device_locked+0x12/0x30", "remove_store+0x79/0x90"], &elsewhere));
+    machine
+        .doctor()
+        .stdout(format!(
+            "\
+stuck: a removal and a write below it wait for each other; every PCI removal, rescan and hotplug event of \
+    this machine waits for that (1 do already)
+  pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, waits for others to leave the \
+    sysfs files of the device
+  pid 102 (sh -c runbook), rescanning 0000:02:01.0, waits for the PCI core's mutex
+  the removal of /sys/devices/pci0000:00/0000:00:03.0/0000:01:00.0 waits until \
+    /sys/devices/pci0000:00/0000:00:03.0/0000:01:00.0/0000:02:01.0/rescan, which lies below it, is left
+  what helps: {REBOOT}
+busy: pid 103 (sh -c runbook), removing 0000:00:04.0, waits for the PCI core's mutex
+raw: pid 101 (sh -c runbook) {RAW}
+raw: pid 102 (sh -c runbook) {RAW}
+raw: pid 103 (sh -c runbook) {RAW}
+stuck
+"
+        ))
+        .status(124)
+        .check();
 }
 
 #[test]
 fn the_same_functions_without_the_same_place_prove_nothing() {
     let (above, beside) = (file("remove"), ["/sys/devices/pci0000:00/0000:00:04.0/rescan".to_owned()]);
     let machine = || Machine::new().with(&echo(101, REMOVER_DRAINS, &above));
-    let (out, status) = machine().with(&echo(102, RESCANNER_WAITS, &beside)).doctor();
-    assert_eq!(status, 0, "{out}");
+    machine()
+        .with(&echo(102, RESCANNER_WAITS, &beside))
+        .doctor()
+        .stdout(format!(
+            "\
+busy: pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, waits for others to leave the \
+    sysfs files of the device
+busy: pid 102 (sh -c runbook), rescanning 0000:00:04.0, waits for the PCI core's mutex
+raw: pid 101 (sh -c runbook) {RAW}
+raw: pid 102 (sh -c runbook) {RAW}
+healthy: what is under way is slow at most
+"
+        ))
+        .check();
     // A name that only begins the same is no place below.
     let longer = [format!("/sys/{UPSTREAM}1/rescan")];
-    assert_eq!(machine().with(&echo(102, RESCANNER_WAITS, &longer)).doctor().1, 0);
+    machine()
+        .with(&echo(102, RESCANNER_WAITS, &longer))
+        .doctor()
+        .stdout(format!(
+            "\
+busy: pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, waits for others to leave the \
+    sysfs files of the device
+busy: pid 102 (sh -c runbook), rescanning 0000:00:03.0, waits for the PCI core's mutex
+raw: pid 101 (sh -c runbook) {RAW}
+raw: pid 102 (sh -c runbook) {RAW}
+healthy: what is under way is slow at most
+"
+        ))
+        .check();
 }
 
 #[test]
 fn a_slow_driver_is_named_and_is_not_stuck() {
-    let (out, status) = Machine::new().with(&slow_unbind(&[UNBIND.to_owned()])).doctor();
-    assert_eq!(status, 0);
-    assert!(
-        out.contains("unbinding 0000:03:00.0, has a device's lock, waits for driver slowpci to stop the device"),
-        "{out}"
-    );
-    assert!(out.ends_with("healthy: what is under way is slow at most\n"), "{out}");
-    assert!(!out.contains("raw:"), "{out}");
+    Machine::new()
+        .with(&slow_unbind(&[UNBIND.to_owned()]))
+        .doctor()
+        .stdout(
+            "\
+busy: pid 77 (pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:03:00.0 do-0 3,4), unbinding \
+    0000:03:00.0, has a device's lock, waits for driver slowpci to stop the device
+  wait: a slow driver ends in its own time, and no signal hurries it
+healthy: what is under way is slow at most
+",
+        )
+        .check();
 }
 
 #[test]
@@ -189,11 +224,23 @@ fn vfio_names_who_has_the_device_and_that_closing_it_helps() {
     let guest =
         Task { pid: 500, comm: "qemu", command: &["qemu", "-name", "vm1"], state: 'S', stack: &[], files: &nodes };
     let waiter = Task { state: 'S', ..echo(101, &stack, &files) };
-    let (out, status) = Machine::new().with(&waiter).with(&guest).doctor();
-    assert_eq!(status, 124);
-    assert!(out.contains("pid 500 (qemu -name vm1) has /dev/vfio/12, anon_inode:[vfio-device] open"), "{out}");
-    assert!(out.contains("what helps: end that process, or let it close the device"), "{out}");
-    assert!(!out.contains("every PCI removal"), "{out}");
+    Machine::new()
+        .with(&waiter)
+        .with(&guest)
+        .doctor()
+        .stdout(format!(
+            "\
+stuck: vfio waits until user space closes a device
+  pid 101 (sh -c runbook), unbinding a PCI device, has a device's lock, waits for user space to close the \
+    vfio device
+  pid 500 (qemu -name vm1) has /dev/vfio/12, anon_inode:[vfio-device] open
+  what helps: end that process, or let it close the device; then this goes on by itself
+raw: pid 101 (sh -c runbook) {RAW}
+stuck
+"
+        ))
+        .status(124)
+        .check();
 }
 
 #[test]
@@ -213,9 +260,25 @@ fn the_other_cycles_are_told_apart() {
     ];
     let thread = ["pciehp_unconfigure_device+0x3c/0x1a0", "pciehp_disable_slot+0x6b/0x100", "pciehp_ist+0x13c/0x1b0"];
     let irq = Task { pid: 60, comm: "irq/24-pciehp", command: &[], state: 'D', stack: &thread, files: &[] };
-    let (out, status) = Machine::new().with(&echo(101, &remover, &remove)).with(&irq).doctor();
-    assert_eq!(status, 124, "{out}");
-    assert!(out.contains("a removal and a hotplug event below it wait for each other"), "{out}");
+    Machine::new()
+        .with(&echo(101, &remover, &remove))
+        .with(&irq)
+        .doctor()
+        .stdout(format!(
+            "\
+stuck: a removal and a hotplug event below it wait for each other; every PCI removal, rescan and hotplug \
+    event of this machine waits for that
+  pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, waits for the thread of an \
+    interrupt to end
+  kernel thread 60 (irq/24-pciehp), switching a slot of a PCI device, waits for the PCI core's mutex
+  the removal waits until irq/24-pciehp ends, and that waits for the removal
+  what helps: {REBOOT}
+raw: pid 101 (sh -c runbook) {RAW}
+stuck
+"
+        ))
+        .status(124)
+        .check();
 
     // D4: who changes the VFs of a device has its lock.
     let remover = [
@@ -232,9 +295,26 @@ fn the_other_cycles_are_told_apart() {
         "kernfs_fop_write_iter+0x13b/0x1f0",
     ];
     let vfs = file("sriov_numvfs");
-    let (out, status) = Machine::new().with(&echo(101, &remover, &remove)).with(&echo(102, &changer, &vfs)).doctor();
-    assert_eq!(status, 124, "{out}");
-    assert!(out.contains("a removal and a change of VFs wait for each other"), "{out}");
+    Machine::new()
+        .with(&echo(101, &remover, &remove))
+        .with(&echo(102, &changer, &vfs))
+        .doctor()
+        .stdout(format!(
+            "\
+stuck: a removal and a change of VFs wait for each other; every PCI removal, rescan and hotplug event of this \
+    machine waits for that
+  pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, waits for the lock of a device
+  pid 102 (sh -c runbook), changing the VFs of 0000:01:00.0, has a device's lock, waits for the PCI core's mutex
+  the writer of /sys/devices/pci0000:00/0000:00:03.0/0000:01:00.0/sriov_numvfs has the lock of that device, \
+    and the removal of it waits for that lock
+  what helps: {REBOOT}
+raw: pid 101 (sh -c runbook) {RAW}
+raw: pid 102 (sh -c runbook) {RAW}
+stuck
+"
+        ))
+        .status(124)
+        .check();
 
     // S: the mutex is wanted inside itself.
     let own = [
@@ -246,9 +326,21 @@ fn the_other_cycles_are_told_apart() {
         "pci_stop_and_remove_bus_device_locked+0x16/0x30",
         "remove_store+0x79/0x90",
     ];
-    let (out, status) = Machine::new().with(&echo(101, &own, &remove)).doctor();
-    assert_eq!(status, 124, "{out}");
-    assert!(out.contains("a task waits for itself"), "{out}");
+    Machine::new()
+        .with(&echo(101, &own, &remove))
+        .doctor()
+        .stdout(format!(
+            "\
+stuck: a task waits for itself; every PCI removal, rescan and hotplug event of this machine waits for that
+  pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, waits for the PCI core's mutex
+  it waits for the mutex that it has itself
+  what helps: {REBOOT}
+raw: pid 101 (sh -c runbook) {RAW}
+stuck
+"
+        ))
+        .status(124)
+        .check();
 
     let nvidia = [
         "nv_pci_remove_helper+0x11d/0x3e0 [nvidia]",
@@ -256,19 +348,39 @@ fn the_other_cycles_are_told_apart() {
         "device_release_driver_internal+0x19a/0x200",
         "unbind_store+0xa1/0xb0",
     ];
-    let (out, status) = Machine::new().with(&echo(101, &nvidia, &remove)).doctor();
-    assert_eq!(status, 124, "{out}");
-    assert!(out.contains("the nvidia driver waits until its users are gone"), "{out}");
+    Machine::new()
+        .with(&echo(101, &nvidia, &remove))
+        .doctor()
+        .stdout(format!(
+            "\
+stuck: the nvidia driver waits until its users are gone
+  pid 101 (sh -c runbook), unbinding 0000:01:00.0, has a device's lock, waits for user space to let go of the \
+    nvidia device
+  what helps: end what uses the device (nvidia-smi, lsof /dev/nvidia*, the persistence daemon); with some \
+    versions of the driver only a reboot helps
+raw: pid 101 (sh -c runbook) {RAW}
+stuck
+"
+        ))
+        .status(124)
+        .check();
 }
 
 #[test]
 fn leftovers_are_listed_with_what_helps() {
     let machine = Machine::new();
     fs::write(machine.tree.path().join("sys/bus/pci/drivers_autoprobe"), "0\n").unwrap();
-    let (out, status) = machine.doctor();
-    assert_eq!(status, 5);
-    assert!(out.contains("leftover: drivers_autoprobe is off"), "{out}");
-    assert!(out.contains("echo 1 > /sys/bus/pci/drivers_autoprobe"), "{out}");
+    machine
+        .doctor()
+        .stdout(
+            "\
+leftover: drivers_autoprobe is off: devices that come get no driver
+  echo 1 > /sys/bus/pci/drivers_autoprobe
+healthy, but something was left behind
+",
+        )
+        .status(5)
+        .check();
 }
 
 #[test]
@@ -284,18 +396,34 @@ fn a_function_without_its_driver_is_left_over_unless_somebody_is_at_work_on_it()
         fs::write(root.join(path), text).unwrap();
     }
     fs::create_dir_all(root.join("sys/module/slowpci/drivers/pci:slowpci")).unwrap();
-    assert_eq!(machine.doctor().1, 0);
+    machine.doctor().stdout("healthy: nobody is inside the kernel's PCI core\n").check();
 
     let device = machine.tree.device("0000:03:00.0");
     fs::remove_file(device.join("driver")).unwrap();
-    let (out, status) = machine.doctor();
-    assert_eq!(status, 5, "{out}");
-    assert!(out.contains("0000:03:00.0: has no driver, and module slowpci is loaded and has one for it"), "{out}");
-    assert!(out.contains("echo 0000:03:00.0 > /sys/bus/pci/drivers_probe"), "{out}");
+    machine
+        .doctor()
+        .stdout(
+            "\
+leftover: 0000:03:00.0: has no driver, and module slowpci is loaded and has one for it
+  echo 0000:03:00.0 > /sys/bus/pci/drivers_probe, if nobody keeps it unbound on purpose
+healthy, but something was left behind
+",
+        )
+        .status(5)
+        .check();
 
-    let (out, status) = machine.with(&slow_unbind(&[UNBIND.to_owned()])).doctor();
-    assert_eq!(status, 0, "{out}");
-    assert!(!out.contains("leftover"), "{out}");
+    machine
+        .with(&slow_unbind(&[UNBIND.to_owned()]))
+        .doctor()
+        .stdout(
+            "\
+busy: pid 77 (pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:03:00.0 do-0 3,4), unbinding \
+    0000:03:00.0, has a device's lock, waits for driver slowpci to stop the device
+  wait: a slow driver ends in its own time, and no signal hurries it
+healthy: what is under way is slow at most
+",
+        )
+        .check();
 }
 
 #[test]
@@ -308,6 +436,5 @@ fn what_is_no_proc_at_all_is_survived() {
     fs::write(proc.join("2/task/2/stat"), b"2 (\xff) D").unwrap();
     fs::write(proc.join("2/task/2/stack"), b"[<0>\n[<0>] \n\xff\xff [x\n").unwrap();
     fs::write(proc.join("3/task/3/stat"), "3 no parentheses").unwrap();
-    assert_eq!(machine.doctor().1, 0);
-    assert!(Path::new(machine.tree.path()).exists());
+    machine.doctor().stdout("healthy: nobody is inside the kernel's PCI core\n").check();
 }

@@ -1,0 +1,390 @@
+//! Locks as people meet them: real processes, their words and exit statuses, and what is left when they are killed.
+//!
+//! Nobody waits by the clock here. A holder says so on its stdout and goes on when its stdin is closed; a waiter says so
+//! on its stderr.
+
+mod machine;
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::signal::Signal;
+
+use crate::support::processes::hold_off_starts;
+use machine::{BELOW, BESIDE, Machine, PORT, waited_for};
+
+/// Where PORT and BELOW are.
+const PORT_PLACE: &str = "pci0000:00/01.0/00.0/00.0";
+const BELOW_PLACE: &str = "pci0000:00/01.0/00.0/00.0/00.0";
+
+#[test]
+fn a_lock_covers_what_is_below_and_nothing_beside() {
+    let machine = Machine::new();
+    let holder = machine.holder(PORT);
+    machine.run(&format!("lock --no-wait {BESIDE} -- echo free")).stdout("free\n").check();
+    for selector in [PORT, BELOW, "--all", "pci0000:00"] {
+        machine.assert_locked(selector);
+    }
+    holder.end();
+    machine.assert_free(BELOW);
+}
+
+#[test]
+fn who_must_not_wait_is_told_whom_for() {
+    let machine = Machine::new();
+    let holder = machine.holder(PORT);
+    let pid = holder.pid();
+    let locked = format!(
+        "pcictl: {PORT_PLACE}: still locked by pid {pid} ([..] lock {PORT} -- [..]; try again, or give --wait SECONDS\n"
+    );
+    machine.run(&format!("lock --no-wait {PORT} -- true")).stderr_like(locked).status(75).check();
+
+    let document = machine.run(&format!("lock --json --no-wait {PORT} -- true")).status(75).json();
+    let error = &document["error"];
+    assert_eq!((&error["kind"], &error["exit_code"]), (&"locked".into(), &75.into()));
+    assert_eq!(error["place"], PORT_PLACE);
+    assert_eq!(error["holders"][0]["pid"], pid);
+    assert_eq!((&error["holders"][0]["mode"], &error["holders"][0]["role"]), (&"exclusive".into(), &"holds".into()));
+    holder.end();
+}
+
+#[test]
+fn the_deadline_is_for_the_whole_set() {
+    let machine = Machine::new();
+    let (holder, other) = (machine.holder(BELOW), machine.holder(BESIDE));
+    let pid = holder.pid();
+    machine
+        .run(&format!("lock --wait 0.3 {BELOW} {BESIDE} -- true"))
+        .stderr_like(format!(
+            "pcictl: {BELOW_PLACE}: waiting for up to 0.[..]\n\
+             pcictl: {BELOW_PLACE}: still locked after [..] by pid {pid} ([..]\n"
+        ))
+        .status(75)
+        .check();
+    holder.end();
+    other.end();
+}
+
+#[test]
+fn a_waiter_says_so_once_and_when_it_is_over() {
+    let machine = Machine::new();
+    let holder = machine.holder(PORT);
+    let waiter = machine.lock(BELOW, "echo in").stdout("in\n").stderr_like(waited_for(PORT_PLACE)).spawn().waits();
+    holder.end();
+    waiter.end();
+}
+
+#[test]
+fn the_commands_own_status_comes_through() {
+    let machine = Machine::new();
+    for (script, status) in [("exit 0", 0), ("exit 7", 7), ("exit 75", 75), ("kill -9 $$", 137), ("kill -TERM $$", 143)]
+    {
+        machine.lock(PORT, script).status(status).check();
+    }
+    let cannot = |name: &str, why: &str| format!("pcictl: {name}: cannot be run: {why}; nothing was done\n");
+    let missing = cannot("no-such-command", "No such file or directory");
+    machine.run(&format!("lock {PORT} -- no-such-command")).stderr(missing).status(127).check();
+    let no_program = cannot("/dev/null", "Permission denied");
+    machine.run(&format!("lock {PORT} -- /dev/null")).stderr(no_program).status(126).check();
+}
+
+#[test]
+fn signals_are_passed_on() {
+    let machine = Machine::new();
+    for (name, sent) in
+        [("TERM", Signal::SIGTERM), ("INT", Signal::SIGINT), ("HUP", Signal::SIGHUP), ("USR1", Signal::SIGUSR1)]
+    {
+        // `wait` hears a signal whenever it comes; `read` sleeps on if it comes right before it.
+        let script = format!("sleep 1000 & trap 'kill $!; echo {name}; exit 42' {name}; echo held; wait");
+        let run = machine.lock(PORT, &script).stdout(format!("held\n{name}\n")).status(42);
+        let holder = run.spawn().says("held");
+        holder.signal(sent);
+        holder.end_by_itself();
+    }
+}
+
+#[test]
+fn a_command_does_not_go_on_unlocked_when_pcictl_is_killed() {
+    let machine = Machine::new();
+    let run = machine.lock(PORT, "echo held; exec cat").stdout("held\n").killed(Signal::SIGKILL);
+    let holder = run.spawn().says("held");
+    holder.signal(Signal::SIGKILL);
+    // The end of its output is the end of the command: its stdin is still open, so nothing else could have ended it.
+    holder.end_by_itself();
+    machine.assert_free(PORT);
+}
+
+#[test]
+fn what_a_command_leaves_behind_keeps_the_lock_only_if_asked() {
+    // Its stdout tells whether the one left behind still lives.
+    let leave = "exec 3<&0; sh -c 'read line <&3' & echo held";
+    let machine = Machine::new();
+    for (option, is_locked) in [("", false), ("--inherit ", true)] {
+        let mut run = machine.lock(&format!("{option}{PORT}"), leave).stdout("held\n").spawn();
+        run.wait_for_the_process_only();
+        if is_locked {
+            machine.assert_locked(PORT);
+            // It is named although the process that took the lock is gone.
+            let locks = machine.locks();
+            let node = machine::node(&locks, PORT_PLACE);
+            assert_eq!(node["holders"][0]["command"], "sh -c read line <&3", "{locks}");
+        } else {
+            machine.assert_free(PORT);
+        }
+        run.end();
+        machine.assert_free(PORT);
+    }
+}
+
+#[test]
+fn locks_shows_who_holds_and_who_waits() {
+    let machine = Machine::new();
+    let nobody = "pcictl: no lock is held or waited for\n";
+    assert_eq!(machine.run("locks --json").stderr(nobody).json()["children"], serde_json::json!([]));
+    let holder = machine.lock(PORT, "echo held; read line").stdout("held\n").killed(Signal::SIGKILL);
+    let holder = holder.spawn().says("held");
+    let waiter = machine.lock(&format!("--shared {BELOW}"), "echo in").stdout("in\n");
+    let waiter = waiter.stderr_like(waited_for(PORT_PLACE)).spawn().waits();
+
+    let locks = machine.locks();
+    let node = machine::node(&locks, PORT_PLACE);
+    assert_eq!(node["address"], PORT);
+    let seen: Vec<_> =
+        node["holders"].as_array().unwrap().iter().map(|h| (&h["pid"], &h["mode"], &h["role"])).collect();
+    let (held, waits) = (serde_json::json!(holder.pid()), serde_json::json!(waiter.pid()));
+    assert_eq!(
+        seen,
+        [(&held, &"exclusive".into(), &"holds".into()), (&waits, &"shared".into(), &"waits".into())],
+        "{locks}"
+    );
+    assert!(node["holders"].as_array().unwrap().iter().all(|h| h["age_seconds"].is_number() && h["uid"].is_number()));
+
+    machine
+        .run("locks")
+        .stdout_like(
+            "\
+all host bridges
+`- pci0000:00
+   `- 01.0 0000:00:01.0
+      `- 00.0 0000:01:00.0
+         `- 00.0 0000:02:00.0
+               held exclusive, pid [..] uid [..] for [..] s: pcictl --sysroot @ lock 0000:02:00.0 -- sh -c \
+    echo held; read line
+               waits shared, for what is below or above, pid [..] uid [..] for [..] s: pcictl --sysroot @ \
+    lock --shared 0000:03:00.0 -- sh -c echo in
+",
+        )
+        .check();
+    machine.run(&format!("locks {BESIDE}")).check();
+    machine
+        .run(&format!("show {BELOW}"))
+        .stdout_like(
+            "\
+0000:03:00.0 Unclassified device: [1234] [11e8] (slowpci)
+  path            @/sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/0000:02:00.0/0000:03:00.0
+  place           pci0000:00/01.0/00.0/00.0/00.0
+  ids             1234:11e8
+  class           00ff00
+  subsystem       1af4:1100
+  driver          slowpci
+  slot            0
+  above           0000:00:01.0 0000:01:00.0 0000:02:00.0
+  lock            held by pid [..] (pcictl --sysroot @ lock 0000:02:00.0 -- sh -c echo held; read line) for \
+    [..] s, at pci0000:00/01.0/00.0/00.0
+  users
+    note        the dumped tree has no proc: mounts, addresses and open files cannot be told
+remove would
+    1  unbind 0000:03:00.0 from slowpci
+    2  remove 0000:03:00.0  (after 1)
+",
+        )
+        .check();
+
+    holder.signal(Signal::SIGKILL);
+    holder.end_by_itself();
+    waiter.end();
+    machine.run("locks").stderr(nobody).check();
+}
+
+#[test]
+fn readers_share_and_nobody_changes_what_they_read() {
+    let machine = Machine::new();
+    let reader = machine.holder("--shared pci0000:00");
+    machine.assert_free(&format!("--shared {PORT}"));
+    for selector in [PORT, BELOW, "pci0000:00", "--all"] {
+        machine.assert_locked(selector);
+    }
+    reader.end();
+    machine.assert_free("--all");
+}
+
+#[test]
+fn a_waiting_change_is_not_overtaken_by_readers() {
+    let machine = Machine::new();
+    for _ in 0..5 {
+        let order = machine.run_dir().join("order");
+        fs::write(&order, "").unwrap();
+        let waits = |options: &str, name: &str| {
+            let run = machine.lock(options, &format!("echo {name} >>{}", order.display()));
+            run.stderr_like("pcictl: [..]: waiting for up to [..]\n...\n").spawn().waits()
+        };
+        let shared = format!("--shared {PORT}");
+        let reader = machine.holder(&shared);
+        let change = waits(PORT, "change");
+        // These three come later, and could be let in at once were it not for the one that waits.
+        let later: Vec<_> = (0..3).map(|_| waits(&shared, "reader")).collect();
+        assert_eq!(fs::read_to_string(&order).unwrap(), "");
+        reader.end();
+        for run in std::iter::once(change).chain(later) {
+            run.end();
+        }
+        assert_eq!(fs::read_to_string(&order).unwrap(), "change\nreader\nreader\nreader\n");
+    }
+}
+
+#[test]
+fn pcictl_does_not_wait_for_itself() {
+    let machine = Machine::new();
+    let inner = machine.run(&format!("lock {BELOW} -- true")).command_line();
+    let refused = format!(
+        "pcictl: {PORT_PLACE}: locked by pid [..] (pcictl --sysroot @ lock {PORT} -- [..]), which this command was started \
+         by and which waits for it; under pcictl lock, change the device with plain writes, or run this outside\n"
+    );
+    machine.run(&format!("lock {PORT} --")).and(inner).stderr_like(refused).status(75).check();
+}
+
+#[test]
+fn what_is_not_there_is_locked_where_it_would_come_back() {
+    let machine = Machine::new();
+    let plan = "would lock pci0000:00/01.0/00.0/00.0 (exclusive): 0000:03:01.0 is not there, and its bus is
+locks, in this order:
+  shared     all host bridges
+  shared     pci0000:00
+  shared     pci0000:00/01.0
+  shared     pci0000:00/01.0/00.0
+  exclusive  pci0000:00/01.0/00.0/00.0
+and run: echo a b
+";
+    let said = "pcictl: 0000:03:01.0 is not there, and its bus is; locking pci0000:00/01.0/00.0/00.0\n";
+    machine.run("lock -n 0000:03:01.0 -- echo a b").stdout(plan).stderr(said).check();
+    let nowhere = "pcictl: 0001:03:01.0: nothing on this machine leads to bus 0001:03; pcictl tree shows what there is, \
+                   pcictl rescan --all scans everything\n";
+    machine.run("lock 0001:03:01.0 -- true").stderr(nowhere).status(3).check();
+}
+
+#[test]
+fn a_dumped_tree_is_not_locked_in_this_machines_name() {
+    let machine = Machine::new();
+    let run = machine.run(&format!("lock {PORT} -- echo never")).env_remove("PCICTL_RUN_DIR");
+    run.stderr(
+        "pcictl: --sysroot: the places of a dumped tree are not this machine's; set PCICTL_RUN_DIR to lock them \
+    elsewhere, or add --dry-run\n",
+    )
+    .status(2)
+    .check();
+}
+
+#[test]
+fn locks_that_cannot_be_trusted_are_not_used() {
+    let machine = Machine::new();
+    machine.assert_free(PORT);
+    let locks = machine.run_dir().join("locks");
+    for (path, shown, mode) in [
+        (locks.clone(), "@run/locks", 0o777),
+        (locks.join("root.lock"), "@run/locks/root.lock", 0o666),
+        (machine.run_dir().into(), "@run", 0o775),
+    ] {
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let reason = format!(
+            "pcictl: {shown}: not to be trusted for locking: others may get at it (mode {mode:o}); nothing was changed\n"
+        );
+        machine.run(&format!("lock {PORT} -- echo never")).stderr(reason).status(1).check();
+        fs::set_permissions(&path, before).unwrap();
+    }
+    // A file where the directory should be, and a place in which none can be made.
+    for (run_dir, said) in [
+        (
+            "/proc/self/status",
+            "pcictl: /proc/self/status: not to be trusted for locking: it is no directory; nothing was changed\n",
+        ),
+        ("/proc/none/run", "pcictl: the lock directory /proc/none/run cannot be made: No such file or directory\n"),
+    ] {
+        let run = machine.run(&format!("lock {PORT} -- echo never")).env("PCICTL_RUN_DIR", run_dir);
+        run.stderr(said).status(1).check();
+    }
+}
+
+#[test]
+fn wiping_the_run_directory_does_not_unlock_anything() {
+    let machine = Machine::new();
+    let holder = machine.holder(BELOW);
+    // Who waited for the old lock gets one that is worth nothing, and sees it.
+    let waiter = machine
+        .lock(PORT, "echo never")
+        .stderr_like(
+            "\
+pcictl: pci0000:00/01.0/00.0/00.0: waiting for up to [..] s; locked by pid [..] (pcictl --sysroot @ lock \
+    0000:03:00.0 -- sh -c echo held; read line; exit 0) for [..] s
+pcictl: @run/locks: not to be trusted for locking: it was deleted while in use; nothing was changed
+",
+        )
+        .status(1)
+        .spawn()
+        .waits();
+    fs::remove_dir_all(machine.run_dir().join("locks")).unwrap();
+    // New files would be free, and the old lock is still held.
+    let run = machine.run(&format!("lock {BELOW} -- echo never"));
+    run.stderr_like(
+        "pcictl: all host bridges: lock files in @run/locks were deleted while pid [..] (pcictl --sysroot @ lock \
+    0000:03:00.0 -- sh -c echo held; read line; exit 0), pid [..] (pcictl --sysroot @ lock 0000:02:00.0 -- sh -c \
+    echo never) still holds locks there; try again when that has ended\n",
+    )
+    .status(75)
+    .check();
+    holder.end();
+    waiter.end();
+    machine.run(&format!("lock {BELOW} -- true")).check();
+}
+
+#[test]
+fn a_terminal_is_kept_up_to_date() {
+    let machine = Machine::new();
+    let holder = machine.holder(PORT);
+    let terminal = {
+        // Whoever is started before they are marked keeps them open.
+        let _alone = hold_off_starts();
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        for fd in [&terminal.master, &terminal.slave] {
+            fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        }
+        terminal
+    };
+    let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
+    let waiter = machine.run(&format!("lock --wait 60 {PORT} -- true")).spawn_on(|| end(&terminal.slave));
+    drop(terminal.slave);
+    let mut master = fs::File::from(terminal.master);
+    let mut shown = Vec::new();
+    let mut buffer = [0; 4096];
+    // Two looks at the same wait, then the end; a pseudo-terminal without another side gives EIO.
+    let mut holder = Some(holder);
+    while let Ok(length @ 1..) = master.read(&mut buffer) {
+        shown.extend_from_slice(&buffer[..length]);
+        if String::from_utf8_lossy(&shown).matches(": waiting for ").count() >= 2 {
+            holder.take().into_iter().for_each(|holder| holder.end());
+        }
+    }
+    waiter.end_by_itself();
+    let shown = String::from_utf8(shown).unwrap();
+    let progress = format!("\r\u{1b}[Kpcictl: {PORT_PLACE}: waiting for ");
+    assert!(
+        shown.matches(&progress).count() >= 2 && !shown[..shown.rfind(&progress).unwrap()].contains('\n'),
+        "{shown:?}"
+    );
+    let (_, last) = shown.rsplit_once("\r\u{1b}[K").unwrap();
+    assert!(last.contains(": got the lock after ") && last.ends_with(" s\r\n"), "{shown:?}");
+}

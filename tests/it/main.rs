@@ -1,0 +1,19 @@
+//! The integration tests of pcictl, in one program: it links once, and what tests only read is made once.
+//!
+//! `cargo test --test it golden` runs those with `golden` in their name.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod back;
+mod bad_input;
+mod doctor;
+mod faults;
+mod generated;
+mod golden;
+mod kernel_answers;
+mod locks;
+mod parts;
+mod supervise;
+mod support;
+mod syscalls;
+mod trees;
+mod users;

@@ -1,0 +1,27 @@
+//! Processes started by a program that runs many tests at once.
+//!
+//! From fork to exec a child has every file of its parent open, other tests' locks among them, and locks last as long as
+//! anybody has the file open. So all tests start their processes here, and a test that takes locks in this very process,
+//! or has files open that a child would keep, holds all others off meanwhile.
+
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+
+static STARTS: RwLock<()> = RwLock::new(());
+
+/// Starts a process; when this returns, the child has let go of what was not meant for it.
+pub fn start(command: &mut Command) -> Child {
+    let _starting = STARTS.read().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().to_string_lossy()))
+}
+
+/// Runs a process without input to its end.
+pub fn output(command: &mut Command) -> Output {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    start(command).wait_with_output().expect("it ends")
+}
+
+/// As long as the value lives, no other test starts a process.
+pub fn hold_off_starts() -> RwLockWriteGuard<'static, ()> {
+    STARTS.write().unwrap_or_else(PoisonError::into_inner)
+}
