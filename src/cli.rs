@@ -100,9 +100,6 @@ pub enum Command {
     /// Print driver overrides, in a process that may hang
     #[command(hide = true)]
     ReadOverrides(ReadOverridesArgs),
-    /// Write the man pages and the shell completions into a directory
-    #[command(hide = true)]
-    Generate(GenerateArgs),
 }
 
 /// `pcictl list`
@@ -340,14 +337,6 @@ pub struct RecoverArgs {
     /// What every writing command takes.
     #[command(flatten)]
     pub writing: Writing,
-}
-
-/// `pcictl generate`
-#[derive(Args, Debug)]
-pub struct GenerateArgs {
-    /// The directory that gets `man` and `completions`
-    #[arg(value_name = "DIR")]
-    pub directory: PathBuf,
 }
 
 /// Seconds with a fraction; never negative, at most what a deadline can hold.

@@ -2,7 +2,6 @@
 
 mod bring_back;
 mod doctor;
-mod generate;
 mod guard;
 mod hold;
 mod keep;
@@ -71,9 +70,6 @@ pub fn rehearse(cli: &Cli, output: &Output, rehearsal: &Rehearsal) -> Result<Exi
 }
 
 fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<ExitCode> {
-    if let Command::Generate(args) = &cli.command {
-        return generate::run(args).map(ExitCode::from);
-    }
     if let Command::List(args) = &cli.command {
         if args.list_columns {
             return Ok(list::columns(output).into());
@@ -98,7 +94,6 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
             output.report(&(), |()| crate::ledger::read_here(&context.sysfs, &args.addresses));
             Ok(crate::error::ExitStatus::Done)
         }
-        Command::Generate(args) => generate::run(args),
     };
     status.map(ExitCode::from)
 }
