@@ -19,9 +19,6 @@ _pcictl() {
             pcictl,doctor)
                 cmd="pcictl__subcmd__doctor"
                 ;;
-            pcictl,generate)
-                cmd="pcictl__subcmd__generate"
-                ;;
             pcictl,help)
                 cmd="pcictl__subcmd__help"
                 ;;
@@ -57,9 +54,6 @@ _pcictl() {
                 ;;
             pcictl__subcmd__help,doctor)
                 cmd="pcictl__subcmd__help__subcmd__doctor"
-                ;;
-            pcictl__subcmd__help,generate)
-                cmd="pcictl__subcmd__help__subcmd__generate"
                 ;;
             pcictl__subcmd__help,help)
                 cmd="pcictl__subcmd__help__subcmd__help"
@@ -101,7 +95,7 @@ _pcictl() {
 
     case "${cmd}" in
         pcictl)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug lock locks status recover doctor generate help"
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug lock locks status recover doctor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -150,33 +144,8 @@ _pcictl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        pcictl__subcmd__generate)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                --sysroot)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         pcictl__subcmd__help)
-            opts="list tree show remove rescan replug lock locks status recover doctor generate help"
+            opts="list tree show remove rescan replug lock locks status recover doctor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -190,20 +159,6 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help__subcmd__doctor)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        pcictl__subcmd__help__subcmd__generate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

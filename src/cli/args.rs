@@ -91,9 +91,6 @@ pub(crate) enum Command {
     Recover(RecoverArgs),
     /// Tell whether the kernel's PCI core is stuck, by whom, and what helps
     Doctor,
-    /// Write the man pages and the shell completions into a directory
-    #[command(hide = true)]
-    Generate(GenerateArgs),
 }
 
 /// `pcictl list`
@@ -323,14 +320,6 @@ pub(crate) struct RecoverArgs {
     /// What every writing command takes.
     #[command(flatten)]
     pub(crate) writing: Writing,
-}
-
-/// `pcictl generate`
-#[derive(Args, Debug)]
-pub struct GenerateArgs {
-    /// The directory that gets `man` and `completions`
-    #[arg(value_name = "DIR")]
-    pub directory: PathBuf,
 }
 
 impl Common {

@@ -1,7 +1,6 @@
 //! The commands, a file each, reading like the contract's steps.
 
 pub(crate) mod doctor;
-pub(crate) mod generate;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod locks;
@@ -38,9 +37,6 @@ pub fn rehearse(cli: &Cli, output: &Output, rehearsal: &Rehearsal) -> Result<Exi
 }
 
 fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<ExitCode> {
-    if let Command::Generate(args) = &cli.command {
-        return generate::run(args).map(ExitCode::from);
-    }
     if let Command::List(args) = &cli.command {
         if args.list_columns {
             return Ok(list::columns(output).into());
@@ -63,7 +59,6 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Status => status::run(&context),
         Command::Recover(args) => recover::run(&context, args),
         Command::Doctor => doctor::run(&context),
-        Command::Generate(args) => generate::run(args),
     };
     status.map(ExitCode::from)
 }

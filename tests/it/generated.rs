@@ -1,23 +1,10 @@
-//! The man pages and completions in the repository are what the binary generates now, and do what they should.
+//! The completions in the repository do what they should. That they are fresh is tested where they are made, in xtask.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
-use crate::support::run::Run;
 use crate::support::{Tree, processes, scratch_directory};
-
-fn files(directory: &Path) -> BTreeMap<String, String> {
-    let entries = fs::read_dir(directory).expect("the directory is there");
-    let read = |entry: fs::DirEntry| {
-        let name = entry.file_name().into_string().expect("a plain name");
-        (name, fs::read_to_string(entry.path()).expect("text"))
-    };
-    entries.map(|entry| read(entry.expect("an entry"))).collect()
-}
 
 /// What bash offers for the last word of a command line, on the made machine of the tree `gpu-server`.
 fn offered(line: &str) -> Vec<String> {
@@ -52,19 +39,4 @@ fn bash_offers_devices_where_a_command_takes_one() {
     assert_eq!(offered("pcictl show --col"), ["--color"]);
     assert!(!offered("pcictl remove --wait ").contains(&"0000:00:00.0".to_owned()));
     assert!(offered("pcictl re").contains(&"remove".to_owned()));
-}
-
-#[test]
-fn man_pages_and_completions_are_not_stale() {
-    let scratch = scratch_directory();
-    Run::new([OsStr::new("generate"), scratch.path().as_os_str()]).check();
-    for directory in ["man", "completions"] {
-        let committed = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory));
-        let generated = files(&scratch.path().join(directory));
-        let names = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(names(&committed), names(&generated), "run: pcictl generate .");
-        for (name, text) in &generated {
-            assert!(committed[name] == *text, "{directory}/{name} is stale; run: pcictl generate .");
-        }
-    }
 }

@@ -1,35 +1,46 @@
-//! `pcictl generate`: man pages and completions from the definition of the command line, so that they cannot lie.
+//! Man pages and completions from the definition of the command line, so that they cannot lie.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
+use pcictl::cli::args::Cli;
 
-use crate::cli::args::{Cli, GenerateArgs};
-use crate::error::{Error, ExitStatus, Result};
-
-pub(crate) fn run(args: &GenerateArgs) -> Result<ExitStatus> {
-    let man = args.directory.join("man");
-    let completions = args.directory.join("completions");
+/// Writes them into `man` and `completions` below a directory.
+pub(crate) fn run(directory: &Path) -> Result<(), String> {
+    let man = directory.join("man");
+    let completions = directory.join("completions");
     for directory in [&man, &completions] {
-        fs::create_dir_all(directory).map_err(|e| Error::io(directory.display(), &e))?;
+        fs::create_dir_all(directory).map_err(about(directory))?;
     }
-    clap_mangen::generate_to(Cli::command(), &man).map_err(|e| Error::io(man.display(), &e))?;
+    clap_mangen::generate_to(Cli::command(), &man).map_err(about(&man))?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         complete(shell, &completions)?;
     }
-    Ok(ExitStatus::Done)
+    Ok(())
+}
+
+fn about<E: Display>(path: &Path) -> impl FnOnce(E) -> String {
+    move |error| format!("{}: {error}", path.display())
+}
+
+/// The command line without the verbs that are hidden from people: a shell would offer them.
+fn offered() -> clap::Command {
+    let whole = Cli::command();
+    let mut command = clap::Command::new("pcictl").version(env!("CARGO_PKG_VERSION"));
+    command = command.propagate_version(true).args(whole.get_arguments().cloned());
+    command.subcommands(whole.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()).cloned())
 }
 
 /// The completion of options and commands, and behind it that of devices, which the program itself lists.
-fn complete(shell: Shell, directory: &Path) -> Result<()> {
-    let mut command = Cli::command();
-    let path = clap_complete::generate_to(shell, &mut command, "pcictl", directory)
-        .map_err(|e| Error::io(directory.display(), &e))?;
-    let text = fs::read_to_string(&path).map_err(|e| Error::io(path.display(), &e))?;
+fn complete(shell: Shell, directory: &Path) -> Result<(), String> {
+    let mut command = offered();
+    let path = clap_complete::generate_to(shell, &mut command, "pcictl", directory).map_err(about(directory))?;
+    let text = fs::read_to_string(&path).map_err(about(&path))?;
     let text = with_devices(shell, &text, &taking_devices(&command), &taking_values(&command));
-    fs::write(&path, text).map_err(|e| Error::io(path.display(), &e))
+    fs::write(&path, text).map_err(about(&path))
 }
 
 /// The commands whose arguments name devices.
@@ -106,3 +117,52 @@ _pcictl_devices() {
 const FISH_DEVICES: &str = r#"# Devices, with their class: pcictl lists them.
 complete -c pcictl -n "__fish_pcictl_using_subcommand COMMANDS" -f -a "(pcictl list --quiet --no-header --output address,class 2>/dev/null | string replace -r '\s+' \t)"
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn files(directory: &Path) -> BTreeMap<String, String> {
+        let entries = fs::read_dir(directory).expect("the directory is there");
+        let read = |entry: fs::DirEntry| {
+            let name = entry.file_name().into_string().expect("a plain name");
+            (name, fs::read_to_string(entry.path()).expect("text"))
+        };
+        entries.map(|entry| read(entry.expect("an entry"))).collect()
+    }
+
+    #[test]
+    fn man_pages_and_completions_are_not_stale() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        run(scratch.path()).expect("they can be made");
+        for directory in ["man", "completions"] {
+            let committed = files(&crate::root().join(directory));
+            let generated = files(&scratch.path().join(directory));
+            let names = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<Vec<_>>();
+            assert_eq!(names(&committed), names(&generated), "run: cargo xtask regenerate");
+            for (name, text) in &generated {
+                assert!(committed[name] == *text, "{directory}/{name} is stale; run: cargo xtask regenerate");
+            }
+        }
+    }
+
+    #[test]
+    fn hidden_verbs_are_not_offered() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        run(scratch.path()).expect("they can be made");
+        let hidden: Vec<String> = Cli::command()
+            .get_subcommands()
+            .filter(|command| command.is_hide_set())
+            .map(|command| command.get_name().to_owned())
+            .collect();
+        assert!(!hidden.is_empty());
+        for directory in ["man", "completions"] {
+            for (name, text) in files(&scratch.path().join(directory)) {
+                for verb in &hidden {
+                    assert!(!name.contains(verb) && !text.contains(verb), "{directory}/{name} has {verb}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `cargo xtask`: what developers and CI do with this repository, by one name each.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod ci;
+mod dependencies;
+mod generate;
+mod steps;
+mod third_party;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask VERB
+
+  fmt                format all code
+  lint               fmt --check, clippy, doc, shellcheck, licenses and sources of dependencies
+  quick              lint and cargo test, for every change: less than 3 minutes
+  guest [WORD]...    boot kernels in QEMU and run the cases: of a kernel, a topology, with a word in the name
+  model              go through every state of the lock protocol
+  stress             keep 64 processes at the locks for a minute
+  small              build the static program and see that it is small enough
+  msrv               build pcictl with the oldest supported Rust, which Debian's archive has
+  regenerate [DIR]   man pages, completions and THIRD-PARTY.md, here or into DIR
+  demo               remove a PCIe switch and bring it back, on a real kernel in QEMU
+  ci [STAGE]...      all of it, as CI does, or one stage: quick, model, guest
+  help               this text";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let verb = arguments.next().unwrap_or_else(|| "help".into());
+    let rest: Vec<OsString> = arguments.collect();
+    match run(&verb.to_string_lossy(), &rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
+    let takes_more = matches!(verb, "guest" | "regenerate" | "ci");
+    if !takes_more && !rest.is_empty() {
+        return Err(format!("{verb} takes no argument\n\n{USAGE}"));
+    }
+    match verb {
+        "fmt" => steps::cargo(["fmt", "--all"]),
+        "lint" => steps::all(steps::LINT),
+        "quick" => steps::all(steps::LINT).and_then(|()| steps::all(steps::TEST)),
+        "guest" => steps::guest(rest),
+        "model" => steps::model(),
+        "stress" => steps::stress(),
+        "small" => steps::small(),
+        "msrv" => steps::msrv(),
+        "regenerate" => {
+            let directory = rest.first().map_or_else(root, PathBuf::from);
+            generate::run(&directory)?;
+            third_party::write(&directory)
+        }
+        "demo" => steps::script("tests/demo"),
+        "ci" => ci::run(rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("unknown verb {verb}\n\n{USAGE}")),
+    }
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}
