@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use fs2::FileExt;
 use maketree::SWITCH;
-use pcictl::lock::acquire::{Patience, Waiting, WatchWait};
+use pcictl::lock::acquire::{WaitLimit, Waiting, WatchWait};
 use pcictl::lock::claims::{Claims, Mode};
 use pcictl::lock::files::LockDirectory;
 use pcictl::pci::place::Place;
@@ -45,7 +45,7 @@ impl WatchWait for Silent {
 }
 
 fn acquire_and_release(claims: &Claims) {
-    drop(LOCKS.acquire(claims, Patience::None, &mut Silent).unwrap());
+    drop(LOCKS.acquire(claims, WaitLimit::NoWait, &mut Silent).unwrap());
 }
 
 /// The calls that the same claims need at the very least: open and lock gate and lock of each node, close the gate.
@@ -88,11 +88,11 @@ fn the_bare_calls(bencher: divan::Bencher) {
 
 /// From letting go to the waiter having it, which sleeps in the kernel by then.
 fn hand_over_once(claims: &Claims) -> Duration {
-    let held = LOCKS.acquire(claims, Patience::None, &mut Silent).unwrap();
+    let held = LOCKS.acquire(claims, WaitLimit::NoWait, &mut Silent).unwrap();
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| {
-            let patience = Patience::Until(Instant::now() + Duration::from_secs(60));
-            let held = LOCKS.acquire(claims, patience, &mut Silent).unwrap();
+            let limit = WaitLimit::Until(Instant::now() + Duration::from_secs(60));
+            let held = LOCKS.acquire(claims, limit, &mut Silent).unwrap();
             (Instant::now(), held)
         });
         // Time enough to fall asleep in the kernel.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use divan::{Bencher, black_box};
-use pcictl::host::pci_ids::Names;
+use pcictl::host::pci_ids::PciIds;
 use pcictl::host::sysfs::{Sysfs, follow};
 use pcictl::pci::address::PciAddress;
 use pcictl::pci::ids::Ids;
@@ -90,5 +90,5 @@ fn a_plan_for_nine(bencher: Bencher, functions: usize) {
 /// With the system's own pci.ids, where there is one.
 #[divan::bench]
 fn one_name_of_the_whole_file() {
-    Names::load(Path::new("/")).device(black_box(0x8086), black_box(0x10d3));
+    PciIds::load(Path::new("/")).device(black_box(0x8086), black_box(0x10d3));
 }

@@ -117,11 +117,13 @@ impl ErrorKind {
 
 /// An error as people and runbooks see it.
 ///
-/// The message is written where the facts are known; what a program may want of them goes into `facts` as well.
+/// The message is one line: what happened, to which device, why. What to do next is the hint. Both are written where the
+/// facts are known; what a program may want of them goes into `facts` as well.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    hint: Option<String>,
     facts: Map<String, Value>,
 }
 
@@ -131,7 +133,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of this kind; the message is one line without a full stop.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), facts: Map::new() }
+        Self { kind, message: message.into(), hint: None, facts: Map::new() }
+    }
+
+    /// Says what to do next, in one line without a full stop: printed on a line of its own after `hint:`.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 
     /// Adds a fact to the JSON document.
@@ -178,6 +187,11 @@ impl Error {
         }
     }
 
+    /// What to do next, if anything helps.
+    pub fn next(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// What kind of error this is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -192,10 +206,13 @@ impl Error {
 /// `error` of the JSON document: kind, message and exit code, then the facts.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(3 + self.facts.len()))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("kind", self.kind.name())?;
         map.serialize_entry("message", &self.message)?;
         map.serialize_entry("exit_code", &(self.status() as u8))?;
+        if let Some(hint) = &self.hint {
+            map.serialize_entry("hint", hint)?;
+        }
         for (name, value) in &self.facts {
             map.serialize_entry(name, value)?;
         }

@@ -160,6 +160,9 @@ impl Output {
             print(&json_text(&ErrorDocument { error }));
         } else {
             talk(&error.to_string());
+            if let Some(hint) = error.next() {
+                hint_line(hint);
+            }
         }
     }
 }
@@ -188,6 +191,10 @@ fn print(text: &str) {
     // Nobody is left to be told when stdout is closed.
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn hint_line(hint: &str) {
+    let _ = writeln!(io::stderr().lock(), "hint: {}", escaped(hint));
 }
 
 fn talk(line: &str) {

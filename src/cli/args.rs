@@ -13,7 +13,7 @@ use crate::operation::options::{
 use crate::report::rows::Column;
 use crate::terminal::{ColorChoice, Talk};
 use crate::usage::model::Danger;
-use crate::verify::compare::Kind;
+use crate::verify::compare::DifferenceKind;
 use crate::verify::expectation::Expectation;
 
 /// Remove PCI devices and bring them back without hanging the kernel.
@@ -231,7 +231,7 @@ pub(crate) struct BackArgs {
     pub(crate) expect: Vec<Expectation>,
     /// Differences that are fine
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = difference())]
-    pub(crate) accept: Vec<Kind>,
+    pub(crate) accept: Vec<DifferenceKind>,
     /// Put back the number of VFs, driver overrides and power settings
     #[arg(long)]
     pub(crate) restore: bool,

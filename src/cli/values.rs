@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use crate::report::rows::Column;
 use crate::terminal::ColorChoice;
 use crate::usage::model::Danger;
-use crate::verify::compare::Kind;
+use crate::verify::compare::DifferenceKind;
 
 /// One word of a fixed set; help and completion list the words with their meanings.
 fn word<T: Copy + Send + Sync + 'static>(
@@ -27,8 +27,8 @@ pub(crate) fn danger() -> impl TypedValueParser<Value = Danger> {
 }
 
 /// A kind of difference, for `--accept`.
-pub(crate) fn difference() -> impl TypedValueParser<Value = Kind> {
-    word(Kind::ALL, Kind::name, Kind::meaning)
+pub(crate) fn difference() -> impl TypedValueParser<Value = DifferenceKind> {
+    word(DifferenceKind::ALL, DifferenceKind::name, DifferenceKind::meaning)
 }
 
 /// A column, for `--output`.

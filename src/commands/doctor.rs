@@ -11,9 +11,9 @@ use crate::operation::context::Context;
 use crate::operation::{interrupted, removal_record};
 use crate::order;
 use crate::pci::address::PciAddress;
-use crate::report::status::{DoctorReport, Verdict};
+use crate::report::status::{DoctorReport, Health};
 use crate::report::text::status;
-use crate::state::journal::store::Found;
+use crate::state::journal::store::JournalFile;
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 
@@ -26,9 +26,9 @@ pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
     let report = report(context, &taken);
     context.output.report(&report, status::diagnosed);
     Ok(match report.verdict {
-        Verdict::Healthy | Verdict::Busy => ExitStatus::Done,
-        Verdict::Leftovers => ExitStatus::Partly,
-        Verdict::Stuck => ExitStatus::Unfinished,
+        Health::Healthy | Health::Busy => ExitStatus::Done,
+        Health::Leftovers => ExitStatus::Partly,
+        Health::Stuck => ExitStatus::Unfinished,
     })
 }
 
@@ -36,10 +36,10 @@ fn report(context: &Context, snapshot: &Snapshot) -> DoctorReport {
     let diagnosis = Diagnosis::of(snapshot);
     let leftovers = leftovers(context, &diagnosis);
     let verdict = match () {
-        () if !diagnosis.stuck.is_empty() => Verdict::Stuck,
-        () if !leftovers.is_empty() => Verdict::Leftovers,
-        () if !diagnosis.tasks.is_empty() => Verdict::Busy,
-        () => Verdict::Healthy,
+        () if !diagnosis.stuck.is_empty() => Health::Stuck,
+        () if !leftovers.is_empty() => Health::Leftovers,
+        () if !diagnosis.tasks.is_empty() => Health::Busy,
+        () => Health::Healthy,
     };
     DoctorReport { verdict, behind: diagnosis.behind(), diagnosis, leftovers }
 }
@@ -76,7 +76,7 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
 
 /// The devices that somebody is at work on right now, and all that is below them; `None` if somebody is at work on who
 /// knows which.
-fn at_work(journals: &[Found], diagnosis: &Diagnosis) -> Option<BTreeSet<PciAddress>> {
+fn at_work(journals: &[JournalFile], diagnosis: &Diagnosis) -> Option<BTreeSet<PciAddress>> {
     let mut devices = order::set(diagnosis.tasks.iter().map(|finding| finding.device).collect::<Option<Vec<_>>>()?);
     // An operation of pcictl is between two writes most of the time.
     let running = journals.iter().filter(|found| found.busy).filter_map(|found| found.record.as_ref().ok());

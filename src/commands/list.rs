@@ -8,11 +8,11 @@ use crate::pci::selector::Selector;
 use crate::report::inspector::{Inspector, fields_for};
 use crate::report::rows::{Column, FunctionRow};
 use crate::report::text::list;
-use crate::resolve::functions::{Named, Resolver, not_there, parse_selectors};
+use crate::resolve::functions::{Resolved, Resolver, not_there, parse_selectors};
 use crate::terminal::Output;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
-use crate::usage::model::{User, Users};
+use crate::usage::model::{UsageReport, User};
 use crate::usage::scope::Scope;
 
 /// What a listing shows unless columns are named.
@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
     }
     context
         .output
-        .stream(&Listing { functions }, |listing, out| list::listed(out, &listing.functions, wanted, !args.no_header));
+        .stream(&Listing { functions }, |listing, out| list::table(out, &listing.functions, wanted, !args.no_header));
     Ok(ExitStatus::Done)
 }
 
@@ -66,9 +66,9 @@ fn only(context: &Context, selectors: &[Selector], wanted: &[Column]) -> Result<
     let mut addresses: Vec<PciAddress> = Vec::new();
     for selector in selectors {
         match resolver.named(selector)? {
-            Named::Functions(found) => addresses.extend(found),
-            Named::Absent(address) => return Err(not_there(selector, address)),
-            Named::HostBridge(path) => {
+            Resolved::Functions(found) => addresses.extend(found),
+            Resolved::Absent(address) => return Err(not_there(selector, address)),
+            Resolved::HostBridge(path) => {
                 let below = Topology::load_below(&context.machine.sysfs, &path)?;
                 let top = below.find_host_bridge(path.rsplit('/').next().unwrap_or_default());
                 let place = top.map(|id| below.host_bridge_place(id)).unwrap_or_default();
@@ -90,7 +90,7 @@ fn fill_users(context: &Context, topology: &Topology, ids: &[FunctionId], functi
     let scope = Scope::of(topology, ids.iter().copied());
     let users = match find::find(&context.machine, &scope) {
         Ok(users) => users,
-        Err(error) => Users { unchecked: vec![error.to_string()], ..Users::default() },
+        Err(error) => UsageReport { unchecked: vec![error.to_string()], ..UsageReport::default() },
     };
     for line in users.unchecked.iter().chain(&users.notes) {
         context.output.detail(line);

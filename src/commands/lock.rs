@@ -10,7 +10,7 @@ use crate::cli::args::LockArgs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::command::{run_under, shell_status};
 use crate::lock::claims::{Claims, Mode};
-use crate::operation::acquire::{Reading, hold};
+use crate::operation::acquire::{LockTarget, acquire_and_reread};
 use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::ids::Ids;
@@ -18,22 +18,22 @@ use crate::pci::place::Place;
 use crate::pci::selector::Selector;
 use crate::report::change::{LockedPlace, PlannedLock};
 use crate::report::text::change;
-use crate::resolve::functions::{Named, Resolver, parse_exact_selectors};
-use crate::resolve::scan_target::bus_for;
+use crate::resolve::functions::{Resolved, Resolver, parse_exact_selectors};
+use crate::resolve::scan_target::scan_target_for;
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 
 pub(crate) fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
     refuse_in_dump(context, args)?;
     let selectors = parse_exact_selectors(&args.selectors)?;
-    let read = || Subject::read(context, &selectors, args);
+    let read = || LockRequest::read(context, &selectors, args);
     let subject = read()?;
     context.tell_notes(&subject.notes);
     if args.changing.dry_run {
         context.output.report(&planned(&subject, args), change::planned_lock);
         return Ok(ExitCode::SUCCESS);
     }
-    let (held, _) = hold(context, &args.options(), read)?;
+    let (held, _) = acquire_and_reread(context, &args.options(), read)?;
     let mut command = Command::new(&args.command[0]);
     command.args(&args.command[1..]);
     let status = run_under(&held, command, args.inherit)?;
@@ -50,7 +50,7 @@ fn refuse_in_dump(context: &Context, args: &LockArgs) -> Result<()> {
 }
 
 /// What is to be locked, as it was read at one moment.
-struct Subject {
+struct LockRequest {
     claims: Claims,
     targets: Vec<LockedPlace>,
     /// What sits at and below the targets: another device in the same place is not what was meant.
@@ -58,7 +58,7 @@ struct Subject {
     notes: Vec<String>,
 }
 
-impl Subject {
+impl LockRequest {
     fn read(context: &Context, selectors: &[Selector], args: &LockArgs) -> Result<Self> {
         let mut subject =
             Self { claims: Claims::default(), targets: Vec::new(), functions: Vec::new(), notes: Vec::new() };
@@ -86,21 +86,21 @@ impl Subject {
         &mut self,
         context: &Context,
         selector: &Selector,
-        named: &Named,
+        named: &Resolved,
         below: &mut Vec<Place>,
     ) -> Result<()> {
         let (topology, place, why) = match named {
-            Named::Functions(found) => {
+            Resolved::Functions(found) => {
                 let Some(address) = found.first() else { return Ok(()) };
                 let topology = Topology::load_around(&context.machine.sysfs, found, Fields::PLAN)?;
                 // One that went away between the two looks is absent like any other.
                 let Some(id) = topology.find(*address) else {
-                    return self.read_one(context, selector, &Named::Absent(*address), below);
+                    return self.read_one(context, selector, &Resolved::Absent(*address), below);
                 };
                 let place = topology.place(id);
                 (topology, place, format!("{address} sits there"))
             }
-            Named::HostBridge(path) => {
+            Resolved::HostBridge(path) => {
                 let topology = Topology::load_below(&context.machine.sysfs, path)?;
                 let name = path.rsplit('/').next().unwrap_or_default();
                 let gone =
@@ -109,9 +109,11 @@ impl Subject {
                     topology.find_host_bridge(name).map(|id| topology.host_bridge_place(id)).ok_or_else(gone)?;
                 (topology, place, "it is that host bridge".to_owned())
             }
-            Named::Absent(_) => {
+            Resolved::Absent(_) => {
                 // As rescan does: whoever wants to bring it back needs the bridge.
-                let Some(target) = bus_for(&context.machine.sysfs, named)?.into_iter().next() else { return Ok(()) };
+                let Some(target) = scan_target_for(&context.machine.sysfs, named)?.into_iter().next() else {
+                    return Ok(());
+                };
                 self.notes.push(format!("{}; locking {}", target.why, target.locked_place()));
                 (Topology::load_below(&context.machine.sysfs, &target.bridge)?, target.locked_place(), target.why)
             }
@@ -141,17 +143,17 @@ impl Subject {
     }
 }
 
-impl Reading for Subject {
+impl LockTarget for LockRequest {
     fn claims(&self) -> &Claims {
         &self.claims
     }
 
-    fn is_same_as(&self, other: &Self) -> bool {
+    fn same_devices(&self, other: &Self) -> bool {
         self.claims == other.claims && self.functions == other.functions
     }
 }
 
-fn planned(subject: &Subject, args: &LockArgs) -> PlannedLock {
+fn planned(subject: &LockRequest, args: &LockArgs) -> PlannedLock {
     PlannedLock {
         targets: subject.targets.clone(),
         mode: if args.shared { Mode::Shared } else { Mode::Exclusive },

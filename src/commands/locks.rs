@@ -12,7 +12,7 @@ use crate::pci::place::Place;
 use crate::pci::selector::Selector;
 use crate::report::change::LockNode;
 use crate::report::text::locks;
-use crate::resolve::functions::{Named, Resolver, not_there};
+use crate::resolve::functions::{Resolved, Resolver, not_there};
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 
@@ -39,7 +39,7 @@ pub(crate) fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
         context.output.say("no lock is held or waited for");
     }
     let children = nest(holders, &addresses(context));
-    context.output.report(&Forest { children }, |forest| locks::locks_drawn(&forest.children));
+    context.output.report(&Forest { children }, |forest| locks::lock_forest(&forest.children));
     Ok(ExitStatus::Done)
 }
 
@@ -49,13 +49,13 @@ fn places(context: &Context, selector: &Selector) -> Result<Vec<Place>> {
     let named = resolver.named(selector)?;
     context.tell_notes(&resolver.notes);
     match named {
-        Named::Absent(address) => Err(not_there(selector, address)),
-        Named::HostBridge(path) => {
+        Resolved::Absent(address) => Err(not_there(selector, address)),
+        Resolved::HostBridge(path) => {
             let topology = Topology::load_below(&context.machine.sysfs, &path)?;
             let bridge = topology.find_host_bridge(path.rsplit('/').next().unwrap_or_default());
             Ok(bridge.into_iter().map(|id| topology.host_bridge_place(id)).collect())
         }
-        Named::Functions(found) => {
+        Resolved::Functions(found) => {
             let topology = Topology::load_only(&context.machine.sysfs, &found, PLACES)?;
             Ok(found.iter().filter_map(|address| topology.find(*address)).map(|id| topology.place(id)).collect())
         }

@@ -8,7 +8,7 @@ use crate::operation::recover::{close, recover, set_aside};
 use crate::report::status::{RecoverReport, Recovered};
 use crate::report::text;
 use crate::state::journal::progress::other_device;
-use crate::state::journal::store::Found;
+use crate::state::journal::store::JournalFile;
 
 pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
     let options = &args.options();
@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
         seen.push(id.clone());
         let recovered = match &found.record {
             Err(why) => set_aside(context, &found, &id, why)?,
-            Ok(record) if record.over.is_some() => continue,
+            Ok(record) if record.closed.is_some() => continue,
             Ok(_) if found.busy => Recovered::new(&id, "is under way; nothing to recover"),
             Ok(record) if record.header.boot != boot => close(context, &found, record, "cut off by a reboot")?,
             Ok(record) => match other_device(record, &context.machine.sysfs) {
@@ -41,10 +41,10 @@ pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
         };
         report.operations.push(recovered);
     }
-    let (cut_off, bad) = journals.cut_off(&boot);
+    let (cut_off, bad) = journals.interrupted_by_reboot(&boot);
     for header in cut_off.iter().filter(|header| wanted(&header.id)) {
         seen.push(header.id.clone());
-        journals.forget(&header.id).map_err(|error| Error::io("the note cannot be removed", &error))?;
+        journals.remove_marker(&header.id).map_err(|error| Error::io("the note cannot be removed", &error))?;
         report.operations.push(Recovered::new(&header.id, "was cut off by a reboot; nothing is left of it"));
     }
     for path in bad.iter().filter(|_| args.ids.is_empty()) {
@@ -61,7 +61,7 @@ pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
     Ok(ExitStatus::Done)
 }
 
-fn file_name(found: &Found) -> String {
+fn file_name(found: &JournalFile) -> String {
     let name = found.path.file_stem().unwrap_or_default();
     name.to_string_lossy().into_owned()
 }

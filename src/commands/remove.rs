@@ -2,9 +2,9 @@
 
 use crate::cli::args::RemoveArgs;
 use crate::error::{ExitStatus, Result};
-use crate::operation::acquire::hold;
+use crate::operation::acquire::acquire_and_reread;
 use crate::operation::context::Context;
-use crate::operation::remove::{Subject, Took, planned, report, take_away};
+use crate::operation::remove::{RemovalTarget, RemovalTiming, planned, report, stop_and_remove};
 use crate::operation::run::{Operation, refuse_if_stuck};
 use crate::report::text::change;
 use crate::resolve::functions::parse_exact_selectors;
@@ -13,7 +13,7 @@ pub(crate) fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
     let options = &args.options();
     context.refuse_in_dump(&options.change)?;
     let selectors = parse_exact_selectors(&args.selectors)?;
-    let read = || Subject::read(context, &selectors, options);
+    let read = || RemovalTarget::read(context, &selectors, options);
 
     if options.change.dry_run {
         let subject = read()?;
@@ -25,17 +25,17 @@ pub(crate) fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
 
     let subject = read()?;
     context.tell_notes(&subject.notes);
-    if subject.removal.tops.is_empty() {
-        context.output.outcome(&report(context, &subject, Took::default()), change::removed);
+    if subject.plan.tops.is_empty() {
+        context.output.outcome(&report(context, &subject, RemovalTiming::default()), change::removed);
         return Ok(ExitStatus::Done);
     }
     refuse_if_stuck(context)?;
-    let (held, subject) = hold(context, &options.change, read)?;
-    let agreed = subject.check_users(context, options)?;
-    let mut operation = Operation::begin(context, held, &subject.removal.all_steps(), options.change.timeout)?;
-    let took = take_away(context, &mut operation, &subject, options, agreed, &[]);
-    operation.end(&took);
-    let took = took?;
-    context.output.outcome(&report(context, &subject, took), change::removed);
+    let (held, subject) = acquire_and_reread(context, &options.change, read)?;
+    let approval = subject.check_users(context, options)?;
+    let mut operation = Operation::begin(context, held, &subject.plan.all_steps(), options.change.timeout)?;
+    let timing = stop_and_remove(context, &mut operation, &subject, options, approval, &[]);
+    operation.end(&timing);
+    let timing = timing?;
+    context.output.outcome(&report(context, &subject, timing), change::removed);
     Ok(ExitStatus::Done)
 }

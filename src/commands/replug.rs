@@ -2,11 +2,11 @@
 
 use crate::cli::args::ReplugArgs;
 use crate::error::{ExitStatus, Result};
-use crate::operation::acquire::hold;
+use crate::operation::acquire::acquire_and_reread;
 use crate::operation::bring_back::{close, status, tell_failures};
 use crate::operation::context::Context;
 use crate::operation::remove;
-use crate::operation::replug::{Subject, all_steps, planned, replug};
+use crate::operation::replug::{ReplugTarget, all_steps, planned, replug};
 use crate::operation::run::{Operation, refuse_if_stuck};
 use crate::report::text::change;
 use crate::resolve::functions::parse_exact_selectors;
@@ -16,25 +16,25 @@ pub(crate) fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     let change = &options.remove.change;
     context.refuse_in_dump(change)?;
     let selectors = parse_exact_selectors(&args.remove.selectors)?;
-    let read = || Subject::read(context, &selectors, options);
+    let read = || ReplugTarget::read(context, &selectors, options);
 
     let subject = read()?;
-    context.tell_notes(&subject.away.notes);
+    context.tell_notes(&subject.removal.notes);
     if change.dry_run {
         let plan = planned(context, &subject, options)?;
         context.output.report(&plan, change::planned);
         return Ok(plan.status());
     }
-    if subject.away.removal.tops.is_empty() {
-        let report = remove::report(context, &subject.away, remove::Took::default());
+    if subject.removal.plan.tops.is_empty() {
+        let report = remove::report(context, &subject.removal, remove::RemovalTiming::default());
         context.output.outcome(&report, change::removed);
         return Ok(ExitStatus::Done);
     }
     refuse_if_stuck(context)?;
-    let (held, subject) = hold(context, change, read)?;
-    let agreed = subject.away.check_users(context, &options.remove)?;
+    let (held, subject) = acquire_and_reread(context, change, read)?;
+    let approval = subject.removal.check_users(context, &options.remove)?;
     let mut operation = Operation::begin(context, held, &all_steps(&subject), change.timeout)?;
-    let report = replug(context, &mut operation, &subject, options, agreed);
+    let report = replug(context, &mut operation, &subject, options, approval);
     operation.end(&report);
     let report = report?;
     let status = status(&report.rescanned);

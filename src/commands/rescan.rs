@@ -2,11 +2,11 @@
 
 use crate::cli::args::RescanArgs;
 use crate::error::{ExitStatus, Result};
-use crate::operation::acquire::hold;
+use crate::operation::acquire::acquire_and_reread;
 use crate::operation::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};
 use crate::operation::context::Context;
 use crate::operation::run::{Operation, refuse_if_stuck};
-use crate::operation::scan::{Subject, planned};
+use crate::operation::scan::{ScanRequest, planned};
 use crate::report::text::change;
 use crate::resolve::functions::parse_exact_selectors;
 
@@ -14,7 +14,7 @@ pub(crate) fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
     let options = &args.options();
     context.refuse_in_dump(&options.change)?;
     let selectors = parse_exact_selectors(&args.selectors)?;
-    let read = || Subject::read(context, &selectors, options);
+    let read = || ScanRequest::read(context, &selectors, options);
 
     let subject = read()?;
     context.tell_notes(&subject.notes);
@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
         return Ok(ExitStatus::Done);
     }
     refuse_if_stuck(context)?;
-    let (held, subject) = hold(context, &options.change, read)?;
+    let (held, subject) = acquire_and_reread(context, &options.change, read)?;
     let mut operation = Operation::begin(context, held, &subject.plan.steps, options.change.timeout)?;
     let report = bring_back(context, &mut operation, &subject, &options.settle);
     operation.end(&report);

@@ -13,12 +13,12 @@ use crate::report::change::{PlannedChange, PlannedRemoval};
 use crate::report::inspector::Inspector;
 use crate::report::rows::{Column, FullFunction};
 use crate::report::text::show;
-use crate::resolve::functions::{Named, Resolver, not_there};
+use crate::resolve::functions::{Resolved, Resolver, not_there};
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::topology::paths::bus_below;
 use crate::usage::find;
-use crate::usage::model::Users;
+use crate::usage::model::UsageReport;
 use crate::usage::scope::Scope;
 
 const EVERYTHING: &[Column] = &[
@@ -46,8 +46,8 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     let named = resolver.targets(&selector, false)?;
     context.tell_notes(&resolver.notes);
     let address = match named.as_slice() {
-        [Named::Functions(found)] if found.len() == 1 => found[0],
-        [Named::Absent(address)] => return Err(not_there(&selector, *address)),
+        [Resolved::Functions(found)] if found.len() == 1 => found[0],
+        [Resolved::Absent(address)] => return Err(not_there(&selector, *address)),
         _ => {
             return Err(Error::usage(format!(
                 "{selector}: show takes a function; pcictl tree {selector} shows a host bridge"
@@ -62,7 +62,7 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
         below.retain(is_virtual);
     }
     topology.load_ids(&context.machine.sysfs, &below);
-    context.output.report(&full(context, &topology, id), show::shown);
+    context.output.report(&full(context, &topology, id), show::function);
     Ok(ExitStatus::Done)
 }
 
@@ -95,12 +95,12 @@ fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction 
 fn holders(context: &Context, place: &Place) -> Option<Vec<Holder>> {
     match LockDirectory::open_existing(&context.machine.run) {
         Ok(None) => Some(Vec::new()),
-        Ok(Some(directory)) => directory.holders_over(place).ok(),
+        Ok(Some(directory)) => directory.holders_covering(place).ok(),
         Err(_) => None,
     }
 }
 
-fn planned(topology: &Topology, id: FunctionId, users: Result<&Users, &Error>) -> PlannedRemoval {
+fn planned(topology: &Topology, id: FunctionId, users: Result<&UsageReport, &Error>) -> PlannedRemoval {
     let users = match users {
         Ok(users) => users,
         Err(error) => return PlannedRemoval::Refused { refused: error.to_string() },

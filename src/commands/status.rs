@@ -4,17 +4,17 @@ use crate::error::{ExitStatus, Result};
 use crate::operation::context::Context;
 use crate::operation::interrupted::{leftover, operations};
 use crate::operation::removal_record;
-use crate::report::status::{RemovedDevice, StatusReport};
+use crate::report::status::{MissingDevice, StatusReport};
 use crate::report::text::status;
-use crate::verify::record::Entry;
+use crate::verify::record::RemovedDevice;
 
 pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
-    let is_gone = |entry: &Entry| !context.machine.sysfs.has_function(entry.record.address);
+    let is_gone = |entry: &RemovedDevice| !context.machine.sysfs.has_function(entry.record.address);
     let removed = removal_record::entries(context).into_iter().filter(is_gone);
     let report = StatusReport {
         operations: operations(context, &context.journals().list()?),
         removed: removed
-            .map(|entry| RemovedDevice { address: entry.record.address, removed_at: entry.removed_at })
+            .map(|entry| MissingDevice { address: entry.record.address, removed_at: entry.removed_at })
             .collect(),
     };
     let open = report.operations.iter().any(|operation| leftover(operation).is_some());

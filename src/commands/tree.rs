@@ -8,7 +8,7 @@ use crate::pci::selector::Selector;
 use crate::report::inspector::{Inspector, fields_for};
 use crate::report::rows::{Column, TreeNode};
 use crate::report::text::tree;
-use crate::resolve::functions::{Named, Resolver, not_there};
+use crate::resolve::functions::{Resolved, Resolver, not_there};
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, HostBridgeId, Topology};
 
@@ -26,7 +26,7 @@ pub(crate) fn run(context: &Context, args: &TreeArgs) -> Result<ExitStatus> {
         None => whole(context, wanted)?,
         Some(text) => below(context, &text.parse()?, wanted)?,
     };
-    context.output.stream(&Forest { children }, |forest, out| tree::drawn(out, &forest.children, wanted));
+    context.output.stream(&Forest { children }, |forest, out| tree::forest(out, &forest.children, wanted));
     Ok(ExitStatus::Done)
 }
 
@@ -47,14 +47,14 @@ fn below(context: &Context, selector: &Selector, wanted: &[Column]) -> Result<Ve
     let named = resolver.named(selector)?;
     context.tell_notes(&resolver.notes);
     match named {
-        Named::Absent(address) => Err(not_there(selector, address)),
-        Named::HostBridge(path) => {
+        Resolved::Absent(address) => Err(not_there(selector, address)),
+        Resolved::HostBridge(path) => {
             let topology = Topology::load_below_with(&context.machine.sysfs, &path, fields(wanted))?;
             let mut grow = Grow::new(context, &topology, wanted);
             let top = topology.find_host_bridge(last_step(&path));
             Ok(top.into_iter().map(|id| grow.host_bridge(id)).collect())
         }
-        Named::Functions(found) => {
+        Resolved::Functions(found) => {
             let topology = Topology::load_around(&context.machine.sysfs, &found, fields(wanted))?;
             let mut grow = Grow::new(context, &topology, wanted);
             let ids: Vec<FunctionId> = found.iter().filter_map(|address| topology.find(*address)).collect();

@@ -9,43 +9,43 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use crate::execute::outcome::{Outcome, Outcomes, Undone, Unfinished};
-use crate::plan::action::{Action, Mark, Step};
+use crate::execute::outcome::{DetachedWrite, Outcome, Outcomes, Undone};
+use crate::plan::action::{Action, Step, StepRef};
 use crate::plan::step_state::Done;
 
 /// Whoever makes the writes.
-pub trait Kernel {
+pub trait StepRunner {
     /// Begins one write, without waiting for it.
     ///
     /// # Errors
     /// It could not even be begun.
-    fn begin(&mut self, mark: Mark, step: &Step) -> Result<(), Errno>;
+    fn begin(&mut self, mark: StepRef, step: &Step) -> Result<(), Errno>;
 
     /// Says that these steps are going to be begun, as far as anybody can tell now and in about this order; `first` is the
     /// place of the first one in the whole plan. Whoever takes time to get ready may do so.
-    fn expect(&mut self, _first: usize, _steps: &[Step]) {}
+    fn prestart(&mut self, _first: usize, _steps: &[Step]) {}
 
     /// Waits for what happens next. Called only while something that was begun has not ended.
-    fn next(&mut self) -> Event;
+    fn next_event(&mut self) -> Event;
 
     /// Nothing is in the kernel's hands, and nothing will be for a while: signals may end the program again.
-    fn rest(&mut self) {}
+    fn release_signals(&mut self) {}
 }
 
 /// What the kernel, or whoever watches over it, has to say.
 #[derive(Debug)]
 pub enum Event {
     /// A write has ended, with what the kernel answered.
-    Ended(Mark, Result<Done, Errno>),
+    Ended(StepRef, Result<Done, Errno>),
     /// Somebody wants to stop here; what is in the kernel's hands goes on.
     Interrupted,
     /// This process must not wait any longer; another one does.
-    GivenBack(Box<Unfinished>),
+    Detached(Box<DetachedWrite>),
 }
 
 /// Performs these steps, at most `jobs` at a time; `first` is the place of the first one in the whole plan.
-pub fn execute(steps: &[Step], first: usize, kernel: &mut dyn Kernel, jobs: usize) -> Outcomes {
-    let mut run = Run::new(steps, first);
+pub fn execute(steps: &[Step], first: usize, kernel: &mut dyn StepRunner, jobs: usize) -> Outcomes {
+    let mut run = PhaseRun::new(steps, first);
     loop {
         while run.may_begin(jobs.max(1)) {
             run.begin(kernel);
@@ -53,11 +53,11 @@ pub fn execute(steps: &[Step], first: usize, kernel: &mut dyn Kernel, jobs: usiz
         if run.running == 0 {
             return run.outcomes;
         }
-        match kernel.next() {
+        match kernel.next_event() {
             Event::Ended(mark, result) => run.ended(mark, result),
             Event::Interrupted => run.outcomes.interrupted = true,
-            Event::GivenBack(unfinished) => {
-                run.outcomes.given_back = Some(unfinished);
+            Event::Detached(unfinished) => {
+                run.outcomes.detached = Some(unfinished);
                 return run.outcomes;
             }
         }
@@ -65,7 +65,7 @@ pub fn execute(steps: &[Step], first: usize, kernel: &mut dyn Kernel, jobs: usiz
 }
 
 /// One phase on its way.
-struct Run<'a> {
+struct PhaseRun<'a> {
     steps: &'a [Step],
     first: usize,
     outcomes: Outcomes,
@@ -77,7 +77,7 @@ struct Run<'a> {
     failed: bool,
 }
 
-impl<'a> Run<'a> {
+impl<'a> PhaseRun<'a> {
     fn new(steps: &'a [Step], first: usize) -> Self {
         let missing: Vec<usize> = steps.iter().map(|step| step.after.len()).collect();
         let ready = (0..steps.len()).filter(|index| missing[*index] == 0).collect();
@@ -89,18 +89,18 @@ impl<'a> Run<'a> {
         !self.failed && !self.outcomes.interrupted && self.running < jobs && !self.ready.is_empty()
     }
 
-    fn begin(&mut self, kernel: &mut dyn Kernel) {
+    fn begin(&mut self, kernel: &mut dyn StepRunner) {
         let Some(index) = self.ready.pop_front() else { return };
         self.begun[index] = Some(Instant::now());
         self.running += 1;
         self.outcomes.each[index] = Outcome::Unfinished;
-        let mark = Mark { step: self.first + index, undo: false };
+        let mark = StepRef { step: self.first + index, undo: false };
         if let Err(errno) = kernel.begin(mark, &self.steps[index]) {
             self.ended(mark, Err(errno));
         }
     }
 
-    fn ended(&mut self, mark: Mark, result: Result<Done, Errno>) {
+    fn ended(&mut self, mark: StepRef, result: Result<Done, Errno>) {
         let index = mark.step - self.first;
         let took = self.begun[index].map_or(Duration::ZERO, |begun| begun.elapsed());
         self.running -= 1;
@@ -130,7 +130,7 @@ pub(crate) fn undo(
     first: usize,
     outcomes: &Outcomes,
     directory_of: &dyn Fn(&Action) -> String,
-    kernel: &mut dyn Kernel,
+    kernel: &mut dyn StepRunner,
 ) -> Undone {
     let mut undone = Undone::default();
     let changed = steps.iter().enumerate().zip(outcomes.each()).filter(|(_, outcome)| outcome.has_changed());
@@ -138,11 +138,11 @@ pub(crate) fn undo(
         let Some(action) = step.action.undo() else { continue };
         let (file, value) = action.write(&directory_of(&action));
         let back = Step { action: action.clone(), file, value, after: Vec::new() };
-        match undo_one(Mark { step: first + index, undo: true }, &back, kernel) {
+        match undo_one(StepRef { step: first + index, undo: true }, &back, kernel) {
             Ok(outcome) => undone.each.push((action, outcome)),
             Err(unfinished) => {
                 undone.each.push((action, Outcome::Unfinished));
-                undone.given_back = Some(unfinished);
+                undone.detached = Some(unfinished);
                 break;
             }
         }
@@ -150,18 +150,18 @@ pub(crate) fn undo(
     undone
 }
 
-fn undo_one(mark: Mark, step: &Step, kernel: &mut dyn Kernel) -> Result<Outcome, Box<Unfinished>> {
+fn undo_one(mark: StepRef, step: &Step, kernel: &mut dyn StepRunner) -> Result<Outcome, Box<DetachedWrite>> {
     let begun = Instant::now();
     if let Err(errno) = kernel.begin(mark, step) {
         return Ok(Outcome::Failed(errno));
     }
     loop {
-        match kernel.next() {
+        match kernel.next_event() {
             Event::Ended(_, Ok(done)) => return Ok(Outcome::Done(done, begun.elapsed())),
             Event::Ended(_, Err(errno)) => return Ok(Outcome::Failed(errno)),
             // It is being undone already.
             Event::Interrupted => {}
-            Event::GivenBack(unfinished) => return Err(unfinished),
+            Event::Detached(unfinished) => return Err(unfinished),
         }
     }
 }

@@ -14,10 +14,10 @@ use std::process::{Child, Command, Stdio};
 use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::execute::writer;
-use crate::plan::action::{Mark, Step};
+use crate::plan::action::{Step, StepRef};
 
 /// What every helper is made from.
-pub(crate) struct Recipe {
+pub(crate) struct HelperSpec {
     /// The program, which is pcictl.
     pub(crate) program: PathBuf,
     /// The locks, kept open in every helper.
@@ -38,16 +38,16 @@ impl Helper {
     ///
     /// # Errors
     /// No process can be started, or no descriptor is left.
-    pub(crate) fn start(recipe: &Recipe, mark: Mark, path: &str, value: &str) -> io::Result<Self> {
-        let journal = match &recipe.journal {
+    pub(crate) fn start(spec: &HelperSpec, mark: StepRef, path: &str, value: &str) -> io::Result<Self> {
+        let journal = match &spec.journal {
             Some(journal) => Stdio::from(journal.try_clone()?),
             None => Stdio::null(),
         };
         let (line, theirs) = UnixStream::pair()?;
         // Its arguments are what an operator sees in ps: what is written, and where.
-        let child = Command::new(&recipe.program)
+        let child = Command::new(&spec.program)
             .arg0("pcictl")
-            .args(writer::arguments(mark, &recipe.keep, path, value))
+            .args(writer::arguments(mark, &spec.keep, path, value))
             .env_clear()
             .stdin(journal)
             .stdout(OwnedFd::from(theirs))
@@ -61,7 +61,7 @@ impl Helper {
     /// # Errors
     /// It has ended, so it never will.
     pub(crate) fn go(&mut self) -> io::Result<()> {
-        self.line.write_all(writer::GO)
+        self.line.write_all(writer::START)
     }
 
     /// Its process id.
@@ -80,7 +80,7 @@ impl Helper {
     }
 
     /// Waits until it has ended unused, for it has the locks.
-    fn dismissed(mut self) {
+    fn wait_for_exit(mut self) {
         /// It has nothing to do but to end; one that cannot even be loaded is not waited for.
         const MILLISECONDS: u16 = 2_000;
         let ended = poll(&mut [PollFd::new(self.line.as_fd(), PollFlags::POLLIN)], MILLISECONDS);
@@ -98,76 +98,82 @@ impl AsFd for Helper {
 }
 
 /// A step that has a helper already, or will get one.
-struct Turn {
-    mark: Mark,
+struct PendingHelper {
+    mark: StepRef,
     path: String,
     value: String,
 }
 
 /// The helpers that were started before their turn.
 #[derive(Default)]
-pub(crate) struct Ahead {
-    to_come: VecDeque<Turn>,
-    ready: Vec<(Turn, Helper)>,
+pub(crate) struct HelperPool {
+    to_come: VecDeque<PendingHelper>,
+    ready: Vec<(PendingHelper, Helper)>,
 }
 
 /// So many are ready at most: as many as can be begun at once in all but the greatest chassis.
-const MOST: usize = 32;
+const POOL_MAX: usize = 32;
 
-impl Ahead {
+impl HelperPool {
     /// Says what is going to be written, to the file at `path_of` each step, the first one being at this place of the plan.
     /// Those that wait for no other step are started at once; for the rest there is time while these are at work.
-    pub(crate) fn expect(&mut self, recipe: &Recipe, first: usize, steps: &[Step], path_of: impl Fn(&Step) -> String) {
-        let turn = |(index, step): (usize, &Step)| Turn {
-            mark: Mark { step: first + index, undo: false },
+    pub(crate) fn prestart(
+        &mut self,
+        spec: &HelperSpec,
+        first: usize,
+        steps: &[Step],
+        path_of: impl Fn(&Step) -> String,
+    ) {
+        let turn = |(index, step): (usize, &Step)| PendingHelper {
+            mark: StepRef { step: first + index, undo: false },
             path: path_of(step),
             value: step.value.clone(),
         };
         let (at_once, later): (Vec<_>, Vec<_>) = steps.iter().enumerate().partition(|(_, step)| step.after.is_empty());
         self.to_come = at_once.into_iter().map(turn).collect();
         while self.has_room() {
-            self.start_one(recipe);
+            self.start_one(spec);
         }
         self.to_come.extend(later.into_iter().map(turn));
     }
 
     /// Whether one more is to be started.
     pub(crate) fn has_room(&self) -> bool {
-        self.ready.len() < MOST && !self.to_come.is_empty()
+        self.ready.len() < POOL_MAX && !self.to_come.is_empty()
     }
 
     /// Starts the next one, if one more is to be started. One that cannot be started is no error yet: it is tried again when
     /// its turn has come.
-    pub(crate) fn start_one(&mut self, recipe: &Recipe) {
-        if self.ready.len() >= MOST {
+    pub(crate) fn start_one(&mut self, spec: &HelperSpec) {
+        if self.ready.len() >= POOL_MAX {
             return;
         }
         let Some(turn) = self.to_come.pop_front() else { return };
-        match Helper::start(recipe, turn.mark, &turn.path, &turn.value) {
+        match Helper::start(spec, turn.mark, &turn.path, &turn.value) {
             Ok(helper) => self.ready.push((turn, helper)),
             Err(_) => self.to_come.clear(),
         }
     }
 
     /// The one that was started for this very write.
-    pub(crate) fn take(&mut self, mark: Mark, path: &str, value: &str) -> Option<Helper> {
+    pub(crate) fn take(&mut self, mark: StepRef, path: &str, value: &str) -> Option<Helper> {
         self.to_come.retain(|turn| turn.mark != mark);
-        let is_it = |(turn, _): &(Turn, Helper)| turn.mark == mark && turn.path == path && turn.value == value;
+        let is_it = |(turn, _): &(PendingHelper, Helper)| turn.mark == mark && turn.path == path && turn.value == value;
         let index = self.ready.iter().position(is_it)?;
         Some(self.ready.swap_remove(index).1)
     }
 
     /// Ends those that were not needed.
-    pub(crate) fn dismiss(&mut self) {
+    pub(crate) fn shut_down(&mut self) {
         self.to_come.clear();
         for (_, helper) in &self.ready {
             let _ = helper.line.shutdown(Shutdown::Write);
         }
-        self.ready.drain(..).for_each(|(_, helper)| helper.dismissed());
+        self.ready.drain(..).for_each(|(_, helper)| helper.wait_for_exit());
     }
 
     /// Leaves them to another process that has their lines, too.
-    pub(crate) fn leave(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         self.to_come.clear();
         self.ready.clear();
     }

@@ -12,7 +12,7 @@ use crate::plan::step_state::Done;
 
 /// A write that this process waits for no longer, and who does.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Unfinished {
+pub struct DetachedWrite {
     /// What was begun.
     pub(crate) action: Action,
     /// For how long this process waited.
@@ -71,7 +71,7 @@ pub struct Outcomes {
     /// Somebody wanted to stop before all was done.
     pub(crate) interrupted: bool,
     /// Another process waits for the rest.
-    pub given_back: Option<Box<Unfinished>>,
+    pub detached: Option<Box<DetachedWrite>>,
 }
 
 impl Outcomes {
@@ -111,5 +111,5 @@ pub(crate) struct Undone {
     /// Each action that was tried, the last step's first, and how it ended.
     pub(crate) each: Vec<(Action, Outcome)>,
     /// Another process waits for the rest.
-    pub(crate) given_back: Option<Box<Unfinished>>,
+    pub(crate) detached: Option<Box<DetachedWrite>>,
 }

@@ -2,7 +2,7 @@
 //!
 //! A process that sleeps in such a read cannot be ended, so the reading is left to a child. If the child does not answer
 //! in time it is left behind and the values count as unknown. The child inherits no lock: nothing that can hang for ever
-//! may hold one, except the writers of [`writer`](super::writer).
+//! may hold one, except the writers of [`writer`](crate::execute::writer).
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};

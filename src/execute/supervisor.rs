@@ -20,36 +20,36 @@ use crate::doctor::diagnosis::Diagnosis;
 use crate::doctor::snapshot;
 use crate::doctor::stack::Position;
 use crate::doctor::task::Task;
-use crate::execute::executor::{Event, Kernel};
-use crate::execute::helper_pool::{Ahead, Helper, Recipe};
-use crate::execute::outcome::{KernelState, Unfinished};
+use crate::execute::executor::{Event, StepRunner};
+use crate::execute::helper_pool::{Helper, HelperPool, HelperSpec};
+use crate::execute::outcome::{DetachedWrite, KernelState};
 use crate::execute::signals::Signals;
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 use crate::lock::acquire::Held;
-use crate::plan::action::{Mark, Step};
-use crate::plan::step_state::judge;
+use crate::plan::action::{Step, StepRef};
+use crate::plan::step_state::interpret_result;
 
 /// Makes writes by helpers and watches over them.
 pub struct Supervisor<'a> {
     sysfs: &'a Sysfs,
-    recipe: Recipe,
-    ahead: Ahead,
+    spec: HelperSpec,
+    pool: HelperPool,
     timeout: Duration,
     /// None while nothing is in the kernel's hands for longer.
     signals: Option<Signals>,
     running: Vec<Running>,
     /// The first wish to stop was passed on.
-    told: bool,
+    interrupt_reported: bool,
     /// Another one came with it.
-    asked_again: bool,
+    second_interrupt: bool,
     /// The terminal is somebody else's by now, and nobody waits for this process.
     background: bool,
 }
 
 /// A helper at work.
 struct Running {
-    mark: Mark,
+    mark: StepRef,
     step: Step,
     helper: Helper,
     begun: Instant,
@@ -76,13 +76,13 @@ impl<'a> Supervisor<'a> {
         let running = Vec::new();
         Ok(Self {
             sysfs,
-            recipe: Recipe { program, keep, journal },
-            ahead: Ahead::default(),
+            spec: HelperSpec { program, keep, journal },
+            pool: HelperPool::default(),
             timeout,
             signals,
             running,
-            told: false,
-            asked_again: false,
+            interrupt_reported: false,
+            second_interrupt: false,
             background: false,
         })
     }
@@ -90,27 +90,27 @@ impl<'a> Supervisor<'a> {
     /// Uses another binary for the helpers: for tests, whose own is not pcictl.
     #[must_use]
     pub fn with_program(mut self, program: PathBuf) -> Self {
-        self.recipe.program = program;
+        self.spec.program = program;
         self
     }
 
     /// A helper at work on this step: the one that was started for it, if it is still there.
-    fn helper(&mut self, mark: Mark, step: &Step) -> io::Result<Helper> {
+    fn helper(&mut self, mark: StepRef, step: &Step) -> io::Result<Helper> {
         let path = self.sysfs.display(&step.file);
-        let ready = self.ahead.take(mark, &path, &step.value);
+        let ready = self.pool.take(mark, &path, &step.value);
         if let Some(helper) = ready.and_then(|mut helper| helper.go().is_ok().then_some(helper)) {
             return Ok(helper);
         }
-        let mut helper = Helper::start(&self.recipe, mark, &path, &step.value)?;
+        let mut helper = Helper::start(&self.spec, mark, &path, &step.value)?;
         // One that was killed by now is found out when its answer is read.
         let _ = helper.go();
         Ok(helper)
     }
 
     /// Waits until a helper says something, a signal comes, the caller goes away, or the first deadline is over.
-    fn wait(&self) -> Heard {
-        if self.asked_again && !self.background {
-            return Heard { signal: false, helper: None, caller_gone: false };
+    fn wait(&self) -> PollResult {
+        if self.second_interrupt && !self.background {
+            return PollResult { signal: false, helper: None, caller_gone: false };
         }
         let lines = self.running.iter().map(|running| running.helper.as_fd());
         let mut watched: Vec<PollFd> = lines.map(|line| PollFd::new(line, PollFlags::POLLIN)).collect();
@@ -118,13 +118,13 @@ impl<'a> Supervisor<'a> {
         watched.extend(self.signals.as_ref().map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
         let others = watched.len();
         let (stdout, stderr) = (io::stdout(), io::stderr());
-        if !self.background && !self.told {
+        if !self.background && !self.interrupt_reported {
             // No events asked for: what comes is that nobody reads any more.
             watched.extend([stdout.as_fd(), stderr.as_fd()].map(|fd| PollFd::new(fd, PollFlags::empty())));
         }
         let timeout = match self.left() {
             // Nothing is waited for while there is something to prepare.
-            _ if self.ahead.has_room() => PollTimeout::ZERO,
+            _ if self.pool.has_room() => PollTimeout::ZERO,
             Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
             None => PollTimeout::NONE,
         };
@@ -133,7 +133,7 @@ impl<'a> Supervisor<'a> {
         let has = |fd: &PollFd, flags| fd.revents().is_some_and(|events| events.intersects(flags));
         let spoken = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
         let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
-        Heard {
+        PollResult {
             helper: watched[..helpers].iter().position(|fd| has(fd, spoken)),
             signal: watched[helpers..others].iter().any(|fd| has(fd, spoken)),
             caller_gone: watched[others..].iter().any(|fd| has(fd, gone)),
@@ -157,14 +157,14 @@ impl<'a> Supervisor<'a> {
             None if crate::plan::step_state::is_done(self.sysfs, action) == Some(true) => Ok(()),
             None => Err(Errno::ECANCELED),
         };
-        Event::Ended(running.mark, judge(self.sysfs, action, answer))
+        Event::Ended(running.mark, interpret_result(self.sysfs, action, answer))
     }
 
     /// Splits: the process that goes on gets nothing, the one that returns to the operator the report.
-    fn give_back(&mut self, reason: Reason) -> Option<Event> {
+    fn detach(&mut self, reason: Reason) -> Option<Event> {
         let oldest = self.running.iter().min_by_key(|running| running.begun)?;
         let kernel = kernel_state(oldest.helper.id());
-        let mut unfinished = Unfinished {
+        let mut unfinished = DetachedWrite {
             action: oldest.step.action.clone(),
             waited_seconds: oldest.begun.elapsed().as_secs_f64(),
             late: reason == Reason::Late,
@@ -174,21 +174,21 @@ impl<'a> Supervisor<'a> {
             kernel,
         };
         if !is_single_threaded() {
-            return Some(Event::GivenBack(Box::new(unfinished)));
+            return Some(Event::Detached(Box::new(unfinished)));
         }
         // SAFETY: this is the only thread, so no lock of another can be left held in the child.
         match unsafe { nix::unistd::fork() } {
             Ok(ForkResult::Parent { child }) => {
                 unfinished.background = u32::try_from(child.as_raw()).ok();
-                self.ahead.leave();
-                Some(Event::GivenBack(Box::new(unfinished)))
+                self.pool.abandon();
+                Some(Event::Detached(Box::new(unfinished)))
             }
             Ok(ForkResult::Child) => {
                 self.go_on_in_background();
                 None
             }
             // The helper goes on, and holds the locks; the rest is for `pcictl recover`.
-            Err(_) => Some(Event::GivenBack(Box::new(unfinished))),
+            Err(_) => Some(Event::Detached(Box::new(unfinished))),
         }
     }
 
@@ -203,14 +203,14 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-struct Heard {
+struct PollResult {
     signal: bool,
     helper: Option<usize>,
     caller_gone: bool,
 }
 
-impl Kernel for Supervisor<'_> {
-    fn begin(&mut self, mark: Mark, step: &Step) -> Result<(), Errno> {
+impl StepRunner for Supervisor<'_> {
+    fn begin(&mut self, mark: StepRef, step: &Step) -> Result<(), Errno> {
         let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
         if self.signals.is_none() {
             self.signals = Some(Signals::listen().map_err(errno)?);
@@ -220,12 +220,12 @@ impl Kernel for Supervisor<'_> {
         Ok(())
     }
 
-    fn expect(&mut self, first: usize, steps: &[Step]) {
+    fn prestart(&mut self, first: usize, steps: &[Step]) {
         let sysfs = self.sysfs;
-        self.ahead.expect(&self.recipe, first, steps, |step| sysfs.display(&step.file));
+        self.pool.prestart(&self.spec, first, steps, |step| sysfs.display(&step.file));
     }
 
-    fn next(&mut self) -> Event {
+    fn next_event(&mut self) -> Event {
         loop {
             let heard = self.wait();
             // What has ended has ended, however late.
@@ -234,28 +234,28 @@ impl Kernel for Supervisor<'_> {
             }
             let signals = self.signals.as_mut().filter(|_| heard.signal).map_or(0, Signals::take);
             let asked = signals > 0 || heard.caller_gone;
-            if asked && !self.told {
-                (self.told, self.asked_again) = (true, signals > 1);
-                self.ahead.dismiss();
+            if asked && !self.interrupt_reported {
+                (self.interrupt_reported, self.second_interrupt) = (true, signals > 1);
+                self.pool.shut_down();
                 return Event::Interrupted;
             }
-            let reason = match asked || self.asked_again {
+            let reason = match asked || self.second_interrupt {
                 _ if self.background => None,
                 true => Some(Reason::AskedTwice),
                 false => self.left().is_some_and(|left| left.is_zero()).then_some(Reason::Late),
             };
             let Some(reason) = reason else {
-                self.ahead.start_one(&self.recipe);
+                self.pool.start_one(&self.spec);
                 continue;
             };
-            if let Some(event) = self.give_back(reason) {
+            if let Some(event) = self.detach(reason) {
                 return event;
             }
         }
     }
 
-    fn rest(&mut self) {
-        self.ahead.dismiss();
+    fn release_signals(&mut self) {
+        self.pool.shut_down();
         if !self.background {
             self.signals = None;
         }
@@ -265,7 +265,7 @@ impl Kernel for Supervisor<'_> {
 impl Drop for Supervisor<'_> {
     /// The locks are let go after this, and those that were not needed have them, too.
     fn drop(&mut self) {
-        self.ahead.dismiss();
+        self.pool.shut_down();
     }
 }
 

@@ -13,34 +13,34 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 
-use crate::plan::action::Mark;
+use crate::plan::action::StepRef;
 use crate::state::journal::store;
 
 /// The word that turns pcictl into a helper. No command of the command line: it is started by pcictl itself.
-pub(crate) const WORD: &str = "kernel-write";
+pub(crate) const SUBCOMMAND: &str = "kernel-write";
 
 /// What a helper waits for before it makes its write.
-pub(crate) const GO: &[u8] = b"go";
+pub(crate) const START: &[u8] = b"go";
 
 /// What a helper is told, in the order of its arguments.
-pub(crate) fn arguments(mark: Mark, keep: &[RawFd], path: &str, value: &str) -> [String; 5] {
+pub(crate) fn arguments(mark: StepRef, keep: &[RawFd], path: &str, value: &str) -> [String; 5] {
     let keep: Vec<String> = keep.iter().map(ToString::to_string).collect();
-    [WORD.to_owned(), path.to_owned(), value.to_owned(), mark.to_string(), keep.join(",")]
+    [SUBCOMMAND.to_owned(), path.to_owned(), value.to_owned(), mark.to_string(), keep.join(",")]
 }
 
 /// Makes the write, if this process was started to make one.
 pub fn run_if_helper() -> Option<ExitCode> {
     let mut arguments = std::env::args().skip(1);
-    if arguments.next()? != WORD {
+    if arguments.next()? != SUBCOMMAND {
         return None;
     }
-    let (path, value, mark) = (arguments.next()?, arguments.next()?, arguments.next()?.parse::<Mark>().ok()?);
+    let (path, value, mark) = (arguments.next()?, arguments.next()?, arguments.next()?.parse::<StepRef>().ok()?);
     let keep: Vec<RawFd> = arguments.next()?.split(',').filter_map(|number| number.parse().ok()).collect();
     detach(&keep);
-    if !may_go() {
+    if !wait_for_start() {
         return Some(ExitCode::SUCCESS);
     }
-    call_oneself("pcictl-write");
+    set_comm("pcictl-write");
     let answer = write(&path, &value);
     let code = answer.err().map_or(0, |errno| errno as i32);
     // The journal first: once the locks are free, whoever takes them reads what became of this.
@@ -53,11 +53,11 @@ pub fn run_if_helper() -> Option<ExitCode> {
 }
 
 /// Waits for the word to go; false if it will not come, because whoever started this has no use for it or is no more.
-fn may_go() -> bool {
-    let mut word = [0; GO.len()];
+fn wait_for_start() -> bool {
+    let mut word = [0; START.len()];
     loop {
         match nix::unistd::read(std::io::stdout().as_fd(), &mut word) {
-            Ok(length) => return word[..length] == *GO,
+            Ok(length) => return word[..length] == *START,
             Err(Errno::EINTR) => {}
             Err(_) => return false,
         }
@@ -74,7 +74,7 @@ fn detach(keep: &[RawFd]) {
     }
     let _ = std::env::set_current_dir("/");
     // Named after /proc/self/exe it would be called `exe`.
-    call_oneself("pcictl-ready");
+    set_comm("pcictl-ready");
     let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")
         .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
         .unwrap_or_default();
@@ -84,7 +84,7 @@ fn detach(keep: &[RawFd]) {
 }
 
 /// The name that `ps` and `pidof` know this process by.
-fn call_oneself(name: &str) {
+fn set_comm(name: &str) {
     let _ = std::fs::write("/proc/self/comm", name);
 }
 

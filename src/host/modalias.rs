@@ -12,11 +12,11 @@ const CONFIGURATION: [&str; 4] = ["etc/modprobe.d", "run/modprobe.d", "usr/lib/m
 pub(crate) struct Modules {
     root: PathBuf,
     release: String,
-    loaded: Option<Table>,
+    loaded: Option<ModuleTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct ModuleTable {
     /// `alias PATTERN MODULE` lines.
     aliases: String,
     /// `MODULE.alias=PATTERN`, ended by zero bytes, of what is built in.
@@ -36,12 +36,12 @@ impl Modules {
     /// The modules that say they are for this `modalias` and may be loaded; sorted, without repeats.
     pub(crate) fn for_alias(&mut self, modalias: &str) -> Vec<String> {
         let (root, release) = (&self.root, &self.release);
-        let table = self.loaded.get_or_insert_with(|| Table::read(root, release));
+        let table = self.loaded.get_or_insert_with(|| ModuleTable::read(root, release));
         table.matching(modalias)
     }
 }
 
-impl Table {
+impl ModuleTable {
     fn read(root: &Path, release: &str) -> Self {
         let directory =
             ["lib/modules", "usr/lib/modules"].iter().map(|d| root.join(d).join(release)).find(|d| d.is_dir());
@@ -50,7 +50,7 @@ impl Table {
             String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
         };
         let (aliases, builtin) = (text("modules.alias"), text("modules.builtin.modinfo"));
-        Self { aliases, builtin, forbidden: forbidden(root) }
+        Self { aliases, builtin, forbidden: blocked_modules(root) }
     }
 
     fn matching(&self, modalias: &str) -> Vec<String> {
@@ -63,7 +63,8 @@ impl Table {
             Some((pattern, module))
         });
         let for_it = |(pattern, module): (&str, &str)| {
-            (pattern.starts_with("pci:") && fits(pattern.as_bytes(), modalias.as_bytes())).then(|| one_spelling(module))
+            (pattern.starts_with("pci:") && matches_pattern(pattern.as_bytes(), modalias.as_bytes()))
+                .then(|| normalized(module))
         };
         let mut found: Vec<String> = listed.chain(built_in).filter_map(for_it).collect();
         found.retain(|module| !self.forbidden.contains(module));
@@ -75,7 +76,7 @@ impl Table {
 
 /// Modules that modprobe does not load by their aliases: `blacklist NAME`, `install NAME /bin/false`, and the same on
 /// the kernel's command line.
-fn forbidden(root: &Path) -> HashSet<String> {
+fn blocked_modules(root: &Path) -> HashSet<String> {
     let mut found = HashSet::new();
     let directories = CONFIGURATION.iter().filter_map(|directory| fs::read_dir(root.join(directory)).ok());
     for file in directories.flatten().flatten() {
@@ -83,9 +84,9 @@ fn forbidden(root: &Path) -> HashSet<String> {
         for line in text.lines() {
             let mut words = line.split_whitespace();
             match (words.next(), words.next(), words.next()) {
-                (Some("blacklist"), Some(module), _) => found.insert(one_spelling(module)),
+                (Some("blacklist"), Some(module), _) => found.insert(normalized(module)),
                 (Some("install"), Some(module), Some(command)) if is_refusal(command) => {
-                    found.insert(one_spelling(module))
+                    found.insert(normalized(module))
                 }
                 _ => false,
             };
@@ -93,7 +94,7 @@ fn forbidden(root: &Path) -> HashSet<String> {
     }
     let line = fs::read_to_string(root.join("proc/cmdline")).unwrap_or_default();
     let lists = line.split_whitespace().filter_map(|word| word.strip_prefix("modprobe.blacklist="));
-    found.extend(lists.flat_map(|list| list.split(',')).map(one_spelling));
+    found.extend(lists.flat_map(|list| list.split(',')).map(normalized));
     found
 }
 
@@ -102,12 +103,12 @@ fn is_refusal(command: &str) -> bool {
 }
 
 /// Module names are spelled with `-` or `_` as it pleases.
-fn one_spelling(module: &str) -> String {
+fn normalized(module: &str) -> String {
     module.trim().replace('-', "_")
 }
 
 /// fnmatch(3) as modprobe uses it on aliases: `*`, `?`, and `[...]` with ranges.
-fn fits(pattern: &[u8], text: &[u8]) -> bool {
+fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where the last star was, and how far it has swallowed.
     let mut star: Option<(usize, usize)> = None;
@@ -119,7 +120,7 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
                 continue;
             }
             Some(b'?') => Some(1),
-            Some(b'[') => set(&pattern[p..], text[t]),
+            Some(b'[') => match_set(&pattern[p..], text[t]),
             Some(byte) if *byte == text[t] => Some(1),
             _ => None,
         };
@@ -136,7 +137,7 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// The length of the set that a pattern begins with, if the byte is in it.
-fn set(pattern: &[u8], byte: u8) -> Option<usize> {
+fn match_set(pattern: &[u8], byte: u8) -> Option<usize> {
     let end = pattern.iter().position(|byte| *byte == b']')?;
     let members = &pattern[1..end];
     let mut index = 0;
@@ -169,7 +170,7 @@ mod tests {
             ("*", ""),
             ("a*b*c", "aXbYbZc"),
         ] {
-            assert!(fits(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+            assert!(matches_pattern(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
         for (pattern, text) in [
             ("a", "ab"),
@@ -179,7 +180,7 @@ mod tests {
             ("pci:v00001234", "pci:v00001234d000011E8"),
             ("pci:v00001234d000011E9sv*sd*bc*sc*i*", "pci:v00001234d000011E8sv00001AF4sd00001100bc00scFFi00"),
         ] {
-            assert!(!fits(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
+            assert!(!matches_pattern(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
     }
 

@@ -28,8 +28,8 @@ const NEAR: usize = 4096;
 
 /// The text of pci.ids and what was looked up in it already.
 #[derive(Debug, Default)]
-pub struct Names {
-    text: Text,
+pub struct PciIds {
+    text: IdsFile,
     sections: HashMap<Section, Option<Range<usize>>>,
     known: HashMap<Key, Option<Arc<str>>>,
     functions: HashMap<(u16, u16), Arc<str>>,
@@ -52,17 +52,17 @@ enum Key {
     SubClass(u8, u8),
 }
 
-impl Names {
+impl PciIds {
     /// Opens the file below this root; empty if there is none.
     pub fn load(root: &Path) -> Self {
-        let text = PLACES.iter().find_map(|place| Text::open(&root.join(place))).unwrap_or_default();
+        let text = PLACES.iter().find_map(|place| IdsFile::open(&root.join(place))).unwrap_or_default();
         Self { text, ..Self::default() }
     }
 
     /// Names from a text in the form of pci.ids.
     #[cfg(test)]
     pub(crate) fn from_text(text: Vec<u8>) -> Self {
-        Self { text: Text::new(text), ..Self::default() }
+        Self { text: IdsFile::new(text), ..Self::default() }
     }
 
     /// The vendor's name.
@@ -135,13 +135,13 @@ impl Names {
 
 /// A text of which only those pieces are in memory that were asked for.
 #[derive(Debug, Default)]
-struct Text {
+struct IdsFile {
     file: Option<File>,
     bytes: Vec<u8>,
     is_read: Vec<bool>,
 }
 
-impl Text {
+impl IdsFile {
     #[cfg(test)]
     fn new(bytes: Vec<u8>) -> Self {
         Self { file: None, is_read: vec![true; bytes.len().div_ceil(PIECE)], bytes }
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn finds_names_in_their_own_section_only() {
-        let mut names = Names::from_text(TEXT.into());
+        let mut names = PciIds::from_text(TEXT.into());
         assert_eq!(names.vendor(0x8086).as_deref(), Some("Intel Corporation"));
         assert_eq!(names.device(0x8086, 0x1533).as_deref(), Some("I210"));
         assert_eq!(names.device(0x8086, 0x10d4), None);
@@ -253,8 +253,8 @@ mod tests {
     #[test]
     fn numbers_stand_in_for_names() {
         let ids = Ids { vendor: 0x8086, device: 0xffff, subsystem_vendor: 0, subsystem_device: 0, class: 0 };
-        assert_eq!(&*Names::default().function(ids), "[8086] [ffff]");
-        assert_eq!(&*Names::from_text(TEXT.into()).function(ids), "Intel Corporation [ffff]");
+        assert_eq!(&*PciIds::default().function(ids), "[8086] [ffff]");
+        assert_eq!(&*PciIds::from_text(TEXT.into()).function(ids), "Intel Corporation [ffff]");
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &text).unwrap();
 
-        let mut names = Names::load(directory.path());
+        let mut names = PciIds::load(directory.path());
         assert_eq!(names.device(830, 2).as_deref(), Some("Device 830 2"));
         let pieces = names.text.is_read.iter().filter(|is_read| **is_read).count();
         assert!(pieces * 3 < names.text.is_read.len() * 2, "{pieces} of {}", names.text.is_read.len());

@@ -34,21 +34,21 @@ pub(crate) struct Events {
     socket: Option<OwnedFd>,
     log: Option<std::fs::File>,
     /// Readable as soon as a signal is pending that somebody else has blocked in order to hear it.
-    wishes: Option<SignalFd>,
-    heard: Heard,
+    signals: Option<SignalFd>,
+    heard: UeventLog,
 }
 
 /// What was heard so far.
 #[derive(Debug, Default)]
-pub struct Heard {
+pub struct UeventLog {
     added: bool,
     overflowed: bool,
-    asked_to_stop: bool,
+    interrupted: bool,
     bound: HashSet<PciAddress>,
     failed: Vec<(PciAddress, String)>,
 }
 
-impl Heard {
+impl UeventLog {
     /// Whether a driver's probe of this function has ended well; taken for granted if that could not have been heard.
     pub(crate) fn has_bound(&self, address: PciAddress) -> bool {
         !self.added || self.overflowed || self.bound.contains(&address)
@@ -61,8 +61,8 @@ impl Heard {
     }
 
     /// Whether somebody wants this to end: a signal is pending. It is left to whoever listens to signals.
-    pub(crate) fn asked_to_stop(&self) -> bool {
-        self.asked_to_stop
+    pub(crate) fn interrupted(&self) -> bool {
+        self.interrupted
     }
 
     fn event(&mut self, message: &[u8]) {
@@ -111,7 +111,12 @@ impl Heard {
 impl Events {
     /// Begins to listen; where that is not possible, waits still end at their deadlines.
     pub(crate) fn listen() -> Self {
-        Self { socket: open_socket().ok(), log: open_log().ok(), wishes: open_wishes().ok(), heard: Heard::default() }
+        Self {
+            socket: open_socket().ok(),
+            log: open_log().ok(),
+            signals: pending_signals().ok(),
+            heard: UeventLog::default(),
+        }
     }
 
     /// Waits until something happens or the time is up, and takes in all that has.
@@ -120,20 +125,20 @@ impl Events {
         let mut waited: Vec<PollFd> = Vec::new();
         waited.extend(self.socket.as_ref().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         waited.extend(self.log.as_ref().map(|log| PollFd::new(log.as_fd(), PollFlags::POLLIN)));
-        waited.extend(self.wishes.as_ref().map(|wishes| PollFd::new(wishes.as_fd(), PollFlags::POLLIN)));
+        waited.extend(self.signals.as_ref().map(|wishes| PollFd::new(wishes.as_fd(), PollFlags::POLLIN)));
         // A signal, or an error of poll, ends the wait like an event does: the caller looks again.
         let _ = poll(&mut waited, timeout);
         self.take_in();
     }
 
     /// What was heard so far, without waiting.
-    pub(crate) fn heard(&mut self) -> &Heard {
+    pub(crate) fn heard(&mut self) -> &UeventLog {
         self.take_in();
         &self.heard
     }
 
     fn take_in(&mut self) {
-        self.heard.asked_to_stop |= self.wishes.as_ref().is_some_and(|wishes| {
+        self.heard.interrupted |= self.signals.as_ref().is_some_and(|wishes| {
             let mut pending = [PollFd::new(wishes.as_fd(), PollFlags::POLLIN)];
             poll(&mut pending, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
         });
@@ -168,7 +173,7 @@ fn open_socket() -> nix::Result<OwnedFd> {
 }
 
 /// The signals that are blocked already, and so would not end the wait by themselves.
-fn open_wishes() -> nix::Result<SignalFd> {
+fn pending_signals() -> nix::Result<SignalFd> {
     SignalFd::with_flags(&SigSet::thread_get_mask()?, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
@@ -197,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_probe_is_heard() {
-        let mut heard = Heard::default();
+        let mut heard = UeventLog::default();
         assert!(heard.has_bound(at("0000:03:00.0")), "nothing can be heard: the link must do");
         heard.event(b"add@/devices/x\0ACTION=add\0DEVPATH=/devices/pci0000:00/0000:03:00.0\0SUBSYSTEM=pci\0SEQNUM=1\0");
         assert!(!heard.has_bound(at("0000:03:00.0")));
@@ -216,17 +221,17 @@ mod tests {
         set.add(Signal::SIGUSR2);
         set.thread_block().unwrap();
         let mut events = Events::listen();
-        assert!(!events.heard().asked_to_stop());
+        assert!(!events.heard().interrupted());
         raise(Signal::SIGUSR2).unwrap();
         events.wait(Duration::from_secs(3600));
-        assert!(events.heard().asked_to_stop());
+        assert!(events.heard().interrupted());
         let theirs = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK).unwrap();
         assert!(theirs.read_signal().unwrap().is_some());
     }
 
     #[test]
     fn a_failed_probe_is_read_from_the_log_of_old_and_new_kernels() {
-        let mut heard = Heard::default();
+        let mut heard = UeventLog::default();
         heard
             .log_line("4,1,2,-;slowpci 0000:03:00.0: probe with driver slowpci failed with error -5\n SUBSYSTEM=pci\n");
         heard.log_line("4,1,2,-;slowpci: probe of 0000:04:00.0 failed with error -12\n");

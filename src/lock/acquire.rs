@@ -11,23 +11,23 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::claims::{Claim, Claims, Mode};
-use crate::lock::files::{LockDirectory, LockFile, Worth};
+use crate::lock::files::{LockDirectory, LockFile, LockFileState};
 use crate::lock::flock;
-use crate::lock::holders::{self, Holder, Role, in_the_way, in_words};
-use crate::lock::offset_tag::Stamp;
+use crate::lock::holders::{self, Holder, Role, conflicting, describe_holders};
+use crate::lock::offset_tag::OffsetTag;
 use crate::pci::place::Place;
 
 /// How long `--no-wait` bears with a gate that is shut although nobody behind it waits for the lock.
-const STUCK_IN_GATE: Duration = Duration::from_secs(2);
+const GATE_GRACE: Duration = Duration::from_secs(2);
 
 /// How often whoever watches a wait is told of it.
 const TICK: Duration = Duration::from_millis(500);
 
 /// How long to wait for the whole set of locks.
 #[derive(Clone, Copy, Debug)]
-pub enum Patience {
+pub enum WaitLimit {
     /// Not at all.
-    None,
+    NoWait,
     /// Until this moment, however many locks there are.
     Until(Instant),
 }
@@ -62,7 +62,7 @@ pub struct Waiting<'a> {
 impl Waiting<'_> {
     /// Whom for: those who keep this claim out, or stand in line before it.
     pub(crate) fn holders(&self) -> Vec<Holder> {
-        blockers(self.directory, self.claim)
+        conflicting_holders(self.directory, self.claim)
     }
 }
 
@@ -109,20 +109,20 @@ impl LockDirectory {
     ///
     /// # Errors
     /// Somebody else holds one for too long, or the lock files cannot be trusted.
-    pub fn acquire(&self, claims: &Claims, patience: Patience, watch: &mut dyn WatchWait) -> Result<Held> {
-        make_room(claims.in_order().len());
+    pub fn acquire(&self, claims: &Claims, limit: WaitLimit, watch: &mut dyn WatchWait) -> Result<Held> {
+        raise_fd_limit(claims.in_order().len());
         let mut held = Held { claims: claims.clone(), files: Vec::with_capacity(claims.in_order().len()) };
         let mut is_new = Vec::with_capacity(claims.in_order().len());
         for claim in claims.in_order() {
             let intention = claims.tops().binary_search(&claim.place).is_err();
-            let (file, worth) = self.take(claim, intention, patience, watch)?;
+            let (file, state) = self.take(claim, intention, limit, watch)?;
             held.files.push(file);
-            is_new.push(worth == Worth::New);
+            is_new.push(state == LockFileState::Unvalidated);
         }
         let all = claims.in_order().iter().zip(&held.files).zip(is_new);
         let new: Vec<(&Place, &File)> =
             all.filter(|(_, is_new)| *is_new).map(|((claim, file), _)| (&claim.place, file)).collect();
-        self.vouch(&new)?;
+        self.validate(&new)?;
         Ok(held)
     }
 
@@ -131,11 +131,11 @@ impl LockDirectory {
         &self,
         claim: &Claim,
         intention: bool,
-        patience: Patience,
+        limit: WaitLimit,
         watch: &mut dyn WatchWait,
-    ) -> Result<(File, Worth)> {
+    ) -> Result<(File, LockFileState)> {
         let begun = Instant::now();
-        let mut wait = Wait { directory: self, claim, intention, patience, watch, begun, told: false };
+        let mut wait = Wait { directory: self, claim, intention, limit, watch, begun, told: false };
         let taken = wait.through_gate();
         wait.finish(taken.is_ok());
         taken
@@ -157,7 +157,7 @@ impl LockDirectory {
     ///
     /// # Errors
     /// /proc cannot be read.
-    pub(crate) fn holders_over(&self, place: &Place) -> Result<Vec<Holder>> {
+    pub(crate) fn holders_covering(&self, place: &Place) -> Result<Vec<Holder>> {
         let mut places = place.ancestors();
         places.push(place.clone());
         let mut holders = self.holders_of(&places)?;
@@ -175,7 +175,7 @@ impl LockDirectory {
 }
 
 /// Raises the limit of open files where the claims need it: reading everything on a big machine takes a file a function.
-fn make_room(claims: usize) {
+fn raise_fd_limit(claims: usize) {
     /// For all that is open besides.
     const OTHERS: u64 = 64;
     let wanted = u64::try_from(claims).unwrap_or(u64::MAX).saturating_add(OTHERS);
@@ -188,14 +188,14 @@ fn make_room(claims: usize) {
 }
 
 /// Who is in the way of a claim, this process left out. What cannot be seen is left out, too: it is only for messages.
-fn blockers(directory: &LockDirectory, claim: &Claim) -> Vec<Holder> {
+fn conflicting_holders(directory: &LockDirectory, claim: &Claim) -> Vec<Holder> {
     /// /proc/locks loses lines while it is read and others lock and unlock.
     const LOOKS: usize = 3;
     let this = directory.procfs().own_pid();
     let look = || {
         let mut holders = directory.holders(&claim.place).unwrap_or_default();
         holders.retain(|holder| Some(holder.process.pid) != this);
-        in_the_way(&holders, claim.mode).into_iter().cloned().collect::<Vec<_>>()
+        conflicting(&holders, claim.mode).into_iter().cloned().collect::<Vec<_>>()
     };
     (0..LOOKS).map(|_| look()).find(|holders| !holders.is_empty()).unwrap_or_default()
 }
@@ -211,55 +211,55 @@ struct Wait<'a> {
     directory: &'a LockDirectory,
     claim: &'a Claim,
     intention: bool,
-    patience: Patience,
+    limit: WaitLimit,
     watch: &'a mut dyn WatchWait,
     begun: Instant,
     told: bool,
 }
 
 impl Wait<'_> {
-    fn through_gate(&mut self) -> Result<(File, Worth)> {
+    fn through_gate(&mut self) -> Result<(File, LockFileState)> {
         let (directory, place) = (self.directory, &self.claim.place);
         loop {
             let gate = self.lock(directory.gate(place)?, Mode::Exclusive, Stage::Gate)?;
             let locked = self.lock(directory.lock(place)?, self.claim.mode, Stage::Lock)?;
             drop(gate);
-            match directory.worth(place, &locked)? {
-                worth @ (Worth::Good | Worth::New) => return Ok((locked.file, worth)),
-                // Somebody has wiped the run directory while this waited: the lock is worth nothing.
-                Worth::Replaced => directory.check_still_there()?,
+            match directory.state_of(place, &locked)? {
+                state @ (LockFileState::Valid | LockFileState::Unvalidated) => return Ok((locked.file, state)),
+                // Somebody has wiped the run directory while this waited: the lock is state nothing.
+                LockFileState::Replaced => directory.check_still_there()?,
             }
         }
     }
 
     fn lock(&mut self, file: LockFile, mode: Mode, stage: Stage) -> Result<LockFile> {
-        self.stamp(&file)?;
-        if flock::try_lock(&file.file, mode).map_err(|e| self.trouble(&e))? {
+        self.tag(&file)?;
+        if flock::try_lock(&file.file, mode).map_err(|e| self.lock_file_error(&e))? {
             return Ok(file);
         }
-        match (self.patience, stage) {
-            (Patience::Until(deadline), _) => self.sleep(file, mode, deadline),
-            (Patience::None, Stage::Lock) => Err(self.give_up()),
-            (Patience::None, Stage::Gate) => self.bear_with_gate(file, mode),
+        match (self.limit, stage) {
+            (WaitLimit::Until(deadline), _) => self.sleep(file, mode, deadline),
+            (WaitLimit::NoWait, Stage::Lock) => Err(self.give_up()),
+            (WaitLimit::NoWait, Stage::Gate) => self.wait_briefly_at_gate(file, mode),
         }
     }
 
-    fn stamp(&self, file: &LockFile) -> Result<()> {
-        Stamp::now(self.claim.mode, self.intention).put(&file.file).map_err(|e| self.trouble(&e))
+    fn tag(&self, file: &LockFile) -> Result<()> {
+        OffsetTag::now(self.claim.mode, self.intention).put(&file.file).map_err(|e| self.lock_file_error(&e))
     }
 
     /// Waits in the kernel's line until the deadline, and keeps whoever watches informed.
     fn sleep(&mut self, file: LockFile, mode: Mode, deadline: Instant) -> Result<LockFile> {
         let LockFile { file, id } = file;
-        let pending = flock::lock_in_background(file, mode).map_err(|e| self.trouble(&e))?;
+        let pending = flock::lock_in_background(file, mode).map_err(|e| self.lock_file_error(&e))?;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            // A wait that is over in a moment is not worth a word.
+            // A wait that is over in a moment is not state a word.
             let tick = if self.told { TICK } else { TICK / 5 };
             match pending.wait(tick.min(left)) {
                 Some(result) => {
-                    let locked = LockFile { file: result.map_err(|e| self.trouble(&e))?, id };
-                    self.stamp(&locked)?;
+                    let locked = LockFile { file: result.map_err(|e| self.lock_file_error(&e))?, id };
+                    self.tag(&locked)?;
                     return Ok(locked);
                 }
                 None if left.is_zero() => return Err(self.give_up()),
@@ -268,14 +268,14 @@ impl Wait<'_> {
         }
     }
 
-    /// Without patience: somebody who only passes the gate is let pass, somebody who waits in it is not waited for.
-    fn bear_with_gate(&mut self, file: LockFile, mode: Mode) -> Result<LockFile> {
+    /// Without limit: somebody who only passes the gate is let pass, somebody who waits in it is not waited for.
+    fn wait_briefly_at_gate(&mut self, file: LockFile, mode: Mode) -> Result<LockFile> {
         let LockFile { file, id } = file;
-        let pending = flock::lock_in_background(file, mode).map_err(|e| self.trouble(&e))?;
-        let deadline = Instant::now() + STUCK_IN_GATE;
+        let pending = flock::lock_in_background(file, mode).map_err(|e| self.lock_file_error(&e))?;
+        let deadline = Instant::now() + GATE_GRACE;
         loop {
             if let Some(result) = pending.wait(Duration::from_millis(1)) {
-                return Ok(LockFile { file: result.map_err(|e| self.trouble(&e))?, id });
+                return Ok(LockFile { file: result.map_err(|e| self.lock_file_error(&e))?, id });
             }
             if Instant::now() >= deadline || self.somebody_waits_for_the_lock()? {
                 return Err(self.give_up());
@@ -285,7 +285,7 @@ impl Wait<'_> {
 
     fn somebody_waits_for_the_lock(&self) -> Result<bool> {
         let [lock, _] = self.directory.file_ids(&self.claim.place);
-        let waits = |holding: &holders::Holding| {
+        let waits = |holding: &holders::FlockLine| {
             holding.role == Role::Waits && lock.is_some_and(|(_, inode)| inode == holding.inode)
         };
         Ok(holders::all_flocks(self.directory.procfs())?.iter().any(waits))
@@ -308,7 +308,7 @@ impl Wait<'_> {
         let own = |holder: &Holder| {
             holder.role == Role::Holds && holder.process.pid != 1 && ancestors.contains(&holder.process.pid)
         };
-        let holders = blockers(self.directory, self.claim);
+        let holders = conflicting_holders(self.directory, self.claim);
         let Some(holder) = holders.iter().find(|holder| own(holder)) else { return Ok(()) };
         let message = format!(
             "{}: locked by {}, which this command was started by and which waits for it; under pcictl lock, change the device with plain writes, or run this outside",
@@ -325,11 +325,11 @@ impl Wait<'_> {
     }
 
     fn give_up(&self) -> Error {
-        let holders = blockers(self.directory, self.claim);
-        let (place, by) = (&self.claim.place, in_words(&holders));
-        let after = match self.patience {
-            Patience::None => String::new(),
-            Patience::Until(_) => format!(" after {:.1} s", self.begun.elapsed().as_secs_f64()),
+        let holders = conflicting_holders(self.directory, self.claim);
+        let (place, by) = (&self.claim.place, describe_holders(&holders));
+        let after = match self.limit {
+            WaitLimit::NoWait => String::new(),
+            WaitLimit::Until(_) => format!(" after {:.1} s", self.begun.elapsed().as_secs_f64()),
         };
         self.locked(format!("{place}: still locked{after} by {by}; try again, or give --wait SECONDS"), &holders)
     }
@@ -341,8 +341,8 @@ impl Wait<'_> {
             .fact("holders", serde_json::json!(holders))
     }
 
-    fn trouble(&self, error: &std::io::Error) -> Error {
-        self.directory.trouble(&self.claim.place, error)
+    fn lock_file_error(&self, error: &std::io::Error) -> Error {
+        self.directory.lock_file_error(&self.claim.place, error)
     }
 }
 
@@ -350,7 +350,7 @@ impl Wait<'_> {
 ///
 /// # Errors
 /// The call failed.
-pub(crate) fn own_file(file: &File) -> std::io::Result<bool> {
+pub(crate) fn try_lock_file(file: &File) -> std::io::Result<bool> {
     flock::try_lock(file, Mode::Exclusive)
 }
 
@@ -358,7 +358,7 @@ pub(crate) fn own_file(file: &File) -> std::io::Result<bool> {
 ///
 /// # Errors
 /// The call failed.
-pub(crate) fn is_owned(file: &File) -> std::io::Result<bool> {
+pub(crate) fn is_locked(file: &File) -> std::io::Result<bool> {
     // The descriptor is closed by the caller, and this lock with it.
     flock::try_lock(file, Mode::Shared).map(|free| !free)
 }

@@ -1,7 +1,7 @@
 //! Which lock files a process has open, and which of its descriptors carry a lock: from /proc/PID/fdinfo.
 
 use crate::host::procfs::Procfs;
-use crate::lock::offset_tag::Stamp;
+use crate::lock::offset_tag::OffsetTag;
 
 /// Device and inode, which is what a file is to the kernel.
 pub(crate) type FileId = (u64, u64);
@@ -14,7 +14,7 @@ pub(crate) struct Open {
     /// Whether this very descriptor carries the lock.
     pub(crate) locked: bool,
     /// What the process says about it.
-    pub(crate) stamp: Option<Stamp>,
+    pub(crate) tag: Option<OffsetTag>,
 }
 
 /// The files among those that `wanted` names that a process has open; `None` if it is gone or may not be looked into.
@@ -30,7 +30,7 @@ pub(crate) fn open_files(procfs: &Procfs, pid: u32, wanted: &dyn Fn(FileId) -> b
         let Ok(Some(info)) = procfs.text(&format!("{pid}/fdinfo/{fd}")) else { continue };
         let locked = shows_flock(&info);
         let offset = info.lines().find_map(|line| line.strip_prefix("pos:")?.trim().parse().ok());
-        found.push(Open { file, locked, stamp: offset.and_then(Stamp::from_offset) });
+        found.push(Open { file, locked, tag: offset.and_then(OffsetTag::from_offset) });
     }
     Some(found)
 }

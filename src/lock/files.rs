@@ -46,15 +46,15 @@ pub(crate) struct LockFile {
     pub(crate) id: FileId,
 }
 
-/// What a lock that was just taken is worth.
+/// What a lock that was just taken is state.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Worth {
+pub(crate) enum LockFileState {
     /// All that one hopes for.
-    Good,
+    Valid,
     /// Nothing: the name leads to another file by now, or nowhere.
     Replaced,
     /// Nothing yet: the file is new, and somebody may hold a lock on the one before it.
-    New,
+    Unvalidated,
 }
 
 impl LockDirectory {
@@ -66,10 +66,10 @@ impl LockDirectory {
         // A slash at the end would have a symbolic link followed.
         let run: &Path = &run.components().collect::<PathBuf>();
         check_parent(run)?;
-        made(run, nix::unistd::mkdir(run, Mode::from_bits_truncate(0o755)))?;
+        created(run, nix::unistd::mkdir(run, Mode::from_bits_truncate(0o755)))?;
         let run_fd = open_directory(run, |flags| open(run, flags, Mode::empty()))?;
         let path = run.join("locks");
-        made(&path, mkdirat(&run_fd, "locks", Mode::from_bits_truncate(0o755)))?;
+        created(&path, mkdirat(&run_fd, "locks", Mode::from_bits_truncate(0o755)))?;
         let directory = open_directory(&path, |flags| openat(&run_fd, "locks", flags, Mode::empty()))?;
         Ok(Self { directory, path, procfs: procfs()? })
     }
@@ -111,42 +111,43 @@ impl LockDirectory {
         let file = openat(&self.directory, name.as_str(), flags, Mode::from_bits_truncate(0o600))
             .map(File::from)
             .map_err(|errno| match errno {
-                Errno::ELOOP => distrust(&self.path.join(&name), "it is a symbolic link"),
-                Errno::EISDIR => distrust(&self.path.join(&name), "it is no plain file"),
-                errno => self.trouble(place, &errno.into()),
+                Errno::ELOOP => untrusted(&self.path.join(&name), "it is a symbolic link"),
+                Errno::EISDIR => untrusted(&self.path.join(&name), "it is no plain file"),
+                errno => self.lock_file_error(place, &errno.into()),
             })?;
-        let stat = fstat(&file).map_err(|errno| self.trouble(place, &errno.into()))?;
+        let stat = fstat(&file).map_err(|errno| self.lock_file_error(place, &errno.into()))?;
         if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-            return Err(distrust(&self.path.join(&name), "it is no plain file"));
+            return Err(untrusted(&self.path.join(&name), "it is no plain file"));
         }
         check_owner(&stat, FILE_FORBIDS, &self.path.join(&name))?;
         Ok(LockFile { file, id: (stat.st_dev, stat.st_ino) })
     }
 
     /// Whether a lock that was just taken on this file keeps anybody out.
-    pub(crate) fn worth(&self, place: &Place, locked: &LockFile) -> Result<Worth> {
+    pub(crate) fn state_of(&self, place: &Place, locked: &LockFile) -> Result<LockFileState> {
         match self.stat(&file_name(place, "lock")) {
-            Err(Errno::ENOENT) => Ok(Worth::Replaced),
-            Err(errno) => Err(self.trouble(place, &errno.into())),
-            Ok(named) if (named.st_dev, named.st_ino) != locked.id => Ok(Worth::Replaced),
-            Ok(named) if named.st_size == 0 => Ok(Worth::New),
-            Ok(_) => Ok(Worth::Good),
+            Err(Errno::ENOENT) => Ok(LockFileState::Replaced),
+            Err(errno) => Err(self.lock_file_error(place, &errno.into())),
+            Ok(named) if (named.st_dev, named.st_ino) != locked.id => Ok(LockFileState::Replaced),
+            Ok(named) if named.st_size == 0 => Ok(LockFileState::Unvalidated),
+            Ok(_) => Ok(LockFileState::Valid),
         }
     }
 
     /// Makes sure that locks on new files keep everybody out, and marks them so.
-    pub(crate) fn vouch(&self, new: &[(&Place, &File)]) -> Result<()> {
+    pub(crate) fn validate(&self, new: &[(&Place, &File)]) -> Result<()> {
         let Some((first, _)) = new.first() else { return Ok(()) };
         for (place, file) in new {
-            validate::check_kept_here(&self.procfs, file).map_err(|e| self.trouble(place, &e))?;
+            validate::check_kept_here(&self.procfs, file).map_err(|e| self.lock_file_error(place, &e))?;
         }
         let link = format!("self/fd/{}", self.directory.as_raw_fd());
-        let real = self.procfs.link(&link).map_err(|e| self.trouble(first, &e))?.unwrap_or_default();
-        let orphans = validate::orphans(&self.procfs, &format!("{real}/"));
-        if !orphans.is_empty() {
-            return Err(self.orphaned(first, &orphans));
+        let real = self.procfs.link(&link).map_err(|e| self.lock_file_error(first, &e))?.unwrap_or_default();
+        let stale = validate::stale_holders(&self.procfs, &format!("{real}/"));
+        if !stale.is_empty() {
+            return Err(self.stale_error(first, &stale));
         }
-        new.iter().try_for_each(|(place, file)| validate::vouch(file).map_err(|e| self.trouble(place, &e)))
+        new.iter()
+            .try_for_each(|(place, file)| validate::mark_validated(file).map_err(|e| self.lock_file_error(place, &e)))
     }
 
     fn stat(&self, name: &str) -> nix::Result<FileStat> {
@@ -177,13 +178,13 @@ impl LockDirectory {
     pub(crate) fn check_still_there(&self) -> Result<()> {
         let stat = fstat(&self.directory).map_err(|errno| Error::io(self.path.display(), &errno.into()))?;
         if stat.st_nlink == 0 {
-            return Err(distrust(&self.path, "it was deleted while in use"));
+            return Err(untrusted(&self.path, "it was deleted while in use"));
         }
         Ok(())
     }
 
     /// Locks on deleted files: nothing can be locked before those who hold them are done.
-    fn orphaned(&self, place: &Place, pids: &[u32]) -> Error {
+    fn stale_error(&self, place: &Place, pids: &[u32]) -> Error {
         let holders: Vec<String> = pids.iter().map(|pid| self.procfs.process_ref(*pid).name()).collect();
         let message = format!(
             "{place}: lock files in {} were deleted while {} still holds locks there; try again when that has ended",
@@ -194,7 +195,7 @@ impl LockDirectory {
     }
 
     /// A call on a node's lock files that failed: nothing may be changed then.
-    pub(crate) fn trouble(&self, place: &Place, error: &io::Error) -> Error {
+    pub(crate) fn lock_file_error(&self, place: &Place, error: &io::Error) -> Error {
         let kind = match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::NotPermitted,
             _ => ErrorKind::LockFiles,
@@ -239,7 +240,7 @@ fn check_parent(run: &Path) -> Result<()> {
     check_owner(&stat, DIRECTORY_FORBIDS, parent)
 }
 
-fn made(path: &Path, result: nix::Result<()>) -> Result<()> {
+fn created(path: &Path, result: nix::Result<()>) -> Result<()> {
     match result {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(errno) => Err(Error::io(format!("the lock directory {} cannot be made", path.display()), &errno.into())),
@@ -249,7 +250,7 @@ fn made(path: &Path, result: nix::Result<()>) -> Result<()> {
 fn open_directory(path: &Path, open: impl FnOnce(OFlag) -> nix::Result<OwnedFd>) -> Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
     let directory = open(flags).map_err(|errno| match errno {
-        Errno::ELOOP | Errno::ENOTDIR => distrust(path, "it is no directory"),
+        Errno::ELOOP | Errno::ENOTDIR => untrusted(path, "it is no directory"),
         errno => Error::io(format!("the lock directory {} cannot be opened", path.display()), &errno.into()),
     })?;
     let stat = fstat(&directory).map_err(|errno| Error::io(path.display(), &errno.into()))?;
@@ -260,15 +261,15 @@ fn open_directory(path: &Path, open: impl FnOnce(OFlag) -> nix::Result<OwnedFd>)
 /// Only root, and in tests the user who runs them, may own what the locks rest on, and others may not get at it.
 fn check_owner(stat: &FileStat, forbidden: u32, path: &Path) -> Result<()> {
     if stat.st_uid != 0 && stat.st_uid != geteuid().as_raw() {
-        return Err(distrust(path, &format!("it belongs to user {}", stat.st_uid)));
+        return Err(untrusted(path, &format!("it belongs to user {}", stat.st_uid)));
     }
     if stat.st_mode & forbidden != 0 {
-        return Err(distrust(path, &format!("others may get at it (mode {:o})", stat.st_mode & 0o7777)));
+        return Err(untrusted(path, &format!("others may get at it (mode {:o})", stat.st_mode & 0o7777)));
     }
     Ok(())
 }
 
-fn distrust(path: &Path, why: &str) -> Error {
+fn untrusted(path: &Path, why: &str) -> Error {
     Error::new(
         ErrorKind::LockFiles,
         format!("{}: not to be trusted for locking: {why}; nothing was changed", path.display()),

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::host::procfs::{ProcessRef, Procfs};
 use crate::lock::claims::Mode;
 use crate::lock::fdinfo::{self, FileId, Open};
-use crate::lock::offset_tag::PASSING;
+use crate::lock::offset_tag::GATE_TRANSIT;
 use crate::order;
 use crate::pci::place::Place;
 
@@ -48,7 +48,7 @@ pub struct Holder {
 
 /// One line of /proc/locks (fs/locks.c, lock_get_status) that is about flock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Holding {
+pub(crate) struct FlockLine {
     /// The process that made the call; it may have died and left the lock to its children.
     pub(crate) pid: u32,
     /// The device, as the file system knows it; stat(2) may say otherwise (btrfs, overlayfs).
@@ -61,7 +61,7 @@ pub(crate) struct Holding {
     pub(crate) role: Role,
 }
 
-impl Holding {
+impl FlockLine {
     /// Reads `12: FLOCK  ADVISORY  WRITE 4711 00:19:345 0 EOF`; a waiting one has `->` before the type.
     pub(crate) fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace().skip(1).peekable();
@@ -82,9 +82,9 @@ impl Holding {
 }
 
 /// All flock locks of the machine, and all who wait for one.
-pub(crate) fn all_flocks(procfs: &Procfs) -> Result<Vec<Holding>> {
+pub(crate) fn all_flocks(procfs: &Procfs) -> Result<Vec<FlockLine>> {
     let text = procfs.text("locks").map_err(|e| Error::io(PROC_LOCKS, &e))?.unwrap_or_default();
-    Ok(text.lines().filter_map(Holding::parse).collect())
+    Ok(text.lines().filter_map(FlockLine::parse).collect())
 }
 
 /// Which of a node's two files.
@@ -105,7 +105,7 @@ pub(crate) fn of_nodes(
         let ids = file_ids(place);
         files.extend(ids.into_iter().zip([Kind::Lock, Kind::Gate]).filter_map(|(id, kind)| Some((id?, (index, kind)))));
     }
-    let mut survey = Survey { procfs, files: &files, open: HashMap::new(), everyone: false };
+    let mut survey = FdTable { procfs, files: &files, open: HashMap::new(), everyone: false };
     let mut holders: Vec<Holder> = Vec::new();
     for holding in all_flocks(procfs)? {
         for seen in survey.behind(holding) {
@@ -124,7 +124,7 @@ pub(crate) fn of_nodes(
 }
 
 /// One look at who has which lock file open.
-struct Survey<'a> {
+struct FdTable<'a> {
     procfs: &'a Procfs,
     files: &'a HashMap<FileId, (usize, Kind)>,
     /// What the processes have open; none for one that we may not look into.
@@ -133,44 +133,47 @@ struct Survey<'a> {
 }
 
 /// A process at a node, before the rest is read about it.
-struct Seen {
+struct LockParty {
     node: usize,
     pid: u32,
     mode: Mode,
     role: Role,
-    stamp: Option<crate::lock::offset_tag::Stamp>,
+    tag: Option<crate::lock::offset_tag::OffsetTag>,
 }
 
-impl Survey<'_> {
+impl FdTable<'_> {
     /// The processes behind a line of /proc/locks, if it is about one of our files.
-    fn behind(&mut self, holding: Holding) -> Vec<Seen> {
+    fn behind(&mut self, holding: FlockLine) -> Vec<LockParty> {
         let inodes: Vec<FileId> = self.files.keys().copied().filter(|(_, inode)| *inode == holding.inode).collect();
         let mut found = Vec::new();
         for file in inodes {
             let (node, kind) = self.files[&file];
-            for (pid, stamp) in self.processes(holding, file) {
+            for (pid, tag) in self.processes(holding, file) {
                 let role = if kind == Kind::Gate { Role::Waits } else { holding.role };
                 // At a gate the lock's own mode says nothing: everybody passes it alone.
-                let mode =
-                    if kind == Kind::Gate { stamp.map_or(holding.mode, |stamp| stamp.mode) } else { holding.mode };
+                let mode = if kind == Kind::Gate { tag.map_or(holding.mode, |tag| tag.mode) } else { holding.mode };
                 // Whoever just passes the gate does not wait there.
                 let passes = kind == Kind::Gate && holding.role == Role::Holds;
-                if !(passes && stamp.is_none_or(|stamp| stamp.age() < PASSING)) {
-                    found.push(Seen { node, pid, mode, role, stamp });
+                if !(passes && tag.is_none_or(|tag| tag.age() < GATE_TRANSIT)) {
+                    found.push(LockParty { node, pid, mode, role, tag });
                 }
             }
         }
         found
     }
 
-    fn processes(&mut self, holding: Holding, file: FileId) -> Vec<(u32, Option<crate::lock::offset_tag::Stamp>)> {
+    fn processes(
+        &mut self,
+        holding: FlockLine,
+        file: FileId,
+    ) -> Vec<(u32, Option<crate::lock::offset_tag::OffsetTag>)> {
         let holds = holding.role == Role::Holds;
         let fits = |open: &Open| open.file == file && open.locked == holds;
         let procfs = self.procfs;
         match self.opened_by(holding.pid) {
             Some(open) => {
                 if let Some(open) = open.iter().find(|open| fits(open)) {
-                    return vec![(holding.pid, open.stamp)];
+                    return vec![(holding.pid, open.tag)];
                 }
             }
             // Somebody else's process: the kernel's word must do, if it is about this file system at all.
@@ -190,7 +193,7 @@ impl Survey<'_> {
         }
         let heirs = self.open.iter().filter_map(|(pid, open)| {
             let open = open.as_ref()?.iter().find(|open| fits(open))?;
-            Some((*pid, open.stamp))
+            Some((*pid, open.tag))
         });
         heirs.collect()
     }
@@ -203,16 +206,16 @@ impl Survey<'_> {
     }
 }
 
-impl Seen {
+impl LockParty {
     fn holder(&self, procfs: &Procfs, place: &Place) -> Holder {
         let age: Option<Duration> =
-            self.stamp.map(crate::lock::offset_tag::Stamp::age).or_else(|| procfs.age(self.pid));
+            self.tag.map(crate::lock::offset_tag::OffsetTag::age).or_else(|| procfs.age(self.pid));
         Holder {
             place: place.clone(),
             process: procfs.process_ref(self.pid),
             mode: self.mode,
             role: self.role,
-            intention: self.stamp.is_some_and(|stamp| stamp.intention),
+            intention: self.tag.is_some_and(|tag| tag.intention),
             // Tenths are all that anybody can read.
             age_seconds: age.map(|age| (age.as_secs_f64() * 10.0).round() / 10.0),
         }
@@ -220,14 +223,14 @@ impl Seen {
 }
 
 /// Those of the processes at a node that keep somebody out who wants it in this mode; if it is free of such, those in line.
-pub(crate) fn in_the_way(holders: &[Holder], wanted: Mode) -> Vec<&Holder> {
+pub(crate) fn conflicting(holders: &[Holder], wanted: Mode) -> Vec<&Holder> {
     let excludes = |holder: &&Holder| wanted == Mode::Exclusive || holder.mode == Mode::Exclusive;
     let holding: Vec<&Holder> = holders.iter().filter(|h| h.role == Role::Holds).filter(excludes).collect();
     if holding.is_empty() { holders.iter().filter(|h| h.role == Role::Waits).collect() } else { holding }
 }
 
 /// "pid 4711 (pcictl remove 0000:03:00.0) for 12 s", for messages.
-pub(crate) fn in_words(holders: &[Holder]) -> String {
+pub(crate) fn describe_holders(holders: &[Holder]) -> String {
     /// More than these nobody reads.
     const SHOWN: usize = 3;
     if holders.is_empty() {
@@ -261,12 +264,12 @@ mod tests {
     fn reads_the_lines_of_proc_locks() {
         let line = "3: FLOCK  ADVISORY  WRITE 4711 fe:00:1572 0 EOF";
         let (device, inode) = (nix::sys::stat::makedev(0xfe, 0), 1572);
-        let holding = Holding { pid: 4711, device, inode, mode: Mode::Exclusive, role: Role::Holds };
-        assert_eq!(Holding::parse(line), Some(holding));
+        let holding = FlockLine { pid: 4711, device, inode, mode: Mode::Exclusive, role: Role::Holds };
+        assert_eq!(FlockLine::parse(line), Some(holding));
         let line = "3: -> FLOCK  ADVISORY  READ 4712 fe:00:1572 0 EOF";
-        let waiting = Holding { pid: 4712, mode: Mode::Shared, role: Role::Waits, ..holding };
-        assert_eq!(Holding::parse(line), Some(waiting));
-        assert_eq!(Holding::parse("1: POSIX  ADVISORY  WRITE 1 00:1a:5 0 EOF"), None);
-        assert_eq!(Holding::parse("garbage"), None);
+        let waiting = FlockLine { pid: 4712, mode: Mode::Shared, role: Role::Waits, ..holding };
+        assert_eq!(FlockLine::parse(line), Some(waiting));
+        assert_eq!(FlockLine::parse("1: POSIX  ADVISORY  WRITE 1 00:1a:5 0 EOF"), None);
+        assert_eq!(FlockLine::parse("garbage"), None);
     }
 }

@@ -18,11 +18,11 @@ const INTENTION: u64 = 2;
 const FLAGS: u32 = 2;
 
 /// How long it can take to pass a gate that nobody waits in, and then some.
-pub(crate) const PASSING: Duration = Duration::from_millis(50);
+pub(crate) const GATE_TRANSIT: Duration = Duration::from_millis(50);
 
 /// What the offset says: the flags above, and before them milliseconds since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct OffsetTag {
     milliseconds: u64,
     /// How the node is wanted; at a gate this differs from the lock on the gate itself.
     pub(crate) mode: Mode,
@@ -30,7 +30,7 @@ pub(crate) struct Stamp {
     pub(crate) intention: bool,
 }
 
-impl Stamp {
+impl OffsetTag {
     /// For a lock that is wanted from now on.
     pub(crate) fn now(mode: Mode, intention: bool) -> Self {
         let milliseconds = u64::try_from(since_boot().as_millis()).unwrap_or(u64::MAX);
@@ -65,11 +65,11 @@ mod tests {
     #[test]
     fn what_was_put_is_read_back() {
         let file = tempfile::tempfile().unwrap();
-        assert_eq!(Stamp::from_offset(0), None);
+        assert_eq!(OffsetTag::from_offset(0), None);
         for (mode, intention) in [(Mode::Shared, true), (Mode::Exclusive, false)] {
-            let stamp = Stamp::now(mode, intention);
-            stamp.put(&file).unwrap();
-            assert_eq!(Stamp::from_offset((&file).stream_position().unwrap()), Some(stamp));
+            let tag = OffsetTag::now(mode, intention);
+            tag.put(&file).unwrap();
+            assert_eq!(OffsetTag::from_offset((&file).stream_position().unwrap()), Some(tag));
         }
     }
 }

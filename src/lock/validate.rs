@@ -1,4 +1,4 @@
-//! A new lock file is worth something only if nobody still holds the one that was there before it.
+//! A new lock file is state something only if nobody still holds the one that was there before it.
 //!
 //! Somebody may wipe the run directory while locks are held. Those locks go on as they were, on files without a name,
 //! and whoever comes next would lock new files and meet the old holders in the kernel. So a file that has just been
@@ -18,7 +18,7 @@ use crate::host::procfs::Procfs;
 use crate::lock::fdinfo;
 
 /// What a file that can be relied on holds; files never get anything else.
-const VOUCHED: &[u8] = b"pcictl\n";
+const VALIDATED: &[u8] = b"pcictl\n";
 
 /// Makes sure that the kernel here knows of a lock that this process has on the file.
 ///
@@ -33,12 +33,12 @@ pub(crate) fn check_kept_here(procfs: &Procfs, file: &File) -> io::Result<()> {
 }
 
 /// Who still holds a lock on a deleted file of this directory; its path ends in a slash.
-pub(crate) fn orphans(procfs: &Procfs, directory: &str) -> Vec<u32> {
+pub(crate) fn stale_holders(procfs: &Procfs, directory: &str) -> Vec<u32> {
     let pids = procfs.pids().unwrap_or_default();
     pids.into_iter().filter(|pid| fdinfo::holds_deleted(procfs, *pid, directory)).collect()
 }
 
 /// Marks the file as one to be relied on.
-pub(crate) fn vouch(file: &File) -> io::Result<()> {
-    file.write_all_at(VOUCHED, 0)
+pub(crate) fn mark_validated(file: &File) -> io::Result<()> {
+    file.write_all_at(VALIDATED, 0)
 }

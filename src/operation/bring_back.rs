@@ -5,42 +5,42 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::execute::outcome::Outcome;
-use crate::host::uevent::{Events, Heard};
+use crate::host::uevent::{Events, UeventLog};
 use crate::operation::context::Context;
 use crate::operation::options::SettleOptions;
 use crate::operation::removal_record;
 use crate::operation::run::Operation;
-use crate::operation::scan::{Subject, bus_name, scan, scanned};
+use crate::operation::scan::{ScanRequest, bus_name, scan, scanned};
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::action::Plan;
 use crate::plan::restore::{plan_settings, plan_virtual};
-use crate::report::change::{RescanReport, Restored, Seen};
+use crate::report::change::{FunctionSummary, RescanReport, Restored};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
 use crate::resolve::scan_target::dead_bridge;
 use crate::terminal::Output;
 use crate::verify::capture::Observer;
-use crate::verify::compare::{Finding, Kind, is_same_device};
+use crate::verify::compare::{Difference, DifferenceKind, is_same_device};
 use crate::verify::overrides::Overrides;
 use crate::verify::readiness::{Awaited, Readiness};
-use crate::verify::record::{Entry, Record};
-use crate::verify::settle::{Lack, WatchSettle, settle};
+use crate::verify::record::{DeviceRecord, RemovedDevice};
+use crate::verify::settle::{Pending, WatchSettle, settle};
 use crate::verify::snapshot::Snapshot;
-use crate::verify::verdict::{Evidence, judge};
+use crate::verify::verdict::{ComparisonInput, compare_all};
 
 /// Scans, waits until what came is ready, puts back what was asked for, and compares with what was known.
 pub(crate) fn bring_back(
     context: &Context,
     operation: &mut Operation,
-    subject: &Subject,
+    subject: &ScanRequest,
     options: &SettleOptions,
 ) -> Result<RescanReport> {
     refuse_dead_bridges(context, subject)?;
-    let mut back = Back::prepare(context, subject, options)?;
+    let mut back = Return::prepare(context, subject, options)?;
     let scan_seconds = scan(operation, subject)?;
-    operation.rest();
+    operation.release_signals();
     let returned = Instant::now();
     back.settle()?;
     let restored = if options.restore { back.restore(operation)? } else { Vec::new() };
@@ -57,7 +57,7 @@ pub(crate) fn status(report: &RescanReport) -> ExitStatus {
     }
 }
 
-pub(crate) fn refuse_dead_bridges(context: &Context, subject: &Subject) -> Result<()> {
+pub(crate) fn refuse_dead_bridges(context: &Context, subject: &ScanRequest) -> Result<()> {
     for target in &subject.targets {
         if let Some(address) = dead_bridge(&context.machine.sysfs, target)? {
             let message = format!(
@@ -70,26 +70,26 @@ pub(crate) fn refuse_dead_bridges(context: &Context, subject: &Subject) -> Resul
 }
 
 /// A rescan on its way.
-struct Back<'a> {
+struct Return<'a> {
     context: &'a Context<'a>,
-    subject: &'a Subject,
+    subject: &'a ScanRequest,
     options: &'a SettleOptions,
-    entries: Vec<Entry>,
+    entries: Vec<RemovedDevice>,
     /// What the ledger knows of every place, VFs by their physical functions.
-    known: BTreeMap<Place, Record>,
-    before: BTreeMap<PciAddress, Record>,
+    known: BTreeMap<Place, DeviceRecord>,
+    before: BTreeMap<PciAddress, DeviceRecord>,
     after: Snapshot,
     events: Events,
     readiness: Readiness<'a>,
-    lacks: Vec<Lack>,
+    pending: Vec<Pending>,
 }
 
-impl<'a> Back<'a> {
+impl<'a> Return<'a> {
     /// Everything that must be known before the write; events are heard from here on.
-    fn prepare(context: &'a Context<'a>, subject: &'a Subject, options: &'a SettleOptions) -> Result<Self> {
+    fn prepare(context: &'a Context<'a>, subject: &'a ScanRequest, options: &'a SettleOptions) -> Result<Self> {
         let events = Events::listen();
         let before = Snapshot::take(&context.machine.sysfs, &subject.targets)?;
-        let entries = removal_record::entries_below(context, &subject.targets);
+        let entries = removal_record::entries_under(context, &subject.targets);
         Ok(Self {
             context,
             subject,
@@ -100,7 +100,7 @@ impl<'a> Back<'a> {
             after: before,
             events,
             readiness: Readiness::new(&context.machine.sysfs),
-            lacks: Vec::new(),
+            pending: Vec::new(),
         })
     }
 
@@ -108,11 +108,11 @@ impl<'a> Back<'a> {
     fn settle(&mut self) -> Result<()> {
         let mut progress = Progress { output: self.context.output };
         let Self { context, subject, options, known, before, after, events, readiness, .. } = self;
-        self.lacks = settle(events, options.settle, &mut progress, |heard| {
+        self.pending = settle(events, options.settle, &mut progress, |heard| {
             *after = Snapshot::take(&context.machine.sysfs, &subject.targets)?;
-            let mut lacks = not_ready(after, known, before, readiness, heard);
-            lacks.extend(not_come(context, after, options));
-            Ok(lacks)
+            let mut pending = not_ready(after, known, before, readiness, heard);
+            pending.extend(unmet_expectations(context, after, options));
+            Ok(pending)
         })?;
         Ok(())
     }
@@ -135,9 +135,9 @@ impl<'a> Back<'a> {
     }
 
     /// What the ledger knows of and is the same device now: as it was, as it is, and its directory.
-    fn to_restore(&self) -> Vec<(Record, Record, String)> {
+    fn to_restore(&self) -> Vec<(DeviceRecord, DeviceRecord, String)> {
         let mut observer = Observer::new(&self.context.machine.sysfs);
-        let pair = |entry: &Entry| {
+        let pair = |entry: &RemovedDevice| {
             let (topology, id) = self.after.find(self.after.at(&entry.record.place)?)?;
             let now = observer.record(topology, id, &Overrides::new());
             is_same_device(&entry.record, &now).then(|| (entry.record.clone(), now, topology.path(id)))
@@ -148,14 +148,14 @@ impl<'a> Back<'a> {
     fn report(mut self) -> RescanReport {
         let after = self.records();
         let wanted = &self.subject.wanted;
-        let evidence = Evidence {
+        let evidence = ComparisonInput {
             before: &self.before,
             after: &after,
             entries: &self.entries,
             wanted,
             accepted: &self.options.accept,
         };
-        let mut verdict = judge(&evidence);
+        let mut verdict = compare_all(&evidence);
         self.explain(&mut verdict.findings);
         let mut inspector = Inspector::new(&self.context.machine.sysfs);
         let mut seen = |snapshot: &Snapshot, address: PciAddress| {
@@ -164,9 +164,10 @@ impl<'a> Back<'a> {
             inspector.seen(address, function.and_then(|function| function.ids), driver)
         };
         let came = self.after.addresses().filter(|address| !self.before.contains_key(address));
-        let appeared: Vec<Seen> = came.map(|address| seen(&self.after, address)).collect();
+        let appeared: Vec<FunctionSummary> = came.map(|address| seen(&self.after, address)).collect();
         let went = self.before.values().filter(|was| !self.after.has(was.address));
-        let vanished = went.map(|was| Seen::of_record(was.address, was.ids.clone(), was.driver.clone())).collect();
+        let vanished =
+            went.map(|was| FunctionSummary::of_record(was.address, was.ids.clone(), was.driver.clone())).collect();
         let missing = wanted.iter().copied().filter(|address| !self.after.has(*address)).collect();
         let report = RescanReport {
             scanned: self.subject.targets.iter().map(scanned).collect(),
@@ -176,7 +177,7 @@ impl<'a> Back<'a> {
             differences: verdict.findings,
             missing,
             ended: verdict.ended,
-            interrupted: !self.lacks.is_empty() && self.events.heard().asked_to_stop(),
+            interrupted: !self.pending.is_empty() && self.events.heard().interrupted(),
             ..RescanReport::default()
         };
         for scanned in &report.scanned {
@@ -187,11 +188,11 @@ impl<'a> Back<'a> {
 
     /// What is there now: in full where it came, where the ledger knows what to compare it with, and where something sits
     /// that may be what is gone from another place.
-    fn records(&self) -> BTreeMap<PciAddress, Record> {
+    fn records(&self) -> BTreeMap<PciAddress, DeviceRecord> {
         let mut observer = Observer::new(&self.context.machine.sysfs);
         let mut records = self.after.brief(&observer);
-        let is_gone = |entry: &&Entry| self.after.at(&entry.record.place).is_none();
-        let gone: Vec<&Entry> = self.entries.iter().filter(is_gone).collect();
+        let is_gone = |entry: &&RemovedDevice| self.after.at(&entry.record.place).is_none();
+        let gone: Vec<&RemovedDevice> = self.entries.iter().filter(is_gone).collect();
         for record in records.values_mut() {
             let is_known = self.entries.iter().any(|entry| entry.record.place == record.place);
             let may_be_gone = gone.iter().any(|entry| entry.record.ids == record.ids);
@@ -206,38 +207,43 @@ impl<'a> Back<'a> {
     }
 
     /// Adds what was still missing when the time was up, and why drivers are not there.
-    fn explain(&mut self, findings: &mut Vec<Finding>) {
-        let waited = if self.events.heard().asked_to_stop() {
+    fn explain(&mut self, findings: &mut Vec<Difference>) {
+        let waited = if self.events.heard().interrupted() {
             "not there when the wait was interrupted".to_owned()
         } else {
             format!("not there after {} s", self.options.settle.as_secs_f64())
         };
-        for lack in &self.lacks {
-            let of = |finding: &&mut Finding| finding.kind == Kind::Driver && Some(finding.address) == lack.address;
+        for lack in &self.pending {
+            let of = |finding: &&mut Difference| {
+                finding.kind == DifferenceKind::Driver && Some(finding.address) == lack.address
+            };
             if let Some(finding) = findings.iter_mut().find(of) {
                 finding.why = Some(waited.clone());
             } else {
-                findings.push(not_settled(lack, &waited, &self.options.accept));
+                findings.push(timed_out(lack, &waited, &self.options.accept));
             }
         }
         let heard = self.events.heard();
         for (address, (topology, id)) in
             self.after.addresses().filter_map(|address| Some((address, self.after.find(address)?)))
         {
-            // One that had no driver before lacks none.
+            // One that had no driver before pending none.
             let was = self.known.get(&topology.place(id));
             let has_one = topology.function(id).driver.is_some() || was.is_some_and(|was| was.driver.is_none());
             let Some(why) = heard.failure(address).filter(|_| !has_one) else { continue };
             let why = Some(format!("its probe failed: {why}"));
-            match findings.iter_mut().find(|finding| finding.kind == Kind::Driver && finding.address == address) {
+            match findings
+                .iter_mut()
+                .find(|finding| finding.kind == DifferenceKind::Driver && finding.address == address)
+            {
                 Some(finding) => finding.why = why,
-                None => findings.push(Finding {
-                    kind: Kind::Driver,
+                None => findings.push(Difference {
+                    kind: DifferenceKind::Driver,
                     address,
                     what: "driver".to_owned(),
                     old: None,
                     new: None,
-                    matters: !self.options.accept.contains(&Kind::Driver),
+                    matters: !self.options.accept.contains(&DifferenceKind::Driver),
                     why,
                     place: None,
                 }),
@@ -248,13 +254,13 @@ impl<'a> Back<'a> {
 }
 
 /// Something that was waited for in vain.
-fn not_settled(lack: &Lack, waited: &str, accepted: &[Kind]) -> Finding {
+fn timed_out(lack: &Pending, waited: &str, accepted: &[DifferenceKind]) -> Difference {
     let kind = match lack.address {
-        None => Kind::Expected,
-        Some(_) if lack.what.starts_with("driver") => Kind::Driver,
-        Some(_) => Kind::Names,
+        None => DifferenceKind::Expected,
+        Some(_) if lack.what.starts_with("driver") => DifferenceKind::Driver,
+        Some(_) => DifferenceKind::Names,
     };
-    Finding {
+    Difference {
         kind,
         address: lack.address.unwrap_or(PciAddress { domain: 0, bus: 0, device: 0, function: 0 }),
         what: lack.what.clone(),
@@ -269,35 +275,35 @@ fn not_settled(lack: &Lack, waited: &str, accepted: &[Kind]) -> Finding {
 /// Functions that came, or that the ledger waits for, and are not ready.
 fn not_ready(
     after: &Snapshot,
-    known: &BTreeMap<Place, Record>,
-    before: &BTreeMap<PciAddress, Record>,
+    known: &BTreeMap<Place, DeviceRecord>,
+    before: &BTreeMap<PciAddress, DeviceRecord>,
     readiness: &mut Readiness<'_>,
-    heard: &Heard,
-) -> Vec<Lack> {
-    let mut lacks = Vec::new();
+    heard: &UeventLog,
+) -> Vec<Pending> {
+    let mut pending = Vec::new();
     for address in after.addresses() {
         let Some((topology, id)) = after.find(address) else { continue };
         let was = known.get(&topology.place(id));
         let came = !before.contains_key(&address);
         if came || was.is_some() {
-            lacks.extend(readiness.lack(&Awaited { topology, id, was, came }, heard));
+            pending.extend(readiness.pending(&Awaited { topology, id, was, came }, heard));
         }
     }
-    lacks
+    pending
 }
 
 /// What `--expect` named and is not there.
-fn not_come(context: &Context, after: &Snapshot, options: &SettleOptions) -> Vec<Lack> {
+fn unmet_expectations(context: &Context, after: &Snapshot, options: &SettleOptions) -> Vec<Pending> {
     if options.expect.is_empty() {
         return Vec::new();
     }
     let observer = Observer::new(&context.machine.sysfs);
-    let there: Vec<Record> =
+    let there: Vec<DeviceRecord> =
         after.addresses().filter_map(|address| after.find(address)).map(|(t, id)| observer.with_link(t, id)).collect();
     let lack = |expectation: &crate::verify::expectation::Expectation| {
         let missing = expectation.still_missing(&there);
         (missing > 0)
-            .then(|| Lack { address: None, what: format!("expected {}: {missing} to come", expectation.text()) })
+            .then(|| Pending { address: None, what: format!("expected {}: {missing} to come", expectation.text()) })
     };
     options.expect.iter().filter_map(lack).collect()
 }
@@ -322,13 +328,13 @@ struct Progress<'a> {
 }
 
 impl WatchSettle for Progress<'_> {
-    fn missing(&mut self, lacks: &[Lack], waited: Duration, longest: Duration) {
-        // A wait that is over in a moment is not worth a word.
+    fn missing(&mut self, pending: &[Pending], waited: Duration, longest: Duration) {
+        // A wait that is over in a moment is not state a word.
         if waited < Duration::from_millis(300) || !self.output.can_move() {
             return;
         }
-        let more = if lacks.len() > 1 { format!(" and {} more", lacks.len() - 1) } else { String::new() };
-        let first = lacks.first().map(ToString::to_string).unwrap_or_default();
+        let more = if pending.len() > 1 { format!(" and {} more", pending.len() - 1) } else { String::new() };
+        let first = pending.first().map(ToString::to_string).unwrap_or_default();
         let (waited, longest) = (waited.as_secs_f64(), longest.as_secs_f64());
         self.output.progress(&format!("waiting for {first}{more} ({waited:.0} of {longest:.0} s)"));
     }
@@ -340,13 +346,13 @@ impl WatchSettle for Progress<'_> {
 
 /// What is left to do when the report is out: the ledger's files are flushed to disk, which takes its time.
 pub(crate) fn close(context: &Context, report: &RescanReport) {
-    removal_record::end(context, &report.ended);
+    removal_record::close(context, &report.ended);
 }
 
 /// What restoring could not do, for the one line of an error.
 pub(crate) fn tell_failures(output: &Output, restored: &[Restored]) {
     for failed in restored.iter().filter(|restored| restored.failure.is_some()) {
         let why = failed.failure.as_deref().unwrap_or_default();
-        output.say(&format!("could not {}: {why}", words::in_words(&failed.action)));
+        output.say(&format!("could not {}: {why}", words::describe_action(&failed.action)));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::execute::executor::Kernel;
+use crate::execute::executor::StepRunner;
 use crate::host::machine::Machine;
 use crate::operation::options::ChangeOptions;
 use crate::state::journal::store::Journals;
@@ -26,7 +26,7 @@ pub struct Rehearsal {
     /// The state directory.
     pub state: PathBuf,
     /// Makes whoever makes the writes.
-    pub kernel: Box<dyn Fn() -> Box<dyn Kernel>>,
+    pub kernel: Box<dyn Fn() -> Box<dyn StepRunner>>,
 }
 
 impl Context<'_> {

@@ -8,23 +8,23 @@ use crate::plan::action::Step;
 use crate::report::text::words;
 
 /// Why an operation does not go on.
-pub(crate) struct Why {
+pub(crate) struct StepFailure {
     /// What happened, to which device.
     pub(crate) message: String,
     /// The kind of error that it is if everything can be put back.
     pub(crate) kind: ErrorKind,
 }
 
-impl Why {
+impl StepFailure {
     /// What kept these steps from being done, if anything did.
-    pub(crate) fn of(steps: &[Step], outcomes: &Outcomes) -> Option<Self> {
+    pub(crate) fn first(steps: &[Step], outcomes: &Outcomes) -> Option<Self> {
         if let Some((index, errno)) = outcomes.failure() {
             let kind = match errno {
                 _ if outcomes.interrupted => ErrorKind::Interrupted,
                 Errno::EACCES | Errno::EPERM | Errno::EROFS => ErrorKind::NotPermitted,
                 _ => ErrorKind::Failed,
             };
-            let message = format!("{}: {}", words::in_words(&steps[index].action), said(errno));
+            let message = format!("{}: {}", words::describe_action(&steps[index].action), errno_text(errno));
             return Some(Self { message, kind });
         }
         if outcomes.interrupted {
@@ -37,19 +37,19 @@ impl Why {
 }
 
 /// What the kernel answered, in words.
-pub(crate) fn said(errno: Errno) -> String {
+pub(crate) fn errno_text(errno: Errno) -> String {
     match errno {
         Errno::ECANCELED => "its helper was killed".to_owned(),
         errno => format!("the kernel said no: {}", errno.desc()),
     }
 }
 
-pub(crate) fn put_back_error(undone: &Undone, why: Why, lasting: &str) -> Error {
+pub(crate) fn rollback_error(undone: &Undone, why: StepFailure, lasting: &str) -> Error {
     let lost: Vec<String> = undone
         .each
         .iter()
         .filter_map(|(action, outcome)| match outcome {
-            Outcome::Failed(errno) => Some(format!("{}: {}", words::in_words(action), said(*errno))),
+            Outcome::Failed(errno) => Some(format!("{}: {}", words::describe_action(action), errno_text(*errno))),
             _ => None,
         })
         .collect();

@@ -5,16 +5,16 @@ use crate::operation::context::Context;
 use crate::plan::action::Action;
 use crate::report::status::{OperationState, OperationStatus};
 use crate::report::text::words;
-use crate::state::journal::progress::{Look, Standing, Way, other_device};
-use crate::state::journal::record::{Header, Record};
-use crate::state::journal::store::Found;
+use crate::state::journal::progress::{Assessment, Progress, RecoveryAction, other_device};
+use crate::state::journal::record::{Header, OperationRecord};
+use crate::state::journal::store::JournalFile;
 
 /// Every operation that is not over: of these journals, the oldest first, and what is known of those before the last boot.
-pub(crate) fn operations(context: &Context, journals: &[Found]) -> Vec<OperationStatus> {
+pub(crate) fn operations(context: &Context, journals: &[JournalFile]) -> Vec<OperationStatus> {
     let boot = context.machine.boot_id();
     let mut operations: Vec<OperationStatus> =
         journals.iter().filter_map(|found| operation(context, found, &boot)).collect();
-    let (cut_off, bad) = context.journals().cut_off(&boot);
+    let (cut_off, bad) = context.journals().interrupted_by_reboot(&boot);
     operations.extend(cut_off.iter().map(of_cut_off));
     for path in bad {
         let why = format!("{}: not written by pcictl, or damaged", path.display());
@@ -39,7 +39,7 @@ fn of_cut_off(header: &Header) -> OperationStatus {
     OperationStatus { why: Some(why), pid: None, ..of_header(header, OperationState::CutOff) }
 }
 
-pub(crate) fn operation(context: &Context, found: &Found, boot: &str) -> Option<OperationStatus> {
+pub(crate) fn operation(context: &Context, found: &JournalFile, boot: &str) -> Option<OperationStatus> {
     let record = match &found.record {
         Ok(record) => record,
         Err(why) => {
@@ -47,7 +47,7 @@ pub(crate) fn operation(context: &Context, found: &Found, boot: &str) -> Option<
             return Some(OperationStatus { why: Some(why), ..OperationStatus::of(OperationState::Damaged) });
         }
     };
-    if record.over.is_some() {
+    if record.closed.is_some() {
         return None;
     }
     let header = &record.header;
@@ -62,17 +62,17 @@ pub(crate) fn operation(context: &Context, found: &Found, boot: &str) -> Option<
         let why = format!("{address} is another device now, so nothing of this may be gone on with");
         return Some(OperationStatus { why: Some(why), ..of_header(header, OperationState::Foreign) });
     }
-    let look = Look::at(record, &context.machine.sysfs);
-    let standing = look.standing();
+    let look = Assessment::of(record, &context.machine.sysfs);
+    let standing = look.progress();
     let state = match standing {
-        Standing::AtStart | Standing::AtEnd => OperationState::Settled,
-        Standing::Between => OperationState::HalfDone,
+        Progress::NotStarted | Progress::Complete => OperationState::Settled,
+        Progress::Partial => OperationState::HalfDone,
     };
-    let way = look.way();
+    let way = look.action();
     Some(OperationStatus {
-        why: (standing == Standing::AtStart).then(|| "all is as it was before".to_owned()),
-        done: look.done().map(|step| words::in_words(&step.action)).collect(),
-        left: look.left().map(|(_, step)| words::in_words(&step.action)).collect(),
+        why: (standing == Progress::NotStarted).then(|| "all is as it was before".to_owned()),
+        done: look.done().map(|step| words::describe_action(&step.action)).collect(),
+        left: look.left().map(|(_, step)| words::describe_action(&step.action)).collect(),
         way: (state == OperationState::HalfDone).then_some(way),
         commands: commands(record, &look, state),
         ..of_header(header, state)
@@ -80,27 +80,27 @@ pub(crate) fn operation(context: &Context, found: &Found, boot: &str) -> Option<
 }
 
 /// Steps that the kernel has begun and not ended.
-fn in_kernel(record: &Record) -> Vec<String> {
+fn in_kernel(record: &OperationRecord) -> Vec<String> {
     let open = record.ends.iter().filter(|(_, end)| end.is_none());
-    let action = |step: usize| record.header.steps.get(step).map(|step| &step.action).or(record.more.get(&step));
+    let action = |step: usize| record.header.steps.get(step).map(|step| &step.action).or(record.extra_steps.get(&step));
     open.filter_map(|(mark, _)| {
         let action = action(mark.step)?;
         let action = if mark.undo { action.undo()? } else { action.clone() };
-        Some(words::in_words(&action))
+        Some(words::describe_action(&action))
     })
     .collect()
 }
 
 /// The exact commands that bring it to an end: first what `recover` would do, then, if that is to undo it, what completes
 /// it. Completing stops drivers, and so goes through the command that looks for users first.
-fn commands(record: &Record, look: &Look, state: OperationState) -> Vec<String> {
+fn commands(record: &OperationRecord, look: &Assessment, state: OperationState) -> Vec<String> {
     if state != OperationState::HalfDone {
         return Vec::new();
     }
     let mut commands = vec![format!("pcictl recover {}", record.header.id)];
     let removes = look.left().filter(|(_, step)| matches!(step.action, Action::Remove { .. }));
     let left: Vec<String> = removes.filter_map(|(_, step)| step.action.address()).map(|a| a.to_string()).collect();
-    if look.way() == Way::Undo && !left.is_empty() {
+    if look.action() == RecoveryAction::RollBack && !left.is_empty() {
         let scans = look.left().any(|(_, step)| step.action.is_scan());
         commands.push(format!("pcictl {} {}", if scans { "replug" } else { "remove" }, left.join(" ")));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::usage::model::Danger;
-use crate::verify::compare::Kind;
+use crate::verify::compare::DifferenceKind;
 use crate::verify::expectation::Expectation;
 
 /// Options of every operation: whether to do it at all, and how long to wait for its locks.
@@ -51,7 +51,7 @@ pub(crate) struct SettleOptions {
     /// What must appear.
     pub(crate) expect: Vec<Expectation>,
     /// Kinds of difference that do not matter.
-    pub(crate) accept: Vec<Kind>,
+    pub(crate) accept: Vec<DifferenceKind>,
     /// Restore the number of VFs, driver overrides and power settings.
     pub(crate) restore: bool,
 }

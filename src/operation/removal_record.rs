@@ -7,13 +7,13 @@ use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::remove::Removal;
-use crate::resolve::scan_target::RescanTarget;
+use crate::resolve::scan_target::ScanTarget;
 use crate::state::ledger::Ledger;
 use crate::topology::model::Topology;
 use crate::verify::capture::Observer;
 use crate::verify::overrides::Overrides;
-use crate::verify::record::Entry;
-use crate::verify::verdict::Ended;
+use crate::verify::record::RemovedDevice;
+use crate::verify::verdict::CloseReason;
 
 /// Seconds since 1970; a clock before that counts as then.
 pub(crate) fn now() -> u64 {
@@ -23,7 +23,7 @@ pub(crate) fn now() -> u64 {
 /// What is going to be removed, taken down while it is still whole; to be written just before the removal.
 ///
 /// VFs are part of their physical function: no rescan brings them back.
-pub(crate) fn observe(context: &Context, topology: &Topology, removal: &Removal) -> Vec<Entry> {
+pub(crate) fn capture(context: &Context, topology: &Topology, removal: &Removal) -> Vec<RemovedDevice> {
     let overrides = overrides(context, &removal.gone);
     let mut observer = Observer::new(&context.machine.sysfs);
     let tops: Vec<Place> =
@@ -35,7 +35,7 @@ pub(crate) fn observe(context: &Context, topology: &Topology, removal: &Removal)
         .map(|id| {
             let record = observer.record(topology, id, &overrides);
             let top = tops.iter().find(|top| record.place.is_at_or_below(top)).unwrap_or(&record.place).clone();
-            Entry::new(record, top, removed_at)
+            RemovedDevice::new(record, top, removed_at)
         })
         .collect()
 }
@@ -48,30 +48,34 @@ fn overrides(context: &Context, addresses: &[PciAddress]) -> Overrides {
 }
 
 /// Writes down what goes. A full disk keeps nobody from removing a device, but is told.
-pub(crate) fn write(context: &Context, entries: &[Entry]) {
-    let result = ledger(context).put(entries, now());
-    tell(context, result, "so a rescan will have nothing to compare with");
+pub(crate) fn save(context: &Context, entries: &[RemovedDevice]) {
+    let result = ledger(context).save(entries, now());
+    report_failure(context, result, "so a rescan will have nothing to compare with");
 }
 
 /// Takes back what was written down, for what is there after all.
-pub(crate) fn withdraw(context: &Context, entries: &[Entry]) {
-    let result = ledger(context).withdraw(entries);
-    tell(context, result, "and still says that the devices are gone");
+pub(crate) fn discard(context: &Context, entries: &[RemovedDevice]) {
+    let result = ledger(context).discard(entries);
+    report_failure(context, result, "and still says that the devices are gone");
 }
 
 /// Crosses off what has ended.
-pub(crate) fn end(context: &Context, ended: &[(Place, Ended)]) {
-    for how in [Ended::Back, Ended::Accepted] {
+pub(crate) fn close(context: &Context, ended: &[(Place, CloseReason)]) {
+    for how in [CloseReason::Back, CloseReason::Accepted] {
         let places: Vec<Place> =
             ended.iter().filter(|(_, ended)| *ended == how).map(|(place, _)| place.clone()).collect();
         if !places.is_empty() {
-            tell(context, ledger(context).end(&places, how, now()), "and still says that the devices are gone");
+            report_failure(
+                context,
+                ledger(context).close(&places, how, now()),
+                "and still says that the devices are gone",
+            );
         }
     }
 }
 
 /// All that the ledger knows; what it cannot make sense of is told, once.
-pub(crate) fn entries(context: &Context) -> Vec<Entry> {
+pub(crate) fn entries(context: &Context) -> Vec<RemovedDevice> {
     let path = context.machine.state.join("ledger");
     match ledger(context).list() {
         Ok(listing) => {
@@ -87,8 +91,8 @@ pub(crate) fn entries(context: &Context) -> Vec<Entry> {
 }
 
 /// What the ledger knows of the part of the machine that these targets lead to.
-pub(crate) fn entries_below(context: &Context, targets: &[RescanTarget]) -> Vec<Entry> {
-    let is_there = |entry: &Entry| {
+pub(crate) fn entries_under(context: &Context, targets: &[ScanTarget]) -> Vec<RemovedDevice> {
+    let is_there = |entry: &RemovedDevice| {
         targets
             .iter()
             .any(|target| entry.record.place != target.place && entry.record.place.is_at_or_below(&target.place))
@@ -102,7 +106,7 @@ fn ledger(context: &Context) -> Ledger {
     Ledger::below(&context.machine.state)
 }
 
-fn tell(context: &Context, result: std::io::Result<()>, so: &str) {
+fn report_failure(context: &Context, result: std::io::Result<()>, so: &str) {
     if let Err(error) = result {
         let path = context.machine.state.join("ledger");
         context.output.say(&format!("{}: cannot be written: {}, {so}", path.display(), crate::error::plain(&error)));

@@ -2,13 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::lock::claims::Claims;
-use crate::operation::acquire::Reading;
+use crate::operation::acquire::LockTarget;
 use crate::operation::bring_back::{bring_back, refuse_dead_bridges};
 use crate::operation::context::Context;
-use crate::operation::failure::Why;
+use crate::operation::failure::StepFailure;
 use crate::operation::options::ReplugOptions;
 use crate::operation::run::Operation;
-use crate::operation::user_check::Agreed;
+use crate::operation::user_check::UserApproval;
 use crate::operation::{remove, scan};
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
@@ -16,49 +16,50 @@ use crate::pci::selector::Selector;
 use crate::plan::action::{Plan, Step};
 use crate::plan::reset::{plan_power_cycle, plan_reset, plan_reset_below};
 use crate::report::change::{PlannedChange, ReplugReport, RescanReport};
-use crate::resolve::scan_target::{RescanTarget, bus_above, bus_under};
+use crate::resolve::scan_target::{ScanTarget, containing_bus, parent_bus};
 
 /// The steps of a replug, from the last look before the first write to the report, and never without the locks.
 pub(crate) fn replug(
     context: &Context,
     operation: &mut Operation,
-    subject: &Subject,
+    subject: &ReplugTarget,
     options: &ReplugOptions,
-    agreed: Agreed,
+    approval: UserApproval,
 ) -> Result<ReplugReport> {
-    // The bus must be fit to be scanned before what sits on it is taken away.
+    // The bus must be fit to be scanned before what sits on it is taken removal.
     refuse_dead_bridges(context, &subject.back)?;
-    let took = remove::take_away(context, operation, &subject.away, &options.remove, agreed, &subject.reset.steps)?;
-    let removed = remove::report(context, &subject.away, took);
-    match back_again(context, operation, subject, options) {
-        Ok((climbed, rescanned)) => Ok(ReplugReport { removed, climbed, rescanned }),
+    let timing =
+        remove::stop_and_remove(context, operation, &subject.removal, &options.remove, approval, &subject.reset.steps)?;
+    let removed = remove::report(context, &subject.removal, timing);
+    match bring_back_again(context, operation, subject, options) {
+        Ok((escalations, rescanned)) => Ok(ReplugReport { removed, escalations, rescanned }),
         // Another process goes on with it, and nothing is known yet of how it will end.
-        Err(error) if operation.goes_on() => Err(error),
+        Err(error) if operation.continues_in_background() => Err(error),
         Err(error) => {
             if is_missing(context, subject) {
-                operation.leave();
+                operation.keep_half_done();
             }
-            Err(error.partly(&what_now(context, subject)))
+            Err(error.partly(&next_step(context, subject)))
         }
     }
 }
 
 /// The half after the removal: power, rescan, and whatever else may be tried.
-fn back_again(
+fn bring_back_again(
     context: &Context,
     operation: &mut Operation,
-    subject: &Subject,
+    subject: &ReplugTarget,
     options: &ReplugOptions,
 ) -> Result<(Vec<String>, RescanReport)> {
     write(operation, &subject.power.steps)?;
     let mut rescanned = bring_back(context, operation, &subject.back, &options.settle)?;
-    let climbed =
-        if options.escalate { climb(context, operation, subject, options, &mut rescanned)? } else { Vec::new() };
-    Ok((climbed, rescanned))
+    let escalations =
+        if options.escalate { escalate(context, operation, subject, options, &mut rescanned)? } else { Vec::new() };
+    Ok((escalations, rescanned))
 }
 
 /// What somebody has to know and to do whose devices were removed and did not come back.
-fn what_now(context: &Context, subject: &Subject) -> String {
+fn next_step(context: &Context, subject: &ReplugTarget) -> String {
     let missing: Vec<String> = missing(context, subject).map(|top| top.to_string()).collect();
     match missing.as_slice() {
         [] => "what was removed is back".to_owned(),
@@ -67,70 +68,71 @@ fn what_now(context: &Context, subject: &Subject) -> String {
 }
 
 /// What is to be removed and where it must come back, as it was read at one moment.
-pub(crate) struct Subject {
-    pub(crate) away: remove::Subject,
+pub(crate) struct ReplugTarget {
+    pub(crate) removal: remove::RemovalTarget,
     pub(crate) reset: Plan,
     pub(crate) power: Plan,
     /// The same, to be used only if nothing else helps.
     pub(crate) slots: Plan,
-    pub(crate) back: scan::Subject,
+    pub(crate) back: scan::ScanRequest,
     /// One step further up, if it may come to that.
-    pub(crate) above: Option<scan::Subject>,
+    pub(crate) above: Option<scan::ScanRequest>,
     pub(crate) claims: Claims,
 }
 
-impl Subject {
+impl ReplugTarget {
     pub(crate) fn read(context: &Context, selectors: &[Selector], options: &ReplugOptions) -> Result<Self> {
         let sysfs = &context.machine.sysfs;
-        let away = remove::Subject::read(context, selectors, &options.remove)?;
-        let (tops, gone) = (&away.removal.tops, &away.removal.gone);
+        let removal = remove::RemovalTarget::read(context, selectors, &options.remove)?;
+        let (tops, gone) = (&removal.plan.tops, &removal.plan.gone);
         let reset = if options.reset { plan_reset(sysfs, tops, gone)? } else { Plan::default() };
         let power = if options.power_cycle { plan_power_cycle(sysfs, tops, gone)? } else { Plan::default() };
         // That there may be no slot, or one that is shared, is no reason to refuse what may never be needed.
         let slots =
             if options.escalate { plan_power_cycle(sysfs, tops, gone).unwrap_or_default() } else { Plan::default() };
-        let targets: Vec<RescanTarget> = tops.iter().map(|top| bus_under(sysfs, *top, gone)).collect::<Result<_>>()?;
-        let above = targets.iter().filter(|_| options.escalate).map(|target| bus_above(sysfs, target));
-        let above: Vec<RescanTarget> = above.filter_map(Result::transpose).collect::<Result<_>>()?;
-        let above = (!above.is_empty()).then(|| scan::Subject::new(above, tops.clone(), Vec::new()));
-        let back = scan::Subject::new(targets, tops.clone(), Vec::new());
+        let targets: Vec<ScanTarget> =
+            tops.iter().map(|top| containing_bus(sysfs, *top, gone)).collect::<Result<_>>()?;
+        let above = targets.iter().filter(|_| options.escalate).map(|target| parent_bus(sysfs, target));
+        let above: Vec<ScanTarget> = above.filter_map(Result::transpose).collect::<Result<_>>()?;
+        let above = (!above.is_empty()).then(|| scan::ScanRequest::new(above, tops.clone(), Vec::new()));
+        let back = scan::ScanRequest::new(targets, tops.clone(), Vec::new());
         // Everything that any part needs, taken at once: a lock is never added to those that are held.
-        let parts = [Some(away.claims()), Some(back.claims()), above.as_ref().map(Reading::claims)];
+        let parts = [Some(removal.claims()), Some(back.claims()), above.as_ref().map(LockTarget::claims)];
         let places: Vec<Place> = parts.into_iter().flatten().flat_map(|claims| claims.tops()).cloned().collect();
-        Ok(Self { claims: Claims::changing(places), away, reset, power, slots, back, above })
+        Ok(Self { claims: Claims::changing(places), removal, reset, power, slots, back, above })
     }
 }
 
-impl Reading for Subject {
+impl LockTarget for ReplugTarget {
     fn claims(&self) -> &Claims {
         &self.claims
     }
 
-    fn is_same_as(&self, other: &Self) -> bool {
-        self.away.is_same_as(&other.away)
+    fn same_devices(&self, other: &Self) -> bool {
+        self.removal.same_devices(&other.removal)
             && self.reset == other.reset
             && self.power == other.power
-            && self.back.is_same_as(&other.back)
+            && self.back.same_devices(&other.back)
             && self.claims == other.claims
     }
 }
 
 /// Tries more and more until all that was removed is there again: the bus above, a reset, the power of the slot. What
 /// was tried is told.
-fn climb(
+fn escalate(
     context: &Context,
     operation: &mut Operation,
-    subject: &Subject,
+    subject: &ReplugTarget,
     options: &ReplugOptions,
     report: &mut RescanReport,
 ) -> Result<Vec<String>> {
-    let mut climbed = Vec::new();
-    let mut retry = |report: &mut RescanReport, what: String, steps: &[Step], scan: &scan::Subject| {
+    let mut escalations = Vec::new();
+    let mut retry = |report: &mut RescanReport, what: String, steps: &[Step], scan: &scan::ScanRequest| {
         context.output.say(&format!("not back yet: {what}"));
-        climbed.push(what);
+        escalations.push(what);
         // One means that fails is no reason not to try the next.
         if let Err(error) = write(operation, steps) {
-            if operation.goes_on() {
+            if operation.continues_in_background() {
                 return Err(error);
             }
             context.output.say(&error.to_string());
@@ -150,19 +152,19 @@ fn climb(
     if is_missing(context, subject) && !subject.slots.steps.is_empty() {
         retry(report, "switching the power of its slot off and on".to_owned(), &subject.slots.steps, &subject.back)?;
     }
-    Ok(climbed)
+    Ok(escalations)
 }
 
-fn missing<'a>(context: &'a Context, subject: &'a Subject) -> impl Iterator<Item = PciAddress> + 'a {
-    subject.away.removal.tops.iter().copied().filter(|top| !context.machine.sysfs.has_function(*top))
+fn missing<'a>(context: &'a Context, subject: &'a ReplugTarget) -> impl Iterator<Item = PciAddress> + 'a {
+    subject.removal.plan.tops.iter().copied().filter(|top| !context.machine.sysfs.has_function(*top))
 }
 
-fn is_missing(context: &Context, subject: &Subject) -> bool {
+fn is_missing(context: &Context, subject: &ReplugTarget) -> bool {
     missing(context, subject).next().is_some()
 }
 
-fn resets_below(context: &Context, subject: &Subject) -> Vec<(PciAddress, Plan)> {
-    let plan = |target: &RescanTarget| {
+fn resets_below(context: &Context, subject: &ReplugTarget) -> Vec<(PciAddress, Plan)> {
+    let plan = |target: &ScanTarget| {
         let bridge = target.bridge.rsplit('/').next().and_then(PciAddress::from_sysfs_name)?;
         Some((bridge, plan_reset_below(&context.machine.sysfs, bridge, &target.bridge)?))
     };
@@ -172,12 +174,12 @@ fn resets_below(context: &Context, subject: &Subject) -> Vec<(PciAddress, Plan)>
 /// Makes writes that nothing can undo.
 fn write(operation: &mut Operation, steps: &[Step]) -> Result<()> {
     let outcomes = operation.run(steps, 1)?;
-    let why = Why::of(steps, &outcomes);
+    let why = StepFailure::first(steps, &outcomes);
     why.map_or(Ok(()), |why| Err(Error::new(why.kind, why.message)))
 }
 
-pub(crate) fn planned(context: &Context, subject: &Subject, options: &ReplugOptions) -> Result<PlannedChange> {
-    let (mut plan, back) = (remove::planned(context, &subject.away, &options.remove)?, scan::planned(&subject.back));
+pub(crate) fn planned(context: &Context, subject: &ReplugTarget, options: &ReplugOptions) -> Result<PlannedChange> {
+    let (mut plan, back) = (remove::planned(context, &subject.removal, &options.remove)?, scan::planned(&subject.back));
     plan.locks = subject.claims.in_order().to_vec();
     if plan.steps.is_empty() {
         return Ok(plan);
@@ -188,9 +190,9 @@ pub(crate) fn planned(context: &Context, subject: &Subject, options: &ReplugOpti
 }
 
 /// Every step, in the order in which they are done.
-pub(crate) fn all_steps(subject: &Subject) -> Vec<Step> {
-    let mut steps = subject.away.removal.stop.steps.clone();
-    let removal = &subject.away.removal.remove.steps;
+pub(crate) fn all_steps(subject: &ReplugTarget) -> Vec<Step> {
+    let mut steps = subject.removal.plan.stop.steps.clone();
+    let removal = &subject.removal.plan.remove.steps;
     for phase in [subject.reset.steps.as_slice(), removal, &subject.power.steps, subject.back.steps()] {
         let before = steps.len();
         steps.extend(phase.iter().cloned().map(|step| Step { after: (0..before).collect(), ..step }));

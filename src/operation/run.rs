@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::doctor::diagnosis::Diagnosis;
 use crate::doctor::snapshot;
 use crate::error::{Error, ErrorKind, Result};
-use crate::execute::executor::{Kernel, execute, undo};
+use crate::execute::executor::{StepRunner, execute, undo};
 use crate::execute::journaled::Journaled;
-use crate::execute::outcome::{Outcome, Outcomes, Unfinished};
+use crate::execute::outcome::{DetachedWrite, Outcome, Outcomes};
 use crate::execute::supervisor::Supervisor;
 use crate::lock::acquire::Held;
 use crate::operation::context::Context;
-use crate::operation::failure::{Why, put_back_error, said};
+use crate::operation::failure::{StepFailure, errno_text, rollback_error};
 use crate::operation::removal_record::now;
 use crate::order;
 use crate::pci::address::PciAddress;
@@ -38,14 +38,14 @@ pub(crate) fn refuse_if_stuck(context: &Context) -> Result<()> {
 /// One operation from its first write to its last.
 pub(crate) struct Operation<'a> {
     context: &'a Context<'a>,
-    kernel: Box<dyn Kernel + 'a>,
+    kernel: Box<dyn StepRunner + 'a>,
     journal: Rc<Journal>,
     /// How many steps of the plan were given to the kernel so far, phases before included.
-    given: usize,
+    next_step: usize,
     /// Another process goes on with it.
-    goes_on: bool,
+    continues: bool,
     /// Something is half done and stays so.
-    left: bool,
+    half_done: bool,
     /// Let go last: whatever ends this ends the locks with it, unless a helper has them too.
     _held: Held,
 }
@@ -62,7 +62,7 @@ impl<'a> Operation<'a> {
             context.output.say(&warning);
         }
         let mut operation = Self::resume(context, held, Rc::new(journal), timeout)?;
-        operation.kernel.expect(0, steps);
+        operation.kernel.prestart(0, steps);
         Ok(operation)
     }
 
@@ -83,30 +83,38 @@ impl<'a> Operation<'a> {
                 let made =
                     copy.and_then(|copy| Supervisor::new(&context.machine.sysfs, &held, Some(copy.into()), timeout));
                 let made = made.map_err(|e| Error::io("nothing was begun: no descriptor is left", &e))?;
-                Box::new(made) as Box<dyn Kernel + 'a>
+                Box::new(made) as Box<dyn StepRunner + 'a>
             }
         };
         let kernel = Journaled { inner, journal: Rc::clone(&journal), output: context.output };
-        Ok(Self { context, kernel: Box::new(kernel), journal, given: 0, goes_on: false, left: false, _held: held })
+        Ok(Self {
+            context,
+            kernel: Box::new(kernel),
+            journal,
+            next_step: 0,
+            continues: false,
+            half_done: false,
+            _held: held,
+        })
     }
 
     /// Brings the journal to its end, if nothing is left that somebody would have to put right.
     pub(crate) fn end<T>(&self, result: &Result<T>) {
-        if self.goes_on || self.left {
+        if self.continues || self.half_done {
             return;
         }
         let how = match result {
             Ok(_) => "done".to_owned(),
             Err(error) => error.to_string(),
         };
-        if let Err(errno) = self.journal.over(&how) {
+        if let Err(errno) = self.journal.close(&how) {
             self.context.output.say(&format!("the journal cannot be brought to its end: {}", errno.desc()));
         }
     }
 
     /// Says that what was done so far stays half done, for `pcictl recover` to put right.
-    pub(crate) fn leave(&mut self) {
-        self.left = true;
+    pub(crate) fn keep_half_done(&mut self) {
+        self.half_done = true;
     }
 
     /// Performs the plan's next steps.
@@ -114,58 +122,58 @@ impl<'a> Operation<'a> {
     /// # Errors
     /// Somebody else waits for them now, and this process is to end.
     pub(crate) fn run(&mut self, steps: &[Step], jobs: usize) -> Result<Outcomes> {
-        let mut outcomes = execute(steps, self.given, &mut *self.kernel, jobs);
-        self.given += steps.len();
+        let mut outcomes = execute(steps, self.next_step, &mut *self.kernel, jobs);
+        self.next_step += steps.len();
         self.detail(steps, &outcomes);
-        match outcomes.given_back.take() {
-            Some(unfinished) => Err(self.left_running(&unfinished)),
+        match outcomes.detached.take() {
+            Some(unfinished) => Err(self.detached_error(&unfinished)),
             None => Ok(outcomes),
         }
     }
 
     /// Puts back what these steps changed, `first` being the place of the first one in the plan, and makes one error of
     /// all that went wrong. `lasting` says what was done for good.
-    pub(crate) fn put_back(
+    pub(crate) fn roll_back(
         &mut self,
         steps: &[Step],
         first: usize,
         outcomes: &Outcomes,
-        why: Why,
+        why: StepFailure,
         lasting: &str,
     ) -> Error {
         let directory_of = |action: &Action| action.address().map_or_else(String::new, PciAddress::sysfs_link);
         let mut undone = undo(steps, first, outcomes, &directory_of, &mut *self.kernel);
-        if let Some(unfinished) = undone.given_back.take() {
+        if let Some(unfinished) = undone.detached.take() {
             self.context.output.say(&why.message);
-            return self.left_running(&unfinished);
+            return self.detached_error(&unfinished);
         }
-        self.left = undone.each.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
-        put_back_error(&undone, why, lasting)
+        self.half_done = undone.each.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+        rollback_error(&undone, why, lasting)
     }
 
     /// Nothing is given to the kernel for a while: signals may end the program.
-    pub(crate) fn rest(&mut self) {
-        self.kernel.rest();
+    pub(crate) fn release_signals(&mut self) {
+        self.kernel.release_signals();
     }
 
     /// The next step to be run is this one of the plan.
-    pub(crate) fn go_to(&mut self, step: usize) {
-        self.given = step;
+    pub(crate) fn seek(&mut self, step: usize) {
+        self.next_step = step;
     }
 
     /// Whether something is half done and stays so.
     pub(crate) fn is_half_done(&self) -> bool {
-        self.left
+        self.half_done
     }
 
     /// Whether another process goes on with this operation, so that this one must leave everything as it is.
-    pub(crate) fn goes_on(&self) -> bool {
-        self.goes_on
+    pub(crate) fn continues_in_background(&self) -> bool {
+        self.continues
     }
 
     /// The report of the process that waits no longer.
-    fn left_running(&mut self, unfinished: &Unfinished) -> Error {
-        self.goes_on = true;
+    fn detached_error(&mut self, unfinished: &DetachedWrite) -> Error {
+        self.continues = true;
         for line in operation::kernel_state(unfinished) {
             self.context.output.say(&line);
         }
@@ -181,12 +189,12 @@ impl<'a> Operation<'a> {
     fn detail(&self, steps: &[Step], outcomes: &Outcomes) {
         for (step, outcome) in steps.iter().zip(outcomes.each()) {
             let end = match outcome {
-                Outcome::Done(_, took) => format!("done in {:.2} s", took.as_secs_f64()),
-                Outcome::Failed(errno) => said(*errno),
+                Outcome::Done(_, timing) => format!("done in {:.2} s", timing.as_secs_f64()),
+                Outcome::Failed(errno) => errno_text(*errno),
                 Outcome::NotBegun => "not begun".to_owned(),
                 Outcome::Unfinished => "not finished".to_owned(),
             };
-            self.context.output.detail(&format!("{}: {end}", words::in_words(&step.action)));
+            self.context.output.detail(&format!("{}: {end}", words::describe_action(&step.action)));
         }
     }
 }

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::claims::Claims;
-use crate::operation::acquire::Reading;
+use crate::operation::acquire::LockTarget;
 use crate::operation::context::Context;
-use crate::operation::failure::Why;
+use crate::operation::failure::StepFailure;
 use crate::operation::options::ScanOptions;
 use crate::operation::removal_record;
 use crate::operation::run::Operation;
@@ -15,21 +15,21 @@ use crate::pci::selector::{Selector, SelectorKind};
 use crate::plan::action::{Plan, Step};
 use crate::plan::rescan::plan_rescan;
 use crate::report::change::{PlannedChange, Scanned};
-use crate::resolve::functions::{Named, Resolver};
-use crate::resolve::scan_target::{RescanTarget, bus_for, bus_of_place, bus_of_slot};
-use crate::verify::record::{Entry, Record};
+use crate::resolve::functions::{Resolved, Resolver};
+use crate::resolve::scan_target::{ScanTarget, scan_target_for, target_for_place, target_for_slot};
+use crate::verify::record::{DeviceRecord, RemovedDevice};
 
 /// What is to be scanned, as it was read at one moment.
-pub(crate) struct Subject {
+pub(crate) struct ScanRequest {
     pub(crate) plan: Plan,
-    pub(crate) targets: Vec<RescanTarget>,
+    pub(crate) targets: Vec<ScanTarget>,
     pub(crate) wanted: Vec<PciAddress>,
     pub(crate) notes: Vec<String>,
 }
 
-impl Subject {
+impl ScanRequest {
     /// To scan these buses, and to have these addresses back.
-    pub(crate) fn new(targets: Vec<RescanTarget>, wanted: Vec<PciAddress>, notes: Vec<String>) -> Self {
+    pub(crate) fn new(targets: Vec<ScanTarget>, wanted: Vec<PciAddress>, notes: Vec<String>) -> Self {
         let (plan, targets) = plan_rescan(targets);
         Self { plan, targets, wanted, notes }
     }
@@ -43,23 +43,23 @@ impl Subject {
         let mut resolver = Resolver::new(&context.machine.sysfs);
         let (mut targets, mut wanted) = (Vec::new(), Vec::new());
         if options.all {
-            targets.push(RescanTarget::all());
+            targets.push(ScanTarget::all());
         }
         let entries = removal_record::entries(context);
         for slot in &options.slots {
-            targets.extend(slot_targets(context, &entries, slot, &mut wanted)?);
+            targets.extend(targets_for_slot(context, &entries, slot, &mut wanted)?);
         }
         for selector in selectors {
             if let SelectorKind::Slot(slot) = &selector.kind {
-                targets.extend(slot_targets(context, &entries, slot, &mut wanted)?);
+                targets.extend(targets_for_slot(context, &entries, slot, &mut wanted)?);
                 continue;
             }
             for named in resolver.targets(selector, options.change.each)? {
-                if let Named::Absent(address) = named {
+                if let Resolved::Absent(address) = named {
                     wanted.push(address);
-                    targets.extend(gone_targets(context, &entries, address, &mut resolver.notes)?);
+                    targets.extend(targets_for_gone(context, &entries, address, &mut resolver.notes)?);
                 } else {
-                    targets.extend(bus_for(&context.machine.sysfs, &named)?);
+                    targets.extend(scan_target_for(&context.machine.sysfs, &named)?);
                 }
             }
         }
@@ -67,30 +67,31 @@ impl Subject {
     }
 }
 
-impl Reading for Subject {
+impl LockTarget for ScanRequest {
     fn claims(&self) -> &Claims {
         &self.plan.claims
     }
 
-    fn is_same_as(&self, other: &Self) -> bool {
+    fn same_devices(&self, other: &Self) -> bool {
         self.plan == other.plan && self.wanted == other.wanted
     }
 }
 
 /// Where to look for an address that is gone: where the ledger says it was, else by its number.
-fn gone_targets(
+fn targets_for_gone(
     context: &Context,
-    entries: &[Entry],
+    entries: &[RemovedDevice],
     address: PciAddress,
     notes: &mut Vec<String>,
-) -> Result<Vec<RescanTarget>> {
-    let known: Vec<&Record> = entries.iter().map(|entry| &entry.record).filter(|was| was.is_about(address)).collect();
+) -> Result<Vec<ScanTarget>> {
+    let known: Vec<&DeviceRecord> =
+        entries.iter().map(|entry| &entry.record).filter(|was| was.is_about(address)).collect();
     match known[..] {
         [] => {
             notes.push(format!("{address}: the ledger does not know it; going by its number"));
-            bus_for(&context.machine.sysfs, &Named::Absent(address))
+            scan_target_for(&context.machine.sysfs, &Resolved::Absent(address))
         }
-        [was] => Ok(vec![bus_of_place(&context.machine.sysfs, address, &was.place)?]),
+        [was] => Ok(vec![target_for_place(&context.machine.sysfs, address, &was.place)?]),
         _ => {
             let places: Vec<String> = known.iter().map(|was| was.place.to_string()).collect();
             let message = format!(
@@ -104,16 +105,16 @@ fn gone_targets(
 }
 
 /// Where to look for what was or is in a slot.
-fn slot_targets(
+fn targets_for_slot(
     context: &Context,
-    entries: &[Entry],
+    entries: &[RemovedDevice],
     slot: &str,
     wanted: &mut Vec<PciAddress>,
-) -> Result<Vec<RescanTarget>> {
-    let known: Vec<&Record> =
+) -> Result<Vec<ScanTarget>> {
+    let known: Vec<&DeviceRecord> =
         entries.iter().map(|entry| &entry.record).filter(|was| was.slot.as_deref() == Some(slot)).collect();
     wanted.extend(known.iter().map(|was| was.address));
-    if let Some(target) = bus_of_slot(&context.machine.sysfs, slot)? {
+    if let Some(target) = target_for_slot(&context.machine.sysfs, slot)? {
         return Ok(vec![target]);
     }
     if known.is_empty() {
@@ -121,15 +122,15 @@ fn slot_targets(
             format!("slot {slot}: no slot has that name now, and the ledger knows none; ls /sys/bus/pci/slots");
         return Err(Error::new(ErrorKind::NoSuchDevice, message).fact("slot", slot));
     }
-    known.iter().map(|was| bus_of_place(&context.machine.sysfs, was.address, &was.place)).collect()
+    known.iter().map(|was| target_for_place(&context.machine.sysfs, was.address, &was.place)).collect()
 }
 
 /// Makes the writes, one after the other: they all take the one mutex of the kernel.
-pub(crate) fn scan(operation: &mut Operation, subject: &Subject) -> Result<f64> {
+pub(crate) fn scan(operation: &mut Operation, subject: &ScanRequest) -> Result<f64> {
     let begun = Instant::now();
     let steps = &subject.plan.steps;
     let outcomes = operation.run(steps, 1)?;
-    let why = Why::of(steps, &outcomes).filter(|_| !outcomes.is_complete());
+    let why = StepFailure::first(steps, &outcomes).filter(|_| !outcomes.is_complete());
     let Some(why) = why else { return Ok(begun.elapsed().as_secs_f64()) };
     let (scanned, of) = (outcomes.changed(), steps.len());
     let kind = if scanned == 0 || why.kind == ErrorKind::Interrupted { why.kind } else { ErrorKind::Partly };
@@ -140,13 +141,13 @@ pub(crate) fn bus_name(scanned: &Scanned) -> String {
     scanned.bus.map_or_else(|| "every bus".to_owned(), |bus| format!("bus {bus}"))
 }
 
-pub(crate) fn scanned(target: &RescanTarget) -> Scanned {
+pub(crate) fn scanned(target: &ScanTarget) -> Scanned {
     let bridge = target.bridge.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned);
     Scanned { bus: target.bus, bridge, why: target.why.clone() }
 }
 
-pub(crate) fn planned(subject: &Subject) -> PlannedChange {
-    let line = |target: &RescanTarget| {
+pub(crate) fn planned(subject: &ScanRequest) -> PlannedChange {
+    let line = |target: &ScanTarget| {
         let scanned = scanned(target);
         format!("would scan {}: {}", bus_name(&scanned), scanned.why)
     };

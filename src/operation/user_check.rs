@@ -1,6 +1,6 @@
 //! Nobody's device is taken away unasked: users are looked for, judged, and what is overridden is said.
 //!
-//! Commands call [`check`] once their locks are held and [`Agreed::again`] right before they stop anything: the question
+//! Commands call [`check`] once their locks are held and [`UserApproval::recheck`] right before they stop anything: the question
 //! to the operator may have taken its time, and a disk can be mounted in a moment.
 
 use std::io::{BufRead, IsTerminal};
@@ -9,13 +9,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::operation::context::Context;
 use crate::operation::options::ForceOptions;
 use crate::usage::find;
-use crate::usage::model::{Danger, User, Users, in_words};
-use crate::usage::policy::{Verdict, judge};
+use crate::usage::model::{Danger, UsageReport, User, describe_users};
+use crate::usage::policy::{Decision, decide};
 use crate::usage::scope::Scope;
 
 /// What may be overridden, because it was forced and, on a terminal, confirmed.
 #[derive(Debug)]
-pub(crate) struct Agreed {
+pub(crate) struct UserApproval {
     users: Vec<User>,
     unchecked: Vec<String>,
     /// A person has seen this very list.
@@ -26,30 +26,30 @@ pub(crate) struct Agreed {
 ///
 /// # Errors
 /// Somebody uses one of the functions, and that danger was not forced or not confirmed.
-pub(crate) fn check(context: &Context, scope: &Scope, forcing: &ForceOptions, what: &str) -> Result<Agreed> {
+pub(crate) fn check(context: &Context, scope: &Scope, forcing: &ForceOptions, what: &str) -> Result<UserApproval> {
     let users = find::find(&context.machine, scope)?;
     context.tell_notes(&users.notes);
-    match judge(&users, &forcing.force) {
-        Verdict::Clear => Ok(Agreed { users: Vec::new(), unchecked: Vec::new(), asked: false }),
-        Verdict::Refused { users, unchecked, missing } => Err(refused(what, &users, &unchecked, &missing)),
-        Verdict::Overridden(users, unchecked) => {
-            tell(context, &users, &unchecked);
+    match decide(&users, &forcing.force) {
+        Decision::Allow => Ok(UserApproval { users: Vec::new(), unchecked: Vec::new(), asked: false }),
+        Decision::Refuse { users, unchecked, missing } => Err(refused(what, &users, &unchecked, &missing)),
+        Decision::Override(users, unchecked) => {
+            announce(context, &users, &unchecked);
             let asked = !forcing.yes && std::io::stdin().is_terminal();
             if asked && !confirmed(context, what) {
                 let message = format!("{what}: not confirmed; nothing was changed");
                 return Err(Error::new(ErrorKind::Refused, message));
             }
-            Ok(Agreed { users, unchecked, asked })
+            Ok(UserApproval { users, unchecked, asked })
         }
     }
 }
 
-impl Agreed {
+impl UserApproval {
     /// Looks again: nobody may have come meanwhile but those that are overridden. Gives these.
     ///
     /// # Errors
     /// Somebody came.
-    pub(crate) fn again(
+    pub(crate) fn recheck(
         self,
         context: &Context,
         scope: &Scope,
@@ -57,13 +57,13 @@ impl Agreed {
         what: &str,
     ) -> Result<Vec<User>> {
         let now = find::find(&context.machine, scope)?;
-        if let Verdict::Refused { users, unchecked, missing } = judge(&now, &forcing.force) {
+        if let Decision::Refuse { users, unchecked, missing } = decide(&now, &forcing.force) {
             return Err(refused(what, &users, &unchecked, &missing));
         }
-        let new = Users {
+        let new = UsageReport {
             found: now.found.iter().filter(|user| !self.users.contains(user)).cloned().collect(),
             unchecked: now.unchecked.iter().filter(|line| !self.unchecked.contains(line)).cloned().collect(),
-            ..Users::default()
+            ..UsageReport::default()
         };
         if new.found.is_empty() && new.unchecked.is_empty() {
             return Ok(now.found);
@@ -71,20 +71,20 @@ impl Agreed {
         if self.asked {
             let message = format!(
                 "{what}: {} since you were asked; nothing was changed, run it again to be asked about this too",
-                told(&new.found, &new.unchecked)
+                listed(&new.found, &new.unchecked)
             );
             return Err(Error::new(ErrorKind::InUse, message).fact("users", serde_json::json!(new.found)));
         }
-        tell(context, &new.found, &new.unchecked);
+        announce(context, &new.found, &new.unchecked);
         Ok(now.found)
     }
 }
 
 /// The dangers that are not forced and would have to be: for dry runs and `show`.
-pub(crate) fn needs_force(users: &Users, forced: &[Danger]) -> Vec<Danger> {
-    match judge(users, forced) {
-        Verdict::Refused { missing, .. } => missing,
-        Verdict::Clear | Verdict::Overridden(..) => Vec::new(),
+pub(crate) fn needs_force(users: &UsageReport, forced: &[Danger]) -> Vec<Danger> {
+    match decide(users, forced) {
+        Decision::Refuse { missing, .. } => missing,
+        Decision::Allow | Decision::Override(..) => Vec::new(),
     }
 }
 
@@ -93,7 +93,7 @@ fn refused(what: &str, users: &[User], unchecked: &[String], missing: &[Danger])
     let next = if missing == [Danger::Unchecked] { "see to that" } else { "end that use first" };
     let message = format!(
         "{what}: {}; nothing was changed, {next} or override it with --force {}",
-        told(users, unchecked),
+        listed(users, unchecked),
         force.join(",")
     );
     Error::new(ErrorKind::InUse, message)
@@ -102,17 +102,17 @@ fn refused(what: &str, users: &[User], unchecked: &[String], missing: &[Danger])
         .fact("force", serde_json::json!(force))
 }
 
-fn told(users: &[User], unchecked: &[String]) -> String {
+fn listed(users: &[User], unchecked: &[String]) -> String {
     let mut parts: Vec<String> = Vec::new();
     if !users.is_empty() {
-        parts.push(in_words(users));
+        parts.push(describe_users(users));
     }
     parts.extend(unchecked.iter().map(|why| format!("cannot be checked: {why}")));
     parts.join("; ")
 }
 
 /// Says what is overridden, a line each.
-fn tell(context: &Context, users: &[User], unchecked: &[String]) {
+fn announce(context: &Context, users: &[User], unchecked: &[String]) {
     for user in users {
         context.output.say(&format!("overriding {}: {}", user.kind.name(), user.description));
     }

@@ -11,20 +11,20 @@ use crate::pci::address::{BusNumber, PciAddress};
 
 /// Names a step: its index in the whole plan, and whether it is done or undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mark {
+pub struct StepRef {
     /// Index into the plan.
     pub step: usize,
     /// Whether what the step did is taken back.
     pub undo: bool,
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for StepRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", if self.undo { "undo-" } else { "do-" }, self.step)
     }
 }
 
-impl FromStr for Mark {
+impl FromStr for StepRef {
     type Err = ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -36,13 +36,13 @@ impl FromStr for Mark {
     }
 }
 
-impl Serialize for Mark {
+impl Serialize for StepRef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Mark {
+impl<'de> Deserialize<'de> for StepRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }

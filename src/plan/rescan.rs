@@ -3,19 +3,19 @@
 use crate::lock::claims::Claims;
 use crate::order;
 use crate::plan::action::{Action, Plan};
-use crate::resolve::scan_target::RescanTarget;
+use crate::resolve::scan_target::ScanTarget;
 
 /// Plans one write a bus; a bus below another of the list is scanned with that one and dropped.
-pub fn plan_rescan(mut targets: Vec<RescanTarget>) -> (Plan, Vec<RescanTarget>) {
+pub fn plan_rescan(mut targets: Vec<ScanTarget>) -> (Plan, Vec<ScanTarget>) {
     order::sort_by(&mut targets, |a, b| a.place.cmp(&b.place));
-    let mut kept: Vec<RescanTarget> = Vec::new();
+    let mut kept: Vec<ScanTarget> = Vec::new();
     for target in targets {
         if !kept.last().is_some_and(|above| target.place.is_at_or_below(&above.place)) {
             kept.push(target);
         }
     }
     let mut plan =
-        Plan { steps: Vec::new(), claims: Claims::changing(kept.iter().map(RescanTarget::locked_place).collect()) };
+        Plan { steps: Vec::new(), claims: Claims::changing(kept.iter().map(ScanTarget::locked_place).collect()) };
     for target in &kept {
         match target.bus {
             Some(bus) => plan.push(Action::Rescan { bus }, &format!("{}/pci_bus/{bus}", target.bridge), Vec::new()),
@@ -29,12 +29,12 @@ pub fn plan_rescan(mut targets: Vec<RescanTarget>) -> (Plan, Vec<RescanTarget>) 
 mod tests {
     use super::*;
     use crate::pci::place::Place;
-    use crate::resolve::scan_target::RescanTarget;
+    use crate::resolve::scan_target::ScanTarget;
 
-    fn target(chain: &str, bus: &str, empty: bool) -> RescanTarget {
+    fn target(chain: &str, bus: &str, empty: bool) -> ScanTarget {
         let bridge = if chain.contains('/') { "devices/pci0000:00/0000:00:03.0" } else { "devices/pci0000:00" };
         let (bus, place) = (bus.parse().ok(), Place::from_chain(chain).unwrap());
-        RescanTarget { bus, bridge: bridge.to_owned(), place, empty, why: String::new() }
+        ScanTarget { bus, bridge: bridge.to_owned(), place, empty, why: String::new() }
     }
 
     #[test]

@@ -5,14 +5,14 @@
 
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Plan};
-use crate::verify::record::{Record, VirtualRecord};
+use crate::verify::record::{DeviceRecord, VirtualRecord};
 
 /// What may be written to power settings again: nothing that a damaged ledger could make harmful.
 const POWER_VALUES: [(&str, &[&str]); 3] =
     [("power/control", &["on", "auto"]), ("d3cold_allowed", &["0", "1"]), ("power/wakeup", &["enabled", "disabled"])];
 
 /// The first half: VFs, and what it takes to have them.
-pub(crate) fn plan_virtual(was: &Record, now: &Record, directory: &str) -> Plan {
+pub(crate) fn plan_virtual(was: &DeviceRecord, now: &DeviceRecord, directory: &str) -> Plan {
     let mut plan = Plan::default();
     if now.vfs.len() >= was.vfs.len() {
         return plan;
@@ -29,7 +29,7 @@ pub(crate) fn plan_virtual(was: &Record, now: &Record, directory: &str) -> Plan 
 }
 
 /// The second half, to be planned when the VFs are there.
-pub(crate) fn plan_settings(was: &Record, now: &Record, directory: &str) -> Plan {
+pub(crate) fn plan_settings(was: &DeviceRecord, now: &DeviceRecord, directory: &str) -> Plan {
     let mut plan = Plan::default();
     if now.driver != was.driver {
         override_driver(&mut plan, now.address, was.driver_override.as_deref(), now.driver.as_deref());
@@ -74,7 +74,7 @@ mod tests {
     use crate::pci::address::PciAddress;
     use crate::pci::place::Place;
     use crate::plan::action::Plan;
-    use crate::verify::record::{Record, VirtualRecord};
+    use crate::verify::record::{DeviceRecord, VirtualRecord};
 
     fn at(text: &str) -> PciAddress {
         text.parse().unwrap()
@@ -85,12 +85,12 @@ mod tests {
         VirtualRecord { address: at(address), driver: Some(driver.to_owned()), driver_override }
     }
 
-    fn record() -> Record {
-        Record {
+    fn record() -> DeviceRecord {
+        DeviceRecord {
             driver: Some("mlx5_core".into()),
             power: [("power/control".to_owned(), "auto".to_owned()), ("d3cold_allowed".to_owned(), "1".to_owned())]
                 .into(),
-            ..Record::at(Place::root(), at("0000:01:00.0"))
+            ..DeviceRecord::at(Place::root(), at("0000:01:00.0"))
         }
     }
 

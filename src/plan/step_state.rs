@@ -16,7 +16,7 @@ pub enum Done {
 }
 
 /// What the kernel's answer to a step means, now that one can look: an error may say only that it was done before.
-pub fn judge(sysfs: &Sysfs, action: &Action, answer: Result<(), Errno>) -> Result<Done, Errno> {
+pub fn interpret_result(sysfs: &Sysfs, action: &Action, answer: Result<(), Errno>) -> Result<Done, Errno> {
     match answer {
         Ok(()) => Ok(Done::Done),
         // unbind_store and bind_store (drivers/base/bus.c) answer ENODEV when the driver does not, or no longer, have

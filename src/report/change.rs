@@ -8,9 +8,9 @@ use crate::lock::holders::Holder;
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::place::Place;
 use crate::plan::action::{Action, Step};
-use crate::usage::model::{Danger, User, Users};
-use crate::verify::compare::Finding;
-use crate::verify::verdict::Ended;
+use crate::usage::model::{Danger, UsageReport, User};
+use crate::verify::compare::Difference;
+use crate::verify::verdict::CloseReason;
 
 /// What `remove` would do, or why it would not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,7 +35,7 @@ pub(crate) struct PlannedChange {
     pub(crate) needs_force: Vec<Danger>,
     /// Who uses what would be taken away.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) users: Option<Users>,
+    pub(crate) users: Option<UsageReport>,
     /// The locks in the order in which they are taken.
     pub(crate) locks: Vec<Claim>,
     /// The steps, each after all that it waits for.
@@ -86,7 +86,7 @@ impl PlannedChange {
 
 /// A function that is gone, new, or still there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Seen {
+pub struct FunctionSummary {
     /// Its address.
     pub(crate) address: PciAddress,
     /// Vendor and device id.
@@ -108,7 +108,7 @@ pub struct Restored {
     pub(crate) failure: Option<String>,
 }
 
-impl Seen {
+impl FunctionSummary {
     /// A function of which only these texts are left.
     pub(crate) fn of_record(address: PciAddress, ids: Option<String>, driver: Option<String>) -> Self {
         Self { address, ids, name: None, driver }
@@ -121,7 +121,7 @@ pub(crate) struct RemoveReport {
     /// The tops of the removed subtrees.
     pub(crate) targets: Vec<PciAddress>,
     /// Every function that is gone.
-    pub(crate) removed: Vec<Seen>,
+    pub(crate) removed: Vec<FunctionSummary>,
     /// Targets that were not there.
     pub(crate) absent: Vec<String>,
     /// The users that were overridden.
@@ -150,13 +150,13 @@ pub struct RescanReport {
     /// The buses that were scanned.
     pub scanned: Vec<Scanned>,
     /// Functions that were not there before.
-    pub appeared: Vec<Seen>,
+    pub appeared: Vec<FunctionSummary>,
     /// Functions that are there no more.
-    pub vanished: Vec<Seen>,
+    pub vanished: Vec<FunctionSummary>,
     /// Functions that were removed once and are as they were then.
     pub back: Vec<PciAddress>,
     /// All that is not as it was when it was removed, or just before the scan.
-    pub differences: Vec<Finding>,
+    pub differences: Vec<Difference>,
     /// Addresses that were asked for and are still not there.
     pub missing: Vec<PciAddress>,
     /// Settings that were put back.
@@ -165,7 +165,7 @@ pub struct RescanReport {
     pub interrupted: bool,
     /// Entries of the ledger that end by this.
     #[serde(skip)]
-    pub ended: Vec<(Place, Ended)>,
+    pub ended: Vec<(Place, CloseReason)>,
     /// Seconds the kernel took.
     pub scan_seconds: f64,
     /// Seconds from then until everything was ready and compared.
@@ -178,7 +178,8 @@ pub(crate) struct ReplugReport {
     /// The first half.
     pub(crate) removed: RemoveReport,
     /// What was tried besides when it did not come back.
-    pub(crate) climbed: Vec<String>,
+    #[serde(rename = "climbed")]
+    pub(crate) escalations: Vec<String>,
     /// The second half.
     pub(crate) rescanned: RescanReport,
 }

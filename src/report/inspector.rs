@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::host::pci_ids::Names;
+use crate::host::pci_ids::PciIds;
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::pci::ids::{Ids, ids_text, subsystem_text};
-use crate::report::change::Seen;
+use crate::report::change::FunctionSummary;
 use crate::report::rows::{Column, FunctionRow};
 use crate::topology::attributes::Attributes;
 use crate::topology::fields::{Fields, IdsOf};
@@ -17,7 +17,7 @@ pub(crate) struct Inspector<'a> {
     sysfs: &'a Sysfs,
     /// The rest of what sysfs tells.
     pub(crate) attributes: Attributes<'a>,
-    names: Option<Names>,
+    names: Option<PciIds>,
 }
 
 /// What a topology must have read for these columns.
@@ -40,8 +40,8 @@ impl<'a> Inspector<'a> {
     }
 
     /// Names from pci.ids, which is opened when the first one is asked for.
-    fn names(&mut self) -> &mut Names {
-        self.names.get_or_insert_with(|| Names::load(self.sysfs.root()))
+    fn names(&mut self) -> &mut PciIds {
+        self.names.get_or_insert_with(|| PciIds::load(self.sysfs.root()))
     }
 
     /// One function with these columns filled in.
@@ -71,8 +71,8 @@ impl<'a> Inspector<'a> {
     }
 
     /// A function as reports of a change name it.
-    pub(crate) fn seen(&mut self, address: PciAddress, ids: Option<Ids>, driver: Option<&str>) -> Seen {
-        Seen {
+    pub(crate) fn seen(&mut self, address: PciAddress, ids: Option<Ids>, driver: Option<&str>) -> FunctionSummary {
+        FunctionSummary {
             address,
             ids: ids.map(ids_text),
             name: ids.map(|ids| self.names().function(ids).to_string()),

@@ -9,7 +9,7 @@ use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::place::Place;
 use crate::report::change::PlannedRemoval;
 use crate::topology::attributes::LinkStatus;
-use crate::usage::model::{User, Users};
+use crate::usage::model::{UsageReport, User};
 
 /// A column of `list`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +186,7 @@ pub(crate) struct FullFunction {
     /// Who holds or waits for its lock; none if that cannot be seen.
     pub(crate) holders: Option<Vec<Holder>>,
     /// Who uses it and what is below it.
-    pub(crate) users: Users,
+    pub(crate) users: UsageReport,
     /// What `remove` would do.
     pub(crate) remove: PlannedRemoval,
 }

@@ -5,12 +5,12 @@ use serde::Serialize;
 use crate::doctor::diagnosis::Diagnosis;
 use crate::doctor::leftovers::Leftover;
 use crate::pci::address::PciAddress;
-use crate::state::journal::progress::Way;
+use crate::state::journal::progress::RecoveryAction;
 
 /// What the doctor comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
+pub(crate) enum Health {
     /// Nobody is in the kernel's PCI code.
     Healthy,
     /// Somebody is, and will be done.
@@ -25,7 +25,7 @@ pub(crate) enum Verdict {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct DoctorReport {
     /// What it comes to.
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: Health,
     /// How many tasks wait behind what is stuck.
     pub(crate) behind: usize,
     /// What is stuck, and who is at work.
@@ -75,7 +75,7 @@ pub(crate) struct OperationStatus {
     /// Steps that are not.
     pub(crate) left: Vec<String>,
     /// What `recover` will do.
-    pub(crate) way: Option<Way>,
+    pub(crate) way: Option<RecoveryAction>,
     /// The commands that bring it to an end.
     pub(crate) commands: Vec<String>,
 }
@@ -101,7 +101,7 @@ impl OperationStatus {
 
 /// A device that was removed and is not back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct RemovedDevice {
+pub(crate) struct MissingDevice {
     /// Where it was.
     pub(crate) address: PciAddress,
     /// When it was removed, in seconds since 1970.
@@ -114,7 +114,7 @@ pub(crate) struct StatusReport {
     /// Operations that are not over.
     pub(crate) operations: Vec<OperationStatus>,
     /// Devices that are not back.
-    pub(crate) removed: Vec<RemovedDevice>,
+    pub(crate) removed: Vec<MissingDevice>,
 }
 
 /// What became of one interrupted operation.

@@ -40,7 +40,7 @@ pub(crate) fn not_there(selector: &Selector, address: crate::pci::address::PciAd
 
 /// What a selector names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Named {
+pub(crate) enum Resolved {
     /// Functions that are there; one, or several for a group.
     Functions(Vec<PciAddress>),
     /// An address at which nothing is now.
@@ -66,7 +66,7 @@ impl<'a> Resolver<'a> {
     ///
     /// # Errors
     /// Nothing fits it.
-    pub(crate) fn named(&mut self, selector: &Selector) -> Result<Named> {
+    pub(crate) fn named(&mut self, selector: &Selector) -> Result<Resolved> {
         match &selector.kind {
             SelectorKind::Address(parts) => self.address(selector, *parts),
             SelectorKind::HostBridge(name) => self.host_bridge(selector, name),
@@ -81,9 +81,9 @@ impl<'a> Resolver<'a> {
     ///
     /// # Errors
     /// Nothing fits, or a group does and `each` was not given.
-    pub(crate) fn targets(&mut self, selector: &Selector, each: bool) -> Result<Vec<Named>> {
+    pub(crate) fn targets(&mut self, selector: &Selector, each: bool) -> Result<Vec<Resolved>> {
         match self.named(selector)? {
-            Named::Functions(found) if found.len() > 1 && !each => {
+            Resolved::Functions(found) if found.len() > 1 && !each => {
                 let list = listed(&found);
                 let message = format!(
                     "{selector}: means {} functions ({list}); name one of them, or give --each for all",
@@ -91,12 +91,14 @@ impl<'a> Resolver<'a> {
                 );
                 Err(Error::new(ErrorKind::Ambiguous, message).fact("candidates", serde_json::json!(found)))
             }
-            Named::Functions(found) => Ok(found.into_iter().map(|address| Named::Functions(vec![address])).collect()),
+            Resolved::Functions(found) => {
+                Ok(found.into_iter().map(|address| Resolved::Functions(vec![address])).collect())
+            }
             other => Ok(vec![other]),
         }
     }
 
-    fn address(&mut self, selector: &Selector, parts: AddressParts) -> Result<Named> {
+    fn address(&mut self, selector: &Selector, parts: AddressParts) -> Result<Resolved> {
         let mut address = parts.address;
         if parts.domain.is_none() && !self.is_there(address) {
             if let Some(domain) = self.other_domain(selector, address)? {
@@ -104,7 +106,7 @@ impl<'a> Resolver<'a> {
                 self.notes.push(format!("{selector}: taken as {address}, the only domain with that bus"));
             }
         }
-        if self.is_there(address) { Ok(Named::Functions(vec![address])) } else { Ok(Named::Absent(address)) }
+        if self.is_there(address) { Ok(Resolved::Functions(vec![address])) } else { Ok(Resolved::Absent(address)) }
     }
 
     fn is_there(&self, address: PciAddress) -> bool {
@@ -136,18 +138,18 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn host_bridge(&self, selector: &Selector, name: &str) -> Result<Named> {
+    fn host_bridge(&self, selector: &Selector, name: &str) -> Result<Resolved> {
         let bus = name
             .trim_start_matches("pci")
             .parse::<BusNumber>()
             .map_err(|e| Error::usage(format!("{selector}: {e}")))?;
         match locate_bus(self.sysfs, bus)? {
-            Some(path) if path.rsplit('/').next() == Some(name) => Ok(Named::HostBridge(path)),
-            _ => Err(nothing(selector, "no such host bridge; pcictl tree lists them")),
+            Some(path) if path.rsplit('/').next() == Some(name) => Ok(Resolved::HostBridge(path)),
+            _ => Err(no_match(selector, "no such host bridge; pcictl tree lists them")),
         }
     }
 
-    fn interface(&self, selector: &Selector, name: &str) -> Result<Named> {
+    fn interface(&self, selector: &Selector, name: &str) -> Result<Resolved> {
         let class = "class/net";
         let link = self.sysfs.link(&format!("{class}/{name}")).ok().flatten();
         let Some(path) = link.and_then(|target| follow(class, &target)) else {
@@ -156,18 +158,18 @@ impl<'a> Resolver<'a> {
             } else {
                 "no network interface has that name, and it is no address (0000:03:00.0)".to_owned()
             };
-            return Err(nothing(selector, &hint));
+            return Err(no_match(selector, &hint));
         };
         self.on_path(selector, &path)
     }
 
-    fn sysfs_path(&self, selector: &Selector, text: &str) -> Result<Named> {
+    fn sysfs_path(&self, selector: &Selector, text: &str) -> Result<Resolved> {
         let path = text.trim_start_matches("/sys/").trim_end_matches('/');
         if let Some(address) = last_address(path) {
             return if self.is_there(address) {
-                Ok(Named::Functions(vec![address]))
+                Ok(Resolved::Functions(vec![address]))
             } else {
-                Ok(Named::Absent(address))
+                Ok(Resolved::Absent(address))
             };
         }
         if let Some(name) = path.rsplit('/').next().filter(|name| crate::pci::selector::is_host_bridge_name(name)) {
@@ -176,16 +178,16 @@ impl<'a> Resolver<'a> {
         let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
         let target = self.sysfs.link(path).ok().flatten().and_then(|target| follow(directory, &target));
         target.map_or_else(
-            || Err(nothing(selector, "that path leads to no PCI function")),
+            || Err(no_match(selector, "that path leads to no PCI function")),
             |path| self.on_path(selector, &path),
         )
     }
 
-    fn device_node(&self, selector: &Selector, node: &str) -> Result<Named> {
+    fn device_node(&self, selector: &Selector, node: &str) -> Result<Resolved> {
         let link = if self.sysfs.is_dump() { self.node_by_name(node) } else { node_by_number(node) };
-        let Some((directory, link)) = link else { return Err(nothing(selector, "no such device node")) };
+        let Some((directory, link)) = link else { return Err(no_match(selector, "no such device node")) };
         let target = self.sysfs.link(&link).ok().flatten().and_then(|target| follow(&directory, &target));
-        let Some(path) = target else { return Err(nothing(selector, "no device is behind that node")) };
+        let Some(path) = target else { return Err(no_match(selector, "no device is behind that node")) };
         self.on_path(selector, &path)
     }
 
@@ -198,9 +200,9 @@ impl<'a> Resolver<'a> {
     }
 
     /// The function that a class device hangs below; a multipath NVMe disk hangs below none, but its controllers do.
-    fn on_path(&self, selector: &Selector, path: &str) -> Result<Named> {
+    fn on_path(&self, selector: &Selector, path: &str) -> Result<Resolved> {
         if let Some(address) = last_address(path) {
-            return Ok(Named::Functions(vec![address]));
+            return Ok(Resolved::Functions(vec![address]));
         }
         let mut found: Vec<PciAddress> = Vec::new();
         if let Some((subsystem, _)) = path.rsplit_once('/').filter(|(above, _)| above.contains("/nvme-subsystem/")) {
@@ -212,12 +214,12 @@ impl<'a> Resolver<'a> {
         found.sort_unstable();
         found.dedup();
         if found.is_empty() {
-            return Err(nothing(selector, "it hangs below no PCI function; name the function or the disk below it"));
+            return Err(no_match(selector, "it hangs below no PCI function; name the function or the disk below it"));
         }
-        Ok(Named::Functions(found))
+        Ok(Resolved::Functions(found))
     }
 
-    fn group(&self, selector: &Selector) -> Result<Named> {
+    fn group(&self, selector: &Selector) -> Result<Resolved> {
         let mut found = match &selector.kind {
             SelectorKind::Slot(name) => self.in_slot(selector, name)?,
             SelectorKind::Driver(name) => self.of_driver(selector, name)?,
@@ -225,19 +227,19 @@ impl<'a> Resolver<'a> {
         };
         found.sort_unstable();
         if found.is_empty() {
-            return Err(nothing(selector, "nothing matches; pcictl list shows what is there"));
+            return Err(no_match(selector, "nothing matches; pcictl list shows what is there"));
         }
-        Ok(Named::Functions(found))
+        Ok(Resolved::Functions(found))
     }
 
     fn in_slot(&self, selector: &Selector, name: &str) -> Result<Vec<PciAddress>> {
         let file = format!("bus/pci/slots/{name}/address");
         let text = self.sysfs.read(&file).map_err(|e| Error::io(self.sysfs.display(&file), &e))?;
-        let Some(text) = text else { return Err(nothing(selector, "no slot has that name; ls /sys/bus/pci/slots")) };
+        let Some(text) = text else { return Err(no_match(selector, "no slot has that name; ls /sys/bus/pci/slots")) };
         let functions = (0..8).filter_map(|n| PciAddress::from_sysfs_name(&format!("{}.{n}", text.trim())));
         let found: Vec<PciAddress> = functions.filter(|address| self.is_there(*address)).collect();
         if found.is_empty() {
-            return Err(nothing(selector, &format!("the slot ({}) is empty", text.trim())));
+            return Err(no_match(selector, &format!("the slot ({}) is empty", text.trim())));
         }
         Ok(found)
     }
@@ -246,7 +248,7 @@ impl<'a> Resolver<'a> {
         let directory = format!("bus/pci/drivers/{name}");
         let names = self.sysfs.names(&directory).map_err(|e| Error::io(self.sysfs.display(&directory), &e))?;
         let Some(names) = names else {
-            return Err(nothing(selector, "no such driver is loaded; ls /sys/bus/pci/drivers"));
+            return Err(no_match(selector, "no such driver is loaded; ls /sys/bus/pci/drivers"));
         };
         Ok(names.iter().filter_map(|name| PciAddress::from_sysfs_name(name)).collect())
     }
@@ -285,7 +287,7 @@ fn last_address(path: &str) -> Option<PciAddress> {
     path.split('/').filter_map(PciAddress::from_sysfs_name).next_back()
 }
 
-fn nothing(selector: &Selector, why: &str) -> Error {
+fn no_match(selector: &Selector, why: &str) -> Error {
     Error::new(ErrorKind::NoSuchDevice, format!("{selector}: {why}")).fact("selector", selector.text.clone())
 }
 

@@ -6,14 +6,14 @@ use crate::order;
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::place::Place;
 use crate::pci::selector::is_host_bridge_name;
-use crate::resolve::functions::Named;
+use crate::resolve::functions::Resolved;
 use crate::topology::fields::Fields;
 use crate::topology::model::{Parent, Topology};
 use crate::topology::paths::{bus_below, locate_bus, on_bus};
 
 /// A bus to be scanned, as the choice fell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RescanTarget {
+pub struct ScanTarget {
     /// The bus, none for all of them.
     pub bus: Option<BusNumber>,
     /// The directory of the bridge that leads to it, below `sys`; empty for all buses.
@@ -26,7 +26,7 @@ pub struct RescanTarget {
     pub why: String,
 }
 
-impl RescanTarget {
+impl ScanTarget {
     /// Everything: the file that no removal drains.
     pub fn all() -> Self {
         Self {
@@ -61,17 +61,19 @@ const SUBORDINATE: usize = 0x1a;
 ///
 /// # Errors
 /// Nothing on this machine leads there.
-pub(crate) fn bus_for(sysfs: &Sysfs, named: &Named) -> Result<Vec<RescanTarget>> {
+pub(crate) fn scan_target_for(sysfs: &Sysfs, named: &Resolved) -> Result<Vec<ScanTarget>> {
     match named {
-        Named::Functions(addresses) => addresses.iter().map(|address| bus_of_function(sysfs, *address)).collect(),
-        Named::HostBridge(path) => Ok(vec![target(sysfs, path, "it is the bus of that host bridge".to_owned())?]),
-        Named::Absent(address) => Ok(vec![bus_of_absent(sysfs, *address)?]),
+        Resolved::Functions(addresses) => {
+            addresses.iter().map(|address| target_for_function(sysfs, *address)).collect()
+        }
+        Resolved::HostBridge(path) => Ok(vec![target(sysfs, path, "it is the bus of that host bridge".to_owned())?]),
+        Resolved::Absent(address) => Ok(vec![target_for_absent(sysfs, *address)?]),
     }
 }
 
-fn bus_of_function(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
+fn target_for_function(sysfs: &Sysfs, address: PciAddress) -> Result<ScanTarget> {
     let topology = Topology::load_only(sysfs, &[address], Fields::default())?;
-    let Some(id) = topology.find(address) else { return bus_of_absent(sysfs, address) };
+    let Some(id) = topology.find(address) else { return target_for_absent(sysfs, address) };
     if bus_below(sysfs, &topology.path(id))?.is_some() {
         return target(sysfs, &topology.path(id), format!("{address} is the bridge that leads to it"));
     }
@@ -86,7 +88,7 @@ fn bus_of_function(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
 ///
 /// # Errors
 /// The function is not there.
-pub(crate) fn bus_under(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Result<RescanTarget> {
+pub(crate) fn containing_bus(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Result<ScanTarget> {
     let topology = Topology::load_only(sysfs, &[address], Fields::default())?;
     let id = topology.find(address).ok_or_else(|| {
         let message = format!("{address}: went away while it was looked at; try again");
@@ -97,14 +99,14 @@ pub(crate) fn bus_under(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress])
         Parent::HostBridge(above) => topology.host_bridge(above).path().to_owned(),
     };
     let empty = on_bus(sysfs, &path)?.iter().flatten().all(|address| gone.contains(address));
-    Ok(RescanTarget { empty, ..target(sysfs, &path, format!("{address} sits on it"))? })
+    Ok(ScanTarget { empty, ..target(sysfs, &path, format!("{address} sits on it"))? })
 }
 
 /// The bus one step further up; none if the target is a root bus.
 ///
 /// # Errors
 /// The bridge went away.
-pub(crate) fn bus_above(sysfs: &Sysfs, below: &RescanTarget) -> Result<Option<RescanTarget>> {
+pub(crate) fn parent_bus(sysfs: &Sysfs, below: &ScanTarget) -> Result<Option<ScanTarget>> {
     let Some((path, name)) = below.bridge.rsplit_once('/') else { return Ok(None) };
     if is_host_bridge_name(name) {
         return Ok(None);
@@ -116,9 +118,9 @@ pub(crate) fn bus_above(sysfs: &Sysfs, below: &RescanTarget) -> Result<Option<Re
 ///
 /// # Errors
 /// Not even the host bridge is there.
-pub(crate) fn bus_of_place(sysfs: &Sysfs, address: PciAddress, place: &Place) -> Result<RescanTarget> {
+pub(crate) fn target_for_place(sysfs: &Sysfs, address: PciAddress, place: &Place) -> Result<ScanTarget> {
     let wanted = place.parent().unwrap_or_else(Place::root);
-    let Some((path, reached)) = nearest(sysfs, &wanted) else {
+    let Some((path, reached)) = nearest_surviving(sysfs, &wanted) else {
         let message = format!(
             "{address}: was at {place}, and that host bridge is not there any more; pcictl rescan --all scans everything"
         );
@@ -133,7 +135,7 @@ pub(crate) fn bus_of_place(sysfs: &Sysfs, address: PciAddress, place: &Place) ->
 }
 
 /// The directory of the bridge at a place, or of the nearest above it that leads to a bus, and which place that is.
-fn nearest(sysfs: &Sysfs, wanted: &Place) -> Option<(String, Place)> {
+fn nearest_surviving(sysfs: &Sysfs, wanted: &Place) -> Option<(String, Place)> {
     let mut steps = wanted.chain().split('/');
     let host = steps.next()?;
     let bus: BusNumber = host.strip_prefix("pci")?.parse().ok()?;
@@ -166,7 +168,7 @@ fn name_of_step(sysfs: &Sysfs, path: &str, step: &str) -> Option<String> {
 ///
 /// # Errors
 /// The slot's bus is not there.
-pub(crate) fn bus_of_slot(sysfs: &Sysfs, name: &str) -> Result<Option<RescanTarget>> {
+pub(crate) fn target_for_slot(sysfs: &Sysfs, name: &str) -> Result<Option<ScanTarget>> {
     let file = format!("bus/pci/slots/{name}/address");
     let text = sysfs.read(&file).map_err(|e| Error::io(sysfs.display(&file), &e))?;
     let Some(text) = text else { return Ok(None) };
@@ -179,7 +181,7 @@ pub(crate) fn bus_of_slot(sysfs: &Sysfs, name: &str) -> Result<Option<RescanTarg
     target(sysfs, &path, format!("slot {name} is on it")).map(Some)
 }
 
-fn bus_of_absent(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
+fn target_for_absent(sysfs: &Sysfs, address: PciAddress) -> Result<ScanTarget> {
     let bus = address.bus_number();
     if let Some(path) = locate_bus(sysfs, bus)? {
         return target(sysfs, &path, format!("{address} is not there, and its bus is"));
@@ -196,7 +198,7 @@ fn bus_of_absent(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
     order::sort_by(&mut lower, |a, b| b.cmp(a));
     for candidate in lower {
         let Some(path) = locate_bus(sysfs, candidate)? else { continue };
-        if holds(sysfs, &path, bus.bus) {
+        if range_covers(sysfs, &path, bus.bus) {
             return target(
                 sysfs,
                 &path,
@@ -211,7 +213,7 @@ fn bus_of_absent(sysfs: &Sysfs, address: PciAddress) -> Result<RescanTarget> {
 }
 
 /// Whether the bus numbers below a bridge reach this far. Host bridges do not tell, so they are taken at their word.
-fn holds(sysfs: &Sysfs, path: &str, bus: u8) -> bool {
+fn range_covers(sysfs: &Sysfs, path: &str, bus: u8) -> bool {
     if path.rsplit('/').next().is_none_or(is_host_bridge_name) {
         return true;
     }
@@ -219,7 +221,7 @@ fn holds(sysfs: &Sysfs, path: &str, bus: u8) -> bool {
     config.get(SUBORDINATE).is_some_and(|last| *last != 0xff && *last >= bus)
 }
 
-fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<RescanTarget> {
+fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<ScanTarget> {
     let gone = || {
         Error::new(
             ErrorKind::NoSuchDevice,
@@ -229,7 +231,7 @@ fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<RescanTarget> {
     let bus = bus_below(sysfs, path)?.ok_or_else(gone)?;
     let empty = on_bus(sysfs, path)?.ok_or_else(gone)?.is_empty();
     let place = place_of(&Topology::of_path(sysfs, path), last_step(path)).ok_or_else(gone)?;
-    Ok(RescanTarget { bus: Some(bus), bridge: path.to_owned(), place, empty, why })
+    Ok(ScanTarget { bus: Some(bus), bridge: path.to_owned(), place, empty, why })
 }
 
 /// The place of a bridge or a host bridge.
@@ -246,7 +248,7 @@ fn place_of(topology: &Topology, name: &str) -> Option<Place> {
 ///
 /// # Errors
 /// A configuration space cannot be read.
-pub(crate) fn dead_bridge(sysfs: &Sysfs, target: &RescanTarget) -> Result<Option<PciAddress>> {
+pub(crate) fn dead_bridge(sysfs: &Sysfs, target: &ScanTarget) -> Result<Option<PciAddress>> {
     let mut path = String::new();
     for step in target.bridge.split('/') {
         path = if path.is_empty() { step.to_owned() } else { format!("{path}/{step}") };

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::order;
 use crate::pci::place::Place;
-use crate::verify::record::{Entry, SCHEMA};
-use crate::verify::verdict::Ended;
+use crate::verify::record::{RemovedDevice, SCHEMA};
+use crate::verify::verdict::CloseReason;
 
 /// How many past entries of a place are kept.
 pub(crate) const PAST_KEPT: usize = 20;
@@ -32,27 +32,27 @@ const SUFFIX: &str = ".json";
 
 /// An entry that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Past {
+pub(crate) struct ClosedEntry {
     /// How it ended.
-    pub(crate) ended: Ended,
+    pub(crate) ended: CloseReason,
     /// When, in seconds since 1970.
     pub(crate) ended_at: u64,
     /// The entry.
-    pub(crate) entry: Entry,
+    pub(crate) entry: RemovedDevice,
 }
 
 #[derive(Serialize, Deserialize)]
 struct History {
     schema: u32,
     /// The latest first.
-    past: Vec<Past>,
+    past: Vec<ClosedEntry>,
 }
 
 /// All entries, and what was found that is none.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     /// The entries, ordered by place.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<RemovedDevice>,
     /// What could not be used, a line each, for people.
     pub(crate) notes: Vec<String>,
 }
@@ -95,7 +95,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The directory cannot be written to. Some entries may have been written then.
-    pub fn put(&self, entries: &[Entry], now: u64) -> io::Result<()> {
+    pub fn save(&self, entries: &[RemovedDevice], now: u64) -> io::Result<()> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -104,7 +104,7 @@ impl Ledger {
         for entry in entries {
             let name = file_name(&entry.record.place);
             if let Ok(Some(old)) = self.read_entry(&name, stem(&name)) {
-                self.remember(old, Ended::Replaced, now)?;
+                self.remember(old, CloseReason::Replaced, now)?;
             }
             write_whole(&self.directory, &name, entry)?;
         }
@@ -115,7 +115,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The directory cannot be written to.
-    pub(crate) fn end(&self, places: &[Place], how: Ended, now: u64) -> io::Result<()> {
+    pub(crate) fn close(&self, places: &[Place], how: CloseReason, now: u64) -> io::Result<()> {
         for place in places {
             let name = file_name(place);
             if let Ok(Some(entry)) = self.read_entry(&name, stem(&name)) {
@@ -130,11 +130,11 @@ impl Ledger {
         }
     }
 
-    /// Takes back what [`put`](Self::put) wrote, for functions that are there after all.
+    /// Takes back what [`save`](Self::save) wrote, for functions that are there after all.
     ///
     /// # Errors
     /// The directory cannot be written to.
-    pub(crate) fn withdraw(&self, entries: &[Entry]) -> io::Result<()> {
+    pub(crate) fn discard(&self, entries: &[RemovedDevice]) -> io::Result<()> {
         for entry in entries {
             match fs::remove_file(self.directory.join(file_name(&entry.record.place))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -145,7 +145,7 @@ impl Ledger {
     }
 
     /// Past entries of a place, the latest first.
-    pub(crate) fn past(&self, place: &Place) -> Vec<Past> {
+    pub(crate) fn past(&self, place: &Place) -> Vec<ClosedEntry> {
         let path = self.directory.join("history").join(file_name(place));
         read_json::<History>(&path)
             .ok()
@@ -154,20 +154,20 @@ impl Ledger {
             .map_or(Vec::new(), |h| h.past)
     }
 
-    fn remember(&self, entry: Entry, ended: Ended, ended_at: u64) -> io::Result<()> {
+    fn remember(&self, entry: RemovedDevice, ended: CloseReason, ended_at: u64) -> io::Result<()> {
         let directory = self.directory.join("history");
         make_directory(&directory)?;
         let mut past = self.past(&entry.record.place);
         let name = file_name(&entry.record.place);
-        past.insert(0, Past { ended, ended_at, entry });
+        past.insert(0, ClosedEntry { ended, ended_at, entry });
         past.truncate(PAST_KEPT);
         write_whole(&directory, &name, &History { schema: SCHEMA, past })
     }
 
     /// The entry of a file; none if there is no such file.
-    fn read_entry(&self, name: &str, stem: &str) -> Result<Option<Entry>, String> {
+    fn read_entry(&self, name: &str, stem: &str) -> Result<Option<RemovedDevice>, String> {
         let path = self.directory.join(name);
-        let Some(entry) = read_json::<Entry>(&path)? else { return Ok(None) };
+        let Some(entry) = read_json::<RemovedDevice>(&path)? else { return Ok(None) };
         if entry.schema != SCHEMA {
             return Err(format!("its schema is {}, and this pcictl knows {SCHEMA}", entry.schema));
         }

@@ -11,7 +11,7 @@ use crate::pci::address::PciAddress;
 use crate::pci::ids::Ids;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::{FunctionId, Topology};
-use crate::topology::parallel::whole;
+use crate::topology::parallel::read_all;
 use crate::topology::paths::{DEVICES, real_path};
 use crate::topology::reader::Loader;
 
@@ -23,7 +23,7 @@ impl Topology {
     pub fn load_all(sysfs: &Sysfs, fields: Fields) -> Result<Self> {
         let trouble = |e: &std::io::Error| Error::io(sysfs.display(DEVICES), e);
         let devices = sysfs.top().open(DEVICES).map_err(|e| trouble(&e))?.ok_or_else(|| no_pci(sysfs))?;
-        let mut loader = whole(sysfs, fields, &devices).map_err(|e| trouble(&e))?;
+        let mut loader = read_all(sysfs, fields, &devices).map_err(|e| trouble(&e))?;
         loader.bare_ancestors();
         if fields.buses {
             loader.all_buses();

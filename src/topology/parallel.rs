@@ -11,26 +11,26 @@ use crate::topology::paths::real_path;
 use crate::topology::reader::Loader;
 
 /// Reads every function; `devices` is the directory of their links.
-pub(crate) fn whole<'a>(sysfs: &'a Sysfs, fields: Fields, devices: &Dir) -> io::Result<Loader<'a>> {
+pub(crate) fn read_all<'a>(sysfs: &'a Sysfs, fields: Fields, devices: &Dir) -> io::Result<Loader<'a>> {
     let mut loader = Loader::new(sysfs, fields);
     let addresses = loader.addresses(devices)?;
     loader.reserve(addresses.len());
-    let mut others = parts(&addresses).into_iter();
+    let mut others = slices(&addresses).into_iter();
     let own = others.next().unwrap_or_default();
     let load = |part: &[PciAddress]| {
         let mut loader = Loader::new(sysfs, fields);
         loader.reserve(part.len());
-        loader.part(devices, part);
+        loader.read_slice(devices, part);
         loader
     };
     std::thread::scope(|scope| {
         let start = |part| (part, std::thread::Builder::new().spawn_scoped(scope, move || load(part)));
         let started: Vec<_> = others.map(start).collect();
-        loader.part(devices, own);
+        loader.read_slice(devices, own);
         for (part, thread) in started {
             // Where no thread could be had, this one does the work.
             let loaded = thread.map_or_else(|_| Ok(load(part)), |thread| thread.join());
-            loader.absorb(loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            loader.merge(loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
     });
     Ok(loader)
@@ -44,20 +44,20 @@ const MOST_THREADS: usize = 4;
 
 /// Parts to be read at the same time. None begins in the middle of a bus, so that what belongs together is mostly read
 /// together.
-fn parts(addresses: &[PciAddress]) -> Vec<&[PciAddress]> {
+fn slices(addresses: &[PciAddress]) -> Vec<&[PciAddress]> {
     let most = (addresses.len() / WORTH_A_THREAD).min(MOST_THREADS);
     let threads = if most < 2 { 1 } else { std::thread::available_parallelism().map_or(1, usize::from).min(most) };
-    let (mut rest, mut parts) = (addresses, Vec::new());
+    let (mut rest, mut slices) = (addresses, Vec::new());
     for left in (2..=threads).rev() {
         let middle = rest.len() / left;
         let bus = rest.get(middle).map(|address| address.bus_number());
         let on_it = rest[middle..].iter().take_while(|address| Some(address.bus_number()) == bus).count();
         let (part, remaining) = rest.split_at(middle + on_it);
-        parts.push(part);
+        slices.push(part);
         rest = remaining;
     }
-    parts.push(rest);
-    parts
+    slices.push(rest);
+    slices
 }
 
 /// From so many functions in one directory on, listing it costs less than following a link for each.
@@ -65,7 +65,7 @@ const WORTH_LISTING: usize = 8;
 
 /// Functions that follow one another and hang below the same directory.
 #[derive(Default)]
-pub(crate) struct Run {
+pub(crate) struct SiblingGroup {
     pub(crate) parent: String,
     pub(crate) dir: Option<Dir>,
     /// What is in the directory, sorted, if it was listed.
@@ -73,7 +73,7 @@ pub(crate) struct Run {
     pub(crate) addresses: Vec<PciAddress>,
 }
 
-impl Run {
+impl SiblingGroup {
     /// Begins with the first of `coming`; where many follow on the same bus, most will be in the same directory.
     fn begin(loader: &mut Loader, parent: &str, coming: &[PciAddress]) -> Self {
         let mut run = Self { parent: parent.to_owned(), ..Self::default() };
@@ -88,8 +88,8 @@ impl Run {
 
 impl Loader<'_> {
     /// Reads these functions, which are some of all the machine's, sorted.
-    fn part(&mut self, devices: &Dir, addresses: &[PciAddress]) {
-        let mut run = Run::default();
+    fn read_slice(&mut self, devices: &Dir, addresses: &[PciAddress]) {
+        let mut run = SiblingGroup::default();
         for (index, &address) in addresses.iter().enumerate() {
             if run.members.binary_search(&address).is_ok() {
                 run.addresses.push(address);
@@ -100,7 +100,7 @@ impl Loader<'_> {
                     let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
                     if parent != run.parent {
                         self.siblings(&run.parent, run.dir.as_ref(), &run.addresses);
-                        run = Run::begin(self, parent, &addresses[index..]);
+                        run = SiblingGroup::begin(self, parent, &addresses[index..]);
                     }
                     run.addresses.push(address);
                 }
@@ -112,15 +112,15 @@ impl Loader<'_> {
     }
 
     /// Adds what another one has read of the same machine. Both may know a function that one has only come by.
-    fn absorb(&mut self, other: Self) {
+    fn merge(&mut self, other: Self) {
         let Self { topology: theirs, is_read, .. } = other;
         for (index, function) in theirs.functions.iter().enumerate() {
-            let id = self.like(&theirs, FunctionId(index as u32));
+            let id = self.import(&theirs, FunctionId(index as u32));
             if !is_read[index] || std::mem::replace(&mut self.is_read[id.0 as usize], true) {
                 continue;
             }
             let virtual_of =
-                function.virtual_of.map(|of| VirtualOf { physical: self.like(&theirs, of.physical), ..of });
+                function.virtual_of.map(|of| VirtualOf { physical: self.import(&theirs, of.physical), ..of });
             let own = &mut self.topology.functions[id.0 as usize];
             (own.ids, own.secondary, own.virtual_of) = (function.ids, function.secondary, virtual_of);
             own.driver.clone_from(&function.driver);
@@ -129,16 +129,16 @@ impl Loader<'_> {
     }
 
     /// The function that is the same as one in another topology, made if need be, with all above it.
-    fn like(&mut self, theirs: &Topology, id: FunctionId) -> FunctionId {
+    fn import(&mut self, theirs: &Topology, id: FunctionId) -> FunctionId {
         let function = theirs.function(id);
         if let Some(id) = self.topology.find(function.address) {
             return id;
         }
         let parent = match function.parent {
-            Parent::Function(above) => Parent::Function(self.like(theirs, above)),
+            Parent::Function(above) => Parent::Function(self.import(theirs, above)),
             Parent::HostBridge(bridge) => {
                 let bridge = theirs.host_bridge(bridge);
-                let above = bridge.above.map(|above| self.like(theirs, above));
+                let above = bridge.above.map(|above| self.import(theirs, above));
                 Parent::HostBridge(self.host_bridge(&bridge.name, &bridge.path, above))
             }
         };

@@ -36,12 +36,12 @@ pub(crate) struct Loader<'a> {
 
 /// A function's directory: its name as seen from one that is open.
 #[derive(Clone, Copy)]
-struct Spot<'d> {
+struct Location<'d> {
     dir: &'d Dir,
     name: &'d str,
 }
 
-impl Spot<'_> {
+impl Location<'_> {
     fn file(&self, name: &str) -> String {
         format!("{}/{name}", self.name)
     }
@@ -54,7 +54,7 @@ impl Spot<'_> {
 
 /// Where in a subtree a function is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum ReadScope {
     /// It was asked for.
     Target,
     /// It came with something else, and has siblings.
@@ -172,12 +172,12 @@ impl<'a> Loader<'a> {
         let opened = listed.or(own.as_ref());
         let many = addresses.len() > MOSTLY_VIRTUAL && matches!(above, Parent::Function(_));
         let spares_reads = many && self.fields.ids == IdsOf::Devices;
-        let role = if self.fields.virtual_of || spares_reads { Role::Member } else { Role::OnlyChild };
+        let role = if self.fields.virtual_of || spares_reads { ReadScope::Member } else { ReadScope::OnlyChild };
         for &address in addresses {
             let id = self.function(above, address);
             match opened {
-                Some(dir) => self.read(id, Spot { dir, name: &address.to_string() }, role),
-                None => self.read(id, Spot { dir: sysfs.top(), name: &format!("{parent}/{address}") }, role),
+                Some(dir) => self.read(id, Location { dir, name: &address.to_string() }, role),
+                None => self.read(id, Location { dir: sysfs.top(), name: &format!("{parent}/{address}") }, role),
             }
         }
     }
@@ -197,15 +197,15 @@ impl<'a> Loader<'a> {
         let bare: Vec<u32> = (0..).zip(&self.is_read).filter(|(_, is_read)| !**is_read).map(|(id, _)| id).collect();
         for id in bare.into_iter().map(FunctionId) {
             let path = self.topology.path(id);
-            self.read(id, Spot { dir: self.sysfs.top(), name: &path }, Role::Member);
+            self.read(id, Location { dir: self.sysfs.top(), name: &path }, ReadScope::Member);
         }
     }
 
     /// Reads one function and nothing below it.
     pub(crate) fn single(&mut self, path: &str) -> Option<FunctionId> {
         let id = self.chain(path)?;
-        let role = if self.fields.virtual_of { Role::Target } else { Role::OnlyChild };
-        self.read(id, Spot { dir: self.sysfs.top(), name: path }, role);
+        let role = if self.fields.virtual_of { ReadScope::Target } else { ReadScope::OnlyChild };
+        self.read(id, Location { dir: self.sysfs.top(), name: path }, role);
         Some(id)
     }
 
@@ -216,9 +216,9 @@ impl<'a> Loader<'a> {
     /// Reads one function and all below it.
     pub(crate) fn target(&mut self, path: &str) {
         let Some(id) = self.chain(path) else { return };
-        let spot = Spot { dir: self.sysfs.top(), name: path };
-        self.read(id, spot, Role::Target);
-        self.descend(id, spot, Role::Target);
+        let location = Location { dir: self.sysfs.top(), name: path };
+        self.read(id, location, ReadScope::Target);
+        self.descend(id, location, ReadScope::Target);
     }
 
     /// Reads all below a bridge or host bridge.
@@ -230,78 +230,78 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads what the fields ask for, once.
-    fn read(&mut self, id: FunctionId, spot: Spot, role: Role) {
+    fn read(&mut self, id: FunctionId, location: Location, role: ReadScope) {
         if std::mem::replace(&mut self.is_read[id.0 as usize], true) {
             return;
         }
         let address = self.topology.function(id).address;
         if self.fields.driver {
-            self.topology.functions[id.0 as usize].driver = self.driver(address, spot);
+            self.topology.functions[id.0 as usize].driver = self.driver(address, location);
         }
         // The driver of ports has no virtual functions.
-        if role != Role::OnlyChild && self.topology.function(id).driver.as_deref() != Some("pcieport") {
-            self.physical(id, spot);
+        if role != ReadScope::OnlyChild && self.topology.function(id).driver.as_deref() != Some("pcieport") {
+            self.physical(id, location);
         }
         self.topology.functions[id.0 as usize].ids = match self.fields.ids {
             IdsOf::Nobody => None,
-            IdsOf::Targets if role != Role::Target => None,
-            IdsOf::Devices => self.device_ids(id, address, spot),
-            IdsOf::Targets | IdsOf::Everyone => self.ids(address, spot),
+            IdsOf::Targets if role != ReadScope::Target => None,
+            IdsOf::Devices => self.device_ids(id, address, location),
+            IdsOf::Targets | IdsOf::Everyone => self.ids(address, location),
         };
     }
 
     /// Finds out whether a function is virtual; its physical one sits in the same directory.
-    fn physical(&mut self, id: FunctionId, spot: Spot) {
-        let name = spot.dir.link(&spot.file("physfn"), |target| PciAddress::from_sysfs_name(last_step(target)));
+    fn physical(&mut self, id: FunctionId, location: Location) {
+        let name = location.dir.link(&location.file("physfn"), |target| PciAddress::from_sysfs_name(last_step(target)));
         let Ok(Some(Some(address))) = name else { return };
-        let beside = match spot.name.rsplit_once('/') {
+        let beside = match location.name.rsplit_once('/') {
             Some((directory, _)) => format!("{directory}/{address}"),
             None => address.to_string(),
         };
-        if self.topology.find(address).is_none() && !spot.dir.exists(&beside) {
+        if self.topology.find(address).is_none() && !location.dir.exists(&beside) {
             return;
         }
         let parent = self.topology.function(id).parent;
         let physical = self.function(parent, address);
-        self.read(physical, Spot { name: &beside, ..spot }, Role::Member);
+        self.read(physical, Location { name: &beside, ..location }, ReadScope::Member);
         // No kernel makes a VF of a VF; a tree that says so must not send anybody round in circles.
         if physical != id && self.topology.function(physical).virtual_of.is_none() {
             self.topology.set_virtual(id, VirtualOf { physical, index: None });
         }
     }
 
-    fn device_ids(&mut self, id: FunctionId, address: PciAddress, spot: Spot) -> Option<Ids> {
-        let Some(of) = self.topology.function(id).virtual_of else { return self.ids(address, spot) };
+    fn device_ids(&mut self, id: FunctionId, address: PciAddress, location: Location) -> Option<Ids> {
+        let Some(of) = self.topology.function(id).virtual_of else { return self.ids(address, location) };
         if let Some(ids) = self.virtual_ids.get(&of.physical) {
             return Some(*ids);
         }
-        let ids = self.ids(address, spot)?;
+        let ids = self.ids(address, location)?;
         self.virtual_ids.insert(of.physical, ids);
         Some(ids)
     }
 
-    fn ids(&mut self, address: PciAddress, spot: Spot) -> Option<Ids> {
-        let file = spot.file("modalias");
-        match spot.dir.read(&file, |text| Ids::from_modalias(text).ok_or_else(|| text.to_owned())) {
+    fn ids(&mut self, address: PciAddress, location: Location) -> Option<Ids> {
+        let file = location.file("modalias");
+        match location.dir.read(&file, |text| Ids::from_modalias(text).ok_or_else(|| text.to_owned())) {
             // Gone between the listing and the read: normal.
-            Ok(None) => self.ids_one_by_one(address, spot),
+            Ok(None) => self.ids_one_by_one(address, location),
             Ok(Some(Ok(ids))) => Some(ids),
             Ok(Some(Err(text))) => {
-                let file = self.sysfs.display(&spot.dir.join(&file));
+                let file = self.sysfs.display(&location.dir.join(&file));
                 self.trouble(address, format!("{address}: what it is cannot be told: {file} reads {text:?}"));
                 None
             }
             Err(error) => {
-                self.unreadable(address, &spot.dir.join(&file), &error);
+                self.unreadable(address, &location.dir.join(&file), &error);
                 None
             }
         }
     }
 
     /// A dumped tree may lack `modalias`; the kernel always has it.
-    fn ids_one_by_one(&mut self, address: PciAddress, spot: Spot) -> Option<Ids> {
+    fn ids_one_by_one(&mut self, address: PciAddress, location: Location) -> Option<Ids> {
         let parse = |text: &str| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok();
-        let number = |name: &str| spot.dir.read(&spot.file(name), parse).ok().flatten().flatten();
+        let number = |name: &str| location.dir.read(&location.file(name), parse).ok().flatten().flatten();
         let short = |name: &str| number(name).and_then(|id| u16::try_from(id).ok());
         let found = short("vendor").zip(short("device")).zip(number("class"));
         if let Some(((vendor, device), class)) = found {
@@ -309,8 +309,8 @@ impl<'a> Loader<'a> {
             let subsystem_device = short("subsystem_device").unwrap_or(0);
             return Some(Ids { vendor, device, subsystem_vendor, subsystem_device, class });
         }
-        if spot.dir.exists(spot.name) {
-            let file = self.sysfs.display(&spot.path());
+        if location.dir.exists(location.name) {
+            let file = self.sysfs.display(&location.path());
             self.trouble(
                 address,
                 format!(
@@ -321,10 +321,10 @@ impl<'a> Loader<'a> {
         None
     }
 
-    fn driver(&mut self, address: PciAddress, spot: Spot) -> Option<Arc<str>> {
-        let file = spot.file("driver");
+    fn driver(&mut self, address: PciAddress, location: Location) -> Option<Arc<str>> {
+        let file = location.file("driver");
         let drivers = &mut self.drivers;
-        let found = spot.dir.link(&file, |target| {
+        let found = location.dir.link(&file, |target| {
             let name = last_step(target);
             if let Some(known) = drivers.get(name) {
                 return Arc::clone(known);
@@ -334,7 +334,7 @@ impl<'a> Loader<'a> {
             name
         });
         found.unwrap_or_else(|error| {
-            self.unreadable(address, &spot.dir.join(&file), &error);
+            self.unreadable(address, &location.dir.join(&file), &error);
             None
         })
     }
@@ -345,11 +345,11 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads all below a function. A virtual function has nothing below it.
-    fn descend(&mut self, id: FunctionId, spot: Spot, role: Role) {
+    fn descend(&mut self, id: FunctionId, location: Location, role: ReadScope) {
         if self.topology.function(id).virtual_of.is_some() {
             return;
         }
-        match spot.dir.open_bridge(spot.name) {
+        match location.dir.open_bridge(location.name) {
             Ok(Some(dir)) => {
                 if self.fields.buses {
                     let bus = bus_below(self.sysfs, dir.path()).unwrap_or_else(|error| {
@@ -362,13 +362,13 @@ impl<'a> Loader<'a> {
             }
             // vmd is the one driver that hangs a host bridge below its endpoint (drivers/pci/controller/vmd.c).
             Ok(None) if self.topology.function(id).driver.as_deref() == Some("vmd") => {
-                if let Some(dir) = self.open(&spot.path()) {
+                if let Some(dir) = self.open(&location.path()) {
                     self.children(Parent::Function(id), &dir);
                 }
             }
-            Ok(None) if role == Role::Target => self.virtual_below(id, spot),
+            Ok(None) if role == ReadScope::Target => self.virtual_below(id, location),
             Ok(None) => {}
-            Err(error) => self.failed(Error::io(self.sysfs.display(&spot.path()), &error)),
+            Err(error) => self.failed(Error::io(self.sysfs.display(&location.path()), &error)),
         }
     }
 
@@ -386,14 +386,14 @@ impl<'a> Loader<'a> {
         // In one order on every machine, so that the first trouble is the same one.
         addresses.sort_unstable();
         bridges.sort_unstable();
-        let role = if addresses.len() == 1 { Role::OnlyChild } else { Role::Member };
+        let role = if addresses.len() == 1 { ReadScope::OnlyChild } else { ReadScope::Member };
         let children: Vec<(FunctionId, String)> =
             addresses.into_iter().map(|address| (self.function(parent, address), address.to_string())).collect();
         for (id, name) in &children {
-            self.read(*id, Spot { dir, name }, role);
+            self.read(*id, Location { dir, name }, role);
         }
         for (id, name) in &children {
-            self.descend(*id, Spot { dir, name }, role);
+            self.descend(*id, Location { dir, name }, role);
         }
         let above = match parent {
             Parent::Function(id) => Some(id),
@@ -409,12 +409,12 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads the virtual functions of a function that is looked at by itself, so that its siblings are not listed.
-    fn virtual_below(&mut self, physical: FunctionId, spot: Spot) {
-        let Some((directory, _)) = spot.name.rsplit_once('/') else { return };
+    fn virtual_below(&mut self, physical: FunctionId, location: Location) {
+        let Some((directory, _)) = location.name.rsplit_once('/') else { return };
         let parent = self.topology.function(physical).parent;
-        for (_, address) in self.virtual_links(physical, &spot.path()) {
+        for (_, address) in self.virtual_links(physical, &location.path()) {
             let id = self.function(parent, address);
-            self.read(id, Spot { name: &format!("{directory}/{address}"), ..spot }, Role::Member);
+            self.read(id, Location { name: &format!("{directory}/{address}"), ..location }, ReadScope::Member);
         }
     }
 

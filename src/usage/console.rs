@@ -5,7 +5,7 @@ use crate::host::sysfs::Sysfs;
 use crate::usage::block::nodes::real_node;
 use crate::usage::block::stack::Storage;
 use crate::usage::model::{Danger, User};
-use crate::usage::scope::{Inventory, Scope, Subject};
+use crate::usage::scope::{Inventory, Scope, ScopedFunction};
 
 /// Displays, consoles, watchdogs and crash dumps.
 pub(crate) fn consoles(
@@ -17,7 +17,8 @@ pub(crate) fn consoles(
 ) -> Vec<User> {
     let mut users = Vec::new();
     // Virtual functions and ports, of which there may be hundreds, drive no display.
-    let may_show = |subject: &Subject| subject.physical.is_none() && subject.driver.as_deref() != Some("pcieport");
+    let may_show =
+        |subject: &ScopedFunction| subject.physical.is_none() && subject.driver.as_deref() != Some("pcieport");
     for (address, subject) in scope.iter().filter(|(_, subject)| may_show(subject)) {
         if sysfs.read(&format!("{}/boot_vga", subject.path)).ok().flatten().as_deref() == Some("1") {
             let description = format!("{address} is the boot display");

@@ -13,10 +13,10 @@ use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::usage::block::stack::Storage;
 use crate::usage::block::{mounts, zfs};
-use crate::usage::model::{Danger, User, Users};
+use crate::usage::model::{Danger, UsageReport, User};
 use crate::usage::network::interfaces::{self, Session, View};
 use crate::usage::network::routes::Routes;
-use crate::usage::process::descriptors::{Hold, Holds, How};
+use crate::usage::process::descriptors::{FileUse, FileUses, HoldMode};
 use crate::usage::process::scan::{self, Findings, Namespaces};
 use crate::usage::scope::{Inventory, Scope};
 use crate::usage::{console, namespaces, nvidia, protected, vfio};
@@ -25,12 +25,12 @@ use crate::usage::{console, namespaces, nvidia, protected, vfio};
 ///
 /// # Errors
 /// The list of protected devices is broken. All else that goes wrong is told in `unchecked`.
-pub fn find(machine: &Machine, scope: &Scope) -> Result<Users> {
+pub fn find(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
     let sysfs = &machine.sysfs;
     let protected = protected::users(sysfs, scope)?;
     let inventory = Inventory::read(sysfs, scope);
     let storage = Storage::read(sysfs, &inventory);
-    let mut survey = Survey { sysfs, scope, inventory, storage, users: Users::default() };
+    let mut survey = Search { sysfs, scope, inventory, storage, users: UsageReport::default() };
     survey.users.found = protected;
     survey.users.found.append(&mut survey.storage.holders);
     survey.users.notes = nvidia::notes(scope);
@@ -55,15 +55,15 @@ pub fn find(machine: &Machine, scope: &Scope) -> Result<Users> {
 }
 
 /// What is known so far.
-struct Survey<'a> {
+struct Search<'a> {
     sysfs: &'a Sysfs,
     scope: &'a Scope,
     inventory: Inventory,
     storage: Storage,
-    users: Users,
+    users: UsageReport,
 }
 
-impl Survey<'_> {
+impl Search<'_> {
     fn look(&mut self, proc: &Procfs) {
         if let Err(error) = self.try_look(proc) {
             self.users.unchecked.push(format!("/proc: {}", plain(&error)));
@@ -75,7 +75,7 @@ impl Survey<'_> {
         pids.retain(|pid| *pid == KTHREADD || !proc.is_kernel_thread(*pid));
         let mut namespaces = Namespaces::read(proc, &pids)?;
         if !proc.is_dump() && !self.storage.is_empty() {
-            let kept = namespaces::mounts(proc, &namespaces.kept);
+            let kept = namespaces::mounts(proc, &namespaces.unattended);
             namespaces.mounts.extend(kept.found);
             self.users.unchecked.extend(kept.unchecked);
         }
@@ -196,11 +196,11 @@ fn session(proc: &Procfs) -> Option<Session> {
     None
 }
 
-fn held(process: &ProcessRef, hold: &Hold) -> User {
+fn held(process: &ProcessRef, hold: &FileUse) -> User {
     let how = match hold.how {
-        How::Open => "open",
-        How::Locked => "open and locked",
-        How::Mapped => "mapped",
+        HoldMode::Open => "open",
+        HoldMode::Locked => "open and locked",
+        HoldMode::Mapped => "mapped",
     };
     // A register file's name says nothing without its function.
     let what =
@@ -213,7 +213,7 @@ fn held(process: &ProcessRef, hold: &Hold) -> User {
 }
 
 /// vfio-pci has the function open, and nothing tells by whom.
-fn some_vfio(address: PciAddress, holders: &[(ProcessRef, Holds)]) -> User {
+fn some_vfio(address: PciAddress, holders: &[(ProcessRef, FileUses)]) -> User {
     let candidates: Vec<&ProcessRef> =
         holders.iter().filter(|(_, holds)| holds.some_vfio).map(|(process, _)| process).collect();
     let who = match candidates.as_slice() {
@@ -229,12 +229,12 @@ fn some_vfio(address: PciAddress, holders: &[(ProcessRef, Holds)]) -> User {
 /// The nodes to look for in processes.
 mod inventory_nodes {
     use super::*;
-    use crate::usage::block::stack::on;
+    use crate::usage::block::stack::on_origin;
     use crate::usage::model::Danger;
     use crate::usage::process::descriptors::{Node, Wanted};
     use crate::usage::vfio;
 
-    pub(crate) fn want_nodes(survey: &Survey) -> Wanted {
+    pub(crate) fn want_nodes(survey: &Search) -> Wanted {
         let addresses = survey.scope.iter().map(|(address, _)| address).collect();
         let mut wanted = Wanted::new(addresses);
         for (address, device) in &survey.inventory.characters {
@@ -246,7 +246,8 @@ mod inventory_nodes {
         for (index, reached) in survey.storage.iter() {
             let device = &survey.inventory.blocks[index];
             let path = format!("/dev/{}", device.node());
-            let node = Node { address: reached.address, path, origin: on(&reached.origin), danger: Danger::Open };
+            let node =
+                Node { address: reached.address, path, origin: on_origin(&reached.origin), danger: Danger::Open };
             wanted.add(true, Some(device.number), node);
         }
         vfio::want_groups(survey.sysfs, survey.scope, &mut wanted);

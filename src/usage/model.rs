@@ -120,7 +120,7 @@ impl User {
 
 /// Everything that is known of the users of some functions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Users {
+pub struct UsageReport {
     /// The users, gravest first.
     pub found: Vec<User>,
     /// What could not be looked into, and why, a line each.
@@ -132,7 +132,7 @@ pub struct Users {
     pub(crate) is_complete: bool,
 }
 
-impl Users {
+impl UsageReport {
     /// Puts the users in order, each once.
     pub(crate) fn sort(&mut self) {
         order::sort(&mut self.found);
@@ -143,7 +143,7 @@ impl Users {
 }
 
 /// The descriptions of the first few users, and how many more there are.
-pub(crate) fn in_words<'a>(users: impl IntoIterator<Item = &'a User>) -> String {
+pub(crate) fn describe_users<'a>(users: impl IntoIterator<Item = &'a User>) -> String {
     const SHOWN: usize = 6;
     let all: Vec<&User> = users.into_iter().collect();
     let mut words: Vec<String> = all.iter().take(SHOWN).map(|user| user.description.clone()).collect();

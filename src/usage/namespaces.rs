@@ -33,7 +33,7 @@ pub(crate) struct Namespace {
 }
 
 /// The namespaces of a kind (`net`, `mnt`) that a mount pins, whether or not a process is in them.
-pub(crate) fn pinned(mountinfo: &str, kind: &str) -> Vec<Namespace> {
+pub(crate) fn bind_mounted(mountinfo: &str, kind: &str) -> Vec<Namespace> {
     let namespace = |line: &str| {
         line.contains(" - nsfs ").then_some(())?;
         let mut words = line.split(' ').skip(3);
@@ -45,7 +45,7 @@ pub(crate) fn pinned(mountinfo: &str, kind: &str) -> Vec<Namespace> {
 
 /// What became of looking into namespaces.
 #[derive(Debug)]
-pub(crate) struct Seen<T> {
+pub(crate) struct NamespaceScan<T> {
     /// What was found.
     pub(crate) found: Vec<T>,
     /// What could not be looked into.
@@ -53,7 +53,7 @@ pub(crate) struct Seen<T> {
 }
 
 /// Who uses the interfaces of the functions in these network namespaces.
-pub(crate) fn users(proc: &Procfs, scope: &Scope, namespaces: &[Namespace]) -> Seen<User> {
+pub(crate) fn users(proc: &Procfs, scope: &Scope, namespaces: &[Namespace]) -> NamespaceScan<User> {
     each(namespaces, |namespace| {
         setns(open(namespace)?, CloneFlags::CLONE_NEWNET)?;
         let sysfs = Sysfs::mounted(mount_sysfs()?);
@@ -65,7 +65,7 @@ pub(crate) fn users(proc: &Procfs, scope: &Scope, namespaces: &[Namespace]) -> S
 }
 
 /// The mounts of these mount namespaces.
-pub(crate) fn mounts(proc: &Procfs, namespaces: &[Namespace]) -> Seen<MountTable> {
+pub(crate) fn mounts(proc: &Procfs, namespaces: &[Namespace]) -> NamespaceScan<MountTable> {
     each(namespaces, |namespace| {
         let file = open(namespace)?;
         // A thread that shares its root with others may not enter.
@@ -77,8 +77,8 @@ pub(crate) fn mounts(proc: &Procfs, namespaces: &[Namespace]) -> Seen<MountTable
 }
 
 /// Looks into each namespace in a thread of its own, which is never used for anything else.
-fn each<T: Send>(namespaces: &[Namespace], look: impl Fn(&Namespace) -> io::Result<Vec<T>> + Sync) -> Seen<T> {
-    let mut seen = Seen { found: Vec::new(), unchecked: Vec::new() };
+fn each<T: Send>(namespaces: &[Namespace], look: impl Fn(&Namespace) -> io::Result<Vec<T>> + Sync) -> NamespaceScan<T> {
+    let mut seen = NamespaceScan { found: Vec::new(), unchecked: Vec::new() };
     for namespace in namespaces {
         let result = std::thread::scope(|scope| scope.spawn(|| look(namespace)).join());
         match result.unwrap_or_else(|_| Err(io::Error::other("the thread that looked into it failed"))) {
@@ -118,7 +118,7 @@ mod tests {
                      22 1 8:1 / / rw - ext4 /dev/sda1 rw\n";
         let blue =
             Namespace { id: "net:[4026532500]".into(), file: "/run/netns/blue".into(), of: "/run/netns/blue".into() };
-        assert_eq!(pinned(table, "net"), [blue]);
-        assert_eq!(pinned(table, "mnt")[0].file, "/run/snapd/ns/a b.mnt");
+        assert_eq!(bind_mounted(table, "net"), [blue]);
+        assert_eq!(bind_mounted(table, "mnt")[0].file, "/run/snapd/ns/a b.mnt");
     }
 }

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use crate::order;
-use crate::usage::model::{Danger, User, Users};
+use crate::usage::model::{Danger, UsageReport, User};
 
 /// What follows from the users that were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Decision {
     /// Nobody uses it.
-    Clear,
+    Allow,
     /// Every danger was forced by name.
-    Overridden(Vec<User>, Vec<String>),
+    Override(Vec<User>, Vec<String>),
     /// At least one was not.
-    Refused {
+    Refuse {
         /// The users that stand in the way.
         users: Vec<User>,
         /// What could not be checked and was not forced.
@@ -24,21 +24,21 @@ pub(crate) enum Verdict {
 }
 
 /// Judges these users under these forced dangers. A danger covers users of its own kind only.
-pub(crate) fn judge(users: &Users, forced: &[Danger]) -> Verdict {
+pub(crate) fn decide(users: &UsageReport, forced: &[Danger]) -> Decision {
     let is_forced = |kind: Danger| forced.contains(&kind);
     let refusing: Vec<User> = users.found.iter().filter(|user| !is_forced(user.kind)).cloned().collect();
     let unchecked = if is_forced(Danger::Unchecked) { Vec::new() } else { users.unchecked.clone() };
     if refusing.is_empty() && unchecked.is_empty() {
         if users.found.is_empty() && users.unchecked.is_empty() {
-            return Verdict::Clear;
+            return Decision::Allow;
         }
-        return Verdict::Overridden(users.found.clone(), users.unchecked.clone());
+        return Decision::Override(users.found.clone(), users.unchecked.clone());
     }
     let mut missing: BTreeSet<Danger> = order::set(refusing.iter().map(|user| user.kind));
     if !unchecked.is_empty() {
         missing.insert(Danger::Unchecked);
     }
-    Verdict::Refused { users: refusing, unchecked, missing: missing.into_iter().collect() }
+    Decision::Refuse { users: refusing, unchecked, missing: missing.into_iter().collect() }
 }
 
 #[cfg(test)]
@@ -46,34 +46,34 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::usage::model::{Danger, User, Users};
+    use crate::usage::model::{Danger, UsageReport, User};
 
     fn user(kind: Danger) -> User {
         User::new(kind, "0000:03:00.0".parse().unwrap(), "thing", "somebody", "somebody has thing")
     }
 
-    fn users(kinds: &[Danger], unchecked: bool) -> Users {
+    fn users(kinds: &[Danger], unchecked: bool) -> UsageReport {
         let unchecked = if unchecked { vec!["pid 1 cannot be seen".to_owned()] } else { Vec::new() };
-        Users { found: kinds.iter().copied().map(user).collect(), unchecked, ..Users::default() }
+        UsageReport { found: kinds.iter().copied().map(user).collect(), unchecked, ..UsageReport::default() }
     }
 
     #[test]
     fn nobody_is_clear_whatever_was_forced() {
-        assert_eq!(judge(&Users::default(), &[]), Verdict::Clear);
-        assert_eq!(judge(&Users::default(), &[Danger::Mounted]), Verdict::Clear);
+        assert_eq!(decide(&UsageReport::default(), &[]), Decision::Allow);
+        assert_eq!(decide(&UsageReport::default(), &[Danger::Mounted]), Decision::Allow);
     }
 
     #[test]
     fn the_danger_of_the_management_link_is_its_own() {
-        let verdict = judge(&users(&[Danger::Management], false), &[Danger::Network]);
-        assert!(matches!(verdict, Verdict::Refused { missing, .. } if missing == [Danger::Management]));
+        let verdict = decide(&users(&[Danger::Management], false), &[Danger::Network]);
+        assert!(matches!(verdict, Decision::Refuse { missing, .. } if missing == [Danger::Management]));
     }
 
     #[test]
     fn what_cannot_be_checked_refuses() {
-        let verdict = judge(&users(&[], true), &[]);
-        assert!(matches!(verdict, Verdict::Refused { missing, .. } if missing == [Danger::Unchecked]));
-        assert!(matches!(judge(&users(&[], true), &[Danger::Unchecked]), Verdict::Overridden(..)));
+        let verdict = decide(&users(&[], true), &[]);
+        assert!(matches!(verdict, Decision::Refuse { missing, .. } if missing == [Danger::Unchecked]));
+        assert!(matches!(decide(&users(&[], true), &[Danger::Unchecked]), Decision::Override(..)));
     }
 
     proptest! {
@@ -86,8 +86,8 @@ mod tests {
             let (found, forced) = (pick(found), pick(forced));
             let needed = found.iter().copied().chain(unchecked.then_some(Danger::Unchecked));
             let lacking: Vec<Danger> = needed.filter(|kind| !forced.contains(kind)).collect();
-            match judge(&users(&found, unchecked), &forced) {
-                Verdict::Refused { missing, .. } => prop_assert_eq!(missing, lacking),
+            match decide(&users(&found, unchecked), &forced) {
+                Decision::Refuse { missing, .. } => prop_assert_eq!(missing, lacking),
                 _ => prop_assert!(lacking.is_empty()),
             }
         }

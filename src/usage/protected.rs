@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result, plain};
 use crate::host::sysfs::Sysfs;
 use crate::order;
 use crate::pci::selector::Selector;
-use crate::resolve::functions::{Named, Resolver};
+use crate::resolve::functions::{Resolved, Resolver};
 use crate::topology::model::Topology;
 use crate::usage::model::{Danger, User};
 use crate::usage::scope::Scope;
@@ -49,9 +49,9 @@ pub(crate) fn users(sysfs: &Sysfs, scope: &Scope) -> Result<Vec<User>> {
 /// The functions that an entry names now; one that names nothing that is there protects nothing.
 fn named(sysfs: &Sysfs, entry: &Entry) -> Result<Vec<crate::pci::address::PciAddress>> {
     match Resolver::new(sysfs).named(&entry.selector) {
-        Ok(Named::Functions(found)) => Ok(found),
-        Ok(Named::Absent(_)) => Ok(Vec::new()),
-        Ok(Named::HostBridge(path)) => {
+        Ok(Resolved::Functions(found)) => Ok(found),
+        Ok(Resolved::Absent(_)) => Ok(Vec::new()),
+        Ok(Resolved::HostBridge(path)) => {
             let below = Topology::load_below(sysfs, &path)?;
             Ok(below.by_address().into_iter().map(|id| below.function(id).address).collect())
         }

@@ -12,7 +12,7 @@ use crate::topology::model::{FunctionId, Topology};
 
 /// One function that is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject {
+pub struct ScopedFunction {
     /// Its directory below `sys`.
     pub(crate) path: String,
     /// The driver that has it.
@@ -23,7 +23,7 @@ pub struct Subject {
 
 /// The functions that are asked about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope(BTreeMap<PciAddress, Subject>);
+pub struct Scope(BTreeMap<PciAddress, ScopedFunction>);
 
 impl Scope {
     /// These functions, and nothing below them that is not among them.
@@ -32,18 +32,18 @@ impl Scope {
             let function = topology.function(id);
             let physical = function.virtual_of.map(|of| topology.function(of.physical).address);
             let driver = function.driver.as_deref().map(str::to_owned);
-            (function.address, Subject { path: topology.path(id), driver, physical })
+            (function.address, ScopedFunction { path: topology.path(id), driver, physical })
         };
         Self(order::map(ids.into_iter().map(subject)))
     }
 
     /// The functions, ordered by address.
-    pub fn iter(&self) -> impl Iterator<Item = (PciAddress, &Subject)> {
+    pub fn iter(&self) -> impl Iterator<Item = (PciAddress, &ScopedFunction)> {
         self.0.iter().map(|(address, subject)| (*address, subject))
     }
 
     /// One function.
-    pub(crate) fn get(&self, address: PciAddress) -> Option<&Subject> {
+    pub(crate) fn get(&self, address: PciAddress) -> Option<&ScopedFunction> {
         self.0.get(&address)
     }
 

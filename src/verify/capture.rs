@@ -13,7 +13,7 @@ use crate::pci::ids::{ids_text, subsystem_text};
 use crate::topology::attributes::{Attributes, LinkStatus};
 use crate::topology::model::{FunctionId, Topology};
 use crate::verify::overrides::Overrides;
-use crate::verify::record::{Bar, Record, Serials, VirtualRecord};
+use crate::verify::record::{Bar, DeviceRecord, Serials, VirtualRecord};
 
 /// Classes whose names people type or write into configuration files.
 const KNOWN_CLASSES: [&str; 8] = ["accel", "block", "drm", "infiniband", "net", "nvme", "sound", "tty"];
@@ -41,14 +41,14 @@ impl<'a> Observer<'a> {
     }
 
     /// Everything of one function.
-    pub fn record(&mut self, topology: &Topology, id: FunctionId, overrides: &Overrides) -> Record {
+    pub fn record(&mut self, topology: &Topology, id: FunctionId, overrides: &Overrides) -> DeviceRecord {
         let function = topology.function(id);
         let path = topology.path(id);
         let names = self.names(&path);
         let of = |name: &str| names.get(name).map_or(&[][..], Vec::as_slice);
         let serials = self.serials(&path, of("nvme"), of("net"));
         let by_id = self.by_id(of("block"));
-        Record {
+        DeviceRecord {
             place: topology.place(id),
             address: function.address,
             slot: self.attributes.slot(function.address),
@@ -70,24 +70,24 @@ impl<'a> Observer<'a> {
     }
 
     /// What can be told of every function of a machine without asking the hardware: ids, driver, BARs, IOMMU group.
-    pub(crate) fn brief(&self, topology: &Topology, id: FunctionId) -> Record {
+    pub(crate) fn brief(&self, topology: &Topology, id: FunctionId) -> DeviceRecord {
         let function = topology.function(id);
         let path = topology.path(id);
-        Record {
+        DeviceRecord {
             ids: function.ids.map(ids_text),
             subsystem: function.ids.and_then(subsystem_text),
             class: function.ids.map(|ids| format!("{:06x}", ids.class)),
             driver: function.driver.as_deref().map(str::to_owned),
             bars: self.bars(&path),
             iommu_group: self.attributes.iommu_group(&path),
-            ..Record::at(topology.place(id), function.address)
+            ..DeviceRecord::at(topology.place(id), function.address)
         }
     }
 
     /// Briefly, and the link.
-    pub(crate) fn with_link(&self, topology: &Topology, id: FunctionId) -> Record {
+    pub(crate) fn with_link(&self, topology: &Topology, id: FunctionId) -> DeviceRecord {
         let link = self.link(topology, id, &topology.path(id));
-        Record { link, ..self.brief(topology, id) }
+        DeviceRecord { link, ..self.brief(topology, id) }
     }
 
     /// Names by class.

@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::verify::record::{Bar, Record};
+use crate::verify::record::{Bar, DeviceRecord};
 
 /// What can differ, as `--accept` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum DifferenceKind {
     /// It is not there.
     Missing,
     /// It is there and was not before.
@@ -36,7 +36,7 @@ pub enum Kind {
     Expected,
 }
 
-impl Kind {
+impl DifferenceKind {
     /// Every value, in the order of help and tables.
     pub(crate) const ALL: &[Self] = &[
         Self::Missing,
@@ -89,9 +89,9 @@ impl Kind {
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Finding {
+pub struct Difference {
     /// What kind of difference.
-    pub kind: Kind,
+    pub kind: DifferenceKind,
     /// The function: where it answers now, or answered.
     pub(crate) address: PciAddress,
     /// What exactly, in a word or two.
@@ -111,35 +111,42 @@ pub struct Finding {
 }
 
 /// Collects what differs about one function.
-struct Findings<'a> {
-    now: &'a Record,
-    found: Vec<Finding>,
+struct Differences<'a> {
+    now: &'a DeviceRecord,
+    found: Vec<Difference>,
 }
 
-impl Findings<'_> {
-    fn add(&mut self, kind: Kind, what: impl Into<String>, old: Option<String>, new: Option<String>) {
+impl Differences<'_> {
+    fn add(&mut self, kind: DifferenceKind, what: impl Into<String>, old: Option<String>, new: Option<String>) {
         self.note(kind, what, old, new, true);
     }
 
-    fn note(&mut self, kind: Kind, what: impl Into<String>, old: Option<String>, new: Option<String>, matters: bool) {
+    fn note(
+        &mut self,
+        kind: DifferenceKind,
+        what: impl Into<String>,
+        old: Option<String>,
+        new: Option<String>,
+        matters: bool,
+    ) {
         let (address, what) = (self.now.address, what.into());
         let place = Some(self.now.place.clone());
-        self.found.push(Finding { kind, address, what, old, new, matters, why: None, place });
+        self.found.push(Difference { kind, address, what, old, new, matters, why: None, place });
     }
 }
 
 /// Everything about a function that is not as it was, what matters most first.
-pub(crate) fn compare(was: &Record, now: &Record) -> Vec<Finding> {
-    let mut findings = Findings { now, found: Vec::new() };
+pub(crate) fn compare(was: &DeviceRecord, now: &DeviceRecord) -> Vec<Difference> {
+    let mut findings = Differences { now, found: Vec::new() };
     if was.address != now.address {
-        findings.add(Kind::Moved, "address", Some(was.address.to_string()), Some(now.address.to_string()));
+        findings.add(DifferenceKind::Moved, "address", Some(was.address.to_string()), Some(now.address.to_string()));
     }
     if was.place != now.place {
-        findings.add(Kind::Moved, "place", Some(was.place.to_string()), Some(now.place.to_string()));
+        findings.add(DifferenceKind::Moved, "place", Some(was.place.to_string()), Some(now.place.to_string()));
     }
     identity(&mut findings, was);
     if was.driver != now.driver && was.driver.is_some() {
-        findings.add(Kind::Driver, "driver", was.driver.clone(), now.driver.clone());
+        findings.add(DifferenceKind::Driver, "driver", was.driver.clone(), now.driver.clone());
     }
     link(&mut findings, was);
     bars(&mut findings, &was.bars);
@@ -150,13 +157,13 @@ pub(crate) fn compare(was: &Record, now: &Record) -> Vec<Finding> {
 }
 
 /// Whether the same piece of hardware sits there, as far as one can tell.
-pub(crate) fn is_same_device(was: &Record, now: &Record) -> bool {
-    let mut findings = Findings { now, found: Vec::new() };
+pub(crate) fn is_same_device(was: &DeviceRecord, now: &DeviceRecord) -> bool {
+    let mut findings = Differences { now, found: Vec::new() };
     identity(&mut findings, was);
     findings.found.is_empty()
 }
 
-fn identity(findings: &mut Findings<'_>, was: &Record) {
+fn identity(findings: &mut Differences<'_>, was: &DeviceRecord) {
     let now = findings.now;
     for (what, old, new) in [
         ("ids", &was.ids, &now.ids),
@@ -167,25 +174,25 @@ fn identity(findings: &mut Findings<'_>, was: &Record) {
     ] {
         // A number that is not told now says nothing: the driver that would tell it may be missing, the device asleep.
         if old.is_some() && new.is_some() && old != new {
-            findings.add(Kind::Device, what, old.clone(), new.clone());
+            findings.add(DifferenceKind::Device, what, old.clone(), new.clone());
         }
     }
     let (old, new) = (&was.serials.mac, &now.serials.mac);
     if !old.is_empty() && !new.is_empty() && old != new {
-        findings.add(Kind::Device, "MAC", Some(old.join(" ")), Some(new.join(" ")));
+        findings.add(DifferenceKind::Device, "MAC", Some(old.join(" ")), Some(new.join(" ")));
     }
 }
 
 /// The link belongs to the whole device: its first function stands for it.
-fn link(findings: &mut Findings<'_>, was: &Record) {
+fn link(findings: &mut Differences<'_>, was: &DeviceRecord) {
     let (Some(old), Some(new)) = (&was.link, &findings.now.link) else { return };
     if new.is_worse_than(old) && findings.now.address.function == 0 {
         let (old, new) = (old.to_string(), new.to_string());
-        findings.add(Kind::Link, "link", Some(old), Some(new));
+        findings.add(DifferenceKind::Link, "link", Some(old), Some(new));
     }
 }
 
-fn bars(findings: &mut Findings<'_>, was: &[Bar]) {
+fn bars(findings: &mut Differences<'_>, was: &[Bar]) {
     let now = findings.now;
     for old in was.iter().filter(|bar| bar.assigned) {
         let new = now.bars.iter().find(|bar| bar.index == old.index);
@@ -195,11 +202,11 @@ fn bars(findings: &mut Findings<'_>, was: &[Bar]) {
             Some(new) if new.size < old.size => size(new.size),
             Some(_) => continue,
         };
-        findings.add(Kind::Bars, format!("BAR {}", old.index), Some(size(old.size)), Some(lost));
+        findings.add(DifferenceKind::Bars, format!("BAR {}", old.index), Some(size(old.size)), Some(lost));
     }
     // What was never seen with its BARs assigned may lack some all the same.
     for new in now.bars.iter().filter(|bar| !bar.assigned && !was.iter().any(|old| old.index == bar.index)) {
-        findings.add(Kind::Bars, format!("BAR {}", new.index), None, Some("not assigned".to_owned()));
+        findings.add(DifferenceKind::Bars, format!("BAR {}", new.index), None, Some("not assigned".to_owned()));
     }
 }
 
@@ -213,23 +220,23 @@ fn size(bytes: u64) -> String {
     format!("{number} {}", UNITS[unit])
 }
 
-fn virtual_functions(findings: &mut Findings<'_>, was: &Record) {
+fn virtual_functions(findings: &mut Differences<'_>, was: &DeviceRecord) {
     let now = findings.now;
     if now.vfs.len() < was.vfs.len() {
         let (old, new) = (was.vfs.len().to_string(), now.vfs.len().to_string());
-        findings.add(Kind::Vfs, "VFs", Some(old), Some(new));
+        findings.add(DifferenceKind::Vfs, "VFs", Some(old), Some(new));
         return;
     }
     for (old, new) in was.vfs.iter().zip(&now.vfs) {
         if old.driver.is_some() && old.driver != new.driver {
             let what = format!("driver of VF {}", new.address);
-            findings.add(Kind::Vfs, what, old.driver.clone(), new.driver.clone());
+            findings.add(DifferenceKind::Vfs, what, old.driver.clone(), new.driver.clone());
         }
     }
 }
 
 /// Names by class; links of /dev/disk follow their disks and are told only when they are gone.
-fn names(findings: &mut Findings<'_>, was: &Record) {
+fn names(findings: &mut Differences<'_>, was: &DeviceRecord) {
     let now = findings.now;
     let empty = Vec::new();
     for (class, old) in &was.names {
@@ -239,27 +246,27 @@ fn names(findings: &mut Findings<'_>, was: &Record) {
             continue;
         }
         let came: Vec<&str> = new.iter().filter(|name| !old.contains(name)).map(String::as_str).collect();
-        findings.add(Kind::Names, class, Some(lost.join(" ")), (!came.is_empty()).then(|| came.join(" ")));
+        findings.add(DifferenceKind::Names, class, Some(lost.join(" ")), (!came.is_empty()).then(|| came.join(" ")));
     }
     let lost: Vec<&str> = was.by_id.iter().filter(|link| !now.by_id.contains(link)).map(String::as_str).collect();
     if !lost.is_empty() && now.names.contains_key("block") {
-        findings.add(Kind::Names, "/dev/disk/by-id", Some(lost.join(" ")), None);
+        findings.add(DifferenceKind::Names, "/dev/disk/by-id", Some(lost.join(" ")), None);
     }
 }
 
 /// The number alone is dealt anew each time; that there is a group no more is a loss of isolation.
-fn iommu(findings: &mut Findings<'_>, was: &Record) {
+fn iommu(findings: &mut Differences<'_>, was: &DeviceRecord) {
     let new = findings.now.iommu_group;
     if was.iommu_group.is_some() && was.iommu_group != new {
         let text = |group: Option<u32>| group.map(|group| group.to_string());
-        findings.note(Kind::Iommu, "IOMMU group", text(was.iommu_group), text(new), new.is_none());
+        findings.note(DifferenceKind::Iommu, "IOMMU group", text(was.iommu_group), text(new), new.is_none());
     }
 }
 
 /// Something that is not there any more.
-pub(crate) fn missing(was: &Record, what: &str) -> Finding {
-    Finding {
-        kind: Kind::Missing,
+pub(crate) fn missing(was: &DeviceRecord, what: &str) -> Difference {
+    Difference {
+        kind: DifferenceKind::Missing,
         address: was.address,
         what: what.to_owned(),
         old: was.ids.clone(),
@@ -271,18 +278,18 @@ pub(crate) fn missing(was: &Record, what: &str) -> Finding {
 }
 
 /// What was accepted does not matter.
-pub(crate) fn accept(findings: &mut [Finding], accepted: &[Kind]) {
+pub(crate) fn accept(findings: &mut [Difference], accepted: &[DifferenceKind]) {
     for finding in findings {
         finding.matters &= !accepted.contains(&finding.kind);
     }
 }
 
 /// For every record that is not at its place any more: the new function, if there is exactly one, that is that device.
-pub(crate) fn moved<'a>(gone: &[&Record], new: &[&'a Record]) -> BTreeMap<Place, &'a Record> {
+pub(crate) fn find_moved<'a>(gone: &[&DeviceRecord], new: &[&'a DeviceRecord]) -> BTreeMap<Place, &'a DeviceRecord> {
     let mut found = BTreeMap::new();
     for was in gone {
         // The functions of a card may share its serial number.
-        let same = |now: &&&Record| {
+        let same = |now: &&&DeviceRecord| {
             was.address.function == now.address.function && was.serials.agree(&now.serials) && is_same_device(was, now)
         };
         let mut candidates = new.iter().filter(same);

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::pci::address::PciAddress;
-use crate::verify::record::Record;
+use crate::verify::record::DeviceRecord;
 
 /// Conditions that one function must meet, or, with a count, that many functions.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,11 +29,11 @@ impl Expectation {
     }
 
     /// How many functions are still to come.
-    pub(crate) fn still_missing(&self, there: &[Record]) -> usize {
+    pub(crate) fn still_missing(&self, there: &[DeviceRecord]) -> usize {
         self.count.saturating_sub(there.iter().filter(|record| self.is_met_by(record)).count())
     }
 
-    fn is_met_by(&self, record: &Record) -> bool {
+    fn is_met_by(&self, record: &DeviceRecord) -> bool {
         let link = record.link.as_ref();
         self.address.is_none_or(|address| address == record.address)
             && self.driver.as_ref().is_none_or(|driver| record.driver.as_ref() == Some(driver))
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::pci::place::Place;
     use crate::topology::attributes::LinkStatus;
-    use crate::verify::record::Record;
+    use crate::verify::record::DeviceRecord;
 
     fn expects(text: &str) -> Expectation {
         text.parse().unwrap()
@@ -106,11 +106,11 @@ mod tests {
 
     #[test]
     fn all_conditions_hold_for_one_function() {
-        let record = Record {
+        let record = DeviceRecord {
             driver: Some("nvme".into()),
             ids: Some("1b36:0010".into()),
             link: Some(LinkStatus { speed: Some(8.0), width: Some(4), ..LinkStatus::default() }),
-            ..Record::at(Place::root(), "0000:03:00.0".parse().unwrap())
+            ..DeviceRecord::at(Place::root(), "0000:03:00.0".parse().unwrap())
         };
         let there = [record];
         for met in

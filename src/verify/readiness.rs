@@ -1,20 +1,20 @@
-//! What a function still lacks before it can be used.
+//! What a function still pending before it can be used.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::host::modalias::Modules;
 use crate::host::sysfs::Sysfs;
-use crate::host::uevent::Heard;
+use crate::host::uevent::UeventLog;
 use crate::pci::address::PciAddress;
 use crate::topology::attributes::Attributes;
 use crate::topology::model::{FunctionId, Topology};
-use crate::verify::record::Record;
-use crate::verify::settle::Lack;
+use crate::verify::record::DeviceRecord;
+use crate::verify::settle::Pending;
 
 /// How long a disk controller or network card that nobody knows may take to show its first disk or interface, after its
 /// driver is bound. It may have none, and nothing announces that.
-const FIRST_SIGN: Duration = Duration::from_secs(1);
+const FIRST_DEVICE_GRACE: Duration = Duration::from_secs(1);
 
 const STORAGE: u32 = 0x01;
 
@@ -37,7 +37,7 @@ pub struct Awaited<'a> {
     /// The function in it.
     pub id: FunctionId,
     /// What it was before it was removed, if that is known.
-    pub was: Option<&'a Record>,
+    pub was: Option<&'a DeviceRecord>,
     /// Whether it came after events began to be heard.
     pub came: bool,
 }
@@ -56,8 +56,8 @@ impl<'a> Readiness<'a> {
         alias.map_or_else(Vec::new, |alias| self.modules.for_alias(&alias))
     }
 
-    /// What a function lacks; nothing if it is ready, or if it has failed and waiting would not help.
-    pub fn lack(&mut self, awaited: &Awaited<'_>, heard: &Heard) -> Option<Lack> {
+    /// What a function pending; nothing if it is ready, or if it has failed and waiting would not help.
+    pub fn pending(&mut self, awaited: &Awaited<'_>, heard: &UeventLog) -> Option<Pending> {
         let function = awaited.topology.function(awaited.id);
         let what = match function.driver.as_deref() {
             None => self.driver(awaited, heard),
@@ -66,10 +66,10 @@ impl<'a> Readiness<'a> {
             }
             Some(driver) => self.devices(awaited, driver),
         };
-        what.map(|what| Lack { address: Some(function.address), what })
+        what.map(|what| Pending { address: Some(function.address), what })
     }
 
-    fn driver(&mut self, awaited: &Awaited<'_>, heard: &Heard) -> Option<String> {
+    fn driver(&mut self, awaited: &Awaited<'_>, heard: &UeventLog) -> Option<String> {
         let address = awaited.topology.function(awaited.id).address;
         self.bound_since.remove(&address);
         if heard.failure(address).is_some() {
@@ -100,7 +100,7 @@ impl<'a> Readiness<'a> {
         let names = self.attributes.class_devices(&path);
         let lack = match known {
             Some(was) => fewer_names(was, &names),
-            None => self.first_sign(function.address, class, &names),
+            None => self.first_device(function.address, class, &names),
         };
         lack.or_else(|| self.unnamed(&names))
     }
@@ -117,11 +117,11 @@ impl<'a> Readiness<'a> {
         (!is_over).then(|| format!("{name} is {state}"))
     }
 
-    fn first_sign(&mut self, address: PciAddress, class: u32, names: &[String]) -> Option<String> {
+    fn first_device(&mut self, address: PciAddress, class: u32, names: &[String]) -> Option<String> {
         let (sign, what) = if class == NETWORK { ("net/", "interface") } else { ("block/", "disk") };
         let since = self.bound_since.entry(address).or_insert_with(Instant::now);
         let is_there = names.iter().any(|name| name.starts_with(sign));
-        (!is_there && since.elapsed() < FIRST_SIGN).then(|| what.to_owned())
+        (!is_there && since.elapsed() < FIRST_DEVICE_GRACE).then(|| what.to_owned())
     }
 
     /// What udev is not done with yet: it writes a file of its own at the end (systemd, sd-device).
@@ -143,7 +143,7 @@ impl<'a> Readiness<'a> {
 }
 
 /// What there was more of.
-fn fewer_names(was: &Record, names: &[String]) -> Option<String> {
+fn fewer_names(was: &DeviceRecord, names: &[String]) -> Option<String> {
     was.names.iter().find_map(|(class, old)| {
         let now = names.iter().filter(|name| name.split('/').next() == Some(class)).count();
         (now < old.len()).then(|| format!("{class} {}", old.join(" ")))

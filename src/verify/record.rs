@@ -10,7 +10,7 @@ use crate::topology::attributes::LinkStatus;
 
 /// One removed function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct RemovedDevice {
     pub(crate) schema: u32,
     /// Seconds since 1970.
     pub(crate) removed_at: u64,
@@ -18,12 +18,12 @@ pub struct Entry {
     pub(crate) top: Place,
     /// What it was.
     #[serde(flatten)]
-    pub(crate) record: Record,
+    pub(crate) record: DeviceRecord,
 }
 
-impl Entry {
+impl RemovedDevice {
     /// A function that is removed now, with the subtree of this top.
-    pub fn new(record: Record, top: Place, removed_at: u64) -> Self {
+    pub fn new(record: DeviceRecord, top: Place, removed_at: u64) -> Self {
         Self { schema: SCHEMA, removed_at, top, record }
     }
 }
@@ -36,7 +36,7 @@ pub(crate) const SCHEMA: u32 = 1;
 /// Values are kept as sysfs or lspci would show them, so that a record can be read without pcictl. What was not there
 /// is left out; a field that a later version adds must be optional.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct DeviceRecord {
     /// The node: where it sat, whatever the bus numbers were.
     pub place: Place,
     /// Where it answered.
@@ -126,7 +126,7 @@ pub struct VirtualRecord {
     pub(crate) driver_override: Option<String>,
 }
 
-impl Record {
+impl DeviceRecord {
     /// Nothing is known but where.
     pub(crate) fn at(place: Place, address: PciAddress) -> Self {
         Self {
@@ -151,7 +151,7 @@ impl Record {
     }
 }
 
-impl Record {
+impl DeviceRecord {
     /// By its place, with what is known of its virtual functions by theirs.
     pub(crate) fn with_virtual(&self) -> Vec<(Place, Self)> {
         let virtual_function = |(index, vf): (usize, &VirtualRecord)| {

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::host::uevent::{Events, Heard};
+use crate::host::uevent::{Events, UeventLog};
 use crate::pci::address::PciAddress;
 
 /// How often to look when nothing is heard: not all that matters is announced.
@@ -17,14 +17,14 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Something that is not there yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lack {
+pub struct Pending {
     /// The function it is missing of; none for an expectation.
     pub(crate) address: Option<PciAddress>,
     /// What is missing, in a few words.
     pub(crate) what: String,
 }
 
-impl std::fmt::Display for Lack {
+impl std::fmt::Display for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.address {
             Some(address) => write!(f, "{address}: {}", self.what),
@@ -36,7 +36,7 @@ impl std::fmt::Display for Lack {
 /// Told while something is still missing.
 pub(crate) trait WatchSettle {
     /// Called after every look that found something missing.
-    fn missing(&mut self, lacks: &[Lack], waited: Duration, longest: Duration);
+    fn missing(&mut self, pending: &[Pending], waited: Duration, longest: Duration);
     /// Called when the wait is over, however it ended.
     fn done(&mut self) {}
 }
@@ -50,20 +50,20 @@ pub(crate) fn settle(
     events: &mut Events,
     longest: Duration,
     watch: &mut dyn WatchSettle,
-    mut look: impl FnMut(&Heard) -> Result<Vec<Lack>>,
-) -> Result<Vec<Lack>> {
+    mut look: impl FnMut(&UeventLog) -> Result<Vec<Pending>>,
+) -> Result<Vec<Pending>> {
     let begun = Instant::now();
     loop {
-        let lacks = look(events.heard());
+        let pending = look(events.heard());
         let waited = begun.elapsed();
-        let lacks = match lacks {
-            Ok(lacks) if !lacks.is_empty() && waited < longest && !events.heard().asked_to_stop() => lacks,
+        let pending = match pending {
+            Ok(pending) if !pending.is_empty() && waited < longest && !events.heard().interrupted() => pending,
             over => {
                 watch.done();
                 return over;
             }
         };
-        watch.missing(&lacks, waited, longest);
+        watch.missing(&pending, waited, longest);
         events.wait(TICK.min(longest - waited));
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     impl WatchSettle for Told {
-        fn missing(&mut self, _lacks: &[Lack], _waited: Duration, _longest: Duration) {
+        fn missing(&mut self, _lacks: &[Pending], _waited: Duration, _longest: Duration) {
             self.missing += 1;
         }
 
@@ -92,35 +92,35 @@ mod tests {
         }
     }
 
-    fn lack() -> Vec<Lack> {
-        vec![Lack { address: None, what: "driver".into() }]
+    fn lack() -> Vec<Pending> {
+        vec![Pending { address: None, what: "driver".into() }]
     }
 
     #[test]
     fn what_is_ready_is_looked_at_once_and_never_waited_for() {
         let (mut told, mut looks) = (Told::default(), 0);
         let longest = Duration::from_secs(3600);
-        let lacks = settle(&mut Events::listen(), longest, &mut told, |_| {
+        let pending = settle(&mut Events::listen(), longest, &mut told, |_| {
             looks += 1;
             Ok(Vec::new())
         });
-        assert!(lacks.unwrap().is_empty() && looks == 1 && told.missing == 0 && told.done);
+        assert!(pending.unwrap().is_empty() && looks == 1 && told.missing == 0 && told.done);
     }
 
     #[test]
     fn what_becomes_ready_is_looked_at_until_then() {
         let (mut told, mut looks) = (Told::default(), 0);
-        let lacks = settle(&mut Events::listen(), Duration::from_secs(3600), &mut told, |_| {
+        let pending = settle(&mut Events::listen(), Duration::from_secs(3600), &mut told, |_| {
             looks += 1;
             Ok(if looks < 3 { lack() } else { Vec::new() })
         });
-        assert!(lacks.unwrap().is_empty() && told.missing == 2 && told.done);
+        assert!(pending.unwrap().is_empty() && told.missing == 2 && told.done);
     }
 
     #[test]
     fn what_is_still_missing_when_the_time_is_up_is_given_back() {
         let mut told = Told::default();
-        let lacks = settle(&mut Events::listen(), Duration::ZERO, &mut told, |_| Ok(lack()));
-        assert!(lacks.unwrap() == lack() && told.missing == 0 && told.done);
+        let pending = settle(&mut Events::listen(), Duration::ZERO, &mut told, |_| Ok(lack()));
+        assert!(pending.unwrap() == lack() && told.missing == 0 && told.done);
     }
 }

@@ -7,11 +7,11 @@ use crate::host::sysfs::Sysfs;
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::resolve::scan_target::RescanTarget;
+use crate::resolve::scan_target::ScanTarget;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::verify::capture::Observer;
-use crate::verify::record::Record;
+use crate::verify::record::DeviceRecord;
 
 /// Every function that the scanned buses lead to.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// As for [`Topology::load_below`].
-    pub(crate) fn take(sysfs: &Sysfs, targets: &[RescanTarget]) -> Result<Self> {
+    pub(crate) fn take(sysfs: &Sysfs, targets: &[ScanTarget]) -> Result<Self> {
         let mut snapshot = Self::default();
         for target in targets {
             let topology = match target.bus {
@@ -72,7 +72,7 @@ impl Snapshot {
     }
 
     /// What can be told of all of them without asking the hardware.
-    pub(crate) fn brief(&self, observer: &Observer<'_>) -> BTreeMap<PciAddress, Record> {
+    pub(crate) fn brief(&self, observer: &Observer<'_>) -> BTreeMap<PciAddress, DeviceRecord> {
         let brief = |(index, id): &(usize, FunctionId)| observer.brief(&self.topologies[*index], *id);
         order::map(self.functions.iter().map(|(address, at)| (*address, brief(at))))
     }

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::verify::compare::{Finding, Kind, accept, compare, missing, moved};
-use crate::verify::record::{Entry, Record};
+use crate::verify::compare::{Difference, DifferenceKind, accept, compare, find_moved, missing};
+use crate::verify::record::{DeviceRecord, RemovedDevice};
 
 /// How an entry ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ended {
+pub enum CloseReason {
     /// The function came back as it was.
     Back,
     /// What differs was accepted.
@@ -23,39 +23,40 @@ pub enum Ended {
 }
 
 /// What was known and what is there.
-pub struct Evidence<'a> {
+pub struct ComparisonInput<'a> {
     /// What was there before the scan, briefly.
-    pub before: &'a BTreeMap<PciAddress, Record>,
+    pub before: &'a BTreeMap<PciAddress, DeviceRecord>,
     /// What is there now: in full where it came or the ledger knows its place, else briefly.
-    pub after: &'a BTreeMap<PciAddress, Record>,
+    pub after: &'a BTreeMap<PciAddress, DeviceRecord>,
     /// What the ledger knows of the scanned part.
-    pub entries: &'a [Entry],
+    pub entries: &'a [RemovedDevice],
     /// Addresses that were asked for.
     pub wanted: &'a [PciAddress],
     /// What does not matter.
-    pub accepted: &'a [Kind],
+    pub accepted: &'a [DifferenceKind],
 }
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Verdict {
+pub struct Comparison {
     /// All that differs, by address.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<Difference>,
     /// Functions that the ledger knew and that are as they were.
     pub(crate) back: Vec<PciAddress>,
     /// Entries of the ledger that have ended by this.
-    pub ended: Vec<(Place, Ended)>,
+    pub ended: Vec<(Place, CloseReason)>,
 }
 
 /// Compares everything.
-pub fn judge(evidence: &Evidence<'_>) -> Verdict {
-    let mut verdict = Verdict::default();
-    let at_place: BTreeMap<&Place, &Record> = order::map(evidence.after.values().map(|record| (&record.place, record)));
-    let gone: Vec<&Record> =
+pub fn compare_all(evidence: &ComparisonInput<'_>) -> Comparison {
+    let mut verdict = Comparison::default();
+    let at_place: BTreeMap<&Place, &DeviceRecord> =
+        order::map(evidence.after.values().map(|record| (&record.place, record)));
+    let gone: Vec<&DeviceRecord> =
         evidence.entries.iter().map(|entry| &entry.record).filter(|was| !at_place.contains_key(&was.place)).collect();
     // Hotplug may have found it before the scan did, so it need not have come just now.
-    let new: Vec<&Record> = evidence.after.values().filter(|now| !is_known(evidence, &now.place)).collect();
-    let moved = moved(&gone, &new);
+    let new: Vec<&DeviceRecord> = evidence.after.values().filter(|now| !is_known(evidence, &now.place)).collect();
+    let moved = find_moved(&gone, &new);
 
     for entry in evidence.entries {
         let was = &entry.record;
@@ -75,9 +76,15 @@ pub fn judge(evidence: &Evidence<'_>) -> Verdict {
     verdict
 }
 
-impl Verdict {
+impl Comparison {
     /// An entry ends when its function is as it was, or differs in ways that were accepted.
-    fn entry_ended(&mut self, was: &Record, now: Option<&Record>, findings: &[Finding], accepted: &[Kind]) {
+    fn entry_ended(
+        &mut self,
+        was: &DeviceRecord,
+        now: Option<&DeviceRecord>,
+        findings: &[Difference],
+        accepted: &[DifferenceKind],
+    ) {
         if findings.iter().any(|finding| finding.matters) {
             return;
         }
@@ -85,7 +92,7 @@ impl Verdict {
         if let (Some(now), false) = (now, differs) {
             self.back.push(now.address);
         }
-        self.ended.push((was.place.clone(), if differs { Ended::Accepted } else { Ended::Back }));
+        self.ended.push((was.place.clone(), if differs { CloseReason::Accepted } else { CloseReason::Back }));
     }
 
     /// Whether something differs that was not accepted.
@@ -94,19 +101,19 @@ impl Verdict {
     }
 }
 
-fn is_known(evidence: &Evidence<'_>, place: &Place) -> bool {
+fn is_known(evidence: &ComparisonInput<'_>, place: &Place) -> bool {
     evidence.entries.iter().any(|entry| entry.record.place == *place)
 }
 
 /// What the ledger knows nothing of: compared with what was there just before, or with nothing.
-fn unknown(evidence: &Evidence<'_>, told: &BTreeSet<PciAddress>) -> Vec<Finding> {
+fn unknown(evidence: &ComparisonInput<'_>, told: &BTreeSet<PciAddress>) -> Vec<Difference> {
     let mut findings = Vec::new();
     for now in evidence.after.values().filter(|now| !is_known(evidence, &now.place) && !told.contains(&now.address)) {
         match evidence.before.get(&now.address) {
             Some(was) => findings.extend(compare(was, now)),
             None => {
                 findings.push(arrived(now));
-                findings.extend(compare(&Record::at(now.place.clone(), now.address), now));
+                findings.extend(compare(&DeviceRecord::at(now.place.clone(), now.address), now));
             }
         }
     }
@@ -114,12 +121,12 @@ fn unknown(evidence: &Evidence<'_>, told: &BTreeSet<PciAddress>) -> Vec<Finding>
 }
 
 /// That something came is no fault; it is told apart from what came back.
-fn arrived(now: &Record) -> Finding {
+fn arrived(now: &DeviceRecord) -> Difference {
     let new = now.ids.clone();
-    Finding { old: None, new, matters: false, kind: Kind::New, ..missing(now, "not known to the ledger") }
+    Difference { old: None, new, matters: false, kind: DifferenceKind::New, ..missing(now, "not known to the ledger") }
 }
 
-fn vanished(evidence: &Evidence<'_>) -> Vec<Finding> {
+fn vanished(evidence: &ComparisonInput<'_>) -> Vec<Difference> {
     let gone = evidence
         .before
         .iter()
@@ -128,7 +135,7 @@ fn vanished(evidence: &Evidence<'_>) -> Vec<Finding> {
 }
 
 /// Addresses that were asked for, of which nothing else is told.
-fn not_there(evidence: &Evidence<'_>, at_place: &BTreeMap<&Place, &Record>) -> Vec<Finding> {
+fn not_there(evidence: &ComparisonInput<'_>, at_place: &BTreeMap<&Place, &DeviceRecord>) -> Vec<Difference> {
     let is_told = |address: &PciAddress| {
         evidence.after.contains_key(address)
             || evidence.entries.iter().any(|entry| entry.record.address == *address)
@@ -138,9 +145,9 @@ fn not_there(evidence: &Evidence<'_>, at_place: &BTreeMap<&Place, &Record>) -> V
             })
     };
     let wanted = evidence.wanted.iter().filter(|address| !is_told(address));
-    let finding = |address: &PciAddress| Finding {
+    let finding = |address: &PciAddress| Difference {
         place: None,
-        ..missing(&Record::at(Place::root(), *address), "asked for and not there")
+        ..missing(&DeviceRecord::at(Place::root(), *address), "asked for and not there")
     };
     wanted.map(finding).collect()
 }

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::support::run::Run;
-use crate::support::{Tree, scratch_directory};
 use pcictl::host::sysfs::Sysfs;
-use pcictl::host::uevent::Heard;
+use pcictl::host::uevent::UeventLog;
 use pcictl::pci::address::PciAddress;
 use pcictl::pci::place::Place;
 use pcictl::report::change::RescanReport;
@@ -15,20 +13,18 @@ use pcictl::state::ledger::Ledger;
 use pcictl::topology::fields::Fields;
 use pcictl::topology::model::Topology;
 use pcictl::verify::capture::Observer;
-use pcictl::verify::compare::Kind;
+use pcictl::verify::compare::DifferenceKind;
 use pcictl::verify::overrides::Overrides;
-use pcictl::verify::readiness::Awaited;
-use pcictl::verify::readiness::Readiness;
-use pcictl::verify::record::Entry;
-use pcictl::verify::record::Record;
-use pcictl::verify::verdict::Ended;
-use pcictl::verify::verdict::Evidence;
-use pcictl::verify::verdict::Verdict;
-use pcictl::verify::verdict::judge;
+use pcictl::verify::readiness::{Awaited, Readiness};
+use pcictl::verify::record::{DeviceRecord, RemovedDevice};
+use pcictl::verify::verdict::{CloseReason, Comparison, ComparisonInput, compare_all};
 use tempfile::TempDir;
 
+use crate::support::run::Run;
+use crate::support::{Tree, scratch_directory};
+
 /// Every function of a tree, in full.
-fn records(tree: &Tree) -> Vec<Record> {
+fn records(tree: &Tree) -> Vec<DeviceRecord> {
     let sysfs = Sysfs::open(Some(tree.path())).unwrap();
     let topology = Topology::load_all(&sysfs, Fields::ALL).unwrap();
     let mut observer = Observer::new(&sysfs);
@@ -36,16 +32,16 @@ fn records(tree: &Tree) -> Vec<Record> {
     topology.by_address().into_iter().map(&mut record).collect()
 }
 
-fn entry(record: Record) -> Entry {
+fn entry(record: DeviceRecord) -> RemovedDevice {
     let top = record.place.clone();
-    Entry::new(record, top, 1_700_000_000)
+    RemovedDevice::new(record, top, 1_700_000_000)
 }
 
 /// A state directory whose ledger knows the functions of a tree that are named.
 fn ledger_of(tree: &Tree, addresses: &[&str]) -> TempDir {
     let state = scratch_directory();
     let known = records(tree).into_iter().filter(|record| addresses.contains(&record.address.to_string().as_str()));
-    Ledger::below(state.path()).put(&known.map(entry).collect::<Vec<_>>(), 1).unwrap();
+    Ledger::below(state.path()).save(&known.map(entry).collect::<Vec<_>>(), 1).unwrap();
     state
 }
 
@@ -149,7 +145,7 @@ fn two_that_answered_at_the_same_address_are_told_apart_by_whoever_asks() {
     let state = ledger_of(&tree, &["0000:03:00.0"]);
     let mut other = records(&tree).into_iter().find(|r| r.address.to_string() == "0000:03:00.0").unwrap();
     other.place = Place::from_chain("pci0000:00/01.0/00.0/07.0/00.0").unwrap();
-    Ledger::below(state.path()).put(&[entry(other)], 1).unwrap();
+    Ledger::below(state.path()).save(&[entry(other)], 1).unwrap();
     tree.remove("0000:03:00.0");
     rescan(&tree, state.path(), &["0000:03:00.0"])
         .stderr(
@@ -266,11 +262,12 @@ fn a_look_at_the_machine_sets_a_torn_entry_aside_too() {
 }
 
 /// What a rescan would say if the machine was `before` when these were removed, and is `after` now.
-fn verdict(before: &Tree, after: &Tree, accepted: &[Kind]) -> (Verdict, String) {
-    let entries: Vec<Entry> = records(before).into_iter().map(entry).collect();
-    let after: BTreeMap<PciAddress, Record> = records(after).into_iter().map(|now| (now.address, now)).collect();
+fn verdict(before: &Tree, after: &Tree, accepted: &[DifferenceKind]) -> (Comparison, String) {
+    let entries: Vec<RemovedDevice> = records(before).into_iter().map(entry).collect();
+    let after: BTreeMap<PciAddress, DeviceRecord> = records(after).into_iter().map(|now| (now.address, now)).collect();
     let before = BTreeMap::new();
-    let verdict = judge(&Evidence { before: &before, after: &after, entries: &entries, wanted: &[], accepted });
+    let verdict =
+        compare_all(&ComparisonInput { before: &before, after: &after, entries: &entries, wanted: &[], accepted });
     let report = RescanReport { differences: verdict.findings.clone(), ..RescanReport::default() };
     let text = pcictl::report::text::change::rescanned(&report);
     let lines: Vec<&str> = text.lines().skip(1).collect();
@@ -296,9 +293,9 @@ fn a_link_that_came_back_worse_is_told_and_so_is_what_went_with_it() {
 #[test]
 fn what_is_accepted_ends_the_entry_and_does_not_matter() {
     let (before, after) = (Tree::shared("degraded-before"), Tree::shared("degraded-after"));
-    let (verdict, text) = verdict(before, after, &[Kind::Link, Kind::Bars, Kind::Names]);
+    let (verdict, text) = verdict(before, after, &[DifferenceKind::Link, DifferenceKind::Bars, DifferenceKind::Names]);
     assert!(!verdict.matters() && text.contains("  ~ 0000:01:00.0 link: 16 GT/s x16 -> 2.5 GT/s x1"), "{text}");
-    let ended = verdict.ended.iter().filter(|(_, ended)| *ended == Ended::Accepted).count();
+    let ended = verdict.ended.iter().filter(|(_, ended)| *ended == CloseReason::Accepted).count();
     assert_eq!(ended, 2);
 }
 
@@ -316,13 +313,14 @@ fn a_machine_as_it_was_has_nothing_to_tell() {
 fn a_card_that_hotplug_found_in_another_slot_has_moved() {
     let here = was(Tree::shared("guest-mixed"), "0000:02:00.0");
     let there = Place::from_chain("pci0000:00/09.0/00.0").unwrap();
-    let now = Record { place: there, ..here.clone() };
+    let now = DeviceRecord { place: there, ..here.clone() };
     let entries = [entry(here)];
     // It was there before the scan already, which is why nothing came.
-    let map: BTreeMap<PciAddress, Record> = [(now.address, now)].into();
-    let verdict = judge(&Evidence { before: &map, after: &map, entries: &entries, wanted: &[], accepted: &[] });
-    let kinds: Vec<(Kind, &str)> = verdict.findings.iter().map(|f| (f.kind, f.what.as_str())).collect();
-    assert_eq!(kinds, [(Kind::Moved, "place")]);
+    let map: BTreeMap<PciAddress, DeviceRecord> = [(now.address, now)].into();
+    let verdict =
+        compare_all(&ComparisonInput { before: &map, after: &map, entries: &entries, wanted: &[], accepted: &[] });
+    let kinds: Vec<(DifferenceKind, &str)> = verdict.findings.iter().map(|f| (f.kind, f.what.as_str())).collect();
+    assert_eq!(kinds, [(DifferenceKind::Moved, "place")]);
 }
 
 #[test]
@@ -379,16 +377,16 @@ steps:
 }
 
 /// What a function of a tree lacks, if it was as in this record.
-fn lack(tree: &Tree, address: &str, was: Option<&Record>) -> Option<String> {
+fn lack(tree: &Tree, address: &str, was: Option<&DeviceRecord>) -> Option<String> {
     let sysfs = Sysfs::open(Some(tree.path())).unwrap();
     let topology = Topology::load_all(&sysfs, Fields::ALL).unwrap();
     let id = topology.find(address.parse().unwrap()).unwrap();
     let awaited = Awaited { topology: &topology, id, was, came: true };
-    let lack = Readiness::new(&sysfs).lack(&awaited, &Heard::default());
-    lack.map(|lack| lack.to_string())
+    let pending = Readiness::new(&sysfs).pending(&awaited, &UeventLog::default());
+    pending.map(|lack| lack.to_string())
 }
 
-fn was(tree: &Tree, address: &str) -> Record {
+fn was(tree: &Tree, address: &str) -> DeviceRecord {
     records(tree).into_iter().find(|record| record.address.to_string() == address).unwrap()
 }
 
@@ -401,7 +399,7 @@ fn a_function_without_its_driver_is_not_ready() {
     fs::remove_file(tree.device(address).join("driver")).unwrap();
     assert_eq!(lack(&tree, address, Some(&known)).as_deref(), Some("0000:01:00.0: driver nvme"));
     // It never had one: nothing to wait for.
-    assert_eq!(lack(&tree, address, Some(&Record { driver: None, ..known.clone() })), None);
+    assert_eq!(lack(&tree, address, Some(&DeviceRecord { driver: None, ..known.clone() })), None);
     // Nobody knows it: then the modules tell whether there is a driver for it.
     assert_eq!(lack(&tree, address, None), None);
     let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();

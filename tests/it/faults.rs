@@ -10,26 +10,24 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Once;
 
+use clap::Parser;
+use nix::errno::Errno;
+use pcictl::cli::args::Cli;
+use pcictl::commands::rehearse;
+use pcictl::error::{Error, ErrorKind};
+use pcictl::execute::executor::StepRunner;
+use pcictl::host::sysfs::Sysfs;
+use pcictl::operation::context::Rehearsal;
+use pcictl::state::journal::progress::{Assessment, Progress};
+use pcictl::state::journal::store::{JournalFile, Journals};
+use pcictl::terminal::Output;
+use tempfile::TempDir;
+
 use crate::support::dump::{Dump, Order};
 use crate::support::fake::{Crash, FakeKernel, Fault, Script};
 use crate::support::processes::hold_off_starts;
 use crate::support::run::Run;
 use crate::support::{Tree, load_dump, scratch_directory};
-use clap::Parser;
-use nix::errno::Errno;
-use pcictl::cli::args::Cli;
-use pcictl::commands::rehearse;
-use pcictl::error::Error;
-use pcictl::error::ErrorKind;
-use pcictl::execute::executor::Kernel;
-use pcictl::host::sysfs::Sysfs;
-use pcictl::operation::context::Rehearsal;
-use pcictl::state::journal::progress::Look;
-use pcictl::state::journal::progress::Standing;
-use pcictl::state::journal::store::Found;
-use pcictl::state::journal::store::Journals;
-use pcictl::terminal::Output;
-use tempfile::TempDir;
 
 /// A machine that can be worked on, and its directories.
 struct Machine {
@@ -76,7 +74,7 @@ impl Machine {
         let words = [&["pcictl", "--quiet", "--sysroot", root], words].concat();
         let cli = Cli::parse_from(words);
         let (tree, dump, script) = (Rc::clone(&self.tree), Rc::clone(&self.dump), Rc::clone(&self.script));
-        let kernel = move || -> Box<dyn Kernel> {
+        let kernel = move || -> Box<dyn StepRunner> {
             Box::new(FakeKernel::new(Rc::clone(&tree), Rc::clone(&dump), Rc::clone(&script)))
         };
         let (run, state) = (self.directory("run"), self.directory("state"));
@@ -107,9 +105,9 @@ impl Machine {
     fn is_settled(&self) -> bool {
         let sysfs = Sysfs::open(Some(self.tree.path())).unwrap();
         let journals = Journals::below(&self.directory("run"), &self.directory("state"));
-        let is_settled = |found: &Found| {
+        let is_settled = |found: &JournalFile| {
             let record = found.record.as_ref();
-            record.is_ok_and(|r| r.over.is_some() || Look::at(r, &sysfs).standing() != Standing::Between)
+            record.is_ok_and(|r| r.closed.is_some() || Assessment::of(r, &sysfs).progress() != Progress::Partial)
         };
         journals.list().unwrap().iter().all(is_settled)
     }

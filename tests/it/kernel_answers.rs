@@ -6,11 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
+use pcictl::pci::address::PciAddress;
+use pcictl::plan::action::Action;
+
 use crate::support::dump::Order;
 use crate::support::fake::{FakeKernel, Fault, Script};
 use crate::support::{Tree, load_dump};
-use pcictl::pci::address::PciAddress;
-use pcictl::plan::action::Action;
 
 const EDU: &str = "0000:02:00.0";
 const PF: &str = "0000:01:00.0";

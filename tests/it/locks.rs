@@ -11,11 +11,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
+use machine::{BELOW, BESIDE, Machine, PORT, waited_for};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::Signal;
 
 use crate::support::processes::hold_off_starts;
-use machine::{BELOW, BESIDE, Machine, PORT, waited_for};
 
 /// Where PORT and BELOW are.
 const PORT_PLACE: &str = "pci0000:00/01.0/00.0/00.0";

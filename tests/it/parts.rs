@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
 use crate::support::run::Run;
 use crate::support::snapshot::Snapshot;
 use crate::support::{maketree, scratch_directory};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 
 const SELF: Pid = Pid::from_raw(0);
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
-use pcictl::execute::executor::{Event, Kernel, execute};
+use pcictl::execute::executor::{Event, StepRunner, execute};
 use pcictl::execute::supervisor::Supervisor;
 use pcictl::host::sysfs::Sysfs;
-use pcictl::lock::acquire::{Held, Patience, Waiting, WatchWait};
+use pcictl::lock::acquire::{Held, WaitLimit, Waiting, WatchWait};
 use pcictl::lock::claims::Claims;
 use pcictl::lock::files::LockDirectory;
 use pcictl::pci::place::Place;
-use pcictl::plan::action::{Action, Mark, Step};
+use pcictl::plan::action::{Action, Step, StepRef};
 use pcictl::plan::step_state::Done;
 
 use crate::support::processes::hold_off_starts;
@@ -62,7 +62,7 @@ impl Bench {
 
     fn hold(&self) -> pcictl::error::Result<Held> {
         let claims = Claims::changing(vec![Place::from_chain("pci0000:00/01.0").unwrap()]);
-        self.locks().acquire(&claims, Patience::None, &mut Silent)
+        self.locks().acquire(&claims, WaitLimit::NoWait, &mut Silent)
     }
 
     fn supervisor(&self, held: &Held, journal: Option<OwnedFd>, timeout: Duration) -> Supervisor<'_> {
@@ -76,7 +76,7 @@ fn step(file: &str) -> Step {
     Step { action, file: file.into(), value: "1".into(), after: Vec::new() }
 }
 
-const MARK: Mark = Mark { step: 0, undo: false };
+const MARK: StepRef = StepRef { step: 0, undo: false };
 const LONG: Duration = Duration::from_secs(3600);
 
 #[test]
@@ -93,7 +93,7 @@ fn a_helper_writes_the_value_and_reports_what_the_kernel_said() {
     // It is gone, so removing it is done already.
     fs::remove_dir_all(bench.file("bus/pci/devices").join(DEVICE)).unwrap();
     supervisor.begin(MARK, &step("not/there")).unwrap();
-    assert!(matches!(supervisor.next(), Event::Ended(MARK, Ok(Done::Already))));
+    assert!(matches!(supervisor.next_event(), Event::Ended(MARK, Ok(Done::Already))));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_write_that_takes_too_long_gives_the_terminal_back_and_its_helper_keeps_the_
     let fifo = bench.fifo("remove");
     let mut supervisor = bench.supervisor(&held, None, Duration::from_millis(1));
     let outcomes = execute(&[step("remove")], 0, &mut supervisor, 1);
-    let unfinished = outcomes.given_back.expect("it was given back");
+    let unfinished = outcomes.detached.expect("it was given back");
     // A test has several threads, so there is no second process: the helper alone goes on.
     assert!(unfinished.late && unfinished.background.is_none());
     drop((supervisor, held));
@@ -128,7 +128,7 @@ fn a_helper_has_nothing_open_but_its_locks_and_pipes_and_is_alone_in_its_session
     nix::fcntl::fcntl(&stray, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
     let mut supervisor = bench.supervisor(&held, None, Duration::from_millis(1));
     let outcomes = execute(&[step("remove")], 0, &mut supervisor, 1);
-    let helper = outcomes.given_back.unwrap().helper;
+    let helper = outcomes.detached.unwrap().helper;
     let proc = PathBuf::from(format!("/proc/{helper}"));
     wait_until(|| {
         fs::read_to_string(proc.join("wchan")).is_ok_and(|wchan| wchan.contains("fifo")) || is_in_fifo(&proc)
@@ -163,7 +163,7 @@ fn a_helper_that_is_killed_is_no_success() {
     let mut supervisor = bench.supervisor(&held, None, LONG);
     supervisor.begin(MARK, &step("remove")).unwrap();
     kill(children()[0]);
-    assert!(matches!(supervisor.next(), Event::Ended(MARK, Err(Errno::ECANCELED))));
+    assert!(matches!(supervisor.next_event(), Event::Ended(MARK, Err(Errno::ECANCELED))));
 }
 
 #[test]
@@ -174,17 +174,17 @@ fn a_helper_that_is_started_ahead_writes_when_its_turn_comes_and_never_before() 
         fs::write(bench.file(name), "").unwrap();
     }
     let mut supervisor = bench.supervisor(&held, None, LONG);
-    supervisor.expect(0, &["first", "second", "third"].map(step));
+    supervisor.prestart(0, &["first", "second", "third"].map(step));
     let ready = children();
     assert_eq!(ready.len(), 3);
-    supervisor.begin(Mark { step: 1, undo: false }, &step("second")).unwrap();
+    supervisor.begin(StepRef { step: 1, undo: false }, &step("second")).unwrap();
     assert_eq!(children(), ready, "no other one was started");
-    assert!(matches!(supervisor.next(), Event::Ended(Mark { step: 1, undo: false }, Ok(Done::Done))));
+    assert!(matches!(supervisor.next_event(), Event::Ended(StepRef { step: 1, undo: false }, Ok(Done::Done))));
     assert_eq!(children(), [ready[0], ready[2]]);
     // What is undone is another write than the one it was started for.
-    supervisor.begin(Mark { step: 2, undo: true }, &step("third")).unwrap();
+    supervisor.begin(StepRef { step: 2, undo: true }, &step("third")).unwrap();
     assert_eq!(children().len(), 3);
-    supervisor.next();
+    supervisor.next_event();
     assert_eq!(children(), [ready[0], ready[2]]);
 
     drop(supervisor);
@@ -201,12 +201,12 @@ fn another_helper_takes_the_place_of_one_that_was_killed_before_its_turn() {
     let held = bench.hold().unwrap();
     fs::write(bench.file("remove"), "").unwrap();
     let mut supervisor = bench.supervisor(&held, None, LONG);
-    supervisor.expect(0, &[step("remove")]);
+    supervisor.prestart(0, &[step("remove")]);
     let ready = children()[0];
     kill(ready);
     wait_for_end(ready);
     supervisor.begin(MARK, &step("remove")).unwrap();
-    assert!(matches!(supervisor.next(), Event::Ended(MARK, Ok(Done::Done))));
+    assert!(matches!(supervisor.next_event(), Event::Ended(MARK, Ok(Done::Done))));
     assert_eq!(fs::read_to_string(bench.file("remove")).unwrap(), "1");
 }
 

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use crate::support::maketree::{self, SWITCH};
 use crate::support::run::Run;
 use crate::support::scratch_directory;
 use crate::support::snapshot::Snapshot;
-use tempfile::TempDir;
 
 /// What a start of the program costs, with the dynamic loader's share.
 const START: usize = 150;

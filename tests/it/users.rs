@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::Tree;
-use crate::support::run::Run;
 use nix::sys::stat::Mode;
 use serde_json::Value;
+
+use crate::support::Tree;
+use crate::support::run::Run;
 
 /// `pcictl remove --dry-run`.
 fn dry_run(tree: &Tree, arguments: &[&str]) -> Run {

@@ -7,7 +7,7 @@ use pcictl::pci::place::Place;
 use pcictl::plan::action::{Action, Plan, Step};
 use pcictl::plan::remove::{Removal, plan_removal};
 use pcictl::plan::rescan::plan_rescan;
-use pcictl::resolve::scan_target::RescanTarget;
+use pcictl::resolve::scan_target::ScanTarget;
 use pcictl::topology::model::FunctionId;
 
 use crate::board::{Board, Config, Kind, Read, Slot};
@@ -65,7 +65,7 @@ pub struct Plans {
 struct Subject {
     removal: Option<Removal>,
     other: Option<Plan>,
-    targets: Vec<RescanTarget>,
+    targets: Vec<ScanTarget>,
     claims: Claims,
 }
 
@@ -124,7 +124,7 @@ fn subject(board: &Board, config: Config, read: &Read, job: &Job) -> Option<Subj
         }
         Job::Rescan(_) | Job::BringBack(_) | Job::RescanAll => {
             let targets = match job {
-                Job::RescanAll => vec![RescanTarget::all()],
+                Job::RescanAll => vec![ScanTarget::all()],
                 Job::Rescan(bridge) => {
                     vec![scan(board, config, read, Some(*bridge).filter(|_| id(*bridge).is_some())?)]
                 }
@@ -158,12 +158,12 @@ fn single(subject: &mut Subject, read: &Read, id: FunctionId, action: Action) {
     subject.other = Some(Plan { steps: vec![step], claims: subject.claims.clone() });
 }
 
-fn scan(board: &Board, config: Config, read: &Read, bridge: Slot) -> RescanTarget {
+fn scan(board: &Board, config: Config, read: &Read, bridge: Slot) -> ScanTarget {
     target(board, config, read, Some(bridge), board.on_bus(Some(bridge)) & config.present == 0)
 }
 
 /// The bus that can bring a slot back: that of the nearest bridge above it that is there.
-fn scan_for(board: &Board, config: Config, read: &Read, job: &Job) -> RescanTarget {
+fn scan_for(board: &Board, config: Config, read: &Read, job: &Job) -> ScanTarget {
     let Job::BringBack(slot) = job else { panic!("not that job") };
     let mut above = board.slots[usize::from(*slot)].above;
     while let Some(bridge) = above.filter(|bridge| !config.has(*bridge)) {
@@ -175,13 +175,13 @@ fn scan_for(board: &Board, config: Config, read: &Read, job: &Job) -> RescanTarg
     }
 }
 
-fn target(board: &Board, config: Config, read: &Read, bridge: Option<Slot>, empty: bool) -> RescanTarget {
+fn target(board: &Board, config: Config, read: &Read, bridge: Option<Slot>, empty: bool) -> ScanTarget {
     let place = match bridge.and_then(|bridge| read.ids[usize::from(bridge)]) {
         Some(id) => read.topology.place(id),
         None => read.topology.host_bridge_place(read.host),
     };
     let bus = bridge.map_or_else(|| "0000:00".parse().ok(), |bridge| Some(board.secondary(config, bridge)));
-    RescanTarget { bus, bridge: board.path(config, bridge), place, empty, why: String::new() }
+    ScanTarget { bus, bridge: board.path(config, bridge), place, empty, why: String::new() }
 }
 
 /// The claims in the order of the product, or as the mutant has them.

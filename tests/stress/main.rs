@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pcictl::lock::acquire::{Held, Patience, Waiting, WatchWait};
+use pcictl::lock::acquire::{Held, WaitLimit, Waiting, WatchWait};
 use pcictl::lock::claims::Claims;
 use pcictl::lock::files::LockDirectory;
 use pcictl::lock::holders::Role;
@@ -154,7 +154,7 @@ impl WatchWait for Silent {
 
 fn acquire(run: &Path, claims: &Claims) -> Held {
     let directory = LockDirectory::open(run).unwrap();
-    directory.acquire(claims, Patience::Until(Instant::now() + LONGEST_WAIT), &mut Silent).unwrap()
+    directory.acquire(claims, WaitLimit::Until(Instant::now() + LONGEST_WAIT), &mut Silent).unwrap()
 }
 
 /// One operator's life; at its end it says how often it was in, and how long it had to wait at most.
@@ -273,7 +273,7 @@ fn the_dead_hold_nothing(run: &Path) {
         child.wait().unwrap();
     }
     assert_eq!(directory.all_holders().unwrap(), []);
-    directory.acquire(&Claims::changing(vec![Place::root()]), Patience::None, &mut Silent).unwrap();
+    directory.acquire(&Claims::changing(vec![Place::root()]), WaitLimit::NoWait, &mut Silent).unwrap();
     println!("{KILLS} killed, {holding} of them seen to hold a lock; nothing is left locked");
 }
 

@@ -1,8 +1,8 @@
 use nix::errno::Errno;
 
-use crate::execute::executor::{Event, Kernel, execute, undo};
+use crate::execute::executor::{Event, StepRunner, execute, undo};
 use crate::execute::outcome::Outcome;
-use crate::plan::action::{Action, Mark, Step};
+use crate::plan::action::{Action, Step, StepRef};
 use crate::plan::step_state::Done;
 
 fn step(name: &str, after: Vec<usize>) -> Step {
@@ -16,21 +16,21 @@ fn step(name: &str, after: Vec<usize>) -> Step {
 #[derive(Default)]
 struct Scripted {
     begun: Vec<String>,
-    running: Vec<(Mark, String)>,
+    running: Vec<(StepRef, String)>,
     most: usize,
     fails: Option<&'static str>,
     interrupt_at: Option<usize>,
 }
 
-impl Kernel for Scripted {
-    fn begin(&mut self, mark: Mark, step: &Step) -> Result<(), Errno> {
+impl StepRunner for Scripted {
+    fn begin(&mut self, mark: StepRef, step: &Step) -> Result<(), Errno> {
         self.begun.push(step.value.clone());
         self.running.push((mark, step.value.clone()));
         self.most = self.most.max(self.running.len());
         Ok(())
     }
 
-    fn next(&mut self) -> Event {
+    fn next_event(&mut self) -> Event {
         if self.interrupt_at == Some(self.begun.len()) {
             self.interrupt_at = None;
             return Event::Interrupted;

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, Instant};
 
 use crate::error::{ErrorKind, Result};
-use crate::lock::acquire::{Held, Patience, Waiting, WatchWait};
+use crate::lock::acquire::{Held, WaitLimit, Waiting, WatchWait};
 use crate::lock::claims::{Claims, Mode};
 use crate::lock::files::LockDirectory;
 use crate::lock::flock;
@@ -29,7 +29,7 @@ fn run() -> (tempfile::TempDir, LockDirectory) {
 }
 
 fn take(directory: &LockDirectory, chain: &str) -> Result<Held> {
-    directory.acquire(&Claims::changing(vec![at(chain)]), Patience::None, &mut Silent)
+    directory.acquire(&Claims::changing(vec![at(chain)]), WaitLimit::NoWait, &mut Silent)
 }
 
 #[test]
@@ -71,8 +71,8 @@ fn a_wiped_directory_ends_in_an_error() {
 fn the_deadline_ends_a_wait() {
     let (_run, directory) = run();
     let _held = take(&directory, "h/1.0").unwrap();
-    let patience = Patience::Until(Instant::now() + Duration::from_millis(20));
-    let error = directory.acquire(&Claims::changing(vec![at("h/1.0")]), patience, &mut Silent).unwrap_err();
+    let limit = WaitLimit::Until(Instant::now() + Duration::from_millis(20));
+    let error = directory.acquire(&Claims::changing(vec![at("h/1.0")]), limit, &mut Silent).unwrap_err();
     assert_eq!(error.status() as u8, 75);
 }
 
@@ -108,8 +108,8 @@ fn whoever_can_rename_the_directory_could_replace_it() {
 fn a_reader_keeps_out_changes_below_and_lets_readers_in() {
     let (_run, directory) = run();
     let read = Claims::reading(vec![at("h/1.0")], vec![at("h/1.0/2.0")]);
-    let _held = directory.acquire(&read, Patience::None, &mut Silent).unwrap();
-    directory.acquire(&read, Patience::None, &mut Silent).unwrap();
+    let _held = directory.acquire(&read, WaitLimit::NoWait, &mut Silent).unwrap();
+    directory.acquire(&read, WaitLimit::NoWait, &mut Silent).unwrap();
     for chain in ["", "h", "h/1.0", "h/1.0/2.0"] {
         assert_eq!(take(&directory, chain).unwrap_err().kind(), ErrorKind::Locked, "{chain}");
     }
@@ -129,7 +129,7 @@ fn holders_say_since_when_in_which_mode_and_what_for() {
             .iter()
             .all(|h| h.process.pid == std::process::id() && h.process.uid.is_some() && h.age_seconds.is_some())
     );
-    assert_eq!(directory.holders_over(&at("h/1.0/2.0")).unwrap(), holders[2..]);
+    assert_eq!(directory.holders_covering(&at("h/1.0/2.0")).unwrap(), holders[2..]);
     drop(held);
     assert!(directory.all_holders().unwrap().is_empty());
 }
@@ -138,7 +138,7 @@ fn holders_say_since_when_in_which_mode_and_what_for() {
 fn a_shut_gate_is_not_yet_a_lock() {
     let (_run, directory) = run();
     drop(take(&directory, "").unwrap());
-    // Somebody passes the gate, slower than anybody ever does, while somebody else has no patience.
+    // Somebody passes the gate, slower than anybody ever does, while somebody else has no limit.
     let gate = directory.gate(&Place::root()).unwrap();
     assert!(flock::try_lock(&gate.file, Mode::Exclusive).unwrap());
     let taken = std::thread::scope(|scope| {
@@ -165,9 +165,9 @@ fn a_lock_is_found_among_any_number_of_others() {
             let directory = &directory;
             scope.spawn(move || {
                 for node in 0..40 {
-                    let patience = Patience::Until(Instant::now() + Duration::from_secs(60));
+                    let limit = WaitLimit::Until(Instant::now() + Duration::from_secs(60));
                     let places = (0..8).map(|step| at(&format!("h/{operator}.{node}/{step}.0"))).collect();
-                    directory.acquire(&Claims::changing(places), patience, &mut Silent).unwrap();
+                    directory.acquire(&Claims::changing(places), limit, &mut Silent).unwrap();
                 }
             });
         }

@@ -8,9 +8,9 @@ use crate::host::text::escaped;
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::report::change::{PlannedChange, PlannedLock, RemoveReport, ReplugReport, RescanReport, Seen};
-use crate::report::text::words::{count, in_words, locks, mode, steps};
-use crate::verify::compare::{Finding, Kind};
+use crate::report::change::{FunctionSummary, PlannedChange, PlannedLock, RemoveReport, ReplugReport, RescanReport};
+use crate::report::text::words::{count, describe_action, locks, mode, steps};
+use crate::verify::compare::{Difference, DifferenceKind};
 
 /// What `--dry-run` prints: what it is about, the locks, the steps.
 pub(crate) fn planned(plan: &PlannedChange) -> String {
@@ -83,7 +83,7 @@ pub fn rescanned(report: &RescanReport) -> String {
         text.push_str(&format!("  = {address} was back already, and is as it was\n"));
     }
     for restored in report.restored.iter().filter(|restored| restored.failure.is_none()) {
-        text.push_str(&format!("  = put back: {}\n", in_words(&restored.action)));
+        text.push_str(&format!("  = put back: {}\n", describe_action(&restored.action)));
     }
     for finding in told(&report.differences) {
         text.push_str(&difference(finding));
@@ -114,27 +114,27 @@ fn headline(report: &RescanReport) -> String {
 }
 
 /// What need be told: what came is listed already, and what is missing below something missing goes without saying.
-fn told(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+fn told(findings: &[Difference]) -> impl Iterator<Item = &Difference> {
     let missing: Vec<&Place> =
-        findings.iter().filter(|f| f.kind == Kind::Missing).filter_map(|f| f.place.as_ref()).collect();
-    let implied = move |finding: &&Finding| {
+        findings.iter().filter(|f| f.kind == DifferenceKind::Missing).filter_map(|f| f.place.as_ref()).collect();
+    let implied = move |finding: &&Difference| {
         let above = finding.place.as_ref().and_then(Place::parent);
-        finding.kind == Kind::Missing
+        finding.kind == DifferenceKind::Missing
             && above.is_some_and(|above| missing.iter().any(|place| above.is_at_or_below(place)))
     };
-    findings.iter().filter(move |finding| finding.kind != Kind::New && !implied(finding))
+    findings.iter().filter(move |finding| finding.kind != DifferenceKind::New && !implied(finding))
 }
 
-fn difference(finding: &Finding) -> String {
+fn difference(finding: &Difference) -> String {
     let sign = if finding.matters { "!".red() } else { "~".yellow() };
     let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
     let why = finding.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
     let change = match finding.kind {
-        Kind::Missing => {
+        DifferenceKind::Missing => {
             let was = finding.old.as_ref().map_or_else(String::new, |ids| format!(" {ids}"));
             format!("{}{was}: {}", finding.address, finding.what)
         }
-        Kind::Expected => finding.what.clone(),
+        DifferenceKind::Expected => finding.what.clone(),
         _ if finding.old.is_none() && finding.new.is_none() => format!("{} {}: none", finding.address, finding.what),
         _ => format!("{} {}: {} -> {}", finding.address, finding.what, word(&finding.old), word(&finding.new)),
     };
@@ -143,12 +143,12 @@ fn difference(finding: &Finding) -> String {
 
 /// What `replug` did: both halves.
 pub(crate) fn replugged(report: &ReplugReport) -> String {
-    let climbed: String =
-        report.climbed.iter().map(|what| format!("  > not back, so tried: {}\n", escaped(what))).collect();
-    removed(&report.removed) + &climbed + &rescanned(&report.rescanned)
+    let escalations: String =
+        report.escalations.iter().map(|what| format!("  > not back, so tried: {}\n", escaped(what))).collect();
+    removed(&report.removed) + &escalations + &rescanned(&report.rescanned)
 }
 
-fn describe(seen: &Seen) -> String {
+fn describe(seen: &FunctionSummary) -> String {
     let mut line = seen.address.to_string();
     if let Some(name) = &seen.name {
         line.push_str(&format!(" {}", escaped(name)));

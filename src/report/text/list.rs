@@ -12,7 +12,7 @@ use crate::topology::attributes::LinkStatus;
 ///
 /// # Errors
 /// It cannot be written.
-pub(crate) fn listed(out: &mut dyn Write, rows: &[FunctionRow], wanted: &[Column], header: bool) -> io::Result<()> {
+pub(crate) fn table(out: &mut dyn Write, rows: &[FunctionRow], wanted: &[Column], header: bool) -> io::Result<()> {
     let mut scratch = String::new();
     let mut widths: Vec<usize> =
         wanted.iter().map(|column| if header { width(&heading(*column)) } else { 0 }).collect();

@@ -9,7 +9,7 @@ use crate::report::text::tree::Branches;
 use crate::report::text::words::mode;
 
 /// The forest as text. Whoever only passes through a node on the way to another is left out, unless somebody waits there.
-pub(crate) fn locks_drawn(roots: &[LockNode]) -> String {
+pub(crate) fn lock_forest(roots: &[LockNode]) -> String {
     let mut text = String::new();
     for root in roots.iter().filter(|root| matters(root)) {
         text.push_str(&format!("{}\n", root.place.to_string().bold()));

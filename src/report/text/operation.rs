@@ -1,12 +1,12 @@
 //! Operations that this process no longer waits for.
 
 use crate::doctor::stack::Waits;
-use crate::execute::outcome::Unfinished;
+use crate::execute::outcome::DetachedWrite;
 use crate::plan::action::Action;
-use crate::report::text::words::in_words;
+use crate::report::text::words::describe_action;
 
 /// What the kernel is doing for a write, in lines: in words, then the evidence.
-pub(crate) fn kernel_state(unfinished: &Unfinished) -> Vec<String> {
+pub(crate) fn kernel_state(unfinished: &DetachedWrite) -> Vec<String> {
     let kernel = &unfinished.kernel;
     let mut lines = Vec::new();
     let mut line = format!("helper pid {}", unfinished.helper);
@@ -29,8 +29,8 @@ pub(crate) fn kernel_state(unfinished: &Unfinished) -> Vec<String> {
 }
 
 /// One line: what is waited for, and who waits now.
-pub(crate) fn unfinished(unfinished: &Unfinished) -> String {
-    let what = format!("{}: {}", in_words(&unfinished.action), waiting(unfinished));
+pub(crate) fn unfinished(unfinished: &DetachedWrite) -> String {
+    let what = format!("{}: {}", describe_action(&unfinished.action), waiting(unfinished));
     let how_long = format!("{:.1} s", unfinished.waited_seconds);
     let who = match unfinished.background {
         Some(pid) => format!("it goes on in the background (pid {pid}, helper pid {})", unfinished.helper),
@@ -48,7 +48,7 @@ pub(crate) fn unfinished(unfinished: &Unfinished) -> String {
 }
 
 /// What the kernel is doing, as an administrator would say it.
-fn waiting(unfinished: &Unfinished) -> String {
+fn waiting(unfinished: &DetachedWrite) -> String {
     let kernel = &unfinished.kernel;
     if kernel.stuck.iter().any(|stuck| stuck.blocks_all) {
         return "the kernel's PCI core is deadlocked".to_owned();

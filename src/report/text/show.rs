@@ -3,14 +3,14 @@
 use colored::Colorize;
 
 use crate::host::text::escaped;
-use crate::lock::holders::{Role, in_words};
+use crate::lock::holders::{Role, describe_holders};
 use crate::report::change::PlannedRemoval;
 use crate::report::rows::{FullFunction, FunctionRow};
 use crate::report::text::list;
 use crate::report::text::words::{self, count};
 
 /// Everything about one function.
-pub(crate) fn shown(full: &FullFunction) -> String {
+pub(crate) fn function(full: &FullFunction) -> String {
     let row = &full.row;
     let mut text = format!("{}\n", headline(row).bold());
     let mut fact = |name: &str, value: Option<String>| {
@@ -85,7 +85,7 @@ fn lock(full: &FullFunction) -> String {
         } else {
             format!(", at {}", holder.place)
         };
-        format!("{role} {}{above}", in_words(std::slice::from_ref(holder)))
+        format!("{role} {}{above}", describe_holders(std::slice::from_ref(holder)))
     });
     words.collect::<Vec<_>>().join(", ")
 }

@@ -5,7 +5,7 @@ use colored::Colorize as _;
 use crate::doctor::diagnosis::{Finding, Stuck, Trouble};
 use crate::doctor::stack::Waits;
 use crate::host::text::escaped;
-use crate::report::status::{DoctorReport, OperationState, OperationStatus, RecoverReport, StatusReport, Verdict};
+use crate::report::status::{DoctorReport, Health, OperationState, OperationStatus, RecoverReport, StatusReport};
 
 /// What the doctor found: what is stuck first, then who is busy, then what was left behind.
 pub(crate) fn diagnosed(report: &DoctorReport) -> String {
@@ -35,10 +35,10 @@ pub(crate) fn diagnosed(report: &DoctorReport) -> String {
         }
     }
     text.push_str(match report.verdict {
-        Verdict::Healthy => "healthy: nobody is inside the kernel's PCI core\n",
-        Verdict::Busy => "healthy: what is under way is slow at most\n",
-        Verdict::Leftovers => "healthy, but something was left behind\n",
-        Verdict::Stuck => "stuck\n",
+        Health::Healthy => "healthy: nobody is inside the kernel's PCI core\n",
+        Health::Busy => "healthy: what is under way is slow at most\n",
+        Health::Leftovers => "healthy, but something was left behind\n",
+        Health::Stuck => "stuck\n",
     });
     text
 }
@@ -99,7 +99,7 @@ fn operation(operation: &OperationStatus) -> String {
     }
     for (index, command) in operation.commands.iter().enumerate() {
         let what = match (index, operation.way) {
-            (0, Some(crate::state::journal::progress::Way::Undo)) => "to undo it",
+            (0, Some(crate::state::journal::progress::RecoveryAction::RollBack)) => "to undo it",
             _ => "to complete it",
         };
         text.push_str(&format!("  {what}: {}\n", escaped(command)));

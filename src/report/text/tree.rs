@@ -30,7 +30,7 @@ const ASCII: Branches = Branches { child: "|- ", last: "`- ", pass: "|  " };
 ///
 /// # Errors
 /// It cannot be written.
-pub(crate) fn drawn(out: &mut dyn Write, roots: &[TreeNode], wanted: &[Column]) -> io::Result<()> {
+pub(crate) fn forest(out: &mut dyn Write, roots: &[TreeNode], wanted: &[Column]) -> io::Result<()> {
     let (line, indent, scratch) = (String::new(), String::new(), String::new());
     let mut pen = Pen { out, branches: Branches::of_locale(), wanted, line, indent, scratch };
     for root in roots {

@@ -1,10 +1,10 @@
 //! Users of a device, a line each.
 
 use crate::host::text::escaped;
-use crate::usage::model::{Danger, User, Users};
+use crate::usage::model::{Danger, UsageReport, User};
 
 /// Users, what could not be looked into, and what cannot be seen.
-pub(crate) fn listed(users: &Users, indent: &str) -> String {
+pub(crate) fn listed(users: &UsageReport, indent: &str) -> String {
     let mut text = String::new();
     for user in &users.found {
         text.push_str(&format!("{indent}{:<11} {}\n", user.kind.name(), escaped(&user.description)));

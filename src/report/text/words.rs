@@ -22,7 +22,7 @@ pub(crate) fn mode(mode: Mode) -> &'static str {
 pub(crate) fn steps(steps: &[Step]) -> String {
     let mut text = String::new();
     for (index, step) in steps.iter().enumerate() {
-        text.push_str(&format!("  {:>3}  {}", index + 1, in_words(&step.action)));
+        text.push_str(&format!("  {:>3}  {}", index + 1, describe_action(&step.action)));
         if !step.after.is_empty() {
             text.push_str(&format!("  (after {})", ranges(&step.after)));
         }
@@ -32,7 +32,7 @@ pub(crate) fn steps(steps: &[Step]) -> String {
 }
 
 /// One action as an administrator would say it.
-pub(crate) fn in_words(action: &Action) -> String {
+pub(crate) fn describe_action(action: &Action) -> String {
     match action {
         Action::Unbind { address, driver } => format!("unbind {address} from {}", escaped(driver)),
         Action::Bind { address, driver } => format!("bind {address} to {}", escaped(driver)),

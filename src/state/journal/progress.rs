@@ -6,44 +6,46 @@ use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Step};
 use crate::plan::step_state::is_done;
-use crate::state::journal::record::Record;
+use crate::state::journal::record::OperationRecord;
 
 /// Where an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum Progress {
     /// Nothing is changed, or all is as it was.
-    AtStart,
+    NotStarted,
     /// All that was planned is done.
-    AtEnd,
+    Complete,
     /// Some is done and some is not.
-    Between,
+    Partial,
 }
 
 /// The way on from between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Way {
+pub(crate) enum RecoveryAction {
     /// Do what is left.
-    Complete,
+    #[serde(rename = "complete")]
+    RollForward,
     /// Take back what was done.
-    Undo,
+    #[serde(rename = "undo")]
+    RollBack,
 }
 
 /// Where it stands, step by step.
 #[derive(Clone, Debug)]
-pub struct Look<'a> {
-    record: &'a Record,
+pub struct Assessment<'a> {
+    record: &'a OperationRecord,
     /// What the operation did.
     done: Vec<bool>,
     /// What is so now, whoever did it.
-    reached: Vec<bool>,
+    satisfied: Vec<bool>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> Assessment<'a> {
     /// Looks at what became of each step.
-    pub fn at(record: &'a Record, sysfs: &Sysfs) -> Self {
-        let reached: Vec<bool> = record
+    pub fn of(record: &'a OperationRecord, sysfs: &Sysfs) -> Self {
+        let satisfied: Vec<bool> = record
             .header
             .steps
             .iter()
@@ -51,32 +53,32 @@ impl<'a> Look<'a> {
             .map(|(index, step)| {
                 brings_back_after(record, index)
                     || has_brought_back(record, index, sysfs)
-                    || has_happened(sysfs, &step.action).unwrap_or_else(|| record.went_well(index))
+                    || has_happened(sysfs, &step.action).unwrap_or_else(|| record.succeeded(index))
             })
             .collect();
         // A driver that let go by itself is not our doing: only what was begun can have been done.
-        let done = reached.iter().enumerate().map(|(index, reached)| *reached && record.was_begun(index)).collect();
-        Self { record, done, reached }
+        let done = satisfied.iter().enumerate().map(|(index, reached)| *reached && record.was_begun(index)).collect();
+        Self { record, done, satisfied }
     }
 
     /// Where the operation stands.
-    pub fn standing(&self) -> Standing {
-        if self.reached.iter().all(|reached| *reached) {
-            Standing::AtEnd
+    pub fn progress(&self) -> Progress {
+        if self.satisfied.iter().all(|reached| *reached) {
+            Progress::Complete
         } else if self.done.iter().any(|done| *done) || self.is_scan() && self.record.ends.values().any(Option::is_none)
         {
-            Standing::Between
+            Progress::Partial
         } else {
-            Standing::AtStart
+            Progress::NotStarted
         }
     }
 
     /// The way that `pcictl recover` takes: on, if something was done for good and no driver would have to be stopped for
     /// the rest (that is for a command which looks for users first); else back.
-    pub(crate) fn way(&self) -> Way {
+    pub(crate) fn action(&self) -> RecoveryAction {
         let for_good = self.done().any(|step| step.action.undo().is_none()) || self.is_scan();
         let stops = self.left().any(|(_, step)| step.action.undo().is_some());
-        if for_good && !stops { Way::Complete } else { Way::Undo }
+        if for_good && !stops { RecoveryAction::RollForward } else { RecoveryAction::RollBack }
     }
 
     /// What was done, in the order of the plan.
@@ -86,12 +88,12 @@ impl<'a> Look<'a> {
 
     /// What is left to do, with each step's place in the plan, in the order of the plan.
     pub(crate) fn left(&self) -> impl Iterator<Item = (usize, &'a Step)> {
-        let steps = self.record.header.steps.iter().enumerate().zip(&self.reached);
+        let steps = self.record.header.steps.iter().enumerate().zip(&self.satisfied);
         steps.filter(|(_, reached)| !**reached).map(|(step, _)| step)
     }
 
     /// Which steps were done, for undoing them.
-    pub(crate) fn flags(&self) -> &[bool] {
+    pub(crate) fn done_flags(&self) -> &[bool] {
         &self.done
     }
 
@@ -102,14 +104,14 @@ impl<'a> Look<'a> {
 }
 
 /// Whether a scan was begun that waits for this step: then the step was done for good, whatever the scan brought back.
-fn brings_back_after(record: &Record, index: usize) -> bool {
+fn brings_back_after(record: &OperationRecord, index: usize) -> bool {
     let brings_back = |step: &Step| step.action.is_scan() || matches!(step.action, Action::SlotPower { .. });
     let mut scans = record.header.steps.iter().enumerate().filter(|(_, step)| brings_back(step));
     scans.any(|(scan, step)| record.was_begun(scan) && step.after.contains(&index))
 }
 
 /// Whether this is a scan that was begun, and all that was removed before it is there again, whoever scanned.
-fn has_brought_back(record: &Record, index: usize, sysfs: &Sysfs) -> bool {
+fn has_brought_back(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
     let steps = &record.header.steps;
     let removed = |step: &Step| match step.action {
         Action::Remove { address } => Some(address),
@@ -131,7 +133,7 @@ fn has_happened(sysfs: &Sysfs, action: &Action) -> Option<bool> {
 }
 
 /// A function that is another device now than when the journal was written.
-pub(crate) fn other_device(record: &Record, sysfs: &Sysfs) -> Option<PciAddress> {
+pub(crate) fn other_device(record: &OperationRecord, sysfs: &Sysfs) -> Option<PciAddress> {
     let is_other = |(address, was): &(&PciAddress, &String)| sysfs.modalias(**address).is_some_and(|now| now != **was);
     record.header.functions.iter().find(is_other).map(|(address, _)| *address)
 }

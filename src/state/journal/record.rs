@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::plan::action::{Action, Mark, Step};
+use crate::plan::action::{Action, Step, StepRef};
 
 /// The form that is written; a reader that does not know the number keeps its hands off.
 pub(crate) const SCHEMA: u32 = 1;
@@ -43,13 +43,13 @@ pub(crate) struct Header {
 /// One line of a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Line {
+pub(crate) enum JournalLine {
     /// The first one.
     Header(Header),
     /// A step is about to be given to the kernel.
     Begun {
         /// Which.
-        mark: Mark,
+        mark: StepRef,
         /// What it does, if the plan does not say it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action: Option<Action>,
@@ -57,12 +57,13 @@ pub(crate) enum Line {
     /// The kernel is done with a step.
     Ended {
         /// Which.
-        mark: Mark,
+        mark: StepRef,
         /// 0, or the kernel's error.
         errno: i32,
     },
     /// Nothing is left to be done: all went as planned, or was put back.
-    Over {
+    #[serde(rename = "over")]
+    Closed {
         /// What it came to.
         how: String,
     },
@@ -70,18 +71,18 @@ pub(crate) enum Line {
 
 /// What a journal tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct OperationRecord {
     /// The plan.
     pub(crate) header: Header,
     /// How each step that was begun ended; none if that is not known.
-    pub(crate) ends: BTreeMap<Mark, Option<i32>>,
+    pub(crate) ends: BTreeMap<StepRef, Option<i32>>,
     /// Steps beyond the plan.
-    pub(crate) more: BTreeMap<usize, Action>,
+    pub(crate) extra_steps: BTreeMap<usize, Action>,
     /// What it came to, if it was brought to an end.
-    pub over: Option<String>,
+    pub closed: Option<String>,
 }
 
-impl Line {
+impl JournalLine {
     /// The text of the line, with its sum and its end.
     pub(crate) fn text(&self) -> String {
         // A struct with string keys can always be written.
@@ -98,7 +99,7 @@ impl Line {
     }
 }
 
-impl Record {
+impl OperationRecord {
     /// Reads a journal.
     ///
     /// # Errors
@@ -112,13 +113,15 @@ impl Record {
                 }
                 break;
             };
-            let line = Line::parse(line).map_err(|why| format!("line {}: {why}", number + 1))?;
+            let line = JournalLine::parse(line).map_err(|why| format!("line {}: {why}", number + 1))?;
             match (&mut record, line) {
-                (None, Line::Header(header)) if header.schema == SCHEMA => {
-                    let (ends, more) = (BTreeMap::new(), BTreeMap::new());
-                    record = Some(Self { header, ends, more, over: None });
+                (None, JournalLine::Header(header)) if header.schema == SCHEMA => {
+                    let (ends, extra_steps) = (BTreeMap::new(), BTreeMap::new());
+                    record = Some(Self { header, ends, extra_steps, closed: None });
                 }
-                (None, Line::Header(header)) => return Err(format!("its form is {}, not {SCHEMA}", header.schema)),
+                (None, JournalLine::Header(header)) => {
+                    return Err(format!("its form is {}, not {SCHEMA}", header.schema));
+                }
                 (Some(record), line) => record.take(line)?,
                 (None, _) => return Err("it has no header".to_owned()),
             }
@@ -126,31 +129,31 @@ impl Record {
         record.ok_or_else(|| "it is empty".to_owned())
     }
 
-    fn take(&mut self, line: Line) -> Result<(), String> {
+    fn take(&mut self, line: JournalLine) -> Result<(), String> {
         match line {
-            Line::Header(_) => return Err("it has two headers".to_owned()),
-            Line::Begun { mark, action } => {
+            JournalLine::Header(_) => return Err("it has two headers".to_owned()),
+            JournalLine::Begun { mark, action } => {
                 self.ends.insert(mark, None);
                 if let Some(action) = action {
-                    self.more.insert(mark.step, action);
+                    self.extra_steps.insert(mark.step, action);
                 }
             }
-            Line::Ended { mark, errno } => {
+            JournalLine::Ended { mark, errno } => {
                 self.ends.insert(mark, Some(errno));
             }
-            Line::Over { how } => self.over = Some(how),
+            JournalLine::Closed { how } => self.closed = Some(how),
         }
         Ok(())
     }
 
     /// Whether a step was given to the kernel.
     pub(crate) fn was_begun(&self, step: usize) -> bool {
-        self.ends.contains_key(&Mark { step, undo: false })
+        self.ends.contains_key(&StepRef { step, undo: false })
     }
 
     /// Whether the kernel said that it did a step, and it was not undone.
-    pub(crate) fn went_well(&self, step: usize) -> bool {
-        let ended = |undo| self.ends.get(&Mark { step, undo }).copied().flatten();
+    pub(crate) fn succeeded(&self, step: usize) -> bool {
+        let ended = |undo| self.ends.get(&StepRef { step, undo }).copied().flatten();
         ended(false) == Some(0) && ended(true) != Some(0)
     }
 }
@@ -168,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::pci::place::Place;
-    use crate::plan::action::{Action, Mark, Step};
+    use crate::plan::action::{Action, Step, StepRef};
 
     fn header() -> Header {
         let action = Action::Unbind { address: "0000:01:00.0".parse().unwrap(), driver: "nvme".into() };
@@ -188,33 +191,33 @@ mod tests {
     }
 
     fn journal() -> String {
-        let mark = Mark { step: 0, undo: false };
+        let mark = StepRef { step: 0, undo: false };
         let lines = [
-            Line::Header(header()),
-            Line::Begun { mark, action: None },
-            Line::Ended { mark, errno: 0 },
-            Line::Over { how: "done".into() },
+            JournalLine::Header(header()),
+            JournalLine::Begun { mark, action: None },
+            JournalLine::Ended { mark, errno: 0 },
+            JournalLine::Closed { how: "done".into() },
         ];
-        lines.iter().map(Line::text).collect()
+        lines.iter().map(JournalLine::text).collect()
     }
 
     #[test]
     fn what_is_written_is_read() {
-        let record = Record::parse(&journal()).unwrap();
+        let record = OperationRecord::parse(&journal()).unwrap();
         assert_eq!(record.header, header());
-        assert!(record.was_begun(0) && record.went_well(0));
-        assert_eq!(record.over.as_deref(), Some("done"));
+        assert!(record.was_begun(0) && record.succeeded(0));
+        assert_eq!(record.closed.as_deref(), Some("done"));
     }
 
     #[test]
     fn a_journal_cut_off_anywhere_is_what_came_before_or_nothing() {
-        let (whole, all) = (journal(), Record::parse(&journal()).unwrap());
+        let (whole, all) = (journal(), OperationRecord::parse(&journal()).unwrap());
         let first = whole.find('\n').unwrap() + 1;
         for end in 0..whole.len() {
-            match Record::parse(&whole[..end]) {
+            match OperationRecord::parse(&whole[..end]) {
                 Ok(record) => {
                     assert!(end >= first && record.header == all.header);
-                    assert!(record.over.is_none());
+                    assert!(record.closed.is_none());
                 }
                 Err(_) => assert!(end < first, "cut off at {end}"),
             }
@@ -223,12 +226,12 @@ mod tests {
 
     #[test]
     fn foreign_journals_are_not_trusted() {
-        let newer = Line::Header(Header { schema: SCHEMA + 1, ..header() }).text();
-        let no_header = Line::Over { how: "done".into() }.text();
+        let newer = JournalLine::Header(Header { schema: SCHEMA + 1, ..header() }).text();
+        let no_header = JournalLine::Closed { how: "done".into() }.text();
         for text in ["", "\n", "hello\n", "0000000000000000 {}\n", newer.as_str(), no_header.as_str()] {
-            assert!(Record::parse(text).is_err(), "{text:?}");
+            assert!(OperationRecord::parse(text).is_err(), "{text:?}");
         }
-        assert!(Record::parse(&(journal() + &journal())).is_err());
+        assert!(OperationRecord::parse(&(journal() + &journal())).is_err());
     }
 
     proptest! {
@@ -240,14 +243,14 @@ mod tests {
             prop_assume!(bytes[at] != to && at != bytes.len() - 1);
             bytes[at] = to;
             let text = String::from_utf8(bytes).unwrap();
-            let changed = Record::parse(&text);
+            let changed = OperationRecord::parse(&text);
             // Hexadecimal digits may be written in capitals.
             prop_assert!(changed.is_err() || text.to_lowercase() == journal().to_lowercase());
         }
 
         #[test]
         fn no_text_at_all_is_a_crash(text in "\\PC{0,200}") {
-            prop_assert!(Record::parse(&text).is_err());
+            prop_assert!(OperationRecord::parse(&text).is_err());
         }
     }
 }

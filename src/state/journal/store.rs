@@ -19,8 +19,8 @@ use nix::unistd::geteuid;
 use crate::error::{Error, ErrorKind, Result, plain};
 use crate::lock::acquire;
 use crate::order;
-use crate::plan::action::{Action, Mark};
-use crate::state::journal::record::{Header, Line, Record};
+use crate::plan::action::{Action, StepRef};
+use crate::state::journal::record::{Header, JournalLine, OperationRecord};
 
 /// How many journals of ended operations are kept.
 const KEPT: usize = 64;
@@ -37,7 +37,7 @@ const SUFFIX: &str = ".journal";
 #[derive(Clone, Debug)]
 pub struct Journals {
     directory: PathBuf,
-    notes: PathBuf,
+    markers: PathBuf,
 }
 
 /// The journal of an operation that this process works on.
@@ -45,16 +45,16 @@ pub struct Journals {
 pub(crate) struct Journal {
     file: File,
     planned: usize,
-    note: PathBuf,
+    marker: PathBuf,
 }
 
 /// A journal that was found.
 #[derive(Debug)]
-pub struct Found {
+pub struct JournalFile {
     /// Its file.
     pub(crate) path: PathBuf,
     /// What it tells, or why it cannot be trusted.
-    pub record: std::result::Result<Record, String>,
+    pub record: std::result::Result<OperationRecord, String>,
     /// Somebody works on the operation.
     pub(crate) busy: bool,
 }
@@ -62,7 +62,7 @@ pub struct Found {
 impl Journals {
     /// Those in these directories.
     pub fn below(run: &Path, state: &Path) -> Self {
-        Self { directory: run.join("journal"), notes: state.join("operations") }
+        Self { directory: run.join("journal"), markers: state.join("operations") }
     }
 
     /// Writes a journal's header before anything is done, durably.
@@ -85,32 +85,32 @@ impl Journals {
             header.id.push('+');
         }
         let file = self.create(&header).map_err(|error| trouble(&error))?;
-        let note = self.notes.join(format!("{}.json", header.id));
-        let warning = write_note(&note, &header).err().map(|error| {
+        let marker = self.markers.join(format!("{}.json", header.id));
+        let warning = write_marker(&marker, &header).err().map(|error| {
             format!(
                 "{}: {}; should the machine lose power now, nobody will know of this",
-                note.display(),
+                marker.display(),
                 plain(&error)
             )
         });
-        Ok((Journal { file, planned: header.steps.len(), note }, warning))
+        Ok((Journal { file, planned: header.steps.len(), marker }, warning))
     }
 
     /// Takes over the journal of an operation that nobody works on any more.
     ///
     /// # Errors
     /// It cannot be opened. None if somebody works on it after all.
-    pub(crate) fn take_over(&self, found: &Found, record: &Record) -> io::Result<Option<Journal>> {
+    pub(crate) fn take_over(&self, found: &JournalFile, record: &OperationRecord) -> io::Result<Option<Journal>> {
         let file = open(&found.path, true)?;
-        let note = self.notes.join(format!("{}.json", record.header.id));
-        Ok(acquire::own_file(&file)?.then_some(Journal { file, planned: record.header.steps.len(), note }))
+        let marker = self.markers.join(format!("{}.json", record.header.id));
+        Ok(acquire::try_lock_file(&file)?.then_some(Journal { file, planned: record.header.steps.len(), marker }))
     }
 
     /// All journals, the oldest first.
     ///
     /// # Errors
     /// The directory cannot be read, or others may write there.
-    pub fn list(&self) -> Result<Vec<Found>> {
+    pub fn list(&self) -> Result<Vec<JournalFile>> {
         let mut names = match fs::read_dir(&self.directory) {
             Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -119,13 +119,13 @@ impl Journals {
         check_owner(&self.directory).map_err(|error| Error::io(self.directory.display(), &error))?;
         names.retain(|name| name.to_str().is_some_and(|name| name.ends_with(SUFFIX)));
         order::sort(&mut names);
-        Ok(names.into_iter().map(|name| look(&self.directory.join(name))).collect())
+        Ok(names.into_iter().map(|name| examine(&self.directory.join(name))).collect())
     }
 
     /// The notes of operations that another boot has cut off, as headers; and what cannot be read.
-    pub(crate) fn cut_off(&self, boot: &str) -> (Vec<Header>, Vec<PathBuf>) {
+    pub(crate) fn interrupted_by_reboot(&self, boot: &str) -> (Vec<Header>, Vec<PathBuf>) {
         let (mut headers, mut bad) = (Vec::new(), Vec::new());
-        let entries = fs::read_dir(&self.notes).map(|entries| entries.flatten().collect::<Vec<_>>());
+        let entries = fs::read_dir(&self.markers).map(|entries| entries.flatten().collect::<Vec<_>>());
         for entry in entries.unwrap_or_default() {
             let path = entry.path();
             if path.extension().is_none_or(|extension| extension != "json") {
@@ -146,8 +146,8 @@ impl Journals {
     ///
     /// # Errors
     /// It cannot be removed.
-    pub(crate) fn forget(&self, id: &str) -> io::Result<()> {
-        match fs::remove_file(self.notes.join(format!("{id}.json"))) {
+    pub(crate) fn remove_marker(&self, id: &str) -> io::Result<()> {
+        match fs::remove_file(self.markers.join(format!("{id}.json"))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -194,7 +194,8 @@ impl Journals {
         if count <= KEPT {
             return;
         }
-        let over = |found: &Found| !found.busy && found.record.as_ref().is_ok_and(|record| record.over.is_some());
+        let over =
+            |found: &JournalFile| !found.busy && found.record.as_ref().is_ok_and(|record| record.closed.is_some());
         let found = self.list().unwrap_or_default();
         for old in found.iter().filter(|found| over(found)).take(count - KEPT) {
             let _ = fs::remove_file(&old.path);
@@ -207,27 +208,27 @@ impl Journal {
     ///
     /// # Errors
     /// It cannot be noted, and the step must not be begun.
-    pub(crate) fn begin_step(&self, mark: Mark, action: &Action) -> std::result::Result<(), Errno> {
+    pub(crate) fn begin_step(&self, mark: StepRef, action: &Action) -> std::result::Result<(), Errno> {
         let action = (mark.step >= self.planned).then(|| action.clone());
-        append(&self.file, &Line::Begun { mark, action })
+        append(&self.file, &JournalLine::Begun { mark, action })
     }
 
     /// Notes how a step ended.
     ///
     /// # Errors
     /// It cannot be noted.
-    pub(crate) fn end_step(&self, mark: Mark, errno: i32) -> std::result::Result<(), Errno> {
-        append(&self.file, &Line::Ended { mark, errno })
+    pub(crate) fn end_step(&self, mark: StepRef, errno: i32) -> std::result::Result<(), Errno> {
+        append(&self.file, &JournalLine::Ended { mark, errno })
     }
 
     /// Notes that nothing is left to be done.
     ///
     /// # Errors
     /// It cannot be noted.
-    pub(crate) fn over(&self, how: &str) -> std::result::Result<(), Errno> {
-        append(&self.file, &Line::Over { how: how.to_owned() })?;
+    pub(crate) fn close(&self, how: &str) -> std::result::Result<(), Errno> {
+        append(&self.file, &JournalLine::Closed { how: how.to_owned() })?;
         // What is left of it is told by `pcictl status`.
-        let _ = fs::remove_file(&self.note);
+        let _ = fs::remove_file(&self.marker);
         Ok(())
     }
 
@@ -244,12 +245,12 @@ impl Journal {
 ///
 /// # Errors
 /// It cannot be noted; without a journal, for one.
-pub(crate) fn note_end(journal: BorrowedFd, mark: Mark, errno: i32) -> std::result::Result<(), Errno> {
-    append(journal, &Line::Ended { mark, errno })
+pub(crate) fn note_end(journal: BorrowedFd, mark: StepRef, errno: i32) -> std::result::Result<(), Errno> {
+    append(journal, &JournalLine::Ended { mark, errno })
 }
 
 /// One call to write, which is whole or fails: room was reserved.
-fn append(file: impl std::os::fd::AsFd, line: &Line) -> std::result::Result<(), Errno> {
+fn append(file: impl std::os::fd::AsFd, line: &JournalLine) -> std::result::Result<(), Errno> {
     let text = line.text();
     loop {
         match nix::unistd::write(&file, text.as_bytes()) {
@@ -264,7 +265,7 @@ fn append(file: impl std::os::fd::AsFd, line: &Line) -> std::result::Result<(), 
 fn write_header(path: &Path, header: &Header) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let mut file = options.read(true).append(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW).open(path)?;
-    let text = Line::Header(header.clone()).text();
+    let text = JournalLine::Header(header.clone()).text();
     // Four lines a step: begun and ended, and the same when it is undone. Then the last line, and what was not planned.
     let room = text.len() + LINE * (4 * header.steps.len() + 16);
     match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, i64::try_from(room).unwrap_or(i64::MAX)) {
@@ -273,13 +274,13 @@ fn write_header(path: &Path, header: &Header) -> io::Result<File> {
     }
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    if !acquire::own_file(&file)? {
+    if !acquire::try_lock_file(&file)? {
         return Err(io::Error::other("somebody else has locked it"));
     }
     Ok(file)
 }
 
-fn write_note(path: &Path, header: &Header) -> io::Result<()> {
+fn write_marker(path: &Path, header: &Header) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
     let temporary = path.with_extension("new");
@@ -290,10 +291,10 @@ fn write_note(path: &Path, header: &Header) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn look(path: &Path) -> Found {
-    let record = read(path).map_err(|error| plain(&error)).and_then(|text| Record::parse(&text));
-    let busy = open(path, false).and_then(|file| acquire::is_owned(&file)).unwrap_or(false);
-    Found { path: path.to_owned(), record, busy }
+fn examine(path: &Path) -> JournalFile {
+    let record = read(path).map_err(|error| plain(&error)).and_then(|text| OperationRecord::parse(&text));
+    let busy = open(path, false).and_then(|file| acquire::is_locked(&file)).unwrap_or(false);
+    JournalFile { path: path.to_owned(), record, busy }
 }
 
 fn read(path: &Path) -> io::Result<String> {

@@ -1,16 +1,16 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::pci::place::Place;
-use crate::state::ledger::{Ledger, PAST_KEPT, Past};
-use crate::verify::record::{Entry, Record};
-use crate::verify::verdict::Ended;
+use crate::state::ledger::{ClosedEntry, Ledger, PAST_KEPT};
+use crate::verify::record::{DeviceRecord, RemovedDevice};
+use crate::verify::verdict::CloseReason;
 
-fn entry(place: &str, removed_at: u64) -> Entry {
-    let record = Record {
+fn entry(place: &str, removed_at: u64) -> RemovedDevice {
+    let record = DeviceRecord {
         driver: Some("nvme".into()),
-        ..Record::at(Place::from_chain(place).unwrap(), "0000:01:00.0".parse().unwrap())
+        ..DeviceRecord::at(Place::from_chain(place).unwrap(), "0000:01:00.0".parse().unwrap())
     };
-    Entry::new(record, Place::from_chain("pci0000:00/03.0").unwrap(), removed_at)
+    RemovedDevice::new(record, Place::from_chain("pci0000:00/03.0").unwrap(), removed_at)
 }
 
 fn ledger() -> (tempfile::TempDir, Ledger) {
@@ -24,33 +24,33 @@ fn what_is_put_is_listed_and_what_ends_is_past() {
     let (_state, ledger) = ledger();
     assert!(ledger.list().unwrap().entries.is_empty());
     let (a, b) = (entry("pci0000:00/03.0/00.0", 5), entry("pci0000:00/03.0", 5));
-    ledger.put(&[a.clone(), b.clone()], 5).unwrap();
+    ledger.save(&[a.clone(), b.clone()], 5).unwrap();
     let listing = ledger.list().unwrap();
     assert_eq!(listing.entries, [b, a.clone()]);
     assert!(listing.notes.is_empty());
-    ledger.end(std::slice::from_ref(&a.record.place), Ended::Back, 9).unwrap();
+    ledger.close(std::slice::from_ref(&a.record.place), CloseReason::Back, 9).unwrap();
     assert_eq!(ledger.list().unwrap().entries.len(), 1);
     let past = ledger.past(&a.record.place);
-    assert_eq!(past, [Past { ended: Ended::Back, ended_at: 9, entry: a }]);
+    assert_eq!(past, [ClosedEntry { ended: CloseReason::Back, ended_at: 9, entry: a }]);
 }
 
 #[test]
 fn a_place_has_one_entry_and_the_old_one_is_past() {
     let (_state, ledger) = ledger();
     for removed_at in 0..30 {
-        ledger.put(&[entry("pci0000:00/03.0", removed_at)], removed_at).unwrap();
+        ledger.save(&[entry("pci0000:00/03.0", removed_at)], removed_at).unwrap();
     }
     let entries = ledger.list().unwrap().entries;
     assert_eq!(entries.iter().map(|entry| entry.removed_at).collect::<Vec<_>>(), [29]);
     let past = ledger.past(&entries[0].record.place);
     assert_eq!(past.len(), PAST_KEPT);
-    assert!(past[0].entry.removed_at == 28 && past[0].ended == Ended::Replaced);
+    assert!(past[0].entry.removed_at == 28 && past[0].ended == CloseReason::Replaced);
 }
 
 #[test]
 fn what_is_no_entry_is_set_aside_and_told() {
     let (state, ledger) = ledger();
-    ledger.put(&[entry("pci0000:00/03.0", 1)], 1).unwrap();
+    ledger.save(&[entry("pci0000:00/03.0", 1)], 1).unwrap();
     let directory = state.path().join("ledger");
     let good = std::fs::read_to_string(directory.join("pci0000:00+03.0.json")).unwrap();
     for (name, text) in [
@@ -72,7 +72,7 @@ fn what_is_no_entry_is_set_aside_and_told() {
 #[test]
 fn a_link_is_not_followed_and_an_open_directory_not_trusted() {
     let (state, ledger) = ledger();
-    ledger.put(&[entry("pci0000:00/03.0", 1)], 1).unwrap();
+    ledger.save(&[entry("pci0000:00/03.0", 1)], 1).unwrap();
     let directory = state.path().join("ledger");
     std::fs::rename(directory.join("pci0000:00+03.0.json"), state.path().join("elsewhere")).unwrap();
     std::os::unix::fs::symlink(state.path().join("elsewhere"), directory.join("pci0000:00+03.0.json")).unwrap();
@@ -80,15 +80,15 @@ fn a_link_is_not_followed_and_an_open_directory_not_trusted() {
     assert!(listing.entries.is_empty() && listing.notes.len() == 1);
     std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777)).unwrap();
     assert!(ledger.list().is_err());
-    assert!(ledger.put(&[entry("pci0000:00/03.0", 2)], 2).is_err());
+    assert!(ledger.save(&[entry("pci0000:00/03.0", 2)], 2).is_err());
 }
 
 #[test]
 fn what_was_not_removed_after_all_leaves_no_trace() {
     let (_state, ledger) = ledger();
     let entries = [entry("pci0000:00/03.0", 1)];
-    ledger.put(&entries, 1).unwrap();
-    ledger.withdraw(&entries).unwrap();
+    ledger.save(&entries, 1).unwrap();
+    ledger.discard(&entries).unwrap();
     assert!(ledger.list().unwrap().entries.is_empty());
     assert!(ledger.past(&entries[0].record.place).is_empty());
 }

@@ -4,7 +4,7 @@ use procfs_core::process::MountInfo;
 
 use crate::host::procfs::{Procfs, unescape};
 use crate::host::sysfs::Sysfs;
-use crate::usage::block::stack::{Reached, Storage, holder, members, on};
+use crate::usage::block::stack::{StackedDevice, Storage, holder, members, on_origin};
 use crate::usage::model::{Danger, User};
 use crate::usage::scope::{Inventory, number};
 
@@ -20,7 +20,7 @@ pub(crate) struct MountTable {
 /// A mount on one of the disks, and where it can be seen.
 struct Found<'a> {
     mount: MountInfo,
-    reached: &'a Reached,
+    reached: &'a StackedDevice,
     of: Option<&'a str>,
 }
 
@@ -61,7 +61,7 @@ struct Look<'a> {
 
 impl<'a> Look<'a> {
     /// A line of mountinfo, if what it tells of stands on one of the disks. Most lines cost no more than their number.
-    fn mount(&self, line: &str) -> Result<Option<(MountInfo, &'a Reached)>, String> {
+    fn mount(&self, line: &str) -> Result<Option<(MountInfo, &'a StackedDevice)>, String> {
         let parse = || MountInfo::from_line(line).map_err(|_| format!("this mount cannot be understood: {line}"));
         let number = line.split(' ').nth(2).and_then(number);
         let Some(number) = number else { return Err(format!("this mount cannot be understood: {line}")) };
@@ -76,7 +76,7 @@ impl<'a> Look<'a> {
         Ok(self.by_name(&mount).map(|reached| (mount, reached)))
     }
 
-    fn by_name(&self, mount: &MountInfo) -> Option<&'a Reached> {
+    fn by_name(&self, mount: &MountInfo) -> Option<&'a StackedDevice> {
         let source = mount.mount_source.as_deref().map(unescape).unwrap_or_default();
         for path in source.split(':') {
             if let Some((_, reached)) = self.storage.named(path) {
@@ -119,8 +119,12 @@ fn user(found: &Found) -> User {
     };
     let what = if of.is_some() { "" } else { what };
     let seen = of.map_or_else(String::new, |of| format!(" in the mount namespace of {of}"));
-    let description =
-        format!("{point} is mounted from {}{} ({}){seen}{what}", reached.label, on(&reached.origin), mount.fs_type);
+    let description = format!(
+        "{point} is mounted from {}{} ({}){seen}{what}",
+        reached.label,
+        on_origin(&reached.origin),
+        mount.fs_type
+    );
     User::new(Danger::Mounted, reached.address, reached.label.clone(), point, description)
 }
 
@@ -141,7 +145,7 @@ pub(crate) fn swap(
             storage.named(&path)
         };
         if let Some((_, reached)) = found {
-            let description = format!("{path} is in use as swap, on {}{}", reached.label, on(&reached.origin));
+            let description = format!("{path} is in use as swap, on {}{}", reached.label, on_origin(&reached.origin));
             users.push(User::new(Danger::Swap, reached.address, reached.label.clone(), path, description));
         }
     }

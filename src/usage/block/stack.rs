@@ -13,7 +13,7 @@ use crate::usage::scope::{Device, Inventory};
 
 /// A block device that stands on one of the functions, however high.
 #[derive(Clone, Debug)]
-pub(crate) struct Reached {
+pub(crate) struct StackedDevice {
     /// The function at the bottom.
     pub(crate) address: PciAddress,
     /// The device as people know it: `nvme0n1p2`, `dm-0 (vg-root)`.
@@ -25,7 +25,7 @@ pub(crate) struct Reached {
 /// Every block device that stands on the functions.
 #[derive(Debug, Default)]
 pub(crate) struct Storage {
-    reached: HashMap<usize, Reached>,
+    reached: HashMap<usize, StackedDevice>,
     /// Names below /dev, by which mounts and swap lists may call them.
     names: HashMap<String, usize>,
     /// What holds them, and is neither a mount nor a process.
@@ -39,14 +39,14 @@ impl Storage {
         if inventory.own_blocks.is_empty() {
             return storage;
         }
-        let above = Above::read(sysfs, inventory);
+        let above = StackIndex::read(sysfs, inventory);
         let mut queue: Vec<usize> = Vec::new();
         for (address, index) in &inventory.own_blocks {
             let device = &inventory.blocks[*index];
             storage.reach(
                 *index,
                 device,
-                Reached { address: *address, label: device.name.clone(), origin: None },
+                StackedDevice { address: *address, label: device.name.clone(), origin: None },
                 None,
             );
             queue.push(*index);
@@ -56,7 +56,7 @@ impl Storage {
                 if storage.reached.contains_key(&upper.index) {
                     continue;
                 }
-                storage.stand(sysfs, inventory, index, upper);
+                storage.add_layer(sysfs, inventory, index, upper);
                 queue.push(upper.index);
             }
         }
@@ -64,7 +64,7 @@ impl Storage {
         storage
     }
 
-    fn reach(&mut self, index: usize, device: &Device, reached: Reached, alias: Option<String>) {
+    fn reach(&mut self, index: usize, device: &Device, reached: StackedDevice, alias: Option<String>) {
         self.names.insert(device.name.replace('!', "/"), index);
         if let Some(alias) = alias {
             self.names.insert(format!("mapper/{alias}"), index);
@@ -73,7 +73,7 @@ impl Storage {
     }
 
     /// One device stands on another that is reached already.
-    fn stand(&mut self, sysfs: &Sysfs, inventory: &Inventory, lower: usize, upper: &Upper) {
+    fn add_layer(&mut self, sysfs: &Sysfs, inventory: &Inventory, lower: usize, upper: &StackEntry) {
         let device = &inventory.blocks[upper.index];
         let Some(below) = self.reached.get(&lower).cloned() else { return };
         let (kind, alias) = kind_of(sysfs, device);
@@ -83,7 +83,7 @@ impl Storage {
             None => format!("{} ({kind})", device.name),
         };
         if !upper.partition {
-            let description = format!("{label} is built on {}{}", below.label, on(&below.origin));
+            let description = format!("{label} is built on {}{}", below.label, on_origin(&below.origin));
             self.holders.push(User::new(
                 Danger::Holders,
                 below.address,
@@ -93,7 +93,7 @@ impl Storage {
             ));
         }
         let origin = Some(below.origin.unwrap_or(below.label));
-        self.reach(upper.index, device, Reached { address: below.address, label, origin }, alias);
+        self.reach(upper.index, device, StackedDevice { address: below.address, label, origin }, alias);
     }
 
     /// What claims a disk and leaves no link in `holders`.
@@ -114,25 +114,25 @@ impl Storage {
     }
 
     /// A block device by a path below /dev.
-    pub(crate) fn named(&self, path: &str) -> Option<(usize, &Reached)> {
+    pub(crate) fn named(&self, path: &str) -> Option<(usize, &StackedDevice)> {
         let index = self.names.get(path.strip_prefix("/dev/")?)?;
         Some((*index, self.reached.get(index)?))
     }
 
     /// A block device by its number.
-    pub(crate) fn numbered(&self, inventory: &Inventory, number: (u32, u32)) -> Option<(usize, &Reached)> {
+    pub(crate) fn numbered(&self, inventory: &Inventory, number: (u32, u32)) -> Option<(usize, &StackedDevice)> {
         let index = inventory.block_numbered(number)?;
         Some((index, self.reached.get(&index)?))
     }
 
     /// A block device by its kernel name.
-    pub(crate) fn kernel_name(&self, name: &str) -> Option<(usize, &Reached)> {
+    pub(crate) fn kernel_name(&self, name: &str) -> Option<(usize, &StackedDevice)> {
         let index = self.names.get(&name.replace('!', "/"))?;
         Some((*index, self.reached.get(index)?))
     }
 
     /// Every device that is reached, by its index in the inventory.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Reached)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &StackedDevice)> {
         self.reached.iter().map(|(index, reached)| (*index, reached))
     }
 
@@ -143,51 +143,51 @@ impl Storage {
 }
 
 /// A holder without a block device of its own.
-pub(crate) fn holder(reached: &Reached, what: &str, does: &str) -> User {
-    let description = format!("{what} {does} {}{}", reached.label, on(&reached.origin));
+pub(crate) fn holder(reached: &StackedDevice, what: &str, does: &str) -> User {
+    let description = format!("{what} {does} {}{}", reached.label, on_origin(&reached.origin));
     User::new(Danger::Holders, reached.address, reached.label.clone(), what, description)
 }
 
 /// `, on nvme0n1p2`, for what stands on another device.
-pub(crate) fn on(origin: &Option<String>) -> String {
+pub(crate) fn on_origin(origin: &Option<String>) -> String {
     origin.as_ref().map_or_else(String::new, |origin| format!(", on {origin}"))
 }
 
 /// A device that stands on another.
-struct Upper {
+struct StackEntry {
     index: usize,
     partition: bool,
 }
 
 /// For each block device those that stand right on it.
-struct Above(HashMap<usize, Vec<Upper>>);
+struct StackIndex(HashMap<usize, Vec<StackEntry>>);
 
-impl Above {
+impl StackIndex {
     fn read(sysfs: &Sysfs, inventory: &Inventory) -> Self {
         let mut above = Self(HashMap::new());
         let by_path: HashMap<&str, usize> =
             inventory.blocks.iter().enumerate().map(|(index, device)| (device.path.as_str(), index)).collect();
         for (index, device) in inventory.blocks.iter().enumerate() {
             if let Some(disk) = device.path.rsplit_once('/').and_then(|(parent, _)| by_path.get(parent)) {
-                above.add(*disk, Upper { index, partition: true });
+                above.add(*disk, StackEntry { index, partition: true });
             }
             for name in sysfs.names(&format!("{}/holders", device.path)).ok().flatten().unwrap_or_default() {
                 if let Some(upper) = inventory.block_named(&name) {
-                    above.add(index, Upper { index: upper, partition: false });
+                    above.add(index, StackEntry { index: upper, partition: false });
                 }
             }
             if let Some(lower) = loop_backing(sysfs, device).and_then(|name| inventory.block_named(&name)) {
-                above.add(lower, Upper { index, partition: false });
+                above.add(lower, StackEntry { index, partition: false });
             }
         }
         above
     }
 
-    fn add(&mut self, lower: usize, upper: Upper) {
+    fn add(&mut self, lower: usize, upper: StackEntry) {
         self.0.entry(lower).or_default().push(upper);
     }
 
-    fn of(&self, index: usize) -> &[Upper] {
+    fn of(&self, index: usize) -> &[StackEntry] {
         self.0.get(&index).map_or(&[], Vec::as_slice)
     }
 }

@@ -90,7 +90,7 @@ const DELETED: &str = " (deleted)";
 
 /// How a process has what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum How {
+pub(crate) enum HoldMode {
     /// A descriptor.
     Open,
     /// A descriptor with a BSD or POSIX lock.
@@ -101,7 +101,7 @@ pub(crate) enum How {
 
 /// One thing that a process holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Hold {
+pub(crate) struct FileUse {
     /// The function.
     pub(crate) address: PciAddress,
     /// The node or file.
@@ -111,14 +111,14 @@ pub(crate) struct Hold {
     /// The danger.
     pub(crate) danger: Danger,
     /// How it is held.
-    pub(crate) how: How,
+    pub(crate) how: HoldMode,
 }
 
 /// What one process was found to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Holds {
+pub(crate) struct FileUses {
     /// What of the functions.
-    pub(crate) holds: Vec<Hold>,
+    pub(crate) holds: Vec<FileUse>,
     /// It has a VFIO device whose function cannot be told from the descriptor.
     pub(crate) some_vfio: bool,
     /// How many descriptors it has.
@@ -155,8 +155,8 @@ pub(crate) fn look(
     safe: &dyn SafeMounts,
     finders: &Finders,
     buffer: &mut Vec<u8>,
-) -> io::Result<Option<Holds>> {
-    let mut holds = Holds::default();
+) -> io::Result<Option<FileUses>> {
+    let mut holds = FileUses::default();
     let mut candidates: Vec<(String, String)> = Vec::new();
     let is_there = process.links(&format!("{table}fd"), |fd, target| {
         holds.descriptors += 1;
@@ -206,16 +206,22 @@ fn descriptor(
     wanted: &Wanted,
     safe: &dyn SafeMounts,
     buffer: &mut Vec<u8>,
-    holds: &mut Vec<Hold>,
+    holds: &mut Vec<FileUse>,
 ) {
     if let Some((address, what)) = wanted.register_file(target) {
-        holds.push(Hold { address, what, origin: String::new(), danger: Danger::Open, how: How::Open });
+        holds.push(FileUse { address, what, origin: String::new(), danger: Danger::Open, how: HoldMode::Open });
         return;
     }
     if let Some(address) = wanted.claim(target) {
         if Info::read(process, table, fd, buffer).locked {
             let origin = ", which claims the function for SPDK".to_owned();
-            holds.push(Hold { address, what: target.to_owned(), origin, danger: Danger::Open, how: How::Locked });
+            holds.push(FileUse {
+                address,
+                what: target.to_owned(),
+                origin,
+                danger: Danger::Open,
+                how: HoldMode::Locked,
+            });
         }
         return;
     }
@@ -223,10 +229,10 @@ fn descriptor(
         return;
     }
     let info = Info::read(process, table, fd, buffer);
-    let how = if info.locked { How::Locked } else { How::Open };
+    let how = if info.locked { HoldMode::Locked } else { HoldMode::Open };
     let mut hold = |node: &Node| {
         let what = if target == node.path { target.to_owned() } else { format!("{} ({target})", node.path) };
-        holds.push(Hold { address: node.address, what, origin: node.origin.clone(), danger: node.danger, how });
+        holds.push(FileUse { address: node.address, what, origin: node.origin.clone(), danger: node.danger, how });
     };
     match info.mount.filter(|mount| safe.is_safe(*mount)).and_then(|_| behind(process, table, fd)) {
         Some(Some(number)) => wanted.numbered(number).for_each(&mut hold),
@@ -272,7 +278,7 @@ impl Info {
 }
 
 /// Mappings of nodes and register files. Their paths are all that is known of them.
-fn mappings(maps: &[u8], wanted: &Wanted, finders: &Finders, holds: &mut Vec<Hold>) {
+fn mappings(maps: &[u8], wanted: &Wanted, finders: &Finders, holds: &mut Vec<FileUse>) {
     let starts = finders.nodes.find_iter(maps).chain(finders.functions.find_iter(maps));
     for at in starts {
         let begin = memchr::memrchr(b'\n', &maps[..at]).map_or(0, |end| end + 1);
@@ -281,17 +287,23 @@ fn mappings(maps: &[u8], wanted: &Wanted, finders: &Finders, holds: &mut Vec<Hol
         // Five columns, then the path, which may hold spaces (fs/proc/task_mmu.c).
         let Some(start) = line.find('/') else { continue };
         let path = unescape(&line[start..]);
-        let mut found: Vec<Hold> = Vec::new();
+        let mut found: Vec<FileUse> = Vec::new();
         match wanted.register_file(&path) {
             Some((address, what)) => {
-                found.push(Hold { address, what, origin: String::new(), danger: Danger::Open, how: How::Mapped });
+                found.push(FileUse {
+                    address,
+                    what,
+                    origin: String::new(),
+                    danger: Danger::Open,
+                    how: HoldMode::Mapped,
+                });
             }
-            None => found.extend(wanted.named(&path).map(|node| Hold {
+            None => found.extend(wanted.named(&path).map(|node| FileUse {
                 address: node.address,
                 what: node.path.clone(),
                 origin: node.origin.clone(),
                 danger: node.danger,
-                how: How::Mapped,
+                how: HoldMode::Mapped,
             })),
         }
         // Most of what is mapped is open as well, and is told once.

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use crate::host::procfs::{ProcessRef, Procfs};
 use crate::order;
 use crate::usage::block::mounts::MountTable;
-use crate::usage::namespaces::{Namespace, pinned};
-use crate::usage::process::descriptors::{Finders, Holds, SafeMounts, Wanted, look};
+use crate::usage::namespaces::{Namespace, bind_mounted};
+use crate::usage::process::descriptors::{FileUses, Finders, SafeMounts, Wanted, look};
 
 /// How long one process may take to be looked at; thousands take less.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PROCESS_TIME: Duration = Duration::from_secs(2);
 
 /// More threads than this only fight over the kernel's locks.
 const MOST_THREADS: usize = 4;
@@ -25,7 +25,7 @@ const MOST_THREADS: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// The processes that hold something.
-    pub(crate) holders: Vec<(ProcessRef, Holds)>,
+    pub(crate) holders: Vec<(ProcessRef, FileUses)>,
     /// Processes that may not be looked into, with the reason.
     pub(crate) denied: Vec<u32>,
     /// Processes that did not answer in time.
@@ -66,7 +66,7 @@ fn supervise(shared: &Arc<Shared>) -> Findings {
             return findings;
         }
         let late: Vec<usize> =
-            state.working.iter().filter(|(_, (_, since))| since.elapsed() > PATIENCE).map(|(id, _)| *id).collect();
+            state.working.iter().filter(|(_, (_, since))| since.elapsed() > PROCESS_TIME).map(|(id, _)| *id).collect();
         for id in late {
             if let Some((pid, _)) = state.working.remove(&id) {
                 state.findings.stuck.push(pid);
@@ -76,7 +76,7 @@ fn supervise(shared: &Arc<Shared>) -> Findings {
                 state = shared.state();
             }
         }
-        let waited = shared.changed.wait_timeout(state, PATIENCE / 4);
+        let waited = shared.changed.wait_timeout(state, PROCESS_TIME / 4);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
 }
@@ -145,7 +145,7 @@ impl Shared {
         Some(pid)
     }
 
-    fn look(&self, pid: u32, buffer: &mut Vec<u8>) -> io::Result<Option<(ProcessRef, Holds)>> {
+    fn look(&self, pid: u32, buffer: &mut Vec<u8>) -> io::Result<Option<(ProcessRef, FileUses)>> {
         let Some(process) = self.proc.process(pid)? else { return Ok(None) };
         let mut look = |table: &str| look(&process, table, &self.wanted, &self.safe, &self.finders, buffer);
         let Some(mut holds) = look("")? else { return Ok(None) };
@@ -195,7 +195,7 @@ pub(crate) struct Namespaces {
     /// Every network namespace but pcictl's own.
     pub(crate) networks: Vec<Namespace>,
     /// Mount namespaces that no process is in, and that are kept by a mount.
-    pub(crate) kept: Vec<Namespace>,
+    pub(crate) unattended: Vec<Namespace>,
     /// Processes whose namespaces may not be asked for.
     pub(crate) denied: Vec<u32>,
 }
@@ -222,8 +222,8 @@ impl Namespaces {
         }
         let own = found.mounts.first().map(|table| table.text.as_str()).unwrap_or_default();
         let mut is_new = |namespace: &Namespace| seen.insert(namespace.id.clone());
-        let networks: Vec<Namespace> = pinned(own, "net").into_iter().filter(&mut is_new).collect();
-        found.kept = pinned(own, "mnt").into_iter().filter(is_new).collect();
+        let networks: Vec<Namespace> = bind_mounted(own, "net").into_iter().filter(&mut is_new).collect();
+        found.unattended = bind_mounted(own, "mnt").into_iter().filter(is_new).collect();
         found.networks.extend(networks);
         Ok(found)
     }

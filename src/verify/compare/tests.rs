@@ -1,15 +1,15 @@
 use crate::pci::place::Place;
 use crate::topology::attributes::LinkStatus;
-use crate::verify::compare::{Finding, Kind, accept, compare, moved};
-use crate::verify::record::{Bar, Record, Serials, VirtualRecord};
+use crate::verify::compare::{Difference, DifferenceKind, accept, compare, find_moved};
+use crate::verify::record::{Bar, DeviceRecord, Serials, VirtualRecord};
 
-fn record() -> Record {
+fn record() -> DeviceRecord {
     let vf = |text: &str| VirtualRecord {
         address: text.parse().unwrap(),
         driver: Some("vfio-pci".into()),
         driver_override: None,
     };
-    Record {
+    DeviceRecord {
         ids: Some("15b3:101d".into()),
         driver: Some("mlx5_core".into()),
         serials: Serials { dsn: Some("0c-42".into()), nvme: None, mac: vec!["0c:42:a1:10:00:02".into()] },
@@ -24,16 +24,16 @@ fn record() -> Record {
         iommu_group: Some(4),
         vfs: vec![vf("0000:02:00.1"), vf("0000:02:00.2")],
         names: [("net".to_owned(), vec!["ens2np0".to_owned()])].into(),
-        ..Record::at(Place::from_chain("pci0000:00/02.0/00.0").unwrap(), "0000:02:00.0".parse().unwrap())
+        ..DeviceRecord::at(Place::from_chain("pci0000:00/02.0/00.0").unwrap(), "0000:02:00.0".parse().unwrap())
     }
 }
 
 /// What changes, and the lines that must come of it: kind, what, old, new, and whether it matters.
-fn found(change: impl FnOnce(&mut Record)) -> Vec<String> {
+fn found(change: impl FnOnce(&mut DeviceRecord)) -> Vec<String> {
     let mut now = record();
     change(&mut now);
     let word = |value: Option<String>| value.unwrap_or_else(|| "none".into());
-    let line = |f: Finding| {
+    let line = |f: Difference| {
         let note = if f.matters { "" } else { " (note)" };
         format!("{}: {}: {} -> {}{note}", f.kind.name(), f.what, word(f.old), word(f.new))
     };
@@ -76,7 +76,7 @@ fn every_kind_of_difference_is_told_with_old_and_new() {
 #[test]
 fn a_link_is_told_when_it_is_worse_and_only_then() {
     let with = |speed: f64, width: u32| {
-        move |now: &mut Record| {
+        move |now: &mut DeviceRecord| {
             now.link = Some(LinkStatus { speed: Some(speed), width: Some(width), ..LinkStatus::default() })
         }
     };
@@ -105,22 +105,22 @@ fn accepting_a_kind_makes_it_not_matter() {
     let mut now = record();
     (now.driver, now.vfs) = (None, Vec::new());
     let mut findings = compare(&record(), &now);
-    accept(&mut findings, &[Kind::Driver]);
+    accept(&mut findings, &[DifferenceKind::Driver]);
     assert_eq!(
         findings.iter().map(|f| (f.kind, f.matters)).collect::<Vec<_>>(),
-        [(Kind::Driver, false), (Kind::Vfs, true)]
+        [(DifferenceKind::Driver, false), (DifferenceKind::Vfs, true)]
     );
 }
 
 #[test]
 fn a_device_is_found_elsewhere_by_its_serial_number_only() {
     let was = record();
-    let elsewhere = Record { place: Place::from_chain("pci0000:00/03.0/00.0").unwrap(), ..record() };
-    assert_eq!(moved(&[&was], &[&elsewhere])[&was.place], &elsewhere);
-    let anonymous = Record { serials: Serials::default(), ..elsewhere.clone() };
-    assert!(moved(&[&was], &[&anonymous]).is_empty());
+    let elsewhere = DeviceRecord { place: Place::from_chain("pci0000:00/03.0/00.0").unwrap(), ..record() };
+    assert_eq!(find_moved(&[&was], &[&elsewhere])[&was.place], &elsewhere);
+    let anonymous = DeviceRecord { serials: Serials::default(), ..elsewhere.clone() };
+    assert!(find_moved(&[&was], &[&anonymous]).is_empty());
     let mut sibling = elsewhere.clone();
     sibling.address.function = 1;
-    assert!(moved(&[&was], &[&sibling]).is_empty(), "functions of one card share its number");
-    assert!(moved(&[&was], &[&elsewhere, &elsewhere]).is_empty(), "two of them: which one?");
+    assert!(find_moved(&[&was], &[&sibling]).is_empty(), "functions of one card share its number");
+    assert!(find_moved(&[&was], &[&elsewhere, &elsewhere]).is_empty(), "two of them: which one?");
 }

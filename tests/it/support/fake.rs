@@ -12,11 +12,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use pcictl::execute::executor::{Event, Kernel};
+use pcictl::execute::executor::{Event, StepRunner};
 use pcictl::host::sysfs::Sysfs;
 use pcictl::pci::address::PciAddress;
-use pcictl::plan::action::{Action, Mark, Step};
-use pcictl::plan::step_state::{is_done, judge};
+use pcictl::plan::action::{Action, Step, StepRef};
+use pcictl::plan::step_state::{interpret_result, is_done};
 
 use super::Tree;
 use super::dump::Dump;
@@ -52,7 +52,7 @@ pub struct FakeKernel {
     tree: Rc<Tree>,
     dump: Rc<Dump>,
     state: Rc<RefCell<Script>>,
-    running: VecDeque<(Mark, Step, Fault)>,
+    running: VecDeque<(StepRef, Step, Fault)>,
 }
 
 /// The fault, and how many calls there were.
@@ -193,8 +193,8 @@ fn any_below(directory: &PathBuf, test: &dyn Fn(&PathBuf) -> bool) -> bool {
     below.any(|path| test(&path) || any_below(&path, test))
 }
 
-impl Kernel for FakeKernel {
-    fn begin(&mut self, mark: Mark, step: &Step) -> Result<(), Errno> {
+impl StepRunner for FakeKernel {
+    fn begin(&mut self, mark: StepRef, step: &Step) -> Result<(), Errno> {
         let fault = {
             let mut script = self.state.borrow_mut();
             script.calls += 1;
@@ -208,7 +208,7 @@ impl Kernel for FakeKernel {
         Ok(())
     }
 
-    fn next(&mut self) -> Event {
+    fn next_event(&mut self) -> Event {
         let (mark, step, fault) = self.running.pop_front().expect("somebody waits for nothing");
         let killed = |kernel: &Self| {
             let done = is_done(&kernel.sysfs(), &step.action) == Some(true);
@@ -235,6 +235,6 @@ impl Kernel for FakeKernel {
             }
             _ => self.write(&step.action),
         };
-        Event::Ended(mark, judge(&self.sysfs(), &step.action, answer))
+        Event::Ended(mark, interpret_result(&self.sysfs(), &step.action, answer))
     }
 }
