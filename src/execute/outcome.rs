@@ -81,6 +81,12 @@ impl Outcomes {
         Self { each: each.map(|was| if was { done } else { Outcome::NotBegun }).collect(), ..Self::default() }
     }
 
+    /// The same, as if the other steps had never been started: for undoing only a part.
+    pub(crate) fn only(&self, is_kept: impl Fn(usize) -> bool) -> Self {
+        let kept = |(index, outcome): (usize, &Outcome)| if is_kept(index) { *outcome } else { Outcome::NotBegun };
+        Self { each: self.each.iter().enumerate().map(kept).collect(), ..Self::default() }
+    }
+
     /// One outcome a step.
     pub(crate) fn each(&self) -> &[Outcome] {
         &self.each
