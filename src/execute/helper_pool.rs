@@ -176,6 +176,11 @@ impl HelperPool {
         self.ready.drain(..).for_each(|(_, helper)| helper.wait_for_exit());
     }
 
+    /// The process ids of those that are ready.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.ready.iter().map(|(_, helper)| helper.id())
+    }
+
     /// Leaves them to another process that has their lines, too.
     pub(crate) fn abandon(&mut self) {
         self.to_come.clear();

@@ -23,6 +23,8 @@ pub struct DetachedWrite {
     pub helper: u32,
     /// The process that goes on with the operation when the write is done; none if none could be made.
     pub background: Option<u32>,
+    /// The scope of systemd that they were moved to, so that they outlive the unit or session that started them.
+    pub(crate) scope: Option<String>,
     /// How many writes were under way.
     pub(crate) running: usize,
     /// What the kernel was doing.

@@ -23,6 +23,7 @@ use crate::doctor::task::Task;
 use crate::execute::executor::{Event, StepRunner};
 use crate::execute::helper_pool::{Helper, HelperPool, HelperSpec};
 use crate::execute::outcome::{DetachedWrite, KernelState};
+use crate::execute::scope;
 use crate::execute::signals::Signals;
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
@@ -161,16 +162,20 @@ impl<'a> Supervisor<'a> {
             late: reason == Reason::Late,
             helper: oldest.helper.id(),
             background: None,
+            scope: None,
             running: self.running.len(),
             kernel,
         };
         if !is_single_threaded() {
+            unfinished.scope = self.move_to_own_scope(None);
             return Some(Event::Detached(Box::new(unfinished)));
         }
         // SAFETY: this is the only thread, so no lock of another can be left held in the child.
         match unsafe { nix::unistd::fork() } {
             Ok(ForkResult::Parent { child }) => {
                 unfinished.background = u32::try_from(child.as_raw()).ok();
+                // Before this process ends, and its unit or session with it.
+                unfinished.scope = self.move_to_own_scope(unfinished.background);
                 self.pool.abandon();
                 Some(Event::Detached(Box::new(unfinished)))
             }
@@ -179,8 +184,17 @@ impl<'a> Supervisor<'a> {
                 None
             }
             // The helper goes on, and holds the locks; the rest is for `pcictl recover`.
-            Err(_) => Some(Event::Detached(Box::new(unfinished))),
+            Err(_) => {
+                unfinished.scope = self.move_to_own_scope(None);
+                Some(Event::Detached(Box::new(unfinished)))
+            }
         }
+    }
+
+    fn move_to_own_scope(&self, background: Option<u32>) -> Option<String> {
+        let helpers = self.running.iter().map(|running| running.helper.id());
+        let pids: Vec<u32> = background.into_iter().chain(helpers).chain(self.pool.ids()).collect();
+        scope::move_to_own(&Procfs::live().ok()?, &pids)
     }
 
     fn go_on_in_background(&mut self) {
