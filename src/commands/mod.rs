@@ -1,6 +1,7 @@
 //! The commands, a file each, reading like the contract's steps.
 
 pub(crate) mod doctor;
+pub(crate) mod dump;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod locks;
@@ -63,6 +64,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Status => status::run(&context),
         Command::Recover(args) => recover::run(&context, args),
         Command::Doctor => doctor::run(&context),
+        Command::Dump(args) => dump::run(&context, args),
     };
     status.map(ExitCode::from)
 }

@@ -33,6 +33,11 @@ impl Modules {
         Self { root: root.to_path_buf(), release: dumped.or_else(|_| own()).unwrap_or_default(), loaded: None }
     }
 
+    /// The kernel whose modules they are.
+    pub(crate) fn release(&self) -> &str {
+        &self.release
+    }
+
     /// The modules that say they are for this `modalias` and may be loaded; sorted, without repeats.
     pub(crate) fn for_alias(&mut self, modalias: &str) -> Vec<String> {
         let (root, release) = (&self.root, &self.release);
