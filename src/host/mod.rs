@@ -4,6 +4,7 @@ pub mod machine;
 pub(crate) mod modalias;
 pub mod pci_ids;
 pub(crate) mod procfs;
+pub mod root;
 pub mod sysfs;
 pub(crate) mod text;
 pub mod uevent;

@@ -9,6 +9,7 @@ mod doctor;
 mod faults;
 mod generated;
 mod golden;
+mod hostile_dump;
 mod kernel_answers;
 mod locks;
 mod parts;
