@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::outcome::{Outcome, Outcomes};
+use crate::host::sysfs::Sysfs;
 use crate::lock::claims::Claims;
 use crate::operation::acquire::LockTarget;
 use crate::operation::context::Context;
@@ -21,6 +22,7 @@ use crate::report::change::{FunctionSummary, PlannedChange, RemoveReport};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
 use crate::resolve::functions::{Resolved, Resolver, not_there};
+use crate::topology::device_links::active_consumers;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
@@ -128,6 +130,7 @@ impl RemovalTarget {
             absent.push(address.to_string());
         }
         let plan = plan_removal(&topology, &found)?;
+        refuse_consumers(&context.machine.sysfs, &topology, &plan)?;
         let facts = |address: &PciAddress| {
             let function = topology.function(topology.find(*address)?);
             Some((*address, function.ids, function.driver.as_deref().map(str::to_owned)))
@@ -183,6 +186,28 @@ impl LockTarget for RemovalTarget {
     fn same_devices(&self, other: &Self) -> bool {
         self.plan == other.plan && self.functions == other.functions
     }
+}
+
+/// A driver whose end would end others elsewhere, without anybody having looked at what is below those.
+fn refuse_consumers(sysfs: &Sysfs, topology: &Topology, plan: &Removal) -> Result<()> {
+    for supplier in plan.gone.iter().filter_map(|address| topology.find(*address)) {
+        if topology.function(supplier).driver.is_none() {
+            continue;
+        }
+        let path = topology.path(supplier);
+        let is_below = |consumer: PciAddress| {
+            topology.find(consumer).is_some_and(|id| topology.path(id).starts_with(&format!("{path}/")))
+        };
+        if let Some(consumer) = active_consumers(sysfs, &path).into_iter().find(|consumer| !is_below(*consumer)) {
+            let supplier = topology.function(supplier).address;
+            let message = format!(
+                "{supplier}: the kernel would stop {consumer} with it, which depends on it (device link) and sits elsewhere"
+            );
+            let error = Error::new(ErrorKind::Refused, message).about(supplier).fact("consumer", consumer.to_string());
+            return Err(error.hint(format!("remove {consumer} first")));
+        }
+    }
+    Ok(())
 }
 
 fn host_bridge(selector: &Selector) -> Error {

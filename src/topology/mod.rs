@@ -7,3 +7,4 @@ pub(crate) mod parallel;
 pub(crate) mod reader;
 pub mod fields;
 pub(crate) mod paths;
+pub(crate) mod device_links;

@@ -14,6 +14,7 @@ mod hostile_dump;
 mod kernel_answers;
 mod locks;
 mod parts;
+mod refusals;
 mod supervise;
 mod support;
 mod syscalls;
