@@ -48,17 +48,20 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
     }
     let context = Context { machine, output, rehearsal };
     let status = match &cli.command {
-        Command::Lock(args) => return lock::run(&context, args),
-        Command::List(args) => list::run(&context, args),
-        Command::Tree(args) => tree::run(&context, args),
-        Command::Show(args) => show::run(&context, args),
-        Command::Remove(args) => remove::run(&context, args),
-        Command::Rescan(args) => rescan::run(&context, args),
-        Command::Replug(args) => replug::run(&context, args),
-        Command::Locks(args) => locks::run(&context, args),
-        Command::Status => status::run(&context),
-        Command::Recover(args) => recover::run(&context, args),
-        Command::Doctor => doctor::run(&context),
-    };
-    status.map(ExitCode::from)
+        Command::Lock(args) => lock::run(&context, args),
+        Command::List(args) => list::run(&context, args).map(ExitCode::from),
+        Command::Tree(args) => tree::run(&context, args).map(ExitCode::from),
+        Command::Show(args) => show::run(&context, args).map(ExitCode::from),
+        Command::Remove(args) => remove::run(&context, args).map(ExitCode::from),
+        Command::Rescan(args) => rescan::run(&context, args).map(ExitCode::from),
+        Command::Replug(args) => replug::run(&context, args).map(ExitCode::from),
+        Command::Locks(args) => locks::run(&context, args).map(ExitCode::from),
+        Command::Status(_) => status::run(&context).map(ExitCode::from),
+        Command::Recover(args) => recover::run(&context, args).map(ExitCode::from),
+        Command::Doctor(_) => doctor::run(&context).map(ExitCode::from),
+    }?;
+    if cli.command.is_dry_run() {
+        output.end_dry_run();
+    }
+    Ok(status)
 }

@@ -55,11 +55,16 @@ impl Sysfs {
         let sys =
             open(&path, OFlag::O_DIRECTORY | OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| {
                 let what = match (errno, sysroot) {
-                    (Errno::ENOENT | Errno::ENOTDIR, Some(_)) => "no dumped tree there: it must hold a directory `sys`",
+                    (Errno::ENOENT | Errno::ENOTDIR, Some(_)) => "not a dumped tree: its directory `sys` is missing",
                     (Errno::ENOENT | Errno::ENOTDIR, None) => "sysfs is not mounted: mount -t sysfs sysfs /sys",
                     _ => errno.desc(),
                 };
-                let kind = if errno == Errno::EACCES { ErrorKind::NotPermitted } else { ErrorKind::NoSuchDevice };
+                let kind = match (errno, sysroot) {
+                    (Errno::EACCES, _) => ErrorKind::NotPermitted,
+                    (_, Some(_)) => ErrorKind::Usage,
+                    (_, None) => ErrorKind::NoSuchDevice,
+                };
+                let path = if kind == ErrorKind::Usage { &root } else { &path };
                 Error::new(kind, format!("{}: {what}", path.display()))
             })?;
         let sys = Dir { fd: sys, path: String::new(), dump: sysroot.is_some() };

@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::outcome::{Outcome, Outcomes};
 use crate::lock::claims::Claims;
+use crate::operation::absent::not_there;
 use crate::operation::acquire::LockTarget;
 use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
@@ -20,7 +21,7 @@ use crate::plan::remove::{Removal, plan_removal};
 use crate::report::change::{FunctionSummary, PlannedChange, RemoveReport};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
-use crate::resolve::functions::{Resolved, Resolver, not_there};
+use crate::resolve::functions::{Resolved, Resolver};
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
@@ -95,7 +96,7 @@ impl RemovalTarget {
                 match named {
                     Resolved::Functions(found) => addresses.extend(found),
                     Resolved::Absent(address) if options.if_present => absent.push(address.to_string()),
-                    Resolved::Absent(address) => return Err(not_there(selector, address)),
+                    Resolved::Absent(address) => return Err(not_there(context, selector, address)),
                     Resolved::HostBridge(_) => return Err(host_bridge(selector)),
                 }
             }

@@ -35,7 +35,7 @@ pub struct BusNumber {
     pub bus: u8,
 }
 
-/// Why a text is no PCI address.
+/// Error for a text that is not a PCI address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AddressError(&'static str);
@@ -110,7 +110,7 @@ fn put_hex(text: &mut [u8], number: u32) {
     }
 }
 
-/// Reads one hexadecimal field of at most `digits` digits and at most `max`; signs and spaces are no digits.
+/// Reads one hexadecimal field of at most `digits` digits and at most `max`; signs and spaces are not digits.
 pub(crate) fn hex(text: &str, digits: usize, max: u32, why: &'static str) -> Result<u32, AddressError> {
     if text.is_empty() || text.len() > digits || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(AddressError(why));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_address() {
+    fn refuses_what_is_not_an_address() {
         for text in ["", "03", "03:00.0", "0000:03:00", "0000:03:20.0", "0000:03:00.8", "0000:100:00.0", "+000:03:00.0"]
         {
             assert!(text.parse::<PciAddress>().is_err(), "{text}");
