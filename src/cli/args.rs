@@ -79,17 +79,17 @@ pub(crate) enum Command {
     Tree(TreeArgs),
     /// Show functions in detail, and what removing them would do
     Show(ShowArgs),
-    /// Stop a function and everything below it from the bottom up, then remove it
+    /// Remove a function and everything below it, drivers first
     Remove(RemoveArgs),
-    /// Scan the smallest bus that can bring a device back, and report what appeared
+    /// Bring a device back by scanning the smallest bus that can
     Rescan(RescanArgs),
-    /// Remove a function and bring it back, under one lock from start to end
+    /// Remove a function and bring it back, under one lock
     Replug(ReplugArgs),
     /// Run a command while holding a device's lock
     Lock(LockArgs),
     /// Show who holds or waits for which lock
     Locks(LocksArgs),
-    /// Show operations in progress or interrupted, and devices removed and not back
+    /// Show interrupted operations, and devices not yet back
     Status(StatusArgs),
     /// Complete or undo interrupted operations
     Recover(RecoverArgs),

@@ -105,7 +105,8 @@ Examples:
   pcictl list                        every function
   pcictl list class:nvme             all NVMe controllers
   pcictl list 03:                    everything on bus 03
-  pcictl list -o address,driver,in-use driver:nvidia
+  pcictl list -o address,driver,in-use
+                                     with columns of your choice
 "
 );
 
@@ -162,6 +163,7 @@ Examples:
   pcictl rescan 0000:03:00.0         bring a removed function back
   pcictl rescan --slot 7             look for a new card in a slot
   pcictl rescan --expect driver=nvme,count=4 pci0000:00
+                                     fail unless four NVMe controllers appear
   pcictl rescan --accept link 0000:03:00.0
                                      a slower link is acceptable
 
@@ -217,11 +219,12 @@ and keeps the locks.
 
 Examples:
   pcictl lock 0000:03:00.0 -- sh -c 'echo 1 > /sys/bus/pci/devices/0000:03:00.0/remove'
+                                     a raw removal, kept apart from other operators
   pcictl lock --shared pci0000:00 -- ./collect-logs
                                      beside other readers, but not beside changes
 
 Exit status:
-That of COMMAND. Of pcictl itself:
+That of COMMAND; pcictl itself adds these.
 ",
     exit_locked!(),
     "  126  COMMAND cannot be run

@@ -60,7 +60,7 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
         Resolved::Functions(found) => found,
         Resolved::Absent(address) => return Err(not_there(context, &selector, address)),
         Resolved::HostBridge(_) => {
-            let error = Error::usage(format!("{selector}: a host bridge; show takes functions"));
+            let error = Error::usage(format!("{selector}: is a host bridge; show takes functions"));
             return Err(error.hint(format!("pcictl tree {selector} shows what is below it")));
         }
     };

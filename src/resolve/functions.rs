@@ -25,7 +25,7 @@ pub(crate) fn parse_exact_selectors(texts: &[String]) -> Result<Vec<Selector>> {
                 AddressPattern { bus: Some(_), device: None, function: None, .. } => "matches a whole bus",
                 _ => "is a wildcard",
             };
-            let message = format!("{selector}: {what}, and a command that changes something needs one function");
+            let message = format!("'{}' {what}; a command that changes something needs one function", selector.text);
             let hint = format!("name one of those that pcictl list {selector} shows");
             return Err(Error::usage(message).hint(hint).fact("selector", selector.text.clone()));
         }

@@ -11,6 +11,7 @@ mod generated;
 mod golden;
 mod kernel_answers;
 mod locks;
+mod output;
 mod parts;
 mod supervise;
 mod support;
