@@ -1,4 +1,4 @@
-//! Man pages and completions from the definition of the command line, so that they cannot lie.
+//! Man pages and completions from the definition of the command line.
 
 use std::fmt::Display;
 use std::fs;
@@ -8,21 +8,30 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use pcictl::cli::args::Cli;
 
+use crate::man;
+
 /// Writes them into `man` and `completions` below a directory.
-pub(crate) fn run(directory: &Path) -> Result<(), String> {
+pub(crate) fn run(directory: &Path, date: &str) -> Result<(), String> {
     let man = directory.join("man");
     let completions = directory.join("completions");
     for directory in [&man, &completions] {
         fs::create_dir_all(directory).map_err(about(directory))?;
     }
-    clap_mangen::generate_to(Cli::command(), &man).map_err(about(&man))?;
+    man::write(&man, date)?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         complete(shell, &completions)?;
     }
     Ok(())
 }
 
-fn about<E: Display>(path: &Path) -> impl FnOnce(E) -> String {
+/// The date of the man pages: that of the release, as the changelog has it, so that a build can be reproduced.
+pub(crate) fn release_date() -> Result<String, String> {
+    let path = crate::root().join("CHANGELOG.md");
+    let text = fs::read_to_string(&path).map_err(about(&path))?;
+    man::date(&text).map(str::to_owned).ok_or_else(|| format!("{}: a heading with a date is missing", path.display()))
+}
+
+pub(crate) fn about<E: Display>(path: &Path) -> impl FnOnce(E) -> String {
     move |error| format!("{}: {error}", path.display())
 }
 
@@ -137,7 +146,7 @@ mod tests {
     #[test]
     fn man_pages_and_completions_are_not_stale() {
         let scratch = tempfile::tempdir().expect("a directory");
-        run(scratch.path()).expect("they can be made");
+        run(scratch.path(), &release_date().expect("a date")).expect("they can be made");
         for directory in ["man", "completions"] {
             let committed = files(&crate::root().join(directory));
             let generated = files(&scratch.path().join(directory));
@@ -152,7 +161,7 @@ mod tests {
     #[test]
     fn verbs_of_helpers_are_not_offered() {
         let scratch = tempfile::tempdir().expect("a directory");
-        run(scratch.path()).expect("they can be made");
+        run(scratch.path(), &release_date().expect("a date")).expect("they can be made");
         for directory in ["man", "completions"] {
             for (name, text) in files(&scratch.path().join(directory)) {
                 for verb in ["kernel-write", "read-overrides"] {
