@@ -49,7 +49,7 @@ fn not_run(error: &clap::Error) -> ExitCode {
             with_lost_output(&output, ExitStatus::Done.into())
         }
         DisplayHelpOnMissingArgumentOrSubcommand => {
-            // Nobody is left to be told when stderr is closed.
+            // A closed stderr has no reader.
             let _ = error.print();
             ExitStatus::Usage.into()
         }

@@ -133,7 +133,7 @@ impl Output {
         }
     }
 
-    /// Records that printing failed. A reader that has gone away is not a failure: nobody is left to be told.
+    /// Records that printing failed. A closed pipe is not a failure: nobody reads any more.
     pub fn record(&self, written: io::Result<()>) {
         if let Err(error) = written {
             if error.kind() != io::ErrorKind::BrokenPipe {
@@ -224,7 +224,7 @@ impl Output {
     fn line_to_stderr(&self, label: &str, line: &str) {
         let mut stderr = io::stderr().lock();
         colored::control::set_override(self.talk.color.allows(stderr.is_terminal()));
-        // Nobody is left to be told when stderr is closed.
+        // A closed stderr has no reader.
         let _ = writeln!(stderr, "{} {}", label.bold(), escaped(line));
     }
 

@@ -309,7 +309,7 @@ pub(crate) struct LocksArgs {
     pub(crate) selector: Option<String>,
 }
 
-/// Options that a command takes like all others and has no use for.
+/// Options that every command accepts, hidden where they have no effect.
 #[derive(Args, Debug)]
 pub(crate) struct NoTalk {
     #[arg(short, long, conflicts_with = "verbose", hide = true)]

@@ -61,7 +61,7 @@ fn everything(context: &Context, wanted: &[Column]) -> Result<(Topology, Vec<Fun
     Ok((topology, ids))
 }
 
-/// The functions that these selectors name, each once, and nothing else is read.
+/// The functions that these selectors match, each once; nothing else is read.
 fn only(context: &Context, selectors: &[Selector], wanted: &[Column]) -> Result<(Topology, Vec<FunctionId>)> {
     let mut resolver = Resolver::new(&context.machine.sysfs);
     let mut addresses: Vec<PciAddress> = Vec::new();

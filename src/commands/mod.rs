@@ -20,18 +20,18 @@ use crate::host::machine::Machine;
 use crate::operation::context::{Context, Rehearsal};
 use crate::terminal::Output;
 
-/// Runs the command that was asked for; the status is its own, except that `lock` passes on its command's.
+/// Runs the command that was asked for and returns its status; that of `lock` is its command's.
 ///
 /// # Errors
-/// Whatever kept it from being done; the error knows the exit status.
+/// The command failed; the error knows the exit status.
 pub fn run(cli: &Cli, output: &Output) -> Result<ExitCode> {
     run_on(cli, output, None)
 }
 
-/// Runs a command that changes a dumped tree by a model of the kernel: what it does is what it would do to a machine.
+/// Runs a command on a dumped tree, with a model of the kernel that changes it.
 ///
 /// # Errors
-/// Whatever kept it from being done; the error knows the exit status.
+/// The command failed; the error knows the exit status.
 pub fn rehearse(cli: &Cli, output: &Output, rehearsal: &Rehearsal) -> Result<ExitCode> {
     run_on(cli, output, Some(rehearsal))
 }

@@ -52,7 +52,7 @@ impl PciAddress {
         BusNumber { domain: self.domain, bus: self.bus }
     }
 
-    /// Where sysfs has every function, below `sys`: a link to its directory, and nothing when it is not there.
+    /// The function's link below `sys`, which exists while the function does.
     pub(crate) fn sysfs_link(self) -> String {
         format!("bus/pci/devices/{self}")
     }
@@ -69,7 +69,7 @@ impl PciAddress {
         Some(Self { domain: digits(domain)?, bus: digits(&[bus_high, bus_low])? as u8, device, function })
     }
 
-    /// The bytes of its name, and how many they are.
+    /// The bytes of its name, and their number.
     fn name(self) -> ([u8; 16], usize) {
         let mut name = [0; 16];
         let domain = (8 - self.domain.leading_zeros() as usize / 4).max(4);

@@ -1,9 +1,9 @@
 //! Where a function sits in the device tree, in a spelling that survives bus renumbering.
 //!
 //! A place is the chain of `device.function` steps from the host bridge down (`pci0000:00/03.0/00.0`). Bus numbers are
-//! left out on purpose: a rescan may deal them anew, while the chain of plugs stays what it is. A virtual function hangs
+//! left out on purpose: a rescan may assign others, while the chain of plugs stays what it is. A virtual function is
 //! below its physical function as `vfN` (N as in the kernel's `virtfnN` link): by device.function alone it could be
-//! taken for a neighbour, and what covers a PF must cover its VFs. Places name the nodes of the lock protocol.
+//! taken for a neighbor, and what covers a PF must cover its VFs. Places name the nodes of the lock protocol.
 
 use std::fmt;
 

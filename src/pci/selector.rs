@@ -1,6 +1,6 @@
 //! What an operator types to name a function: every spelling people paste, read without touching the machine.
 //!
-//! Which functions a selector means on this machine is decided in [`resolve`](crate::resolve::functions).
+//! Which functions a selector matches on this machine is decided in [`resolve`](crate::resolve::functions).
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ pub(crate) struct Selector {
 /// The ways to name functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SelectorKind {
-    /// `0000:03:00.0`, or without the domain, which must then be found out.
+    /// `0000:03:00.0`, or without the domain, which the machine then decides.
     Address(AddressParts),
     /// lspci's wildcards: `03:`, `*:00.0`, `03:00`. Only for commands that look.
     Pattern(AddressPattern),
@@ -47,7 +47,7 @@ pub(crate) enum SelectorKind {
     Interface(String),
 }
 
-/// An address whose domain may have been left out.
+/// An address whose domain may be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AddressParts {
     /// The domain, if one was given.

@@ -1,4 +1,4 @@
-//! `locks` as a tree: nodes, and below each one who is at its lock.
+//! `locks` as a tree: nodes, and below each one who holds or waits for its lock.
 
 use colored::Colorize;
 
