@@ -19,6 +19,7 @@ use crate::verify::expectation::Expectation;
 
 /// The headings of help, in their order.
 const SCAN: &str = "Scan";
+const CONTENTS: &str = "Contents";
 const COLUMNS: &str = "Columns";
 const SAFETY: &str = "Safety";
 const SELECTION: &str = "Selection";
@@ -95,6 +96,8 @@ pub(crate) enum Command {
     Recover(RecoverArgs),
     /// Diagnose a stuck PCI core: which tasks, why, and what to do
     Doctor(DoctorArgs),
+    /// Copy what pcictl reads of this machine, to attach to a report
+    Dump(DumpArgs),
 }
 
 /// `pcictl list`
@@ -355,6 +358,21 @@ pub(crate) struct DoctorArgs {
     talk: NoTalk,
 }
 
+/// `pcictl dump`
+#[derive(Args, Debug)]
+#[command(after_help = help::DUMP)]
+pub(crate) struct DumpArgs {
+    /// A new directory, or a new file whose name ends in .tree
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::AnyPath)]
+    pub(crate) target: PathBuf,
+    /// Functions or host bridges to copy, with everything above and below them [default: all]
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+    /// Replace MAC and IP addresses, serial numbers, UUIDs, names that people chose, and arguments of commands
+    #[arg(long, help_heading = CONTENTS)]
+    pub(crate) anonymize: bool,
+}
+
 impl Common {
     /// How to talk, as the options say.
     pub fn talk(&self) -> Talk {
@@ -371,7 +389,13 @@ impl Command {
             Self::Replug(args) => args.remove.changing.dry_run,
             Self::Lock(args) => args.changing.dry_run,
             Self::Recover(args) => args.dry_run,
-            Self::List(_) | Self::Tree(_) | Self::Show(_) | Self::Locks(_) | Self::Status(_) | Self::Doctor(_) => false,
+            Self::List(_)
+            | Self::Tree(_)
+            | Self::Show(_)
+            | Self::Locks(_)
+            | Self::Status(_)
+            | Self::Doctor(_)
+            | Self::Dump(_) => false,
         }
     }
 }

@@ -248,7 +248,7 @@ Examples:
 
 Exit status:
   0    nothing needs attention
-  5    an operation is half done; pcictl recover completes or undoes it
+  5    an operation is half done, or an entry of the ledger is invalid
   77   not permitted";
 
 pub(super) const RECOVER: &str = concat!(
@@ -275,6 +275,30 @@ Examples:
 
 Exit status:
   0    healthy
-  5    healthy, but something was left behind
+  1    something needs attention, or a dumped tree without /proc does not tell
   77   not permitted
   124  stuck";
+
+pub(super) const DUMP: &str = concat!(
+    one_function!(),
+    host_bridge!(),
+    groups!(),
+    "
+What is copied:
+The device tree, who has which device open, mounts, routes, swap, tasks that hang in the kernel, journals and the ledger. \
+Nothing is read that waits for a driver or wakes a device, and no process's environment or memory. The copy does hold \
+command lines of processes that have a device open, MAC and IP addresses and serial numbers; --anonymize replaces those, \
+each by the same word everywhere. Look through it before you send it.
+
+Examples:
+  pcictl dump /tmp/my-server         a directory, for --sysroot
+  pcictl dump --anonymize my-server.tree
+                                     one text file, for a report
+  pcictl dump card 0000:03:00.0      one function, with what is above and below it
+
+Exit status:
+  0    done
+  1    failed
+  5    something could not be read; the report says what
+  77   not permitted"
+);

@@ -13,6 +13,8 @@ use crate::state::journal::progress::RecoveryAction;
 pub(crate) enum Health {
     /// No task is in the kernel's PCI code.
     Healthy,
+    /// A dumped tree without /proc does not tell.
+    Unknown,
     /// Tasks are, and will finish.
     Busy,
     /// The kernel is well, but something was left behind.
@@ -47,8 +49,12 @@ pub(crate) enum OperationState {
     Settled,
     /// The machine was rebooted.
     CutOff,
+    /// Its journal is gone, and no end was recorded.
+    Lost,
     /// Its journal is damaged.
     Damaged,
+    /// Its journal cannot be read, or not by this version.
+    Unreadable,
     /// Its devices are others now.
     Foreign,
 }
@@ -115,6 +121,8 @@ pub(crate) struct StatusReport {
     pub(crate) operations: Vec<OperationStatus>,
     /// Devices that are not back.
     pub(crate) removed: Vec<MissingDevice>,
+    /// Files of the ledger that give no entry, with the reason.
+    pub(crate) invalid_entries: Vec<String>,
 }
 
 /// The outcome for one interrupted operation.

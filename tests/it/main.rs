@@ -6,9 +6,11 @@
 mod back;
 mod bad_input;
 mod doctor;
+mod dump;
 mod faults;
 mod generated;
 mod golden;
+mod hostile_dump;
 mod kernel_answers;
 mod locks;
 mod output;

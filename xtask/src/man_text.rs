@@ -33,6 +33,7 @@ pub(crate) fn forms(command: &Command) -> &'static [&'static str] {
             "\\fISELECTOR\\fR.\\|.\\|. \\fB\\-\\-\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]",
             "\\fB\\-\\-all\\fR \\fB\\-\\-\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]",
         ],
+        "dump" => &["\\fIDIR\\fR [\\fISELECTOR\\fR.\\|.\\|.]"],
         "recover" => &["[\\fIOPERATION\\fR.\\|.\\|.]"],
         _ => &[""],
     }
@@ -151,6 +152,12 @@ A deadlock is reported only if its members are proven to wait for each other.
 pcictl doctor also warns about what was left behind: devices without a driver, operations half done, entries of the
 ledger for devices that are there."
         }
+        "dump" => {
+            "\
+Copies what the other commands read into a new directory, or into one text file if its name ends in .tree.
+With \"pcictl --sysroot DIR\" the commands that only look, and every dry run, work on the copy as on the machine.
+Root sees more than others: without it processes of other users are left out."
+        }
         _ => "",
     }
 }
@@ -224,6 +231,7 @@ pub(crate) fn see_also(command: &str) -> Vec<&'static str> {
         "locks" => &["pcictl.8", "pcictl-lock.8", "lslocks.8"],
         "status" => &["pcictl.8", "pcictl-doctor.8", "pcictl-recover.8"],
         "recover" => &["pcictl.8", "pcictl-status.8"],
+        "dump" => &["pcictl.8", "pcictl-list.8"],
         _ => &["pcictl.8", "pcictl-locks.8", "pcictl-status.8"],
     };
     related.to_vec()

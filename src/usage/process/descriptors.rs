@@ -5,7 +5,7 @@ use std::io;
 
 use memchr::memmem::Finder;
 
-use crate::host::procfs::{ProcessDirectory, unescape};
+use crate::host::procfs::{Next, ProcessDirectory, unescape};
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::usage::model::Danger;
@@ -167,6 +167,7 @@ pub(crate) fn look(
         } else if target == "anon_inode:[vfio-device]" {
             holds.some_vfio = true;
         }
+        Next::Go
     })?;
     if !is_there {
         return Ok(None);
@@ -183,7 +184,7 @@ pub(crate) fn look(
 }
 
 /// A cheap look at a path: the nodes that every process has open, and plain files, are left out.
-fn may_matter(path: &str) -> bool {
+pub(crate) fn may_matter(path: &str) -> bool {
     if let Some(node) = path.strip_prefix("/dev/") {
         let everybody = matches!(node, "null" | "zero" | "full" | "random" | "urandom" | "kmsg" | "ptmx" | "tty");
         return !everybody && !node.starts_with("pts/") && !node.starts_with("shm/");
