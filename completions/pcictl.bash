@@ -126,7 +126,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__doctor)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
+            opts="-q -v -j -h -V --quiet --verbose --json --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -405,7 +405,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__lock)
-            opts="-s -n -w -j -q -v -h -V --all --shared --inherit --dry-run --wait --no-wait --each --json --quiet --verbose --color --sysroot --help --version"
+            opts="-s -n -w -j -q -v -h -V --all --shared --inherit --dry-run --each --wait --no-wait --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -463,7 +463,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__recover)
-            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --timeout --sysroot --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -481,15 +481,12 @@ _pcictl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                --sysroot)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --sysroot)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -500,7 +497,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__remove)
-            opts="-n -w -y -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --force --yes --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --wait --no-wait --timeout --force --yes --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -545,7 +542,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__replug)
-            opts="-n -w -y -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --force --yes --if-present --no-rollback --jobs --settle --expect --accept --restore --reset --power-cycle --escalate --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --wait --no-wait --timeout --force --yes --if-present --no-rollback --jobs --reset --power-cycle --escalate --expect --accept --restore --settle --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -571,16 +568,16 @@ _pcictl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --settle)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --expect)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --accept)
                     COMPREPLY=($(compgen -W "missing new moved device driver link bars vfs names iommu expected" -- "${cur}"))
+                    return 0
+                    ;;
+                --settle)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -602,7 +599,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__rescan)
-            opts="-n -w -j -q -v -h -V --all --slot --settle --expect --accept --restore --dry-run --wait --no-wait --each --timeout --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --all --slot --dry-run --each --wait --no-wait --expect --accept --restore --settle --timeout --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -612,7 +609,11 @@ _pcictl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --settle)
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -624,11 +625,7 @@ _pcictl() {
                     COMPREPLY=($(compgen -W "missing new moved device driver link bars vfs names iommu expected" -- "${cur}"))
                     return 0
                     ;;
-                --wait)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -w)
+                --settle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -680,7 +677,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__status)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
+            opts="-q -v -j -h -V --quiet --verbose --json --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -9,10 +9,11 @@ use crate::dump::scope::DumpScope;
 use crate::dump::target::Target;
 use crate::dump::{devices, files, processes};
 use crate::error::{Error, ExitStatus, Result};
+use crate::operation::absent::not_there;
 use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::report::text::dump;
-use crate::resolve::functions::{Resolved, Resolver, not_there, parse_selectors};
+use crate::resolve::functions::{Resolved, Resolver, parse_selectors};
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 
@@ -62,7 +63,7 @@ fn scope(context: &Context, texts: &[String]) -> Result<DumpScope> {
     for selector in parse_selectors(texts)? {
         match resolver.named(&selector)? {
             Resolved::Functions(found) => functions.extend(found),
-            Resolved::Absent(address) => return Err(not_there(&selector, address)),
+            Resolved::Absent(address) => return Err(not_there(context, &selector, address)),
             Resolved::HostBridge(path) => {
                 let below = Topology::load_below(sysfs, &path)?;
                 functions.extend(below.by_address().into_iter().map(|id| below.function(id).address));

@@ -2,8 +2,8 @@
 //!
 //! The file is sorted, so it is looked into, not parsed: a lookup reads the few pieces of it that it needs and keeps
 //! them. A reader that builds tables of all 40,000 entries costs more than everything else that a listing does. Without
-//! the file names are simply absent; the numbers are always printed. A file whose vendors are not in order loses names,
-//! and nothing worse.
+//! the file, classes have the names that are built in, and vendors and devices have numbers. A file whose vendors are not
+//! in order loses names, and nothing worse.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::host::root::Root;
+use crate::pci::classes::class_name;
 use crate::pci::ids::Ids;
 
 /// Where distributions keep the file, the freshest first (`update-pciids` writes to the first two).
@@ -53,7 +54,7 @@ enum Key {
 }
 
 impl PciIds {
-    /// Opens the file below this root; empty if there is none.
+    /// Opens the file below this root; empty where the system has none.
     pub fn load(root: &Root) -> Self {
         let text = PLACES.iter().find_map(|place| IdsFile::open(root, place)).unwrap_or_default();
         Self { text, ..Self::default() }
@@ -88,22 +89,20 @@ impl PciIds {
     /// The name of a 24-bit class code: of its subclass, else of its base class.
     pub(crate) fn class(&mut self, class: u32) -> Option<Arc<str>> {
         let [_, base, sub, _] = class.to_be_bytes();
-        self.look_up(Key::SubClass(base, sub)).or_else(|| self.look_up(Key::Class(base)))
+        let named = self.look_up(Key::SubClass(base, sub)).or_else(|| self.look_up(Key::Class(base)));
+        named.or_else(|| class_name(class).map(Into::into))
     }
 
-    /// "Vendor Device", with numbers for what has no name.
+    /// "Vendor Device", with numbers for what has no name, as lspci does.
     pub(crate) fn function(&mut self, ids: Ids) -> Arc<str> {
         let key = (ids.vendor, ids.device);
         if let Some(known) = self.functions.get(&key) {
             return Arc::clone(known);
         }
-        let device = match self.device(ids.vendor, ids.device) {
-            Some(name) => name.to_string(),
-            None => format!("[{:04x}]", ids.device),
-        };
-        let name: Arc<str> = match self.vendor(ids.vendor) {
-            Some(vendor) => format!("{vendor} {device}").into(),
-            None => format!("[{:04x}] {device}", ids.vendor).into(),
+        let name: Arc<str> = match (self.vendor(ids.vendor), self.device(ids.vendor, ids.device)) {
+            (Some(vendor), Some(device)) => format!("{vendor} {device}").into(),
+            (Some(vendor), None) => format!("{vendor} Device {:04x}", ids.device).into(),
+            (None, _) => format!("Device {:04x}:{:04x}", ids.vendor, ids.device).into(),
         };
         self.functions.insert(key, Arc::clone(&name));
         name
@@ -264,8 +263,8 @@ mod tests {
     #[test]
     fn numbers_stand_in_for_names() {
         let ids = Ids { vendor: 0x8086, device: 0xffff, subsystem_vendor: 0, subsystem_device: 0, class: 0 };
-        assert_eq!(&*PciIds::default().function(ids), "[8086] [ffff]");
-        assert_eq!(&*PciIds::from_text(TEXT.into()).function(ids), "Intel Corporation [ffff]");
+        assert_eq!(&*PciIds::default().function(ids), "Device 8086:ffff");
+        assert_eq!(&*PciIds::from_text(TEXT.into()).function(ids), "Intel Corporation Device ffff");
     }
 
     #[test]
@@ -297,6 +296,7 @@ mod tests {
         assert_eq!(names.vendor(0xffff).as_deref(), Some("Illegal Vendor ID"));
         assert_eq!(names.class(0x01_0802).as_deref(), Some("NVM"));
         assert_eq!(names.class(0xff_0000).as_deref(), Some("Unassigned"));
-        assert_eq!(names.class(0x02_0000), None);
+        assert_eq!(names.class(0x02_0000).as_deref(), Some("Ethernet controller"));
+        assert_eq!(names.class(0x77_0000), None);
     }
 }

@@ -247,12 +247,14 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 /// Why there is no /sys to look at.
 fn unusable(path: &str, is_dump: bool, error: &io::Error) -> Error {
     let failed = || Error::io(path, error);
-    let missing = |why: &str, hint: &str| Error::new(ErrorKind::NoSuchDevice, format!("{path}: {why}")).hint(hint);
+    let missing = |kind: ErrorKind, why: &str, hint: &str| Error::new(kind, format!("{path}: {why}")).hint(hint);
     match Errno::from_io_error(error) {
         Some(Errno::NOENT | Errno::NOTDIR) if is_dump => {
-            missing("not a dumped tree", "name the directory that holds the directory `sys`")
+            missing(ErrorKind::Usage, "not a dumped tree", "name the directory that holds the directory `sys`")
         }
-        Some(Errno::NOENT | Errno::NOTDIR) => missing("sysfs is not mounted", "mount -t sysfs sysfs /sys"),
+        Some(Errno::NOENT | Errno::NOTDIR) => {
+            missing(ErrorKind::NoSuchDevice, "sysfs is not mounted", "mount -t sysfs sysfs /sys")
+        }
         Some(_) => failed(),
         None => Error::new(ErrorKind::Failed, format!("{path}: {}", plain(error))),
     }

@@ -1,5 +1,6 @@
 //! Operations: the steps that commands share, from the locks to the report. Sees no clap.
 
+pub(crate) mod absent;
 pub(crate) mod acquire;
 pub(crate) mod bring_back;
 pub(crate) mod removal_record;

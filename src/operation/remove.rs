@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::execute::outcome::{Outcome, Outcomes};
 use crate::host::sysfs::Sysfs;
 use crate::lock::claims::Claims;
+use crate::operation::absent::not_there;
 use crate::operation::acquire::LockTarget;
 use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
@@ -21,8 +22,8 @@ use crate::plan::remove::{Removal, plan_removal};
 use crate::report::change::{FunctionSummary, PlannedChange, RemoveReport};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
-use crate::resolve::functions::{Resolved, Resolver, not_there};
-use crate::topology::device_links::active_consumers;
+use crate::resolve::functions::{Resolved, Resolver};
+use crate::topology::device_links::active_links;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
@@ -109,7 +110,7 @@ impl RemovalTarget {
                 match named {
                     Resolved::Functions(found) => addresses.extend(found),
                     Resolved::Absent(address) if options.if_present => absent.push(address.to_string()),
-                    Resolved::Absent(address) => return Err(not_there(selector, address)),
+                    Resolved::Absent(address) => return Err(not_there(context, selector, address)),
                     Resolved::HostBridge(_) => return Err(host_bridge(selector)),
                 }
             }
@@ -190,22 +191,18 @@ impl LockTarget for RemovalTarget {
 
 /// A driver whose end would end others elsewhere, without anybody having looked at what is below those.
 fn refuse_consumers(sysfs: &Sysfs, topology: &Topology, plan: &Removal) -> Result<()> {
-    for supplier in plan.gone.iter().filter_map(|address| topology.find(*address)) {
-        if topology.function(supplier).driver.is_none() {
+    for (supplier, consumer) in active_links(sysfs) {
+        let Some(id) = topology.find(supplier).filter(|_| plan.gone.contains(&supplier)) else { continue };
+        let above = format!("{}/", topology.path(id));
+        let is_below = topology.find(consumer).is_some_and(|id| topology.path(id).starts_with(&above));
+        if is_below || topology.function(id).driver.is_none() {
             continue;
         }
-        let path = topology.path(supplier);
-        let is_below = |consumer: PciAddress| {
-            topology.find(consumer).is_some_and(|id| topology.path(id).starts_with(&format!("{path}/")))
-        };
-        if let Some(consumer) = active_consumers(sysfs, &path).into_iter().find(|consumer| !is_below(*consumer)) {
-            let supplier = topology.function(supplier).address;
-            let message = format!(
-                "{supplier}: the kernel would stop {consumer} with it, which depends on it (device link) and sits elsewhere"
-            );
-            let error = Error::new(ErrorKind::Refused, message).about(supplier).fact("consumer", consumer.to_string());
-            return Err(error.hint(format!("remove {consumer} first")));
-        }
+        let message = format!(
+            "{supplier}: the kernel would stop {consumer} with it, which depends on it (device link) and sits elsewhere"
+        );
+        let error = Error::new(ErrorKind::Refused, message).about(supplier).fact("consumer", consumer.to_string());
+        return Err(error.hint(format!("remove {consumer} first")));
     }
     Ok(())
 }

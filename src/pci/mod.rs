@@ -3,4 +3,5 @@
 pub mod address;
 pub mod place;
 pub(crate) mod selector;
+pub(crate) mod classes;
 pub mod ids;

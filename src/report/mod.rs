@@ -1,4 +1,4 @@
-//! What the commands found and did, as data, and as text for people.
+//! What commands report: as data for `--json`, and as text for people.
 
 pub(crate) mod inspector;
 pub(crate) mod rows;

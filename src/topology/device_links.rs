@@ -7,18 +7,27 @@
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 
-/// The functions whose drivers end with that of the function at `path`, for a directory below `sys`. Links that the kernel
-/// does not manage, and those of consumers without a driver, are left out (ABI/testing/sysfs-class-devlink).
+/// One directory a link (ABI/testing/sysfs-class-devlink).
+const LINKS: &str = "class/devlink";
+
+/// Each supplier with a function whose driver ends with its own. Links that the kernel does not manage, and those of
+/// consumers without a driver, are left out.
 ///
-/// A look never waits: the state of a link is answered from memory. What cannot be read counts as a consumer.
-pub(crate) fn active_consumers(sysfs: &Sysfs, path: &str) -> Vec<PciAddress> {
-    let names = sysfs.names(path).ok().flatten().unwrap_or_default();
-    let consumers =
-        names.iter().filter_map(|name| Some((name, PciAddress::from_sysfs_name(name.strip_prefix("consumer:pci:")?)?)));
-    let is_active = |name: &str| match sysfs.read(&format!("{path}/{name}/status")) {
+/// A look never waits: the state of a link is answered from memory. What cannot be read counts as at work.
+pub(crate) fn active_links(sysfs: &Sysfs) -> Vec<(PciAddress, PciAddress)> {
+    let names = sysfs.names(LINKS).ok().flatten().unwrap_or_default();
+    let links = names.iter().filter_map(|name| Some((name, ends(name)?)));
+    let is_active = |name: &str| match sysfs.read(&format!("{LINKS}/{name}/status")) {
         Ok(Some(status)) => matches!(status.trim(), "active" | "consumer probing"),
         Ok(None) => false,
         Err(_) => true,
     };
-    consumers.filter(|(name, _)| is_active(name)).map(|(_, address)| address).collect()
+    links.filter(|(name, _)| is_active(name)).map(|(_, ends)| ends).collect()
+}
+
+/// `pci:0000:00:0d.2--pci:0000:00:07.0`, the supplier first; before 5.11 without the buses.
+fn ends(name: &str) -> Option<(PciAddress, PciAddress)> {
+    let (supplier, consumer) = name.split_once("--")?;
+    let function = |end: &str| PciAddress::from_sysfs_name(end.strip_prefix("pci:").unwrap_or(end));
+    Some((function(supplier)?, function(consumer)?))
 }

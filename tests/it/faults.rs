@@ -273,7 +273,7 @@ fn status_says_what_is_done_what_is_not_and_which_commands_put_it_right() {
         .status()
         .stdout_like(
             "\
-[..]: interrupted, but all was done: [..]
+[..]: interrupted, but complete: [..]
   done: unbind 0000:03:00.0 from slowpci
 0000:02:00.0: removed and not back; pcictl rescan 0000:02:00.0
 0000:03:00.0: removed and not back; pcictl rescan 0000:03:00.0

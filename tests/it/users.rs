@@ -36,14 +36,11 @@ would remove 0000:06:00.0
 functions that will be gone: 1
 unchecked   pid 812 may not be looked into (run as root)
 would be refused: it needs --force unchecked
-locks, in this order:
-  shared     all host bridges
-  shared     pci0000:00
-  shared     pci0000:00/02.1
-  exclusive  pci0000:00/02.1/00.0
+locks  pci0000:00/02.1/00.0 exclusive; 3 above it shared
 steps:
     1  unbind 0000:06:00.0 from nvme
     2  remove 0000:06:00.0  (after 1)
+dry run: nothing was changed
 ",
             )
             .status(4)
@@ -54,14 +51,11 @@ steps:
 would remove 0000:06:00.0
 functions that will be gone: 1
 unchecked   pid 812 may not be looked into (run as root)
-locks, in this order:
-  shared     all host bridges
-  shared     pci0000:00
-  shared     pci0000:00/02.1
-  exclusive  pci0000:00/02.1/00.0
+locks  pci0000:00/02.1/00.0 exclusive; 3 above it shared
 steps:
     1  unbind 0000:06:00.0 from nvme
     2  remove 0000:06:00.0  (after 1)
+dry run: nothing was changed
 ",
             )
             .check();
@@ -154,14 +148,11 @@ fn forcing_a_danger_that_is_not_there_changes_nothing() {
     let plan = "\
 would remove 0000:06:00.0
 functions that will be gone: 1
-locks, in this order:
-  shared     all host bridges
-  shared     pci0000:00
-  shared     pci0000:00/02.1
-  exclusive  pci0000:00/02.1/00.0
+locks  pci0000:00/02.1/00.0 exclusive; 3 above it shared
 steps:
     1  unbind 0000:06:00.0 from nvme
     2  remove 0000:06:00.0  (after 1)
+dry run: nothing was changed
 ";
     dry_run(tree, &[IDLE]).stdout(plan).check();
     dry_run(tree, &["--force", "mounted,open", "--yes", IDLE]).stdout(plan).check();

@@ -5,6 +5,8 @@
 mod ci;
 mod dependencies;
 mod generate;
+mod man;
+mod man_text;
 mod steps;
 mod third_party;
 
@@ -57,7 +59,7 @@ fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
         "msrv" => steps::msrv(),
         "regenerate" => {
             let directory = rest.first().map_or_else(root, PathBuf::from);
-            generate::run(&directory)?;
+            generate::run(&directory, &generate::release_date()?)?;
             third_party::write(&directory)
         }
         "demo" => steps::script("tests/demo"),
