@@ -4,13 +4,14 @@
 //! Never copied: environments, memory, descriptors that lead to plain files, and command lines of processes that have
 //! nothing to do with a device.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::doctor::stack::waits_for_users;
 use crate::dump::anonymize::Anonymizer;
 use crate::dump::collector::Collector;
 use crate::error::{Result, plain};
 use crate::host::procfs::{Procfs, unescape};
+use crate::order;
 use crate::usage::process::descriptors::may_matter;
 
 /// The largest of these files on a large machine: routes, mounts.
@@ -24,12 +25,14 @@ const SMALL: usize = 64 << 10;
 /// What matters of a process.
 #[derive(Debug, Default)]
 struct Needed {
-    /// Descriptors and what they lead to, by the directory of their table: ``, or `task/TID/`.
-    descriptors: BTreeMap<String, Vec<(String, String)>>,
+    /// The directory of the table of descriptors: nothing, or `task/TID/`.
+    table: String,
+    /// Descriptors and what they lead to.
+    descriptors: Vec<(String, String)>,
     /// Lines of its map of memory.
     maps: String,
     /// Threads that wait in the kernel, each with how often it had given up the processor.
-    tasks: BTreeMap<u32, Option<u64>>,
+    tasks: Vec<(u32, Option<u64>)>,
     /// Whether it stands for its mount namespace.
     mounts: bool,
 }
@@ -115,8 +118,8 @@ fn drivers(collector: &mut Collector, procfs: &Procfs) -> Result<()> {
 }
 
 /// The processes that matter, and why.
-fn find(collector: &mut Collector, procfs: &Procfs) -> BTreeMap<u32, Needed> {
-    let mut found: BTreeMap<u32, Needed> = BTreeMap::new();
+fn find(collector: &mut Collector, procfs: &Procfs) -> Vec<(u32, Needed)> {
+    let mut found: Vec<(u32, Needed)> = Vec::new();
     let mut namespaces = BTreeSet::new();
     let own = (!procfs.is_dump()).then(std::process::id);
     let pids = procfs.pids().unwrap_or_else(|error| {
@@ -145,7 +148,7 @@ fn find(collector: &mut Collector, procfs: &Procfs) -> BTreeMap<u32, Needed> {
         needed.mounts = is_new || found.is_empty();
         let matters = !needed.descriptors.is_empty() || !needed.maps.is_empty() || !needed.tasks.is_empty();
         if matters || needed.mounts {
-            found.insert(pid, needed);
+            found.push((pid, needed));
         }
     }
     // Whose child a waiting task is tells whether pcictl started it.
@@ -155,8 +158,11 @@ fn find(collector: &mut Collector, procfs: &Procfs) -> BTreeMap<u32, Needed> {
         .flat_map(|(pid, _)| procfs.ancestors(*pid))
         .collect();
     for pid in ancestors {
-        found.entry(pid).or_default();
+        if !found.iter().any(|(known, _)| *known == pid) {
+            found.push((pid, Needed::default()));
+        }
     }
+    order::sort_by(&mut found, |(a, _), (b, _)| a.cmp(b));
     if let [first, ..] = denied[..] {
         let why = format!("{} processes may not be looked into; run it as root", denied.len());
         collector.miss(&format!("/proc/{first}/fd"), why);
@@ -183,8 +189,9 @@ fn descriptors(collector: &Collector, procfs: &Procfs, pid: u32, needed: &mut Ne
             tables.extend(threads.iter().filter(|thread| **thread != pid.to_string()).map(|t| format!("task/{t}/")));
         }
         if !kept.is_empty() {
-            kept.sort_by_key(|(fd, _)| fd.parse::<u32>().unwrap_or(u32::MAX));
-            needed.descriptors.insert(table, kept);
+            let number = |fd: &str| fd.parse::<u32>().unwrap_or(u32::MAX);
+            order::sort_by(&mut kept, |(a, _), (b, _)| number(a).cmp(&number(b)));
+            (needed.table, needed.descriptors) = (table, kept);
             break;
         }
     }
@@ -209,22 +216,24 @@ fn maps(collector: &mut Collector, pid: u32) -> std::io::Result<String> {
 }
 
 /// Threads of a process that wait in the kernel: those that hear no signal, and those that wait for users.
-fn waiting(procfs: &Procfs, pid: u32) -> BTreeMap<u32, Option<u64>> {
+fn waiting(procfs: &Procfs, pid: u32) -> Vec<(u32, Option<u64>)> {
     let main = procfs.stat(&format!("{pid}/task/{pid}"));
     let others = match main {
-        None => return BTreeMap::new(),
+        None => return Vec::new(),
         Some(stat) if stat.threads == 1 => Vec::new(),
         Some(_) => procfs.names(&format!("{pid}/task")).ok().flatten().unwrap_or_default(),
     };
-    let mut threads: BTreeSet<u32> = BTreeSet::from([pid]);
-    threads.extend(others.iter().filter_map(|name| name.parse::<u32>().ok()));
-    let mut found = BTreeMap::new();
+    let mut threads: Vec<u32> = others.iter().filter_map(|name| name.parse::<u32>().ok()).collect();
+    threads.push(pid);
+    threads.sort_unstable();
+    threads.dedup();
+    let mut found = Vec::new();
     for tid in threads {
         let path = format!("{pid}/task/{tid}");
         let state = procfs.stat(&path).map(|stat| stat.state);
         let wchan = || procfs.text(&format!("{path}/wchan")).ok().flatten().unwrap_or_default();
         if state == Some('D') || (state == Some('S') && waits_for_users(wchan().trim())) {
-            found.insert(tid, switches(&status(procfs, &path)));
+            found.push((tid, switches(&status(procfs, &path))));
         }
     }
     found
@@ -275,14 +284,13 @@ fn process(collector: &mut Collector, procfs: &Procfs, pid: u32, needed: &Needed
             collector.link(&format!("{top}/ns/{name}"), &id)?;
         }
     }
-    for (table, descriptors) in &needed.descriptors {
-        for (fd, target) in descriptors {
-            let target = collector.names.as_ref().map_or(target.clone(), |names| device_path(names, target));
-            collector.link(&format!("{top}/{table}fd/{fd}"), &target)?;
-        }
-        for (fd, target) in descriptors {
-            descriptor(collector, &format!("{top}/{table}fdinfo/{fd}"), target)?;
-        }
+    let Needed { table, descriptors, .. } = needed;
+    for (fd, target) in descriptors {
+        let target = collector.names.as_ref().map_or(target.clone(), |names| device_path(names, target));
+        collector.link(&format!("{top}/{table}fd/{fd}"), &target)?;
+    }
+    for (fd, target) in descriptors {
+        descriptor(collector, &format!("{top}/{table}fdinfo/{fd}"), target)?;
     }
     for (tid, before) in &needed.tasks {
         task(collector, procfs, &format!("{pid}/task/{tid}"), *before)?;
