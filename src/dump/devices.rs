@@ -43,8 +43,8 @@ pub(crate) fn copy(collector: &mut Collector) -> Result<()> {
     collector.directory("sys")?;
     let mut trouble = Vec::new();
     let mut devices = Devices { collector, kinds: Vec::new() };
-    let visit = |path: &str, entry| devices.visit(path, entry);
-    walk(&top, visit, |path, error| trouble.push((path.to_owned(), plain(error))))?;
+    let mut visit = |path: &str, entry| devices.visit(path, entry);
+    walk(&top, &mut visit, &mut |path, error| trouble.push((path.to_owned(), plain(error))))?;
     for (path, why) in trouble {
         let path = path.strip_prefix(collector.machine.sysfs.root()).unwrap_or(&path).display().to_string();
         collector.miss(&format!("/{path}"), why);

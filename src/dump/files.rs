@@ -53,30 +53,30 @@ fn is_json(name: &str) -> bool {
 }
 
 /// Paths below the root of all plain files and links right in a directory or deeper.
-fn listed(collector: &mut Collector, directory: &str) -> Vec<(String, EntryKind)> {
+fn listed(collector: &mut Collector, directory: &str) -> Result<Vec<(String, EntryKind)>> {
     if !collector.is_inside(directory) {
         collector.miss(&format!("/{directory}"), "a link on its way leads out of the tree");
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let (mut found, mut trouble) = (Vec::new(), Vec::new());
-    let visit = |path: &str, kind| {
+    let mut visit = |path: &str, kind| {
         if kind != EntryKind::Directory {
             found.push((format!("{directory}/{path}"), kind));
         }
-        Ok::<bool, std::convert::Infallible>(true)
+        Ok(true)
     };
     let root = collector.machine.sysfs.root().join(directory);
-    let Ok(()) = walk(&root, visit, |path, error| trouble.push((path.display().to_string(), plain(error))));
+    walk(&root, &mut visit, &mut |path, error| trouble.push((path.display().to_string(), plain(error))))?;
     for (path, why) in trouble {
         collector.miss(&path, why);
     }
-    found
+    Ok(found)
 }
 
 /// The site's own list. Reasons are for those who know the site.
 fn protected(collector: &mut Collector) -> Result<()> {
     let directory = "etc/pcictl/protected.d";
-    for (path, kind) in listed(collector, directory) {
+    for (path, kind) in listed(collector, directory)? {
         if !path.ends_with(".conf") || path[directory.len() + 1..].contains('/') {
             continue;
         }
@@ -135,7 +135,7 @@ fn pool_cache(collector: &mut Collector) -> Result<()> {
 /// The names that udev gives to disks. Many hold a serial number.
 fn disk_links(collector: &mut Collector) -> Result<()> {
     let is_anonymous = collector.names.is_some();
-    for (path, kind) in listed(collector, "dev/disk") {
+    for (path, kind) in listed(collector, "dev/disk")? {
         let names_nobody = ["dev/disk/by-path/", "dev/disk/by-partuuid/"].iter().any(|kind| path.starts_with(kind));
         if kind == EntryKind::Link && (names_nobody || !is_anonymous) {
             collector.copy_link(&path)?;
@@ -159,13 +159,13 @@ fn own(collector: &mut Collector, from: &Path, to: &str, is_ours: fn(&str) -> bo
     }
     let Ok(mut reader) = BoundedReader::new(from, true) else { return Ok(()) };
     let (mut found, mut trouble) = (Vec::new(), Vec::new());
-    let visit = |path: &str, kind| {
+    let mut visit = |path: &str, kind| {
         if kind == EntryKind::File && is_ours(path) {
             found.push(path.to_owned());
         }
-        Ok::<bool, std::convert::Infallible>(path == "history")
+        Ok(path == "history")
     };
-    let Ok(()) = walk(from, visit, |path, error| trouble.push((path.display().to_string(), plain(error))));
+    walk(from, &mut visit, &mut |path, error| trouble.push((path.display().to_string(), plain(error))))?;
     collector.directory(to)?;
     for name in found {
         let path = format!("{to}/{name}");
