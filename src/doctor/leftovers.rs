@@ -29,7 +29,7 @@ pub(crate) fn in_tree(sysfs: &Sysfs, topology: &Topology, is_at_work: &dyn Fn(Fu
             helps: "echo 1 > /sys/bus/pci/drivers_autoprobe".to_owned(),
         });
     }
-    let mut modules = Modules::new(sysfs.root());
+    let mut modules = Modules::new(sysfs.files());
     for id in topology.by_address() {
         if topology.function(id).driver.is_none() && !is_at_work(id) {
             found.extend(without_driver(sysfs, topology, id, &mut modules));

@@ -222,11 +222,11 @@ fn tables(collector: &mut Collector, mut names: Names) -> Result<()> {
     }
     order::sort(&mut names);
     names.dedup();
-    let text = ids(&mut PciIds::load(sysfs.root()), &names);
+    let text = ids(&mut PciIds::load(sysfs.files()), &names);
     if !text.is_empty() {
         collector.put_replaced("usr/share/misc/pci.ids", text.as_bytes())?;
     }
-    let mut modules = Modules::new(sysfs.root());
+    let mut modules = Modules::new(sysfs.files());
     let mut lines = BTreeSet::new();
     for alias in &aliases {
         lines.extend(modules.for_alias(alias).into_iter().map(|module| format!("alias {alias} {module}\n")));

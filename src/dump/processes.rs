@@ -10,7 +10,7 @@ use crate::doctor::stack::waits_for_users;
 use crate::dump::anonymize::Anonymizer;
 use crate::dump::collector::Collector;
 use crate::error::{Result, plain};
-use crate::host::procfs::{Procfs, unescape};
+use crate::host::procfs::{Next, Procfs, unescape};
 use crate::order;
 use crate::usage::process::descriptors::may_matter;
 
@@ -182,9 +182,10 @@ fn descriptors(collector: &Collector, procfs: &Procfs, pid: u32, needed: &mut Ne
             if matters(target) && collector.scope.keeps(target) {
                 kept.push((fd.to_owned(), target.to_owned()));
             }
+            Next::Go
         })?;
         // When a process's first thread has ended and others go on, only theirs show what it has open.
-        if all == 0 && table.is_empty() && process.directories_in("task") > 1 {
+        if all == 0 && table.is_empty() && process.has_threads() {
             let threads = process.names("task")?.unwrap_or_default();
             tables.extend(threads.iter().filter(|thread| **thread != pid.to_string()).map(|t| format!("task/{t}/")));
         }

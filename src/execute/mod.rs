@@ -8,6 +8,7 @@
 //! - [`writer`]: the helper process: one write.
 //! - [`helper_pool`]: helpers seen from this side.
 //! - [`supervisor`]: the runner for a real machine, with timeouts and interrupts.
+//! - [`scope`]: a systemd scope for what goes on in the background.
 //! - [`probe`]: reads that may hang, made by a child that can be left behind.
 //! - [`command`]: runs an operator's command under locks.
 
@@ -20,6 +21,7 @@ pub mod writer;
 pub(crate) mod command;
 pub(crate) mod journaled;
 pub(crate) mod outcome;
+pub(crate) mod scope;
 
 /// Does the work of a child process, if this process was started to be one: pcictl runs itself for writes and reads that
 /// may never return.

@@ -7,12 +7,11 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use crate::host::root::{Directory, present};
 
 /// How long one file may take. All that answer at all need less than a thousandth of it.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
@@ -25,16 +24,9 @@ type Answer = io::Result<Option<Vec<u8>>>;
 /// Reads files below one directory.
 #[derive(Debug)]
 pub(crate) struct BoundedReader {
-    root: Arc<Root>,
+    root: Arc<Directory>,
     desk: Option<Arc<Desk>>,
     abandoned: usize,
-}
-
-#[derive(Debug)]
-struct Root {
-    fd: OwnedFd,
-    /// Nothing outside of it is opened, whatever links say.
-    is_closed: bool,
 }
 
 /// Where a reader and its thread meet.
@@ -68,7 +60,7 @@ impl Desk {
     }
 
     /// What the thread does until nobody asks any more.
-    fn serve(&self, root: &Root) {
+    fn serve(&self, root: &Directory) {
         let mut state = self.state();
         loop {
             match std::mem::take(&mut *state) {
@@ -123,15 +115,13 @@ impl BoundedReader {
     /// # Errors
     /// It cannot be opened.
     pub(crate) fn new(root: &Path, is_closed: bool) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(CWD, root, flags, Mode::empty())?;
-        Ok(Self { root: Arc::new(Root { fd, is_closed }), desk: None, abandoned: 0 })
+        Ok(Self { root: Arc::new(Directory::top(root, is_closed)?), desk: None, abandoned: 0 })
     }
 
-    /// At most `limit` bytes of a plain file; `None` if it, or what it belongs to, is gone. No link at its end is followed.
+    /// The first `limit` bytes of a regular file; `None` if it, or what it belongs to, is gone.
     ///
     /// # Errors
-    /// It is no plain file, does not answer in time, or cannot be read.
+    /// It is not a regular file, does not answer in time, or cannot be read.
     pub(crate) fn read(&mut self, path: &str, limit: usize) -> Answer {
         if self.abandoned >= MOST_ABANDONED {
             return Err(io::Error::other("not tried: too many files before it did not answer"));
@@ -150,42 +140,24 @@ impl BoundedReader {
     }
 }
 
-fn start(root: &Arc<Root>) -> io::Result<Arc<Desk>> {
+fn start(root: &Arc<Directory>) -> io::Result<Arc<Desk>> {
     let desk = Arc::new(Desk::default());
     let (root, theirs) = (Arc::clone(root), Arc::clone(&desk));
     std::thread::Builder::new().name("bounded-read".to_owned()).spawn(move || theirs.serve(&root))?;
     Ok(desk)
 }
 
-fn read(root: &Root, path: &str, limit: usize) -> Answer {
-    use rustix::io::Errno;
-    // Without NONBLOCK a FIFO of that name would keep the reader for ever.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = if root.is_closed {
-        rustix::fs::openat2(root.fd.as_fd(), path, flags, Mode::empty(), ResolveFlags::BENEATH)
-    } else {
-        rustix::fs::openat(root.fd.as_fd(), path, flags, Mode::empty())
-    };
-    let gone = |error: &io::Error| {
-        matches!(
-            error.raw_os_error().map(Errno::from_raw_os_error),
-            Some(Errno::NOENT | Errno::NODEV | Errno::NOTDIR | Errno::SRCH)
-        )
-    };
+fn read(root: &Directory, path: &str, limit: usize) -> Answer {
     let whole = || -> io::Result<Vec<u8>> {
-        let file = File::from(opened?);
+        let file = File::from(root.kernel_file(path)?);
         if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
+            return Err(io::Error::other("not a regular file"));
         }
         let mut bytes = Vec::new();
         file.take(limit as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    match whole() {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if gone(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
+    present(whole())
 }
 
 #[cfg(test)]
@@ -195,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_files_inside_are_read() {
+    fn only_regular_files_inside_are_read() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("file"), "0123456789").unwrap();
         std::fs::create_dir(root.path().join("inside")).unwrap();
@@ -207,7 +179,8 @@ mod tests {
         assert_eq!(reader.read("file", 100).unwrap().unwrap(), b"0123456789");
         assert_eq!(reader.read("gone", 4).unwrap(), None);
         assert_eq!(reader.read("file/gone", 4).unwrap(), None);
-        for refused in ["inside", "link", "fifo", "out/passwd", "../etc/passwd"] {
+        assert_eq!(reader.read("link", 1).unwrap().unwrap(), b"0");
+        for refused in ["inside", "fifo", "out/passwd", "../etc/passwd"] {
             assert!(reader.read(refused, 4).is_err(), "{refused}");
         }
     }

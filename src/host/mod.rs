@@ -1,6 +1,7 @@
 //! The machine as files: everything that `--sysroot` replaces by a dumped tree.
 //!
 //! - [`text`]: the one escaper of control characters.
+//! - [`root`]: the one opener below `/` or the top of a dumped tree.
 //! - [`sysfs`]: the one reader of attributes in /sys.
 //! - [`procfs`]: the one reader of /proc.
 //! - [`bounded`]: whole files with a limit of size and time, for those who copy.
@@ -11,6 +12,7 @@
 //! - [`uevent`]: what the kernel announces.
 
 pub(crate) mod text;
+pub mod root;
 pub mod sysfs;
 pub(crate) mod procfs;
 pub(crate) mod bounded;

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 
+use crate::host::root::Root;
 use crate::pci::ids::Ids;
 
 /// Where distributions keep the file, the freshest first (`update-pciids` writes to the first two).
@@ -54,8 +54,8 @@ enum Key {
 
 impl PciIds {
     /// Opens the file below this root; empty if there is none.
-    pub fn load(root: &Path) -> Self {
-        let text = PLACES.iter().find_map(|place| IdsFile::open(&root.join(place))).unwrap_or_default();
+    pub fn load(root: &Root) -> Self {
+        let text = PLACES.iter().find_map(|place| IdsFile::open(root, place)).unwrap_or_default();
         Self { text, ..Self::default() }
     }
 
@@ -157,9 +157,10 @@ impl IdsFile {
         Self { file: None, is_read: vec![true; bytes.len().div_ceil(PIECE)], bytes }
     }
 
-    fn open(path: &Path) -> Option<Self> {
-        let file = File::open(path).ok()?;
-        let length = file.metadata().ok().filter(|metadata| metadata.is_file() && metadata.len() <= LARGEST)?.len();
+    fn open(root: &Root, path: &str) -> Option<Self> {
+        // Without the file, or with one that is no file, names are absent.
+        let file = root.file(path).ok()??;
+        let length = file.metadata().ok().filter(|metadata| metadata.len() <= LARGEST)?.len();
         // Memory that was never written to costs nothing: the holes stay holes.
         let bytes = vec![0; length as usize];
         Some(Self { file: Some(file), is_read: vec![false; bytes.len().div_ceil(PIECE)], bytes })
@@ -283,7 +284,7 @@ mod tests {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &text).unwrap();
 
-        let mut names = PciIds::load(directory.path());
+        let mut names = PciIds::load(&Root::open(Some(directory.path())).unwrap());
         assert_eq!(names.device(830, 2).as_deref(), Some("Device 830 2"));
         let pieces = names.text.is_read.iter().filter(|is_read| **is_read).count();
         assert!(pieces * 3 < names.text.is_read.len() * 2, "{pieces} of {}", names.text.is_read.len());

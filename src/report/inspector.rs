@@ -41,7 +41,7 @@ impl<'a> Inspector<'a> {
 
     /// Names from pci.ids, which is opened when the first one is asked for.
     fn names(&mut self) -> &mut PciIds {
-        self.names.get_or_insert_with(|| PciIds::load(self.sysfs.root()))
+        self.names.get_or_insert_with(|| PciIds::load(self.sysfs.files()))
     }
 
     /// One function with these columns filled in.

@@ -56,7 +56,7 @@ pub(crate) struct NamespaceScan<T> {
 pub(crate) fn users(proc: &Procfs, scope: &Scope, namespaces: &[Namespace]) -> NamespaceScan<User> {
     each(namespaces, |namespace| {
         setns(open(namespace)?, CloneFlags::CLONE_NEWNET)?;
-        let sysfs = Sysfs::mounted(mount_sysfs()?);
+        let sysfs = Sysfs::mounted(mount_sysfs()?)?;
         let text = |name: &str| proc.text(&format!("thread-self/net/{name}"));
         let routes = Routes::read(&text).map_err(io::Error::other)?;
         let view = View { sysfs: &sysfs, routes: &routes, of: Some(&namespace.of), session: None };

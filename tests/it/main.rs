@@ -10,6 +10,7 @@ mod dump;
 mod faults;
 mod generated;
 mod golden;
+mod hostile_dump;
 mod kernel_answers;
 mod locks;
 mod parts;

@@ -5,7 +5,7 @@ use std::io;
 
 use memchr::memmem::Finder;
 
-use crate::host::procfs::{ProcessDirectory, unescape};
+use crate::host::procfs::{Next, ProcessDirectory, unescape};
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::usage::model::Danger;
@@ -167,6 +167,7 @@ pub(crate) fn look(
         } else if target == "anon_inode:[vfio-device]" {
             holds.some_vfio = true;
         }
+        Next::Go
     })?;
     if !is_there {
         return Ok(None);

@@ -150,7 +150,7 @@ impl Shared {
         let mut look = |table: &str| look(&process, table, &self.wanted, &self.safe, &self.finders, buffer);
         let Some(mut holds) = look("")? else { return Ok(None) };
         // When a process's first thread has ended and others go on, only theirs show what it has open.
-        if holds.descriptors == 0 && process.directories_in("task") > 1 {
+        if holds.descriptors == 0 && process.has_threads() {
             for thread in process.names("task")?.unwrap_or_default() {
                 if thread != pid.to_string() {
                     holds = look(&format!("task/{thread}/"))?.unwrap_or_default();
