@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::dump::collector::Collector;
-use crate::dump::format::UNREADABLE;
+use crate::dump::format::{UNREADABLE, changed_lines};
 use crate::error::{Result, plain};
 use crate::host::bounded::BoundedReader;
 use crate::host::modalias::Modules;
@@ -86,12 +86,11 @@ fn protected(collector: &mut Collector) -> Result<()> {
         } else if collector.names.is_none() {
             collector.copy(&path, LIST)?;
         } else if let Some(text) = collector.read_text(&path, LIST) {
-            let selector = |line: &str| {
+            let lines = changed_lines(&text, &|line| {
                 let line = line.trim();
                 let selector = line.split(char::is_whitespace).next().filter(|_| !line.starts_with('#'))?;
-                (!selector.is_empty()).then(|| format!("{selector} reason\n"))
-            };
-            let lines: String = text.lines().filter_map(selector).collect();
+                (!selector.is_empty()).then(|| format!("{selector} reason"))
+            });
             collector.put(&path, lines.as_bytes())?;
         }
     }
@@ -102,12 +101,12 @@ fn protected(collector: &mut Collector) -> Result<()> {
 fn crash_target(collector: &mut Collector) -> Result<()> {
     let Some(text) = inside(collector, "etc/kdump.conf", LIST) else { return Ok(()) };
     let text = String::from_utf8_lossy(&text).into_owned();
-    let names_disk = |line: &&str| {
-        let second = line.split_whitespace().nth(1).unwrap_or_default();
+    let lines = changed_lines(&text, &|line| {
+        let second = line.split_whitespace().nth(1)?;
         let kinds = ["/dev/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="];
-        !line.trim().starts_with('#') && kinds.iter().any(|kind| second.starts_with(kind))
-    };
-    let lines: String = text.lines().filter(names_disk).map(|line| format!("{}\n", line.trim())).collect();
+        let names_disk = !line.trim().starts_with('#') && kinds.iter().any(|kind| second.starts_with(kind));
+        names_disk.then(|| line.trim().to_owned())
+    });
     if lines.is_empty() { Ok(()) } else { collector.put("etc/kdump.conf", lines.as_bytes()) }
 }
 
@@ -227,16 +226,17 @@ fn tables(collector: &mut Collector, mut names: Names) -> Result<()> {
         collector.put_replaced("usr/share/misc/pci.ids", text.as_bytes())?;
     }
     let mut modules = Modules::new(sysfs.files());
-    let mut lines = BTreeSet::new();
+    let mut lines: Vec<String> = Vec::new();
     for alias in &aliases {
-        lines.extend(modules.for_alias(alias).into_iter().map(|module| format!("alias {alias} {module}\n")));
+        for module in modules.for_alias(alias) {
+            lines.push(format!("alias {alias} {module}\n"));
+        }
     }
     let release = modules.release().to_owned();
     if lines.is_empty() || release.contains('/') || release.is_empty() {
         return Ok(());
     }
-    let lines: String = lines.into_iter().collect();
-    collector.put_replaced(&format!("lib/modules/{release}/modules.alias"), lines.as_bytes())
+    collector.put_replaced(&format!("lib/modules/{release}/modules.alias"), lines.concat().as_bytes())
 }
 
 /// The part of pci.ids that names these functions.

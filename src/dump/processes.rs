@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::doctor::stack::waits_for_users;
 use crate::dump::anonymize::Anonymizer;
 use crate::dump::collector::Collector;
+use crate::dump::format::{changed_lines, lines_of};
 use crate::error::{Result, plain};
 use crate::host::procfs::{Next, Procfs, unescape};
 use crate::order;
@@ -68,10 +69,7 @@ fn machine(collector: &mut Collector, procfs: &Procfs) -> Result<()> {
     collector.copy("proc/sys/kernel/random/boot_id", SMALL)?;
     collector.copy("proc/locks", LARGE)?;
     if let Some(text) = collector.read_text("proc/swaps", SMALL) {
-        let text = match &collector.names {
-            Some(names) => text.lines().map(|line| format!("{}\n", names.swap(line))).collect(),
-            None => text,
-        };
+        let text = replaced(collector, text, &|names, line| Some(names.swap(line)));
         collector.put_replaced("proc/swaps", text.as_bytes())?;
     }
     for pool in procfs.names("spl/kstat/zfs").ok().flatten().unwrap_or_default() {
@@ -94,10 +92,7 @@ fn network(collector: &mut Collector) -> Result<()> {
     for (name, replace) in files {
         let path = format!("proc/net/{name}");
         let Some(text) = collector.read_text(&path, LARGE) else { continue };
-        let text = match &collector.names {
-            Some(names) => text.lines().map(|line| format!("{}\n", replace(names, line))).collect(),
-            None => text,
-        };
+        let text = replaced(collector, text, &|names, line| Some(replace(names, line)));
         collector.put_replaced(&path, text.as_bytes())?;
     }
     Ok(())
@@ -111,8 +106,7 @@ fn drivers(collector: &mut Collector, procfs: &Procfs) -> Result<()> {
         }
         let path = format!("proc/driver/nvidia/gpus/{name}/information");
         let Some(text) = collector.read_text(&path, SMALL) else { continue };
-        let lines: String = text.lines().filter(|l| l.starts_with("Device Minor:")).map(|l| format!("{l}\n")).collect();
-        collector.put(&path, lines.as_bytes())?;
+        collector.put(&path, lines_of(&text, &["Device Minor:"]).as_bytes())?;
     }
     Ok(())
 }
@@ -208,12 +202,11 @@ fn matters(target: &str) -> bool {
 fn maps(collector: &mut Collector, pid: u32) -> std::io::Result<String> {
     let Some(bytes) = collector.try_read(&format!("proc/{pid}/maps"), MAPS)? else { return Ok(String::new()) };
     let text = String::from_utf8_lossy(&bytes);
-    let is_kept = |line: &&str| {
-        let Some(start) = line.find('/') else { return false };
-        let path = unescape(&line[start..]);
-        (path.contains("/dev/") || path.contains("/resource")) && matters(&path) && collector.scope.keeps(&path)
-    };
-    Ok(text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect())
+    Ok(changed_lines(&text, &|line| {
+        let path = unescape(&line[line.find('/')?..]);
+        let is_device = path.contains("/dev/") || path.contains("/resource");
+        (is_device && matters(&path) && collector.scope.keeps(&path)).then(|| line.to_owned())
+    }))
 }
 
 /// Threads of a process that wait in the kernel: those that hear no signal, and those that wait for users.
@@ -242,11 +235,19 @@ fn waiting(procfs: &Procfs, pid: u32) -> Vec<(u32, Option<u64>)> {
 
 /// The lines of a status file that somebody reads.
 fn status(procfs: &Procfs, path: &str) -> String {
-    const LINES: [&str; 8] =
-        ["Name:", "State:", "Tgid:", "Pid:", "PPid:", "Uid:", "Threads:", "voluntary_ctxt_switches:"];
+    const LINES: &[&str] = &[
+        "Name:",
+        "State:",
+        "Tgid:",
+        "Pid:",
+        "PPid:",
+        "Uid:",
+        "Threads:",
+        "voluntary_ctxt_switches:",
+        "nonvoluntary_ctxt_switches:",
+    ];
     let text = procfs.text(&format!("{path}/status")).ok().flatten().unwrap_or_default();
-    let is_kept = |line: &&str| LINES.iter().any(|name| line.strip_prefix("non").unwrap_or(line).starts_with(name));
-    text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect()
+    lines_of(&text, LINES)
 }
 
 /// How often a task gave up the processor.
@@ -273,8 +274,7 @@ fn process(collector: &mut Collector, procfs: &Procfs, pid: u32, needed: &Needed
         }
     }
     if !needed.maps.is_empty() {
-        let replace = |names: &Anonymizer| needed.maps.lines().map(|line| mapping(names, line)).collect();
-        let text: String = collector.names.as_ref().map_or_else(|| needed.maps.clone(), replace);
+        let text = replaced(collector, needed.maps.clone(), &|names, line| Some(mapping(names, line)));
         collector.put_replaced(&format!("{top}/maps"), text.as_bytes())?;
     }
     if needed.mounts {
@@ -306,9 +306,7 @@ fn descriptor(collector: &mut Collector, path: &str, target: &str) -> Result<()>
         return Ok(());
     }
     let Some(text) = collector.read_text(path, SMALL) else { return Ok(()) };
-    let is_kept = |line: &&str| ["pos:", "flags:", "mnt_id:", "lock:"].iter().any(|name| line.starts_with(name));
-    let lines: String = text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
-    collector.put(path, lines.as_bytes())
+    collector.put(path, lines_of(&text, &["pos:", "flags:", "mnt_id:", "lock:"]).as_bytes())
 }
 
 /// A thread that waits in the kernel. One that ran meanwhile has no count of switches: it did not stand still.
@@ -318,7 +316,7 @@ fn task(collector: &mut Collector, procfs: &Procfs, path: &str, before: Option<u
     }
     let mut text = status(procfs, path);
     if switches(&text) != before {
-        text = text.lines().filter(|line| !line.contains("ctxt_switches:")).map(|line| format!("{line}\n")).collect();
+        text = changed_lines(&text, &|line| (!line.contains("ctxt_switches:")).then(|| line.to_owned()));
         text.push_str("nonvoluntary_ctxt_switches:\tunknown\n");
     }
     if text.is_empty() { Ok(()) } else { collector.put(&format!("proc/{path}/status"), text.as_bytes()) }
@@ -327,17 +325,22 @@ fn task(collector: &mut Collector, procfs: &Procfs, path: &str, before: Option<u
 fn mounts(collector: &mut Collector, top: &str) -> Result<()> {
     let path = format!("{top}/mountinfo");
     let Some(text) = collector.read_text(&path, LARGE) else { return Ok(()) };
-    let text = match &collector.names {
-        Some(names) => text.lines().filter_map(|line| names.mount(line)).map(|line| format!("{line}\n")).collect(),
-        None => text,
-    };
+    let text = replaced(collector, text, &Anonymizer::mount);
     collector.put_replaced(&path, text.as_bytes())
+}
+
+/// A text with names in its lines replaced, if that was asked for.
+fn replaced(collector: &Collector, text: String, replace: &dyn Fn(&Anonymizer, &str) -> Option<String>) -> String {
+    match &collector.names {
+        Some(names) => changed_lines(&text, &|line| replace(names, line)),
+        None => text,
+    }
 }
 
 /// A mapping: numbers, then the path.
 fn mapping(names: &Anonymizer, line: &str) -> String {
     let at = line.find('/').unwrap_or(line.len());
-    format!("{}{}\n", &line[..at], device_path(names, &line[at..]))
+    format!("{}{}", &line[..at], device_path(names, &line[at..]))
 }
 
 /// A path that leads to a device: what is not below /dev or /sys keeps only the end that says which one.
