@@ -1,4 +1,10 @@
-//! The commands, a file each, reading like the contract's steps.
+//! The commands, a file each, reading like the contract's steps; this file dispatches.
+//!
+//! - [`list`], [`tree`], [`show`]: look at functions.
+//! - [`remove`], [`rescan`], [`replug`]: change the machine.
+//! - [`lock`], [`locks`]: run something under locks; who holds them.
+//! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
+//! - [`dump`]: copies what the others read.
 
 pub(crate) mod doctor;
 pub(crate) mod dump;

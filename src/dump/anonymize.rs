@@ -9,9 +9,8 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use serde_json::Value;
-
 use crate::pci::address::PciAddress;
+use crate::verify::record::DeviceRecord;
 
 /// How many octets of an address of each kind stay.
 const KEPT4: u32 = 8;
@@ -304,21 +303,15 @@ impl Anonymizer {
         kept.into_iter().flat_map(|word| [word.into_bytes(), vec![0]].concat()).collect()
     }
 
-    /// An entry of the ledger: serial numbers, and names of disks that are made of them.
-    pub(crate) fn ledger(&self, value: &mut Value) {
-        match value {
-            Value::String(text) => *text = self.text(text),
-            Value::Array(values) => values.iter_mut().for_each(|value| self.ledger(value)),
-            Value::Object(fields) => {
-                for (name, value) in fields.iter_mut() {
-                    match (name.as_str(), &mut *value) {
-                        ("by_id", Value::Array(links)) => links.clear(),
-                        ("nvme", Value::String(serial)) => *serial = self.serial(serial),
-                        _ => self.ledger(value),
-                    }
-                }
-            }
-            _ => {}
+    /// What a function was: serial numbers, and names of disks that are made of them.
+    pub(crate) fn record(&self, record: &mut DeviceRecord) {
+        record.by_id.clear();
+        let serials = &mut record.serials;
+        serials.nvme = serials.nvme.take().map(|serial| self.serial(&serial));
+        serials.dsn = serials.dsn.take().map(|serial| self.text(&serial));
+        let names = record.names.values_mut().flatten();
+        for name in names.chain(&mut serials.mac) {
+            *name = self.text(name);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Walks /sys once, from the top down, and copies what the rules name.
 
 use crate::dump::collector::Collector;
-use crate::dump::format::{UNASKED, UNREADABLE};
+use crate::dump::format::{UNASKED, UNREADABLE, lines_of};
 use crate::dump::rules::{self, Rule};
 use crate::error::{Result, plain};
 use crate::host::sysfs::last_step;
@@ -43,8 +43,8 @@ pub(crate) fn copy(collector: &mut Collector) -> Result<()> {
     collector.directory("sys")?;
     let mut trouble = Vec::new();
     let mut devices = Devices { collector, kinds: Vec::new() };
-    let visit = |path: &str, entry| devices.visit(path, entry);
-    walk(&top, visit, |path, error| trouble.push((path.to_owned(), plain(error))))?;
+    let mut visit = |path: &str, entry| devices.visit(path, entry);
+    walk(&top, &mut visit, &mut |path, error| trouble.push((path.to_owned(), plain(error))))?;
     for (path, why) in trouble {
         let path = path.strip_prefix(collector.machine.sysfs.root()).unwrap_or(&path).display().to_string();
         collector.miss(&format!("/{path}"), why);
@@ -276,11 +276,7 @@ impl Devices<'_, '_> {
     fn device_type(&mut self, path: &str) -> Result<()> {
         let copied = format!("sys/{path}");
         match self.collector.read_text(&copied, PAGE) {
-            Some(text) => {
-                let lines: String =
-                    text.lines().filter(|l| l.starts_with("DEVTYPE=")).map(|l| format!("{l}\n")).collect();
-                self.collector.put(&copied, lines.as_bytes())
-            }
+            Some(text) => self.collector.put(&copied, lines_of(&text, &["DEVTYPE="]).as_bytes()),
             None => self.collector.bare(&copied, UNREADABLE),
         }
     }

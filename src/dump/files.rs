@@ -1,18 +1,20 @@
 //! Copies the rest: the site's list of protected devices, journals, the ledger, links to disks, where a crash dump goes;
 //! and makes small tables of names and of modules, with what the functions of the dump need of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::dump::collector::Collector;
-use crate::dump::format::UNREADABLE;
+use crate::dump::format::{UNREADABLE, changed_lines};
 use crate::error::{Result, plain};
 use crate::host::bounded::BoundedReader;
 use crate::host::modalias::Modules;
 use crate::host::pci_ids::PciIds;
 use crate::host::walk::{EntryKind, walk};
+use crate::order;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
+use crate::verify::record::RemovedDevice;
 
 /// As long as journals may be; entries of the ledger are shorter.
 const LONGEST: usize = 8 << 20;
@@ -21,7 +23,7 @@ const LONGEST: usize = 8 << 20;
 const LIST: usize = 1 << 20;
 
 /// The ids of functions: vendor, device and class.
-type Names = BTreeSet<(u16, u16, u32)>;
+type Names = Vec<(u16, u16, u32)>;
 
 /// Copies all that lies neither in /sys nor in /proc.
 ///
@@ -36,7 +38,7 @@ pub(crate) fn copy(collector: &mut Collector) -> Result<()> {
     let machine = collector.machine;
     let (run, state) = (machine.run.clone(), machine.state.clone());
     if collector.names.is_some() {
-        let note = "journals of operations are left out: their command lines cannot be replaced piece by piece";
+        let note = "journals and the history of the ledger are left out: names in them cannot be replaced one by one";
         collector.summary.notes.push(note.to_owned());
     } else {
         own(collector, &run.join("journal"), "run/pcictl/journal", |name| name.ends_with(".journal"), &mut names)?;
@@ -51,30 +53,30 @@ fn is_json(name: &str) -> bool {
 }
 
 /// Paths below the root of all plain files and links right in a directory or deeper.
-fn listed(collector: &mut Collector, directory: &str) -> Vec<(String, EntryKind)> {
+fn listed(collector: &mut Collector, directory: &str) -> Result<Vec<(String, EntryKind)>> {
     if !collector.is_inside(directory) {
         collector.miss(&format!("/{directory}"), "a link on its way leads out of the tree");
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let (mut found, mut trouble) = (Vec::new(), Vec::new());
-    let visit = |path: &str, kind| {
+    let mut visit = |path: &str, kind| {
         if kind != EntryKind::Directory {
             found.push((format!("{directory}/{path}"), kind));
         }
-        Ok::<bool, std::convert::Infallible>(true)
+        Ok(true)
     };
     let root = collector.machine.sysfs.root().join(directory);
-    let Ok(()) = walk(&root, visit, |path, error| trouble.push((path.display().to_string(), plain(error))));
+    walk(&root, &mut visit, &mut |path, error| trouble.push((path.display().to_string(), plain(error))))?;
     for (path, why) in trouble {
         collector.miss(&path, why);
     }
-    found
+    Ok(found)
 }
 
 /// The site's own list. Reasons are for those who know the site.
 fn protected(collector: &mut Collector) -> Result<()> {
     let directory = "etc/pcictl/protected.d";
-    for (path, kind) in listed(collector, directory) {
+    for (path, kind) in listed(collector, directory)? {
         if !path.ends_with(".conf") || path[directory.len() + 1..].contains('/') {
             continue;
         }
@@ -84,12 +86,11 @@ fn protected(collector: &mut Collector) -> Result<()> {
         } else if collector.names.is_none() {
             collector.copy(&path, LIST)?;
         } else if let Some(text) = collector.read_text(&path, LIST) {
-            let selector = |line: &str| {
+            let lines = changed_lines(&text, &|line| {
                 let line = line.trim();
                 let selector = line.split(char::is_whitespace).next().filter(|_| !line.starts_with('#'))?;
-                (!selector.is_empty()).then(|| format!("{selector} reason\n"))
-            };
-            let lines: String = text.lines().filter_map(selector).collect();
+                (!selector.is_empty()).then(|| format!("{selector} reason"))
+            });
             collector.put(&path, lines.as_bytes())?;
         }
     }
@@ -100,12 +101,12 @@ fn protected(collector: &mut Collector) -> Result<()> {
 fn crash_target(collector: &mut Collector) -> Result<()> {
     let Some(text) = inside(collector, "etc/kdump.conf", LIST) else { return Ok(()) };
     let text = String::from_utf8_lossy(&text).into_owned();
-    let names_disk = |line: &&str| {
-        let second = line.split_whitespace().nth(1).unwrap_or_default();
+    let lines = changed_lines(&text, &|line| {
+        let second = line.split_whitespace().nth(1)?;
         let kinds = ["/dev/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="];
-        !line.trim().starts_with('#') && kinds.iter().any(|kind| second.starts_with(kind))
-    };
-    let lines: String = text.lines().filter(names_disk).map(|line| format!("{}\n", line.trim())).collect();
+        let names_disk = !line.trim().starts_with('#') && kinds.iter().any(|kind| second.starts_with(kind));
+        names_disk.then(|| line.trim().to_owned())
+    });
     if lines.is_empty() { Ok(()) } else { collector.put("etc/kdump.conf", lines.as_bytes()) }
 }
 
@@ -133,7 +134,7 @@ fn pool_cache(collector: &mut Collector) -> Result<()> {
 /// The names that udev gives to disks. Many hold a serial number.
 fn disk_links(collector: &mut Collector) -> Result<()> {
     let is_anonymous = collector.names.is_some();
-    for (path, kind) in listed(collector, "dev/disk") {
+    for (path, kind) in listed(collector, "dev/disk")? {
         let names_nobody = ["dev/disk/by-path/", "dev/disk/by-partuuid/"].iter().any(|kind| path.starts_with(kind));
         if kind == EntryKind::Link && (names_nobody || !is_anonymous) {
             collector.copy_link(&path)?;
@@ -157,13 +158,13 @@ fn own(collector: &mut Collector, from: &Path, to: &str, is_ours: fn(&str) -> bo
     }
     let Ok(mut reader) = BoundedReader::new(from, true) else { return Ok(()) };
     let (mut found, mut trouble) = (Vec::new(), Vec::new());
-    let visit = |path: &str, kind| {
+    let mut visit = |path: &str, kind| {
         if kind == EntryKind::File && is_ours(path) {
             found.push(path.to_owned());
         }
-        Ok::<bool, std::convert::Infallible>(path == "history")
+        Ok(path == "history")
     };
-    let Ok(()) = walk(from, visit, |path, error| trouble.push((path.display().to_string(), plain(error))));
+    walk(from, &mut visit, &mut |path, error| trouble.push((path.display().to_string(), plain(error))))?;
     collector.directory(to)?;
     for name in found {
         let path = format!("{to}/{name}");
@@ -180,25 +181,24 @@ fn own(collector: &mut Collector, from: &Path, to: &str, is_ours: fn(&str) -> bo
 }
 
 fn entry(collector: &mut Collector, path: &str, bytes: Vec<u8>, names: &mut Names) -> Result<()> {
-    let mut value = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
-    if let Some(value) = &value {
+    let device = serde_json::from_slice::<RemovedDevice>(&bytes).ok();
+    if let Some(record) = device.as_ref().map(|device| &device.record) {
         let number = |text: &str| u16::from_str_radix(text, 16).ok();
-        let ids = value["ids"].as_str().and_then(|ids| ids.split_once(':'));
+        let ids = record.ids.as_deref().and_then(|ids| ids.split_once(':'));
         if let Some((Some(vendor), Some(device))) = ids.map(|(vendor, device)| (number(vendor), number(device))) {
-            let class = value["class"].as_str().and_then(|class| u32::from_str_radix(class, 16).ok());
-            names.insert((vendor, device, class.unwrap_or_default()));
+            let class = record.class.as_deref().and_then(|class| u32::from_str_radix(class, 16).ok());
+            names.push((vendor, device, class.unwrap_or_default()));
         }
     }
-    match (&collector.names, &mut value) {
+    match (&collector.names, device) {
         (None, _) => collector.put_replaced(path, &bytes),
-        (Some(anonymizer), Some(value)) => {
-            anonymizer.ledger(value);
-            collector.put_replaced(path, value.to_string().as_bytes())
+        (Some(anonymizer), Some(mut device)) => {
+            anonymizer.record(&mut device.record);
+            let bytes = serde_json::to_vec_pretty(&device).unwrap_or_default();
+            collector.put_replaced(path, &bytes)
         }
-        (Some(_), None) => {
-            collector.miss(&format!("/{path}"), "it is damaged, and names in it cannot be replaced");
-            Ok(())
-        }
+        // A damaged entry, or the history of a place.
+        (Some(_), None) => Ok(()),
     }
 }
 
@@ -219,49 +219,55 @@ fn tables(collector: &mut Collector, mut names: Names) -> Result<()> {
             }
         }
     }
+    order::sort(&mut names);
+    names.dedup();
     let text = ids(&mut PciIds::load(sysfs.files()), &names);
     if !text.is_empty() {
         collector.put_replaced("usr/share/misc/pci.ids", text.as_bytes())?;
     }
     let mut modules = Modules::new(sysfs.files());
-    let mut lines = BTreeSet::new();
+    let mut lines: Vec<String> = Vec::new();
     for alias in &aliases {
-        lines.extend(modules.for_alias(alias).into_iter().map(|module| format!("alias {alias} {module}\n")));
+        for module in modules.for_alias(alias) {
+            lines.push(format!("alias {alias} {module}\n"));
+        }
     }
     let release = modules.release().to_owned();
     if lines.is_empty() || release.contains('/') || release.is_empty() {
         return Ok(());
     }
-    let lines: String = lines.into_iter().collect();
-    collector.put_replaced(&format!("lib/modules/{release}/modules.alias"), lines.as_bytes())
+    collector.put_replaced(&format!("lib/modules/{release}/modules.alias"), lines.concat().as_bytes())
 }
 
 /// The part of pci.ids that names these functions.
 fn ids(pci_ids: &mut PciIds, names: &Names) -> String {
     let mut text = String::new();
-    let mut classes: BTreeMap<u8, BTreeSet<u8>> = BTreeMap::new();
-    let mut vendors: BTreeMap<u16, BTreeSet<u16>> = BTreeMap::new();
-    for (vendor, device, class) in names {
-        vendors.entry(*vendor).or_default().insert(*device);
-        let [_, base, sub, _] = class.to_be_bytes();
-        classes.entry(base).or_default().insert(sub);
-    }
-    for (vendor, devices) in vendors {
-        let devices: Vec<_> =
-            devices.into_iter().filter_map(|device| Some((device, pci_ids.device(vendor, device)?))).collect();
-        let Some(name) = pci_ids.vendor(vendor) else { continue };
-        text.push_str(&format!("{vendor:04x}  {name}\n"));
-        for (device, name) in devices {
-            text.push_str(&format!("\t{device:04x}  {name}\n"));
+    let mut last = None;
+    // They are sorted: all of a vendor stand together.
+    for (vendor, device, _) in names {
+        let Some(name) = pci_ids.vendor(*vendor) else { continue };
+        if last.replace(*vendor) != Some(*vendor) {
+            text.push_str(&format!("{vendor:04x}  {name}\n"));
+        }
+        if let Some(name) = pci_ids.device(*vendor, *device) {
+            let line = format!("\t{device:04x}  {name}\n");
+            if !text.ends_with(&line) {
+                text.push_str(&line);
+            }
         }
     }
-    for (base, subs) in classes {
+    let mut classes: Vec<u32> = names.iter().map(|(_, _, class)| class >> 8).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let mut last = None;
+    for class in classes {
+        let [_, _, base, sub] = class.to_be_bytes();
         let Some(name) = pci_ids.base_class(base) else { continue };
-        text.push_str(&format!("C {base:02x}  {name}\n"));
-        for sub in subs {
-            if let Some(name) = pci_ids.sub_class(base, sub) {
-                text.push_str(&format!("\t{sub:02x}  {name}\n"));
-            }
+        if last.replace(base) != Some(base) {
+            text.push_str(&format!("C {base:02x}  {name}\n"));
+        }
+        if let Some(name) = pci_ids.sub_class(base, sub) {
+            text.push_str(&format!("\t{sub:02x}  {name}\n"));
         }
     }
     text

@@ -15,6 +15,23 @@ pub(crate) const UNREADABLE: u32 = 0o000;
 /// The permissions of any other file.
 pub(crate) const READABLE: u32 = 0o644;
 
+/// The lines of a text as `change` makes them, each with its end; those of which it makes nothing are left out.
+pub(crate) fn changed_lines(text: &str, change: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut written = String::with_capacity(text.len());
+    for line in text.lines() {
+        if let Some(line) = change(line) {
+            written.push_str(&line);
+            written.push('\n');
+        }
+    }
+    written
+}
+
+/// The lines of a text that begin with one of these.
+pub(crate) fn lines_of(text: &str, starts: &[&str]) -> String {
+    changed_lines(text, &|line| starts.iter().any(|start| line.starts_with(start)).then(|| line.to_owned()))
+}
+
 /// The line that opens a directory; `None` if its name cannot be written.
 pub(crate) fn directory(path: &str) -> Option<String> {
     let is_plain = !path.starts_with(['#', ' ']) && !path.contains(['\n', '\r']) && !path.trim().is_empty();

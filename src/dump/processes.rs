@@ -4,13 +4,15 @@
 //! Never copied: environments, memory, descriptors that lead to plain files, and command lines of processes that have
 //! nothing to do with a device.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::doctor::stack::waits_for_users;
 use crate::dump::anonymize::Anonymizer;
 use crate::dump::collector::Collector;
+use crate::dump::format::{changed_lines, lines_of};
 use crate::error::{Result, plain};
 use crate::host::procfs::{Next, Procfs, unescape};
+use crate::order;
 use crate::usage::process::descriptors::may_matter;
 
 /// The largest of these files on a large machine: routes, mounts.
@@ -24,12 +26,14 @@ const SMALL: usize = 64 << 10;
 /// What matters of a process.
 #[derive(Debug, Default)]
 struct Needed {
-    /// Descriptors and what they lead to, by the directory of their table: ``, or `task/TID/`.
-    descriptors: BTreeMap<String, Vec<(String, String)>>,
+    /// The directory of the table of descriptors: nothing, or `task/TID/`.
+    table: String,
+    /// Descriptors and what they lead to.
+    descriptors: Vec<(String, String)>,
     /// Lines of its map of memory.
     maps: String,
     /// Threads that wait in the kernel, each with how often it had given up the processor.
-    tasks: BTreeMap<u32, Option<u64>>,
+    tasks: Vec<(u32, Option<u64>)>,
     /// Whether it stands for its mount namespace.
     mounts: bool,
 }
@@ -65,10 +69,7 @@ fn machine(collector: &mut Collector, procfs: &Procfs) -> Result<()> {
     collector.copy("proc/sys/kernel/random/boot_id", SMALL)?;
     collector.copy("proc/locks", LARGE)?;
     if let Some(text) = collector.read_text("proc/swaps", SMALL) {
-        let text = match &collector.names {
-            Some(names) => text.lines().map(|line| format!("{}\n", names.swap(line))).collect(),
-            None => text,
-        };
+        let text = replaced(collector, text, &|names, line| Some(names.swap(line)));
         collector.put_replaced("proc/swaps", text.as_bytes())?;
     }
     for pool in procfs.names("spl/kstat/zfs").ok().flatten().unwrap_or_default() {
@@ -91,10 +92,7 @@ fn network(collector: &mut Collector) -> Result<()> {
     for (name, replace) in files {
         let path = format!("proc/net/{name}");
         let Some(text) = collector.read_text(&path, LARGE) else { continue };
-        let text = match &collector.names {
-            Some(names) => text.lines().map(|line| format!("{}\n", replace(names, line))).collect(),
-            None => text,
-        };
+        let text = replaced(collector, text, &|names, line| Some(replace(names, line)));
         collector.put_replaced(&path, text.as_bytes())?;
     }
     Ok(())
@@ -108,15 +106,14 @@ fn drivers(collector: &mut Collector, procfs: &Procfs) -> Result<()> {
         }
         let path = format!("proc/driver/nvidia/gpus/{name}/information");
         let Some(text) = collector.read_text(&path, SMALL) else { continue };
-        let lines: String = text.lines().filter(|l| l.starts_with("Device Minor:")).map(|l| format!("{l}\n")).collect();
-        collector.put(&path, lines.as_bytes())?;
+        collector.put(&path, lines_of(&text, &["Device Minor:"]).as_bytes())?;
     }
     Ok(())
 }
 
 /// The processes that matter, and why.
-fn find(collector: &mut Collector, procfs: &Procfs) -> BTreeMap<u32, Needed> {
-    let mut found: BTreeMap<u32, Needed> = BTreeMap::new();
+fn find(collector: &mut Collector, procfs: &Procfs) -> Vec<(u32, Needed)> {
+    let mut found: Vec<(u32, Needed)> = Vec::new();
     let mut namespaces = BTreeSet::new();
     let own = (!procfs.is_dump()).then(std::process::id);
     let pids = procfs.pids().unwrap_or_else(|error| {
@@ -145,7 +142,7 @@ fn find(collector: &mut Collector, procfs: &Procfs) -> BTreeMap<u32, Needed> {
         needed.mounts = is_new || found.is_empty();
         let matters = !needed.descriptors.is_empty() || !needed.maps.is_empty() || !needed.tasks.is_empty();
         if matters || needed.mounts {
-            found.insert(pid, needed);
+            found.push((pid, needed));
         }
     }
     // Whose child a waiting task is tells whether pcictl started it.
@@ -155,8 +152,11 @@ fn find(collector: &mut Collector, procfs: &Procfs) -> BTreeMap<u32, Needed> {
         .flat_map(|(pid, _)| procfs.ancestors(*pid))
         .collect();
     for pid in ancestors {
-        found.entry(pid).or_default();
+        if !found.iter().any(|(known, _)| *known == pid) {
+            found.push((pid, Needed::default()));
+        }
     }
+    order::sort_by(&mut found, |(a, _), (b, _)| a.cmp(b));
     if let [first, ..] = denied[..] {
         let why = format!("{} processes may not be looked into; run it as root", denied.len());
         collector.miss(&format!("/proc/{first}/fd"), why);
@@ -184,8 +184,9 @@ fn descriptors(collector: &Collector, procfs: &Procfs, pid: u32, needed: &mut Ne
             tables.extend(threads.iter().filter(|thread| **thread != pid.to_string()).map(|t| format!("task/{t}/")));
         }
         if !kept.is_empty() {
-            kept.sort_by_key(|(fd, _)| fd.parse::<u32>().unwrap_or(u32::MAX));
-            needed.descriptors.insert(table, kept);
+            let number = |fd: &str| fd.parse::<u32>().unwrap_or(u32::MAX);
+            order::sort_by(&mut kept, |(a, _), (b, _)| number(a).cmp(&number(b)));
+            (needed.table, needed.descriptors) = (table, kept);
             break;
         }
     }
@@ -201,31 +202,32 @@ fn matters(target: &str) -> bool {
 fn maps(collector: &mut Collector, pid: u32) -> std::io::Result<String> {
     let Some(bytes) = collector.try_read(&format!("proc/{pid}/maps"), MAPS)? else { return Ok(String::new()) };
     let text = String::from_utf8_lossy(&bytes);
-    let is_kept = |line: &&str| {
-        let Some(start) = line.find('/') else { return false };
-        let path = unescape(&line[start..]);
-        (path.contains("/dev/") || path.contains("/resource")) && matters(&path) && collector.scope.keeps(&path)
-    };
-    Ok(text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect())
+    Ok(changed_lines(&text, &|line| {
+        let path = unescape(&line[line.find('/')?..]);
+        let is_device = path.contains("/dev/") || path.contains("/resource");
+        (is_device && matters(&path) && collector.scope.keeps(&path)).then(|| line.to_owned())
+    }))
 }
 
 /// Threads of a process that wait in the kernel: those that hear no signal, and those that wait for users.
-fn waiting(procfs: &Procfs, pid: u32) -> BTreeMap<u32, Option<u64>> {
+fn waiting(procfs: &Procfs, pid: u32) -> Vec<(u32, Option<u64>)> {
     let main = procfs.stat(&format!("{pid}/task/{pid}"));
     let others = match main {
-        None => return BTreeMap::new(),
+        None => return Vec::new(),
         Some(stat) if stat.threads == 1 => Vec::new(),
         Some(_) => procfs.names(&format!("{pid}/task")).ok().flatten().unwrap_or_default(),
     };
-    let mut threads: BTreeSet<u32> = BTreeSet::from([pid]);
-    threads.extend(others.iter().filter_map(|name| name.parse::<u32>().ok()));
-    let mut found = BTreeMap::new();
+    let mut threads: Vec<u32> = others.iter().filter_map(|name| name.parse::<u32>().ok()).collect();
+    threads.push(pid);
+    threads.sort_unstable();
+    threads.dedup();
+    let mut found = Vec::new();
     for tid in threads {
         let path = format!("{pid}/task/{tid}");
         let state = procfs.stat(&path).map(|stat| stat.state);
         let wchan = || procfs.text(&format!("{path}/wchan")).ok().flatten().unwrap_or_default();
         if state == Some('D') || (state == Some('S') && waits_for_users(wchan().trim())) {
-            found.insert(tid, switches(&status(procfs, &path)));
+            found.push((tid, switches(&status(procfs, &path))));
         }
     }
     found
@@ -233,11 +235,19 @@ fn waiting(procfs: &Procfs, pid: u32) -> BTreeMap<u32, Option<u64>> {
 
 /// The lines of a status file that somebody reads.
 fn status(procfs: &Procfs, path: &str) -> String {
-    const LINES: [&str; 8] =
-        ["Name:", "State:", "Tgid:", "Pid:", "PPid:", "Uid:", "Threads:", "voluntary_ctxt_switches:"];
+    const LINES: &[&str] = &[
+        "Name:",
+        "State:",
+        "Tgid:",
+        "Pid:",
+        "PPid:",
+        "Uid:",
+        "Threads:",
+        "voluntary_ctxt_switches:",
+        "nonvoluntary_ctxt_switches:",
+    ];
     let text = procfs.text(&format!("{path}/status")).ok().flatten().unwrap_or_default();
-    let is_kept = |line: &&str| LINES.iter().any(|name| line.strip_prefix("non").unwrap_or(line).starts_with(name));
-    text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect()
+    lines_of(&text, LINES)
 }
 
 /// How often a task gave up the processor.
@@ -264,8 +274,7 @@ fn process(collector: &mut Collector, procfs: &Procfs, pid: u32, needed: &Needed
         }
     }
     if !needed.maps.is_empty() {
-        let replace = |names: &Anonymizer| needed.maps.lines().map(|line| mapping(names, line)).collect();
-        let text: String = collector.names.as_ref().map_or_else(|| needed.maps.clone(), replace);
+        let text = replaced(collector, needed.maps.clone(), &|names, line| Some(mapping(names, line)));
         collector.put_replaced(&format!("{top}/maps"), text.as_bytes())?;
     }
     if needed.mounts {
@@ -276,14 +285,13 @@ fn process(collector: &mut Collector, procfs: &Procfs, pid: u32, needed: &Needed
             collector.link(&format!("{top}/ns/{name}"), &id)?;
         }
     }
-    for (table, descriptors) in &needed.descriptors {
-        for (fd, target) in descriptors {
-            let target = collector.names.as_ref().map_or(target.clone(), |names| device_path(names, target));
-            collector.link(&format!("{top}/{table}fd/{fd}"), &target)?;
-        }
-        for (fd, target) in descriptors {
-            descriptor(collector, &format!("{top}/{table}fdinfo/{fd}"), target)?;
-        }
+    let Needed { table, descriptors, .. } = needed;
+    for (fd, target) in descriptors {
+        let target = collector.names.as_ref().map_or(target.clone(), |names| device_path(names, target));
+        collector.link(&format!("{top}/{table}fd/{fd}"), &target)?;
+    }
+    for (fd, target) in descriptors {
+        descriptor(collector, &format!("{top}/{table}fdinfo/{fd}"), target)?;
     }
     for (tid, before) in &needed.tasks {
         task(collector, procfs, &format!("{pid}/task/{tid}"), *before)?;
@@ -298,9 +306,7 @@ fn descriptor(collector: &mut Collector, path: &str, target: &str) -> Result<()>
         return Ok(());
     }
     let Some(text) = collector.read_text(path, SMALL) else { return Ok(()) };
-    let is_kept = |line: &&str| ["pos:", "flags:", "mnt_id:", "lock:"].iter().any(|name| line.starts_with(name));
-    let lines: String = text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect();
-    collector.put(path, lines.as_bytes())
+    collector.put(path, lines_of(&text, &["pos:", "flags:", "mnt_id:", "lock:"]).as_bytes())
 }
 
 /// A thread that waits in the kernel. One that ran meanwhile has no count of switches: it did not stand still.
@@ -310,7 +316,7 @@ fn task(collector: &mut Collector, procfs: &Procfs, path: &str, before: Option<u
     }
     let mut text = status(procfs, path);
     if switches(&text) != before {
-        text = text.lines().filter(|line| !line.contains("ctxt_switches:")).map(|line| format!("{line}\n")).collect();
+        text = changed_lines(&text, &|line| (!line.contains("ctxt_switches:")).then(|| line.to_owned()));
         text.push_str("nonvoluntary_ctxt_switches:\tunknown\n");
     }
     if text.is_empty() { Ok(()) } else { collector.put(&format!("proc/{path}/status"), text.as_bytes()) }
@@ -319,17 +325,22 @@ fn task(collector: &mut Collector, procfs: &Procfs, path: &str, before: Option<u
 fn mounts(collector: &mut Collector, top: &str) -> Result<()> {
     let path = format!("{top}/mountinfo");
     let Some(text) = collector.read_text(&path, LARGE) else { return Ok(()) };
-    let text = match &collector.names {
-        Some(names) => text.lines().filter_map(|line| names.mount(line)).map(|line| format!("{line}\n")).collect(),
-        None => text,
-    };
+    let text = replaced(collector, text, &Anonymizer::mount);
     collector.put_replaced(&path, text.as_bytes())
+}
+
+/// A text with names in its lines replaced, if that was asked for.
+fn replaced(collector: &Collector, text: String, replace: &dyn Fn(&Anonymizer, &str) -> Option<String>) -> String {
+    match &collector.names {
+        Some(names) => changed_lines(&text, &|line| replace(names, line)),
+        None => text,
+    }
 }
 
 /// A mapping: numbers, then the path.
 fn mapping(names: &Anonymizer, line: &str) -> String {
     let at = line.find('/').unwrap_or(line.len());
-    format!("{}{}\n", &line[..at], device_path(names, &line[at..]))
+    format!("{}{}", &line[..at], device_path(names, &line[at..]))
 }
 
 /// A path that leads to a device: what is not below /dev or /sys keeps only the end that says which one.

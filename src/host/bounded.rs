@@ -7,13 +7,11 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use crate::host::root::{Directory, present};
 
 /// How long one file may take. All that answer at all need less than a thousandth of it.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
@@ -26,22 +24,89 @@ type Answer = io::Result<Option<Vec<u8>>>;
 /// Reads files below one directory.
 #[derive(Debug)]
 pub(crate) struct BoundedReader {
-    root: Arc<Root>,
-    worker: Option<Worker>,
+    root: Arc<Directory>,
+    desk: Option<Arc<Desk>>,
     abandoned: usize,
 }
 
-#[derive(Debug)]
-struct Root {
-    fd: OwnedFd,
-    /// Nothing outside of it is opened, whatever links say.
-    is_closed: bool,
+/// Where a reader and its thread meet.
+#[derive(Debug, Default)]
+struct Desk {
+    state: Mutex<State>,
+    changed: Condvar,
 }
 
-#[derive(Debug)]
-struct Worker {
-    questions: Sender<(String, usize)>,
-    answers: Receiver<Answer>,
+#[derive(Debug, Default)]
+enum State {
+    /// Nobody waits for anything.
+    #[default]
+    Idle,
+    Asked(String, usize),
+    /// The thread is at it.
+    Reading,
+    Answered(Answer),
+    /// No question will come.
+    Closed,
+}
+
+impl Desk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, state: State) {
+        *self.state() = state;
+        self.changed.notify_all();
+    }
+
+    /// What the thread does until nobody asks any more.
+    fn serve(&self, root: &Directory) {
+        let mut state = self.state();
+        loop {
+            match std::mem::take(&mut *state) {
+                State::Asked(path, limit) => {
+                    *state = State::Reading;
+                    drop(state);
+                    let answer = read(root, &path, limit);
+                    state = self.state();
+                    if matches!(*state, State::Closed) {
+                        return;
+                    }
+                    *state = State::Answered(answer);
+                    self.changed.notify_all();
+                }
+                State::Closed => return,
+                other => *state = other,
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The answer, if it comes in time.
+    fn answer(&self) -> Option<Answer> {
+        let deadline = Instant::now() + ANSWER_TIME;
+        let mut state = self.state();
+        loop {
+            if matches!(*state, State::Answered(_)) {
+                let State::Answered(answer) = std::mem::take(&mut *state) else { return None };
+                return Some(answer);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                *state = State::Closed;
+                return None;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for BoundedReader {
+    fn drop(&mut self) {
+        if let Some(desk) = &self.desk {
+            desk.set(State::Closed);
+        }
+    }
 }
 
 impl BoundedReader {
@@ -50,83 +115,49 @@ impl BoundedReader {
     /// # Errors
     /// It cannot be opened.
     pub(crate) fn new(root: &Path, is_closed: bool) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(CWD, root, flags, Mode::empty())?;
-        Ok(Self { root: Arc::new(Root { fd, is_closed }), worker: None, abandoned: 0 })
+        Ok(Self { root: Arc::new(Directory::top(root, is_closed)?), desk: None, abandoned: 0 })
     }
 
-    /// At most `limit` bytes of a plain file; `None` if it, or what it belongs to, is gone. No link at its end is followed.
+    /// The first `limit` bytes of a regular file; `None` if it, or what it belongs to, is gone.
     ///
     /// # Errors
-    /// It is no plain file, does not answer in time, or cannot be read.
+    /// It is not a regular file, does not answer in time, or cannot be read.
     pub(crate) fn read(&mut self, path: &str, limit: usize) -> Answer {
         if self.abandoned >= MOST_ABANDONED {
             return Err(io::Error::other("not tried: too many files before it did not answer"));
         }
-        let worker = match self.worker.take() {
-            Some(worker) => worker,
+        let desk = match self.desk.take() {
+            Some(desk) => desk,
             None => start(&self.root)?,
         };
-        if worker.questions.send((path.to_owned(), limit)).is_err() {
-            return Err(io::Error::other("the thread that reads has ended"));
-        }
-        match worker.answers.recv_timeout(ANSWER_TIME) {
-            Ok(answer) => {
-                self.worker = Some(worker);
-                answer
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                self.abandoned += 1;
-                Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"))
-            }
-            Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the thread that reads has ended")),
-        }
+        desk.set(State::Asked(path.to_owned(), limit));
+        let Some(answer) = desk.answer() else {
+            self.abandoned += 1;
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+        };
+        self.desk = Some(desk);
+        answer
     }
 }
 
-fn start(root: &Arc<Root>) -> io::Result<Worker> {
-    let (questions, asked) = channel::<(String, usize)>();
-    let (answer, answers) = channel();
-    let root = Arc::clone(root);
-    std::thread::Builder::new().name("bounded-read".to_owned()).spawn(move || {
-        while let Ok((path, limit)) = asked.recv() {
-            if answer.send(read(&root, &path, limit)).is_err() {
-                break;
-            }
-        }
-    })?;
-    Ok(Worker { questions, answers })
+fn start(root: &Arc<Directory>) -> io::Result<Arc<Desk>> {
+    let desk = Arc::new(Desk::default());
+    let (root, theirs) = (Arc::clone(root), Arc::clone(&desk));
+    std::thread::Builder::new().name("bounded-read".to_owned()).spawn(move || theirs.serve(&root))?;
+    Ok(desk)
 }
 
-fn read(root: &Root, path: &str, limit: usize) -> Answer {
-    use rustix::io::Errno;
-    // Without NONBLOCK a FIFO of that name would keep the reader for ever.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = if root.is_closed {
-        rustix::fs::openat2(root.fd.as_fd(), path, flags, Mode::empty(), ResolveFlags::BENEATH)
-    } else {
-        rustix::fs::openat(root.fd.as_fd(), path, flags, Mode::empty())
-    };
-    let gone = |error: &io::Error| {
-        matches!(
-            error.raw_os_error().map(Errno::from_raw_os_error),
-            Some(Errno::NOENT | Errno::NODEV | Errno::NOTDIR | Errno::SRCH)
-        )
-    };
+fn read(root: &Directory, path: &str, limit: usize) -> Answer {
     let whole = || -> io::Result<Vec<u8>> {
-        let file = File::from(opened?);
+        let file = File::from(root.kernel_file(path)?);
         if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
+            return Err(io::Error::other("not a regular file"));
         }
         let mut bytes = Vec::new();
         file.take(limit as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    match whole() {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if gone(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
+    present(whole())
 }
 
 #[cfg(test)]
@@ -136,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_files_inside_are_read() {
+    fn only_regular_files_inside_are_read() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("file"), "0123456789").unwrap();
         std::fs::create_dir(root.path().join("inside")).unwrap();
@@ -148,7 +179,8 @@ mod tests {
         assert_eq!(reader.read("file", 100).unwrap().unwrap(), b"0123456789");
         assert_eq!(reader.read("gone", 4).unwrap(), None);
         assert_eq!(reader.read("file/gone", 4).unwrap(), None);
-        for refused in ["inside", "link", "fifo", "out/passwd", "../etc/passwd"] {
+        assert_eq!(reader.read("link", 1).unwrap().unwrap(), b"0");
+        for refused in ["inside", "fifo", "out/passwd", "../etc/passwd"] {
             assert!(reader.read(refused, 4).is_err(), "{refused}");
         }
     }

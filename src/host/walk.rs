@@ -9,6 +9,8 @@ use std::path::Path;
 
 use walkdir::{DirEntry, WalkDir};
 
+use crate::error::Result;
+
 /// Deeper than any tree of devices. A directory at this depth is not gone into.
 const DEEPEST: usize = 48;
 
@@ -41,11 +43,11 @@ impl EntryKind {
 ///
 /// # Errors
 /// The first one that `visit` returns.
-pub(crate) fn walk<E>(
+pub(crate) fn walk(
     root: &Path,
-    mut visit: impl FnMut(&str, EntryKind) -> Result<bool, E>,
-    mut odd: impl FnMut(&Path, &io::Error),
-) -> Result<(), E> {
+    visit: &mut dyn FnMut(&str, EntryKind) -> Result<bool>,
+    odd: &mut dyn FnMut(&Path, &io::Error),
+) -> Result<()> {
     let order = |a: &DirEntry, b: &DirEntry| {
         (a.file_type().is_dir(), a.file_name()).cmp(&(b.file_type().is_dir(), b.file_name()))
     };
@@ -95,12 +97,12 @@ mod tests {
         fs::write(root.path().join("b"), "").unwrap();
         symlink("/etc", root.path().join("c")).unwrap();
         let mut seen = Vec::new();
-        let visit = |path: &str, _| {
+        let mut visit = |path: &str, _| {
             seen.push(path.to_owned());
-            Ok::<bool, ()>(path != "closed")
+            Ok(path != "closed")
         };
-        walk(root.path(), visit, |path, error| unreachable!("{}: {error}", path.display())).unwrap();
+        walk(root.path(), &mut visit, &mut |path, error| unreachable!("{}: {error}", path.display())).unwrap();
         assert_eq!(seen, ["b", "c", "a", "a/z", "a/below", "closed"]);
-        walk(&root.path().join("none"), |_, _| Err("visited"), |_, _| {}).unwrap();
+        walk(&root.path().join("none"), &mut |path, _| unreachable!("{path}"), &mut |_, _| {}).unwrap();
     }
 }

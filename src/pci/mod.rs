@@ -1,4 +1,9 @@
 //! Names of things: addresses, places, ids and selectors. Text in, values out; nothing here touches a machine.
+//!
+//! - [`address`]: addresses of functions and buses, and how people spell them.
+//! - [`ids`]: vendor, device and class.
+//! - [`place`]: where a function sits in the device tree, in a spelling that survives bus renumbering.
+//! - [`selector`]: what an operator types to name functions.
 
 pub mod address;
 pub mod place;

@@ -490,3 +490,102 @@ fn what_cannot_be_read_is_told_and_the_rest_goes_on() {
     };
     assert_eq!(fs::read_link(target.join("sys/bus/pci/devices/0000:00:0f.0")).expect("a link"), Path::new(to));
 }
+
+/// A removal of 0000:00:01.0 that drains its files, and a rescan below it that waits for the removal; and a function
+/// without a driver, which a module that is loaded would serve. A process that hangs in something else is told, too.
+const STUCK: &str = "\
+sys/bus/pci/devices:
+  0000:00:01.0 -> ../../../devices/pci0000:00/0000:00:01.0
+sys/devices/pci0000:00/0000:00:01.0:
+  class = 0x010802
+  modalias = pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02
+sys/class:
+sys/module/nvme/drivers:
+  pci:nvme -> ../../../bus/pci/drivers/nvme
+lib/modules/9.9-theirs:
+  modules.alias = # all of them
+    + alias pci:v*d*sv*sd*bc01sc08i02* nvme
+    + alias pci:v00001B36d00000010sv*sd*bc*sc*i* blocked
+    + alias usb:v1 other
+etc/modprobe.d:
+  site.conf = blacklist blocked
+etc:
+  kdump.conf = # where it goes
+    + ssh admin@backup.example
+    + ext4 UUID=0a1b2c3d-0000-4000-8000-0123456789ab
+dev/disk/by-uuid:
+  0a1b2c3d-0000-4000-8000-0123456789ab -> ../../nvme0n1p1
+proc/sys/kernel:
+  osrelease = 9.9-theirs
+proc:
+  cmdline = root=/dev/sda1 secret=hunter2
+proc/1:
+  stat = 1 (init) S 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 1
+  comm = init
+  environ = SECRET=hunter2
+proc/70:
+  stat = 70 (pcictl) D 1 70 70 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5
+  comm = pcictl
+  cmdline : 7063696374 6c00 6b65726e656c2d7772697465 00
+  environ = SECRET=hunter2
+proc/70/fd:
+  1 -> /sys/devices/pci0000:00/0000:00:01.0/remove
+  2 -> /home/alice/letter
+proc/70/task/70:
+  stat = 70 (pcictl) D 1 70 70 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5
+  comm = pcictl
+  wchan = kernfs_drain
+  status = Name:	pcictl
+    + voluntary_ctxt_switches:	5
+    + nonvoluntary_ctxt_switches:	6
+  stack = [<0>] kernfs_drain+0x11a/0x130
+    + [<0>] device_del+0x172/0x3e0
+    + [<0>] pci_remove_bus_device+0x6f/0x110
+    + [<0>] pci_stop_and_remove_bus_device_locked+0x1a/0x30
+    + [<0>] remove_store+0x79/0x90
+proc/80:
+  stat = 80 (sh) D 1 80 80 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 6
+  comm = sh
+  cmdline : 736800
+proc/80/fd:
+  1 -> /sys/devices/pci0000:00/0000:00:01.0/rescan
+proc/80/task/80:
+  stat = 80 (sh) D 1 80 80 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 6
+  comm = sh
+  wchan = dev_rescan_store
+  status = Name:	sh
+    + voluntary_ctxt_switches:	1
+    + nonvoluntary_ctxt_switches:	1
+  stack = [<0>] dev_rescan_store+0x68/0xa0
+    + [<0>] kernfs_fop_write_iter+0x13b/0x1f0
+";
+
+#[test]
+fn a_stuck_machine_is_stuck_in_its_dump() {
+    let tree = Tree::parse(STUCK);
+    let expected = told(tree.path(), &["0000:00:01.0".to_owned()], None);
+    let doctor = |told: &[(String, Value)]| told.iter().find(|(command, _)| command.starts_with("doctor")).cloned();
+    assert_eq!(doctor(&expected).expect("it is asked").1["verdict"], "stuck");
+    let directory = scratch_directory();
+    for form in ["out", "out.tree"] {
+        let target = directory.path().join(form);
+        dump(tree.path(), &[], &target);
+        let (_kept, root) = unpacked(&target);
+        assert_alike(&expected, &told(&root, &["0000:00:01.0".to_owned()], None), form);
+        for entry in walkdir::WalkDir::new(&root).into_iter().map(|entry| entry.expect("an entry")) {
+            let content = fs::read(entry.path()).unwrap_or_default();
+            for secret in ["hunter2", "alice", "backup.example"] {
+                assert!(!String::from_utf8_lossy(&content).contains(secret), "{secret}: {}", entry.path().display());
+            }
+        }
+        assert!(root.join("dev/disk/by-uuid").is_dir() && root.join("etc/kdump.conf").is_file());
+    }
+    let target = directory.path().join("anonymous");
+    dump(tree.path(), &["--anonymize"], &target);
+    assert_alike(&[doctor(&expected).expect("one")], &[doctor(&told(&target, &[], None)).expect("one")], "anonymous");
+
+    // The module table says what the functions of the dump need, and no more.
+    let aliases =
+        fs::read_to_string(directory.path().join("out/lib/modules/9.9-theirs/modules.alias")).expect("a table");
+    assert_eq!(aliases, "alias pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02 nvme\n");
+}
