@@ -1,5 +1,6 @@
 //! The machine as files: everything that `--sysroot` replaces by a dumped tree.
 
+pub(crate) mod child;
 pub mod machine;
 pub(crate) mod modalias;
 pub mod pci_ids;
