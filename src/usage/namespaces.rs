@@ -77,7 +77,13 @@ pub(crate) fn users(
         Answer::Mount(_) => {}
     };
     let unseen = look_at_each(namespaces, 1, &[proc.descriptor()], deadline, &look, take);
-    unchecked.extend(unseen.iter().map(|(number, why)| cannot_enter(&namespaces[*number], &in_words(why))));
+    // Of those that have one reason in common the first is told, and how many there are.
+    let is_same = |a: &(usize, Unseen), b: &(usize, Unseen)| in_words(&a.1) == in_words(&b.1);
+    for same in unseen.chunk_by(is_same) {
+        let [(first, why), rest @ ..] = same else { continue };
+        let others = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+        unchecked.push(cannot_enter(&namespaces[*first], &format!("{}{others}", in_words(why))));
+    }
     (users, unchecked)
 }
 
