@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod usage;
 pub mod plan;
 pub mod state;
+pub(crate) mod dump;
 pub mod execute;
 pub mod report;
 pub mod operation;

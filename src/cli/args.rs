@@ -91,6 +91,8 @@ pub(crate) enum Command {
     Recover(RecoverArgs),
     /// Tell whether the kernel's PCI core is stuck, by whom, and what helps
     Doctor,
+    /// Copy what pcictl reads of this machine into a directory or a file, to attach to a report
+    Dump(DumpArgs),
 }
 
 /// `pcictl list`
@@ -320,6 +322,36 @@ pub(crate) struct RecoverArgs {
     /// What every writing command takes.
     #[command(flatten)]
     pub(crate) writing: Writing,
+}
+
+const DUMP: &str = "\
+The copy holds what the other commands read: the device tree, who has which device open, mounts, routes, swap, tasks that \
+hang in the kernel, journals and the ledger. It reads nothing that waits for a driver or wakes a device, and no process's \
+environment or memory. It does hold command lines of processes that have a device open, MAC addresses, IP addresses and \
+serial numbers: --anonymize replaces those, the same one always by the same. Look through it before you send it.
+
+Run it as root: others may not look into processes. `pcictl --sysroot DIR list` reads a directory that was dumped.
+
+Examples:
+  pcictl dump /tmp/my-server
+  pcictl dump --anonymize my-server.tree       one text file, for a report
+  pcictl dump card 0000:03:00.0                one function, with what is above and below it
+
+Exit status: 5 if something could not be read, and the report says what; otherwise as for all commands";
+
+/// `pcictl dump`
+#[derive(Args, Debug)]
+#[command(after_help = DUMP)]
+pub(crate) struct DumpArgs {
+    /// A new directory, or a new file whose name ends in .tree
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::AnyPath)]
+    pub(crate) target: PathBuf,
+    /// Only these functions or host bridges, with all above and below them
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+    /// Replace MAC and IP addresses, serial numbers, UUIDs, names that people chose, and arguments of commands
+    #[arg(long)]
+    pub(crate) anonymize: bool,
 }
 
 impl Common {

@@ -27,7 +27,7 @@ pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
     context.output.report(&report, status::diagnosed);
     Ok(match report.verdict {
         Health::Healthy | Health::Busy => ExitStatus::Done,
-        Health::Leftovers => ExitStatus::Partly,
+        Health::Leftovers | Health::Unknown => ExitStatus::Failed,
         Health::Stuck => ExitStatus::Unfinished,
     })
 }
@@ -38,6 +38,7 @@ fn report(context: &Context, snapshot: &Snapshot) -> DoctorReport {
     let verdict = match () {
         () if !diagnosis.stuck.is_empty() => Health::Stuck,
         () if !leftovers.is_empty() => Health::Leftovers,
+        () if context.machine.procfs().is_none() => Health::Unknown,
         () if !diagnosis.tasks.is_empty() => Health::Busy,
         () => Health::Healthy,
     };
@@ -61,15 +62,21 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
         }
         Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
     }
-    for entry in removal_record::entries(context) {
-        let address = entry.record.address;
-        if !is_at_work(address) && context.machine.sysfs.has_function(address) {
-            found.push(Leftover {
+    let listing = removal_record::listing(context);
+    for bad in &listing.bad {
+        let helps = "the next command that changes something moves a damaged file out of the way".to_owned();
+        found.push(Leftover { address: None, what: bad.to_string(), helps });
+    }
+    match removal_record::back_and_missing(context, listing.entries) {
+        Ok((back, _)) => {
+            let addresses = back.iter().map(|entry| entry.record.address);
+            found.extend(addresses.filter(|address| !is_at_work(*address)).map(|address| Leftover {
                 address: Some(address),
                 what: format!("{address}: the ledger says that it is gone, and it is there"),
                 helps: format!("pcictl rescan {address} compares it with what it was and crosses it off"),
-            });
+            }));
         }
+        Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
     }
     found
 }

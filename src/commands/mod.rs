@@ -1,6 +1,7 @@
 //! The commands, a file each, reading like the contract's steps.
 
 pub(crate) mod doctor;
+pub(crate) mod dump;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod locks;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::{Cli, Command};
 use crate::error::Result;
+use crate::execute::signals::ignore_file_size_limit;
 use crate::host::machine::Machine;
 use crate::operation::context::{Context, Rehearsal};
 use crate::terminal::Output;
@@ -47,6 +49,9 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         machine = machine.with_directories(rehearsal.run.clone(), rehearsal.state.clone());
     }
     let context = Context { machine, output, rehearsal };
+    if matches!(cli.command, Command::Remove(_) | Command::Rescan(_) | Command::Replug(_) | Command::Recover(_)) {
+        ignore_file_size_limit();
+    }
     let status = match &cli.command {
         Command::Lock(args) => return lock::run(&context, args),
         Command::List(args) => list::run(&context, args),
@@ -59,6 +64,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Status => status::run(&context),
         Command::Recover(args) => recover::run(&context, args),
         Command::Doctor => doctor::run(&context),
+        Command::Dump(args) => dump::run(&context, args),
     };
     status.map(ExitCode::from)
 }

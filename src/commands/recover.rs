@@ -4,11 +4,13 @@ use crate::cli::args::RecoverArgs;
 use crate::commands::status;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::operation::context::Context;
-use crate::operation::recover::{close, recover, set_aside};
+use crate::operation::options::ChangeOptions;
+use crate::operation::recover::{close_rebooted, recover, recover_lost, set_aside};
 use crate::report::status::{RecoverReport, Recovered};
 use crate::report::text;
+use crate::state::file::Invalid;
 use crate::state::journal::progress::other_device;
-use crate::state::journal::store::JournalFile;
+use crate::state::journal::store::{JournalFile, Orphans};
 
 pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
     let options = &args.options();
@@ -18,50 +20,102 @@ pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
     if options.dry_run {
         return status::run(context);
     }
-    let journals = context.journals();
     let boot = context.machine.boot_id();
+    let mut recovery = Recovery { context, options, ids: &args.ids, boot, seen: Vec::new(), is_whole: true };
     let mut report = RecoverReport::default();
-    let wanted = |id: &str| args.ids.is_empty() || args.ids.iter().any(|wanted| wanted == id);
-    let mut seen = Vec::new();
-    for found in journals.list()? {
-        let id = found.record.as_ref().map_or_else(|_| file_name(&found), |record| record.header.id.clone());
-        if !wanted(&id) {
-            continue;
-        }
-        seen.push(id.clone());
-        let recovered = match &found.record {
-            Err(why) => set_aside(context, &found, &id, why)?,
-            Ok(record) if record.closed.is_some() => continue,
-            Ok(_) if found.busy => Recovered::new(&id, "is under way; nothing to recover"),
-            Ok(record) if record.header.boot != boot => close(context, &found, record, "cut off by a reboot")?,
-            Ok(record) => match other_device(record, &context.machine.sysfs) {
-                Some(address) => set_aside(context, &found, &id, &format!("{address} is another device now"))?,
-                None => recover(context, options, &found, record)?,
-            },
-        };
-        report.operations.push(recovered);
+    for found in context.journals().list()? {
+        report.operations.extend(recovery.journal(&found)?);
     }
-    let (cut_off, bad) = journals.interrupted_by_reboot(&boot);
-    for header in cut_off.iter().filter(|header| wanted(&header.id)) {
-        seen.push(header.id.clone());
-        journals.remove_marker(&header.id).map_err(|error| Error::io("the note cannot be removed", &error))?;
-        report.operations.push(Recovered::new(&header.id, "was cut off by a reboot; nothing is left of it"));
-    }
-    for path in bad.iter().filter(|_| args.ids.is_empty()) {
-        let aside = journals.set_aside(path).map_err(|error| Error::io(path.display(), &error))?;
-        report
-            .operations
-            .push(Recovered::new(&path.display().to_string(), &format!("set aside as {}", aside.display())));
-    }
-    if let Some(unknown) = args.ids.iter().find(|id| !seen.contains(id)) {
-        let message = format!("{unknown}: there is no such operation; pcictl status lists those that there are");
-        return Err(Error::new(ErrorKind::NoSuchDevice, message));
+    let orphans = context.journals().orphans(&recovery.boot);
+    report.operations.extend(recovery.orphans(orphans)?);
+    if let Some(unknown) = args.ids.iter().find(|id| !recovery.seen.contains(id)) {
+        let message = format!("{unknown}: there is no such operation");
+        return Err(Error::new(ErrorKind::NoSuchDevice, message).hint("pcictl status lists those that there are"));
     }
     context.output.outcome(&report, text::status::recovered);
-    Ok(ExitStatus::Done)
+    Ok(if recovery.is_whole { ExitStatus::Done } else { ExitStatus::Partly })
 }
 
-fn file_name(found: &JournalFile) -> String {
-    let name = found.path.file_stem().unwrap_or_default();
-    name.to_string_lossy().into_owned()
+/// A recovery on its way from one operation to the next.
+struct Recovery<'a> {
+    context: &'a Context<'a>,
+    options: &'a ChangeOptions,
+    /// Those that were asked for; all if none.
+    ids: &'a [String],
+    boot: String,
+    seen: Vec<String>,
+    /// Nothing was found that cannot be used.
+    is_whole: bool,
+}
+
+impl Recovery<'_> {
+    fn is_wanted(&mut self, id: &str) -> bool {
+        let is_wanted = self.ids.is_empty() || self.ids.iter().any(|wanted| wanted == id);
+        if is_wanted {
+            self.seen.push(id.to_owned());
+        }
+        is_wanted
+    }
+
+    fn journal(&mut self, found: &JournalFile) -> Result<Option<Recovered>> {
+        let context = self.context;
+        if !self.is_wanted(found.id()) {
+            return Ok(None);
+        }
+        // Whoever works on it knows better than anybody who reads what is being written.
+        if found.busy {
+            let is_closed = found.record.as_ref().is_ok_and(|record| record.closed.is_some());
+            return Ok((!is_closed).then(|| Recovered::new(found.id(), "is under way; nothing to recover")));
+        }
+        match &found.record {
+            Err(Invalid::Absent) => Ok(None),
+            Err(why) if why.is_damaged() => {
+                self.is_whole = false;
+                set_aside(context, found, &why.to_string()).map(Some)
+            }
+            Err(why) => Ok(Some(self.left_alone(found.id(), why))),
+            Ok(record) if record.closed.is_some() => Ok(None),
+            Ok(record) if record.header.boot != self.boot => close_rebooted(context, found).map(Some),
+            Ok(record) => match other_device(record, &context.machine.sysfs) {
+                Some(address) => {
+                    self.is_whole = false;
+                    set_aside(context, found, &format!("{address} is another device now")).map(Some)
+                }
+                None => recover(context, self.options, found, record).map(Some),
+            },
+        }
+    }
+
+    fn orphans(&mut self, orphans: Orphans) -> Result<Vec<Recovered>> {
+        let (context, journals) = (self.context, self.context.journals());
+        let mut recovered = Vec::new();
+        for header in orphans.rebooted {
+            if self.is_wanted(&header.id) {
+                journals.remove_marker(&header.id).map_err(|error| Error::io("the note cannot be removed", &error))?;
+                recovered.push(Recovered::new(&header.id, "was cut off by a reboot; nothing is left of it"));
+            }
+        }
+        for header in orphans.lost {
+            if self.is_wanted(&header.id) {
+                recovered.push(recover_lost(context, self.options, &header)?);
+            }
+        }
+        for (path, why) in orphans.bad.iter().filter(|_| self.ids.is_empty()) {
+            let name = path.display().to_string();
+            if why.is_damaged() {
+                self.is_whole = false;
+                let aside = journals.set_aside(path).map_err(|error| Error::io(path.display(), &error))?;
+                recovered.push(Recovered::new(&name, &format!("set aside as {}", aside.display())));
+            } else {
+                recovered.push(self.left_alone(&name, why));
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// What could be good for somebody else, or later, is never moved.
+    fn left_alone(&mut self, id: &str, why: &Invalid) -> Recovered {
+        self.is_whole = false;
+        Recovered::new(id, &format!("cannot be read, and was left where it is: {why}"))
+    }
 }

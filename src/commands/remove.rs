@@ -30,8 +30,9 @@ pub(crate) fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
         return Ok(ExitStatus::Done);
     }
     refuse_if_stuck(context)?;
-    let (held, subject) = acquire_and_reread(context, &options.change, read)?;
     let approval = subject.check_users(context, options)?;
+    let (held, mut subject) = acquire_and_reread(context, &options.change, read)?;
+    subject.prepare(context);
     let mut operation = Operation::begin(context, held, &subject.plan.all_steps(), options.change.timeout)?;
     let timing = stop_and_remove(context, &mut operation, &subject, options, approval, &[]);
     operation.end(&timing);

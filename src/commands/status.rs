@@ -9,15 +9,16 @@ use crate::report::text::status;
 use crate::verify::record::RemovedDevice;
 
 pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
-    let is_gone = |entry: &RemovedDevice| !context.machine.sysfs.has_function(entry.record.address);
-    let removed = removal_record::entries(context).into_iter().filter(is_gone);
+    let listing = removal_record::listing(context);
+    let (_, gone) = removal_record::back_and_missing(context, listing.entries)?;
+    let missing = |entry: RemovedDevice| MissingDevice { address: entry.record.address, removed_at: entry.removed_at };
     let report = StatusReport {
         operations: operations(context, &context.journals().list()?),
-        removed: removed
-            .map(|entry| MissingDevice { address: entry.record.address, removed_at: entry.removed_at })
-            .collect(),
+        removed: gone.into_iter().map(missing).collect(),
+        invalid_entries: listing.bad.iter().map(ToString::to_string).collect(),
     };
-    let open = report.operations.iter().any(|operation| leftover(operation).is_some());
+    let open =
+        !report.invalid_entries.is_empty() || report.operations.iter().any(|operation| leftover(operation).is_some());
     context.output.report(&report, status::status);
     Ok(if open { ExitStatus::Partly } else { ExitStatus::Done })
 }

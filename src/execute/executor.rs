@@ -28,8 +28,10 @@ pub trait StepRunner {
     /// Waits for what happens next. Called only while something that was begun has not ended.
     fn next_event(&mut self) -> Event;
 
-    /// Nothing is in the kernel's hands, and nothing will be for a while: signals may end the program again.
-    fn release_signals(&mut self) {}
+    /// Whether somebody has asked to stop, now or earlier. Nothing new is started then, except to undo.
+    fn is_interrupted(&mut self) -> bool {
+        false
+    }
 }
 
 /// What the kernel, or whoever watches over it, has to say.
@@ -48,7 +50,11 @@ pub fn execute(steps: &[Step], first: usize, kernel: &mut dyn StepRunner, jobs: 
     let mut run = PhaseRun::new(steps, first);
     loop {
         while run.may_begin(jobs.max(1)) {
-            run.begin(kernel);
+            if kernel.is_interrupted() {
+                run.outcomes.interrupted = true;
+            } else {
+                run.begin(kernel);
+            }
         }
         if run.running == 0 {
             return run.outcomes;
@@ -135,14 +141,22 @@ pub(crate) fn undo(
     let mut undone = Undone::default();
     let changed = steps.iter().enumerate().zip(outcomes.each()).filter(|(_, outcome)| outcome.has_changed());
     for ((index, step), _) in changed.rev() {
-        let Some(action) = step.action.undo() else { continue };
-        let (file, value) = action.write(&directory_of(&action));
-        let back = Step { action: action.clone(), file, value, after: Vec::new() };
-        match undo_one(StepRef { step: first + index, undo: true }, &back, kernel) {
-            Ok(outcome) => undone.each.push((action, outcome)),
-            Err(unfinished) => {
-                undone.each.push((action, Outcome::Unfinished));
-                undone.detached = Some(unfinished);
+        for action in step.action.undo() {
+            let (file, value) = action.write(&directory_of(&action));
+            let back = Step { action: action.clone(), file, value, after: Vec::new() };
+            let outcome = match undo_one(StepRef { step: first + index, undo: true }, &back, kernel) {
+                Ok(outcome) => outcome,
+                Err(unfinished) => {
+                    undone.each.push((action, Outcome::Unfinished));
+                    undone.detached = Some(unfinished);
+                    return undone;
+                }
+            };
+            let failed = matches!(outcome, Outcome::Failed(_));
+            // What was only prepared for the rest is useless now; a switch that is off must be on again all the same.
+            let is_last = failed && !matches!(action, Action::SetVfs { .. });
+            undone.each.push((action, outcome));
+            if is_last {
                 break;
             }
         }

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::execute::writer;
-use crate::plan::action::{Step, StepRef};
+use crate::plan::action::{Action, Step, StepRef};
 
 /// What every helper is made from.
 pub(crate) struct HelperSpec {
@@ -116,7 +116,8 @@ const POOL_MAX: usize = 32;
 
 impl HelperPool {
     /// Says what is going to be written, to the file at `path_of` each step, the first one being at this place of the plan.
-    /// Those that wait for no other step are started at once; for the rest there is time while these are at work.
+    /// Those that wait for no other step are started at once, and those that remove: between stopping and removing nothing
+    /// may be started any more. For the rest there is time while these are at work.
     pub(crate) fn prestart(
         &mut self,
         spec: &HelperSpec,
@@ -129,7 +130,10 @@ impl HelperPool {
             path: path_of(step),
             value: step.value.clone(),
         };
-        let (at_once, later): (Vec<_>, Vec<_>) = steps.iter().enumerate().partition(|(_, step)| step.after.is_empty());
+        let (at_once, later): (Vec<_>, Vec<_>) = steps
+            .iter()
+            .enumerate()
+            .partition(|(_, step)| step.after.is_empty() || matches!(step.action, Action::Remove { .. }));
         self.to_come = at_once.into_iter().map(turn).collect();
         while self.has_room() {
             self.start_one(spec);
@@ -170,6 +174,11 @@ impl HelperPool {
             let _ = helper.line.shutdown(Shutdown::Write);
         }
         self.ready.drain(..).for_each(|(_, helper)| helper.wait_for_exit());
+    }
+
+    /// The process ids of those that are ready.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.ready.iter().map(|(_, helper)| helper.id())
     }
 
     /// Leaves them to another process that has their lines, too.

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 
 use crate::execute::executor::{Event, StepRunner};
 use crate::plan::action::{Step, StepRef};
+use crate::plan::step_state::Done;
 use crate::state::journal::store::Journal;
 use crate::terminal::Output;
 
@@ -33,19 +34,23 @@ impl StepRunner for Journaled<'_> {
         match &event {
             // The helper has noted it, unless it was killed.
             Event::Ended(mark, result) => {
-                let _ = self.journal.end_step(*mark, result.err().map_or(0, |errno| errno as i32));
+                let errno = match result {
+                    Ok(Done::Done) => 0,
+                    // It was so before, and undoing it would be wrong.
+                    Ok(Done::Already) => Errno::EALREADY as i32,
+                    Err(errno) => *errno as i32,
+                };
+                let _ = self.journal.end_step(*mark, errno);
             }
             Event::Interrupted => {
-                self.output.say(
-                    "interrupted: waiting for what the kernel has begun; a second time gives the terminal back at once",
-                );
+                self.output.say("interrupted: waiting for writes in progress; interrupt again to detach");
             }
             Event::Detached(_) => {}
         }
         event
     }
 
-    fn release_signals(&mut self) {
-        self.inner.release_signals();
+    fn is_interrupted(&mut self) -> bool {
+        self.inner.is_interrupted()
     }
 }

@@ -10,6 +10,7 @@ pub mod writer;
 pub(crate) mod command;
 pub(crate) mod journaled;
 pub(crate) mod outcome;
+pub(crate) mod scope;
 
 /// Does the work of a child process, if this process was started to be one: pcictl runs itself for writes and reads that
 /// may never return.

@@ -23,6 +23,8 @@ pub struct DetachedWrite {
     pub helper: u32,
     /// The process that goes on with the operation when the write is done; none if none could be made.
     pub background: Option<u32>,
+    /// The scope of systemd that they were moved to, so that they outlive the unit or session that started them.
+    pub(crate) scope: Option<String>,
     /// How many writes were under way.
     pub(crate) running: usize,
     /// What the kernel was doing.
@@ -79,6 +81,12 @@ impl Outcomes {
     pub(crate) fn done_where(each: impl Iterator<Item = bool>) -> Self {
         let done = Outcome::Done(Done::Done, Duration::ZERO);
         Self { each: each.map(|was| if was { done } else { Outcome::NotBegun }).collect(), ..Self::default() }
+    }
+
+    /// The same, as if the other steps had never been started: for undoing only a part.
+    pub(crate) fn only(&self, is_kept: impl Fn(usize) -> bool) -> Self {
+        let kept = |(index, outcome): (usize, &Outcome)| if is_kept(index) { *outcome } else { Outcome::NotBegun };
+        Self { each: self.each.iter().enumerate().map(kept).collect(), ..Self::default() }
     }
 
     /// One outcome a step.

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// The wishes of operators and terminals to stop, from the moment this is made until it is dropped.
@@ -48,6 +48,12 @@ impl Drop for Signals {
         self.take();
         let _ = self.heard.thread_unblock();
     }
+}
+
+/// A limit on the size of files makes writes fail from here on, instead of ending the program between two steps.
+pub(crate) fn ignore_file_size_limit() {
+    // SAFETY: no handler is installed, the signal is ignored.
+    let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
 }
 
 /// The signals that are ignored, a bit each; none if /proc does not tell.

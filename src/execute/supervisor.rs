@@ -23,6 +23,7 @@ use crate::doctor::task::Task;
 use crate::execute::executor::{Event, StepRunner};
 use crate::execute::helper_pool::{Helper, HelperPool, HelperSpec};
 use crate::execute::outcome::{DetachedWrite, KernelState};
+use crate::execute::scope;
 use crate::execute::signals::Signals;
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
@@ -36,8 +37,7 @@ pub struct Supervisor<'a> {
     spec: HelperSpec,
     pool: HelperPool,
     timeout: Duration,
-    /// None while nothing is in the kernel's hands for longer.
-    signals: Option<Signals>,
+    signals: Signals,
     running: Vec<Running>,
     /// The first wish to stop was passed on.
     interrupt_reported: bool,
@@ -72,7 +72,7 @@ impl<'a> Supervisor<'a> {
         for descriptor in held.descriptors() {
             keep_over_exec(descriptor)?;
         }
-        let (signals, program) = (Some(Signals::listen()?), PathBuf::from("/proc/self/exe"));
+        let (signals, program) = (Signals::listen()?, PathBuf::from("/proc/self/exe"));
         let running = Vec::new();
         Ok(Self {
             sysfs,
@@ -107,21 +107,15 @@ impl<'a> Supervisor<'a> {
         Ok(helper)
     }
 
-    /// Waits until a helper says something, a signal comes, the caller goes away, or the first deadline is over.
+    /// Waits until a helper says something, a signal comes, or the first deadline is over.
     fn wait(&self) -> PollResult {
         if self.second_interrupt && !self.background {
-            return PollResult { signal: false, helper: None, caller_gone: false };
+            return PollResult { signal: false, helper: None };
         }
         let lines = self.running.iter().map(|running| running.helper.as_fd());
         let mut watched: Vec<PollFd> = lines.map(|line| PollFd::new(line, PollFlags::POLLIN)).collect();
         let helpers = watched.len();
-        watched.extend(self.signals.as_ref().map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
-        let others = watched.len();
-        let (stdout, stderr) = (io::stdout(), io::stderr());
-        if !self.background && !self.interrupt_reported {
-            // No events asked for: what comes is that nobody reads any more.
-            watched.extend([stdout.as_fd(), stderr.as_fd()].map(|fd| PollFd::new(fd, PollFlags::empty())));
-        }
+        watched.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
         let timeout = match self.left() {
             // Nothing is waited for while there is something to prepare.
             _ if self.pool.has_room() => PollTimeout::ZERO,
@@ -132,11 +126,9 @@ impl<'a> Supervisor<'a> {
         let _ = poll(&mut watched, timeout);
         let has = |fd: &PollFd, flags| fd.revents().is_some_and(|events| events.intersects(flags));
         let spoken = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
-        let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
         PollResult {
             helper: watched[..helpers].iter().position(|fd| has(fd, spoken)),
-            signal: watched[helpers..others].iter().any(|fd| has(fd, spoken)),
-            caller_gone: watched[others..].iter().any(|fd| has(fd, gone)),
+            signal: watched[helpers..].iter().any(|fd| has(fd, spoken)),
         }
     }
 
@@ -170,16 +162,20 @@ impl<'a> Supervisor<'a> {
             late: reason == Reason::Late,
             helper: oldest.helper.id(),
             background: None,
+            scope: None,
             running: self.running.len(),
             kernel,
         };
         if !is_single_threaded() {
+            unfinished.scope = self.move_to_own_scope(None);
             return Some(Event::Detached(Box::new(unfinished)));
         }
         // SAFETY: this is the only thread, so no lock of another can be left held in the child.
         match unsafe { nix::unistd::fork() } {
             Ok(ForkResult::Parent { child }) => {
                 unfinished.background = u32::try_from(child.as_raw()).ok();
+                // Before this process ends, and its unit or session with it.
+                unfinished.scope = self.move_to_own_scope(unfinished.background);
                 self.pool.abandon();
                 Some(Event::Detached(Box::new(unfinished)))
             }
@@ -188,8 +184,17 @@ impl<'a> Supervisor<'a> {
                 None
             }
             // The helper goes on, and holds the locks; the rest is for `pcictl recover`.
-            Err(_) => Some(Event::Detached(Box::new(unfinished))),
+            Err(_) => {
+                unfinished.scope = self.move_to_own_scope(None);
+                Some(Event::Detached(Box::new(unfinished)))
+            }
         }
+    }
+
+    fn move_to_own_scope(&self, background: Option<u32>) -> Option<String> {
+        let helpers = self.running.iter().map(|running| running.helper.id());
+        let pids: Vec<u32> = background.into_iter().chain(helpers).chain(self.pool.ids()).collect();
+        scope::move_to_own(&Procfs::live().ok()?, &pids)
     }
 
     fn go_on_in_background(&mut self) {
@@ -206,15 +211,11 @@ impl<'a> Supervisor<'a> {
 struct PollResult {
     signal: bool,
     helper: Option<usize>,
-    caller_gone: bool,
 }
 
 impl StepRunner for Supervisor<'_> {
     fn begin(&mut self, mark: StepRef, step: &Step) -> Result<(), Errno> {
         let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-        if self.signals.is_none() {
-            self.signals = Some(Signals::listen().map_err(errno)?);
-        }
         let helper = self.helper(mark, step).map_err(errno)?;
         self.running.push(Running { mark, step: step.clone(), helper, begun: Instant::now() });
         Ok(())
@@ -232,8 +233,8 @@ impl StepRunner for Supervisor<'_> {
             if let Some(index) = heard.helper {
                 return self.ended(index);
             }
-            let signals = self.signals.as_mut().filter(|_| heard.signal).map_or(0, Signals::take);
-            let asked = signals > 0 || heard.caller_gone;
+            let signals = if heard.signal { self.signals.take() } else { 0 };
+            let asked = signals > 0;
             if asked && !self.interrupt_reported {
                 (self.interrupt_reported, self.second_interrupt) = (true, signals > 1);
                 self.pool.shut_down();
@@ -254,11 +255,13 @@ impl StepRunner for Supervisor<'_> {
         }
     }
 
-    fn release_signals(&mut self) {
-        self.pool.shut_down();
-        if !self.background {
-            self.signals = None;
+    fn is_interrupted(&mut self) -> bool {
+        let signals = self.signals.take();
+        if signals > 0 && !self.background && !self.interrupt_reported {
+            (self.interrupt_reported, self.second_interrupt) = (true, signals > 1);
+            self.pool.shut_down();
         }
+        self.interrupt_reported
     }
 }
 

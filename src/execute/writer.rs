@@ -11,7 +11,10 @@ use std::process::ExitCode;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::stat::Mode;
+use nix::unistd::{geteuid, getppid};
 
 use crate::plan::action::StepRef;
 use crate::state::journal::store;
@@ -28,10 +31,11 @@ pub(crate) fn arguments(mark: StepRef, keep: &[RawFd], path: &str, value: &str) 
     [SUBCOMMAND.to_owned(), path.to_owned(), value.to_owned(), mark.to_string(), keep.join(",")]
 }
 
-/// Makes the write, if this process was started to make one.
+/// Makes the write, if this process was started by pcictl to make one. Called by hand it is no command at all.
 pub fn run_if_helper() -> Option<ExitCode> {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next()? != SUBCOMMAND {
+    let mut arguments = std::env::args_os().map(|word| word.to_str().map(str::to_owned)).skip(1);
+    let mut arguments = std::iter::from_fn(move || arguments.next().flatten());
+    if arguments.next()? != SUBCOMMAND || !is_started_by_pcictl() {
         return None;
     }
     let (path, value, mark) = (arguments.next()?, arguments.next()?, arguments.next()?.parse::<StepRef>().ok()?);
@@ -50,6 +54,12 @@ pub fn run_if_helper() -> Option<ExitCode> {
     }
     let _ = writeln!(std::io::stdout(), "{code}");
     Some(ExitCode::SUCCESS)
+}
+
+/// Whether the standard output is a line to the parent, made by the parent itself, which is of the same user.
+fn is_started_by_pcictl() -> bool {
+    let peer = getsockopt(&std::io::stdout(), PeerCredentials);
+    peer.is_ok_and(|peer| peer.pid() == getppid().as_raw() && peer.uid() == geteuid().as_raw())
 }
 
 /// Waits for the word to go; false if it will not come, because whoever started this has no use for it or is no more.

@@ -36,6 +36,11 @@ impl<'a> Modules<'a> {
         Self { root, release: dumped.or_else(own).unwrap_or_default(), loaded: None }
     }
 
+    /// The kernel whose modules they are.
+    pub(crate) fn release(&self) -> &str {
+        &self.release
+    }
+
     /// The modules that say they are for this `modalias` and may be loaded; sorted, without repeats.
     pub(crate) fn for_alias(&mut self, modalias: &str) -> Vec<String> {
         let (root, release) = (self.root, &self.release);

@@ -75,6 +75,16 @@ impl PciIds {
         self.look_up(Key::Device(vendor, device))
     }
 
+    /// The name of a base class.
+    pub(crate) fn base_class(&mut self, base: u8) -> Option<Arc<str>> {
+        self.look_up(Key::Class(base))
+    }
+
+    /// The name of a subclass.
+    pub(crate) fn sub_class(&mut self, base: u8, sub: u8) -> Option<Arc<str>> {
+        self.look_up(Key::SubClass(base, sub))
+    }
+
     /// The name of a 24-bit class code: of its subclass, else of its base class.
     pub(crate) fn class(&mut self, class: u32) -> Option<Arc<str>> {
         let [_, base, sub, _] = class.to_be_bytes();

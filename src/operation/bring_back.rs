@@ -9,7 +9,7 @@ use crate::host::uevent::{Events, UeventLog};
 use crate::operation::context::Context;
 use crate::operation::options::SettleOptions;
 use crate::operation::removal_record;
-use crate::operation::run::Operation;
+use crate::operation::run::{Operation, refuse_if_being_removed};
 use crate::operation::scan::{ScanRequest, bus_name, scan, scanned};
 use crate::order;
 use crate::pci::address::PciAddress;
@@ -38,12 +38,13 @@ pub(crate) fn bring_back(
     options: &SettleOptions,
 ) -> Result<RescanReport> {
     refuse_dead_bridges(context, subject)?;
+    let bridges: Vec<String> = subject.targets.iter().map(|target| target.bridge.clone()).collect();
+    refuse_if_being_removed(context, &bridges)?;
     let mut back = Return::prepare(context, subject, options)?;
     let scan_seconds = scan(operation, subject)?;
-    operation.release_signals();
     let returned = Instant::now();
-    back.settle()?;
-    let restored = if options.restore { back.restore(operation)? } else { Vec::new() };
+    // Whatever goes wrong from here on: the scan was done, and nobody may read that nothing is changed.
+    let restored = back.settle_and_restore(operation).map_err(|error| error.partly("the scan itself was done"))?;
     let report = RescanReport { scan_seconds, restored, ..back.report() };
     Ok(RescanReport { settle_seconds: returned.elapsed().as_secs_f64(), ..report })
 }
@@ -82,6 +83,10 @@ struct Return<'a> {
     events: Events,
     readiness: Readiness<'a>,
     pending: Vec<Pending>,
+    /// Somebody asked to stop: nothing is waited for any more, and nothing new is done.
+    interrupted: bool,
+    /// Something that was to be restored was not, for that reason.
+    cut_short: bool,
 }
 
 impl<'a> Return<'a> {
@@ -89,7 +94,7 @@ impl<'a> Return<'a> {
     fn prepare(context: &'a Context<'a>, subject: &'a ScanRequest, options: &'a SettleOptions) -> Result<Self> {
         let events = Events::listen();
         let before = Snapshot::take(&context.machine.sysfs, &subject.targets)?;
-        let entries = removal_record::entries_under(context, &subject.targets);
+        let entries = removal_record::entries_under(&removal_record::entries(context), &subject.targets);
         Ok(Self {
             context,
             subject,
@@ -101,19 +106,30 @@ impl<'a> Return<'a> {
             events,
             readiness: Readiness::new(&context.machine.sysfs),
             pending: Vec::new(),
+            interrupted: false,
+            cut_short: false,
         })
     }
 
+    /// Waits, and puts back what was asked for; tells what was done.
+    fn settle_and_restore(&mut self, operation: &mut Operation) -> Result<Vec<Restored>> {
+        self.settle(operation)?;
+        if self.options.restore { self.restore(operation) } else { Ok(Vec::new()) }
+    }
+
     /// Waits until nothing is missing; what is missing at the end is kept for the report.
-    fn settle(&mut self) -> Result<()> {
+    fn settle(&mut self, operation: &mut Operation) -> Result<()> {
         let mut progress = Progress { output: self.context.output };
+        self.interrupted |= operation.is_interrupted();
+        let longest = if self.interrupted { Duration::ZERO } else { self.options.settle };
         let Self { context, subject, options, known, before, after, events, readiness, .. } = self;
-        self.pending = settle(events, options.settle, &mut progress, |heard| {
+        self.pending = settle(events, longest, &mut progress, |heard| {
             *after = Snapshot::take(&context.machine.sysfs, &subject.targets)?;
             let mut pending = not_ready(after, known, before, readiness, heard);
             pending.extend(unmet_expectations(context, after, options));
             Ok(pending)
         })?;
+        self.interrupted |= self.events.heard().interrupted();
         Ok(())
     }
 
@@ -123,12 +139,18 @@ impl<'a> Return<'a> {
         for plan in [plan_virtual, plan_settings] {
             let mut changed = false;
             for (was, now, path) in self.to_restore() {
-                let done = perform(operation, &plan(&was, &now, &path))?;
+                let plan = plan(&was, &now, &path);
+                self.interrupted |= operation.is_interrupted();
+                if self.interrupted && !plan.steps.is_empty() {
+                    self.cut_short = true;
+                    return Ok(restored);
+                }
+                let done = perform(operation, &plan)?;
                 changed |= !done.is_empty();
                 restored.extend(done);
             }
             if changed {
-                self.settle()?;
+                self.settle(operation)?;
             }
         }
         Ok(restored)
@@ -177,7 +199,7 @@ impl<'a> Return<'a> {
             differences: verdict.findings,
             missing,
             ended: verdict.ended,
-            interrupted: !self.pending.is_empty() && self.events.heard().interrupted(),
+            interrupted: self.interrupted && (self.cut_short || !self.pending.is_empty()),
             ..RescanReport::default()
         };
         for scanned in &report.scanned {
@@ -208,7 +230,7 @@ impl<'a> Return<'a> {
 
     /// Adds what was still missing when the time was up, and why drivers are not there.
     fn explain(&mut self, findings: &mut Vec<Difference>) {
-        let waited = if self.events.heard().interrupted() {
+        let waited = if self.interrupted {
             "not there when the wait was interrupted".to_owned()
         } else {
             format!("not there after {} s", self.options.settle.as_secs_f64())

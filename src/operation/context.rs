@@ -1,11 +1,12 @@
 //! What every command works with: one machine or dumped tree, and the terminal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::execute::executor::StepRunner;
 use crate::host::machine::Machine;
 use crate::operation::options::ChangeOptions;
+use crate::state::file::Location;
 use crate::state::journal::store::Journals;
 use crate::terminal::Output;
 
@@ -32,7 +33,19 @@ pub struct Rehearsal {
 impl Context<'_> {
     /// What operations note of themselves.
     pub(crate) fn journals(&self) -> Journals {
-        Journals::below(&self.machine.run, &self.machine.state)
+        Journals::at(&self.location(&self.machine.run), &self.state_location())
+    }
+
+    /// Where the ledger and the markers of operations are.
+    pub(crate) fn state_location(&self) -> Location {
+        self.location(&self.machine.state)
+    }
+
+    fn location(&self, path: &Path) -> Location {
+        match self.rehearsal {
+            None if self.machine.sysfs.is_dump() => Location::in_dump(path.to_path_buf(), self.machine.sysfs.root()),
+            _ => Location::own(path.to_path_buf()),
+        }
     }
 
     /// Whether this is a dumped tree with nobody to change it.

@@ -1,10 +1,13 @@
 //! Operations that are not over, as `status`, `recover` and `doctor` see them.
 
+use std::path::Path;
+
 use crate::doctor::leftovers::Leftover;
 use crate::operation::context::Context;
 use crate::plan::action::Action;
 use crate::report::status::{OperationState, OperationStatus};
 use crate::report::text::words;
+use crate::state::file::Invalid;
 use crate::state::journal::progress::{Assessment, Progress, RecoveryAction, other_device};
 use crate::state::journal::record::{Header, OperationRecord};
 use crate::state::journal::store::JournalFile;
@@ -14,13 +17,24 @@ pub(crate) fn operations(context: &Context, journals: &[JournalFile]) -> Vec<Ope
     let boot = context.machine.boot_id();
     let mut operations: Vec<OperationStatus> =
         journals.iter().filter_map(|found| operation(context, found, &boot)).collect();
-    let (cut_off, bad) = context.journals().interrupted_by_reboot(&boot);
-    operations.extend(cut_off.iter().map(of_cut_off));
-    for path in bad {
-        let why = format!("{}: not written by pcictl, or damaged", path.display());
-        operations.push(OperationStatus { why: Some(why), ..OperationStatus::of(OperationState::Damaged) });
-    }
+    let orphans = context.journals().orphans(&boot);
+    operations.extend(orphans.rebooted.iter().map(of_cut_off));
+    operations.extend(orphans.lost.iter().map(of_lost));
+    operations.extend(orphans.bad.iter().map(|(path, why)| of_bad(path, why)));
     operations
+}
+
+/// A journal or a marker that gives nothing.
+fn of_bad(path: &Path, why: &Invalid) -> OperationStatus {
+    let state = if why.is_damaged() { OperationState::Damaged } else { OperationState::Unreadable };
+    let why = format!("{}: {why}", path.display());
+    OperationStatus { why: Some(why), ..OperationStatus::of(state) }
+}
+
+fn of_lost(header: &Header) -> OperationStatus {
+    let why = "its journal is gone, and nobody noted its end".to_owned();
+    let commands = vec![format!("pcictl recover {}", header.id)];
+    OperationStatus { why: Some(why), commands, ..of_header(header, OperationState::Lost) }
 }
 
 fn of_header(header: &Header, state: OperationState) -> OperationStatus {
@@ -39,13 +53,16 @@ fn of_cut_off(header: &Header) -> OperationStatus {
     OperationStatus { why: Some(why), pid: None, ..of_header(header, OperationState::CutOff) }
 }
 
-pub(crate) fn operation(context: &Context, found: &JournalFile, boot: &str) -> Option<OperationStatus> {
+fn operation(context: &Context, found: &JournalFile, boot: &str) -> Option<OperationStatus> {
     let record = match &found.record {
         Ok(record) => record,
-        Err(why) => {
-            let why = format!("{}: {why}", found.path.display());
-            return Some(OperationStatus { why: Some(why), ..OperationStatus::of(OperationState::Damaged) });
+        Err(Invalid::Absent) => return None,
+        // What is being written to may be of any form.
+        Err(_) if found.busy => {
+            let id = Some(found.id().to_owned());
+            return Some(OperationStatus { id, ..OperationStatus::of(OperationState::Running) });
         }
+        Err(why) => return Some(of_bad(&found.path, why)),
     };
     if record.closed.is_some() {
         return None;
@@ -82,12 +99,11 @@ pub(crate) fn operation(context: &Context, found: &JournalFile, boot: &str) -> O
 /// Steps that the kernel has begun and not ended.
 fn in_kernel(record: &OperationRecord) -> Vec<String> {
     let open = record.ends.iter().filter(|(_, end)| end.is_none());
-    let action = |step: usize| record.header.steps.get(step).map(|step| &step.action).or(record.extra_steps.get(&step));
-    open.filter_map(|(mark, _)| {
-        let action = action(mark.step)?;
-        let action = if mark.undo { action.undo()? } else { action.clone() };
-        Some(words::describe_action(&action))
+    open.filter_map(|(mark, _)| match mark.undo {
+        true => record.undo_actions.get(&mark.step),
+        false => record.steps.get(mark.step).map(|step| &step.action),
     })
+    .map(words::describe_action)
     .collect()
 }
 
@@ -117,6 +133,14 @@ pub(crate) fn leftover(operation: &OperationStatus) -> Option<Leftover> {
             operation.commands.join(", or "),
         ),
         OperationState::CutOff => (format!("operation {id} was cut off by a reboot"), format!("pcictl recover {id}")),
+        OperationState::Lost => (
+            format!("operation {id} ({}) has lost its journal", operation.command.as_deref().unwrap_or_default()),
+            operation.commands.join(", or "),
+        ),
+        OperationState::Unreadable => (
+            format!("a journal cannot be read: {}", operation.why.as_deref().unwrap_or_default()),
+            "it stays where it is; a newer pcictl, or whoever may read it, tells what it says".to_owned(),
+        ),
         OperationState::Damaged | OperationState::Foreign => (
             format!("a journal cannot be trusted: {}", operation.why.as_deref().unwrap_or_default()),
             "pcictl recover sets it aside".to_owned(),

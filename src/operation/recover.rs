@@ -1,36 +1,127 @@
 //! Bringing one interrupted operation to its end or back to its start, under its locks.
-
-use std::rc::Rc;
+//!
+//! What is decided is decided on what the journal says once the locks are held and the journal is taken over: somebody
+//! else may have recovered the operation while the locks were waited for.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::outcome::Outcomes;
+use crate::lock::acquire::Held;
 use crate::lock::claims::Claims;
 use crate::operation::acquire::{LockTarget, acquire_and_reread};
 use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
 use crate::operation::options::ChangeOptions;
+use crate::operation::removal_record;
 use crate::operation::run::{Operation, refuse_if_stuck};
 use crate::plan::action::Step;
 use crate::report::status::Recovered;
 use crate::report::text::words;
-use crate::state::journal::progress::{Assessment, Progress, RecoveryAction};
-use crate::state::journal::record::OperationRecord;
-use crate::state::journal::store::JournalFile;
+use crate::state::journal::progress::{Assessment, Progress, RecoveryAction, other_device};
+use crate::state::journal::record::{Header, OperationRecord};
+use crate::state::journal::store::{Journal, JournalFile};
 
-pub(crate) fn set_aside(context: &Context, found: &JournalFile, id: &str, why: &str) -> Result<Recovered> {
+const UNDER_WAY: &str = "is under way; nothing to recover";
+
+/// Moves a journal out of the way that nobody can go by.
+///
+/// # Errors
+/// It cannot be renamed.
+pub(crate) fn set_aside(context: &Context, found: &JournalFile, why: &str) -> Result<Recovered> {
     let aside = context.journals().set_aside(&found.path).map_err(|error| Error::io(found.path.display(), &error))?;
-    let _ = context.journals().remove_marker(id);
-    Ok(Recovered::new(id, &format!("cannot be trusted ({why}); set aside as {}", aside.display())))
+    let _ = context.journals().remove_marker(found.id());
+    Ok(Recovered::new(found.id(), &format!("cannot be trusted ({why}); set aside as {}", aside.display())))
 }
 
-/// Notes that nothing is left to be done.
-pub(crate) fn close(context: &Context, found: &JournalFile, record: &OperationRecord, how: &str) -> Result<Recovered> {
-    let id = &record.header.id;
-    let trouble = |error: &std::io::Error| Error::io(found.path.display(), error);
-    if let Some(journal) = context.journals().take_over(found, record).map_err(|error| trouble(&error))? {
-        journal.close(how).map_err(|errno| trouble(&errno.into()))?;
+/// Notes that nothing is left to be done for an operation of an earlier boot.
+///
+/// # Errors
+/// Its journal cannot be written.
+pub(crate) fn close_rebooted(context: &Context, found: &JournalFile) -> Result<Recovered> {
+    match take_over(context, found)? {
+        None => Ok(Recovered::new(found.id(), UNDER_WAY)),
+        Some((journal, record)) => close(&journal, &record, "cut off by a reboot"),
     }
-    Ok(Recovered::new(id, how))
+}
+
+/// Brings an operation to its end or back to its start whose journal is there.
+///
+/// # Errors
+/// A lock is held by someone else, the journal cannot be written, or the kernel refuses a step.
+pub(crate) fn recover(
+    context: &Context,
+    options: &ChangeOptions,
+    found: &JournalFile,
+    record: &OperationRecord,
+) -> Result<Recovered> {
+    recover_under_locks(context, options, &record.header, || take_over(context, found))
+}
+
+/// The same for an operation of this boot whose journal somebody removed: all its steps may have been started.
+///
+/// # Errors
+/// As for [`recover`].
+pub(crate) fn recover_lost(context: &Context, options: &ChangeOptions, header: &Header) -> Result<Recovered> {
+    recover_under_locks(context, options, header, || match context.journals().restore(header) {
+        Ok(restored) => Ok(Some(restored)),
+        // Somebody else has restored it since.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(Error::io(format!("the journal of {}", header.id), &error)),
+    })
+}
+
+fn recover_under_locks(
+    context: &Context,
+    options: &ChangeOptions,
+    header: &Header,
+    take_over: impl FnOnce() -> Result<Option<(Journal, OperationRecord)>>,
+) -> Result<Recovered> {
+    refuse_if_stuck(context)?;
+    let (held, _) = acquire_and_reread(context, options, || Ok(Nodes(Claims::changing(header.places.clone()))))?;
+    let Some((journal, record)) = take_over()? else { return Ok(Recovered::new(&header.id, UNDER_WAY)) };
+    if let Some(how) = &record.closed {
+        return Ok(Recovered::new(&header.id, &format!("was closed by somebody else: {how}")));
+    }
+    if let Some(address) = other_device(&record, &context.machine.sysfs) {
+        let message = format!("{}: {address} is another device now; nothing was done", header.id);
+        return Err(Error::new(ErrorKind::Refused, message).about(address));
+    }
+    resume(context, options, held, journal, &record)
+}
+
+/// Goes the way that is left.
+fn resume(
+    context: &Context,
+    options: &ChangeOptions,
+    held: Held,
+    journal: Journal,
+    record: &OperationRecord,
+) -> Result<Recovered> {
+    let look = Assessment::of(record, &context.machine.sysfs);
+    match look.progress() {
+        Progress::Complete => return close(&journal, record, "all was done already"),
+        Progress::NotStarted => {
+            let recovered = close(&journal, record, "all is as it was before");
+            removal_record::discard_returned(context, &record.header);
+            return recovered;
+        }
+        Progress::Partial => {}
+    }
+    let way = look.action();
+    let mut operation = Operation::resume(context, held, journal, record.steps.len(), options.timeout)?;
+    let result = match way {
+        RecoveryAction::RollForward => roll_forward(&mut operation, &look),
+        RecoveryAction::RollBack => roll_back(context, &mut operation, record, &look),
+    };
+    operation.end(&result);
+    let done = result?;
+    let what = match way {
+        RecoveryAction::RollForward => "completed",
+        RecoveryAction::RollBack => "undone",
+    };
+    if way == RecoveryAction::RollBack {
+        removal_record::discard_returned(context, &record.header);
+    }
+    Ok(Recovered { steps: done, ..Recovered::new(&record.header.id, what) })
 }
 
 /// The nodes of an operation, which its journal names.
@@ -46,50 +137,20 @@ impl LockTarget for Nodes {
     }
 }
 
-pub(crate) fn recover(
-    context: &Context,
-    options: &ChangeOptions,
-    found: &JournalFile,
-    record: &OperationRecord,
-) -> Result<Recovered> {
-    if let Some(how) = already_over(&Assessment::of(record, &context.machine.sysfs)) {
-        return close(context, found, record, how);
-    }
-    refuse_if_stuck(context)?;
-    let places = record.header.places.clone();
-    let (held, _) = acquire_and_reread(context, options, || Ok(Nodes(Claims::changing(places.clone()))))?;
-    let journal = context.journals().take_over(found, record).map_err(|e| Error::io(found.path.display(), &e))?;
-    let Some(journal) = journal else {
-        return Ok(Recovered::new(&record.header.id, "is under way; nothing to recover"));
-    };
-    // Somebody may have been here while the locks were waited for.
-    let look = Assessment::of(record, &context.machine.sysfs);
-    if let Some(how) = already_over(&look) {
-        drop(journal);
-        return close(context, found, record, how);
-    }
-    let way = look.action();
-    let mut operation = Operation::resume(context, held, Rc::new(journal), options.timeout)?;
-    let result = match way {
-        RecoveryAction::RollForward => roll_forward(&mut operation, &look),
-        RecoveryAction::RollBack => roll_back(context, &mut operation, record, &look),
-    };
-    operation.end(&result);
-    let done = result?;
-    let what = match way {
-        RecoveryAction::RollForward => "completed",
-        RecoveryAction::RollBack => "undone",
-    };
-    Ok(Recovered { steps: done, ..Recovered::new(&record.header.id, what) })
+fn take_over(context: &Context, found: &JournalFile) -> Result<Option<(Journal, OperationRecord)>> {
+    context.journals().take_over(found).map_err(|error| Error::io(found.path.display(), &error))
 }
 
-/// How it is over already; none if something is half done.
-fn already_over(look: &Assessment) -> Option<&'static str> {
-    match look.progress() {
-        Progress::Complete => Some("all was done already"),
-        Progress::NotStarted => Some("all is as it was before"),
-        Progress::Partial => None,
-    }
+fn close(journal: &Journal, record: &OperationRecord, how: &str) -> Result<Recovered> {
+    let id = &record.header.id;
+    let how = match &record.closed {
+        Some(how) => how,
+        None => {
+            journal.close(how).map_err(|errno| Error::io(format!("the journal of {id}"), &errno.into()))?;
+            how
+        }
+    };
+    Ok(Recovered::new(id, how))
 }
 
 /// Does what is left, one step after the other.
@@ -101,7 +162,7 @@ fn roll_forward(operation: &mut Operation, look: &Assessment) -> Result<Vec<Stri
         let outcomes = operation.run(&steps, 1)?;
         if let Some(why) = StepFailure::first(&steps, &outcomes).filter(|_| !outcomes.is_complete()) {
             operation.keep_half_done();
-            return Err(Error::new(why.kind, format!("{}; pcictl status shows what is left", why.message)));
+            return Err(Error::new(why.kind, why.message).hint("pcictl status shows what is left"));
         }
         done.push(words::describe_action(&step.action));
     }
@@ -118,15 +179,16 @@ fn roll_back(
     // What is gone is gone, and nothing of it can be put back.
     let is_there =
         |step: &Step| step.action.address().is_some_and(|address| context.machine.sysfs.has_function(address));
-    let steps = record.header.steps.iter().zip(look.done_flags());
-    let outcomes = Outcomes::done_where(steps.map(|(step, done)| *done && is_there(step)));
+    let undone: Vec<bool> =
+        record.steps.iter().zip(look.to_roll_back()).map(|(step, done)| done && is_there(step)).collect();
+    let outcomes = Outcomes::done_where(undone.iter().copied());
     let why =
         StepFailure { message: format!("{}: taking back what was done", record.header.id), kind: ErrorKind::Failed };
-    let error = operation.roll_back(&record.header.steps, 0, &outcomes, why, "");
+    let error = operation.roll_back(&record.steps, 0, &outcomes, why, "");
     if operation.is_half_done() || operation.continues_in_background() {
         return Err(error);
     }
     context.output.detail(&error.to_string());
-    let back = look.done().filter_map(|step| step.action.undo());
-    Ok(back.map(|action| words::describe_action(&action)).collect())
+    let steps = record.steps.iter().zip(undone).rev().filter(|(_, undone)| *undone);
+    Ok(steps.flat_map(|(step, _)| step.action.undo()).map(|action| words::describe_action(&action)).collect())
 }

@@ -2,17 +2,22 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::error::{Result, plain};
 use crate::execute::probe::read_overrides;
 use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::remove::Removal;
 use crate::resolve::scan_target::ScanTarget;
-use crate::state::ledger::Ledger;
+use crate::state::file::Invalid;
+use crate::state::journal::record::Header;
+use crate::state::ledger::{BadEntry, Ledger, Listing};
 use crate::topology::model::Topology;
 use crate::verify::capture::Observer;
+use crate::verify::compare::is_same_device;
 use crate::verify::overrides::Overrides;
 use crate::verify::record::RemovedDevice;
+use crate::verify::snapshot::Snapshot;
 use crate::verify::verdict::CloseReason;
 
 /// Seconds since 1970; a clock before that counts as then.
@@ -20,11 +25,15 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// What is going to be removed, taken down while it is still whole; to be written just before the removal.
+/// What is going to be removed, taken down while it is still whole; to be written before the first driver is stopped.
 ///
 /// VFs are part of their physical function: no rescan brings them back.
-pub(crate) fn capture(context: &Context, topology: &Topology, removal: &Removal) -> Vec<RemovedDevice> {
-    let overrides = overrides(context, &removal.gone);
+pub(crate) fn capture(
+    context: &Context,
+    topology: &Topology,
+    removal: &Removal,
+    overrides: &Overrides,
+) -> Vec<RemovedDevice> {
     let mut observer = Observer::new(&context.machine.sysfs);
     let tops: Vec<Place> =
         removal.tops.iter().filter_map(|top| topology.find(*top)).map(|id| topology.place(id)).collect();
@@ -33,82 +42,120 @@ pub(crate) fn capture(context: &Context, topology: &Topology, removal: &Removal)
     found
         .filter(|id| topology.function(*id).virtual_of.is_none())
         .map(|id| {
-            let record = observer.record(topology, id, &overrides);
+            let record = observer.record(topology, id, overrides);
             let top = tops.iter().find(|top| record.place.is_at_or_below(top)).unwrap_or(&record.place).clone();
             RemovedDevice::new(record, top, removed_at)
         })
         .collect()
 }
 
-fn overrides(context: &Context, addresses: &[PciAddress]) -> Overrides {
+/// The driver overrides of these functions; none where reading them could hang.
+pub(crate) fn overrides(context: &Context, addresses: &[PciAddress]) -> Overrides {
     read_overrides(&context.machine.sysfs, addresses).unwrap_or_else(|| {
         context.output.say("the driver overrides cannot be read without hanging; the ledger will not have them");
         Overrides::new()
     })
 }
 
-/// Writes down what goes. A full disk keeps nobody from removing a device, but is told.
+/// Writes down what is about to be removed. A full disk keeps nobody from removing a device, but is reported.
 pub(crate) fn save(context: &Context, entries: &[RemovedDevice]) {
-    let result = ledger(context).save(entries, now());
-    report_failure(context, result, "so a rescan will have nothing to compare with");
+    let ledger = ledger(context);
+    match ledger.set_aside_damaged() {
+        Ok(moved) => {
+            for (from, to) in moved {
+                let (from, to) = (from.display(), to.display());
+                context.output.say(&format!("{from}: invalid ledger entry, moved to {to}"));
+            }
+        }
+        Err(error) => report_failure(context, Err(error), "so damaged entries stay where they are"),
+    }
+    report_failure(context, ledger.save(entries), "so a rescan will have nothing to compare with");
 }
 
-/// Takes back what was written down, for what is there after all.
-pub(crate) fn discard(context: &Context, entries: &[RemovedDevice]) {
-    let result = ledger(context).discard(entries);
-    report_failure(context, result, "and still says that the devices are gone");
+/// Takes back what was written down for functions that are there after all.
+pub(crate) fn discard_present(context: &Context, entries: &[RemovedDevice]) {
+    let is_there = |entry: &&RemovedDevice| context.machine.sysfs.has_function(entry.record.address);
+    let present: Vec<RemovedDevice> = entries.iter().filter(is_there).cloned().collect();
+    report_failure(context, ledger(context).discard(&present), "and still says that the devices are gone");
 }
 
-/// Crosses off what has ended.
-pub(crate) fn close(context: &Context, ended: &[(Place, CloseReason)]) {
-    for how in [CloseReason::Back, CloseReason::Accepted] {
+/// Takes back what an operation wrote down for functions that are there, now that it was undone.
+pub(crate) fn discard_returned(context: &Context, header: &Header) {
+    let is_its_own = |entry: &RemovedDevice| {
+        entry.removed_at >= header.began && header.places.iter().any(|top| entry.record.place.is_at_or_below(top))
+    };
+    let entries: Vec<RemovedDevice> = listing(context).entries.into_iter().filter(is_its_own).collect();
+    discard_present(context, &entries);
+}
+
+/// Which of these devices are back and which are missing: known by their place and by what they are, for another device may
+/// answer at the address.
+///
+/// # Errors
+/// The devices that are there cannot be read.
+pub(crate) fn back_and_missing(
+    context: &Context,
+    entries: Vec<RemovedDevice>,
+) -> Result<(Vec<RemovedDevice>, Vec<RemovedDevice>)> {
+    if entries.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let sysfs = &context.machine.sysfs;
+    let (there, observer) = (Snapshot::take(sysfs, &[ScanTarget::all()])?, Observer::new(sysfs));
+    let is_back = |entry: &RemovedDevice| {
+        let found = there.at(&entry.record.place).and_then(|address| there.find(address));
+        found.is_some_and(|(topology, id)| is_same_device(&entry.record, &observer.brief(topology, id)))
+    };
+    Ok(entries.into_iter().partition(is_back))
+}
+
+/// Closes the entries of devices that are back, or whose differences were accepted.
+pub(crate) fn close(context: &Context, closed: &[(Place, CloseReason)]) {
+    for reason in [CloseReason::Back, CloseReason::Accepted] {
         let places: Vec<Place> =
-            ended.iter().filter(|(_, ended)| *ended == how).map(|(place, _)| place.clone()).collect();
+            closed.iter().filter(|(_, closed)| *closed == reason).map(|(place, _)| place.clone()).collect();
         if !places.is_empty() {
-            report_failure(
-                context,
-                ledger(context).close(&places, how, now()),
-                "and still says that the devices are gone",
-            );
+            let result = ledger(context).close(&places, reason, now());
+            report_failure(context, result, "and still says that the devices are gone");
         }
     }
 }
 
-/// All that the ledger knows; what it cannot make sense of is told, once.
+/// The whole ledger; what cannot be read of it is in `bad`, and an unreadable ledger is one such line.
+pub(crate) fn listing(context: &Context) -> Listing {
+    let ledger = ledger(context);
+    ledger.list().unwrap_or_else(|error| {
+        let bad = BadEntry { path: ledger.path().to_path_buf(), why: Invalid::Unreadable(plain(&error)) };
+        Listing { entries: Vec::new(), bad: vec![bad] }
+    })
+}
+
+/// All entries of the ledger; files that give none are reported.
 pub(crate) fn entries(context: &Context) -> Vec<RemovedDevice> {
-    let path = context.machine.state.join("ledger");
-    match ledger(context).list() {
-        Ok(listing) => {
-            context.tell_notes(&listing.notes);
-            listing.entries
-        }
-        Err(error) => {
-            let why = crate::error::plain(&error);
-            context.output.say(&format!("{}: {why}; going on without the ledger", path.display()));
-            Vec::new()
-        }
+    let listing = listing(context);
+    for bad in &listing.bad {
+        context.output.say(&format!("{bad}; continuing without it"));
     }
+    listing.entries
 }
 
 /// What the ledger knows of the part of the machine that these targets lead to.
-pub(crate) fn entries_under(context: &Context, targets: &[ScanTarget]) -> Vec<RemovedDevice> {
-    let is_there = |entry: &RemovedDevice| {
+pub(crate) fn entries_under(entries: &[RemovedDevice], targets: &[ScanTarget]) -> Vec<RemovedDevice> {
+    let is_there = |entry: &&RemovedDevice| {
         targets
             .iter()
             .any(|target| entry.record.place != target.place && entry.record.place.is_at_or_below(&target.place))
     };
-    let mut entries = entries(context);
-    entries.retain(is_there);
-    entries
+    entries.iter().filter(is_there).cloned().collect()
 }
 
 fn ledger(context: &Context) -> Ledger {
-    Ledger::below(&context.machine.state)
+    Ledger::at(&context.state_location())
 }
 
 fn report_failure(context: &Context, result: std::io::Result<()>, so: &str) {
     if let Err(error) = result {
-        let path = context.machine.state.join("ledger");
-        context.output.say(&format!("{}: cannot be written: {}, {so}", path.display(), crate::error::plain(&error)));
+        let path = ledger(context).path().display().to_string();
+        context.output.say(&format!("{path}: cannot write: {}, {so}", plain(&error)));
     }
 }

@@ -10,12 +10,12 @@ use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
 use crate::operation::options::RemoveOptions;
 use crate::operation::removal_record;
-use crate::operation::run::Operation;
+use crate::operation::run::{Operation, refuse_if_being_removed};
 use crate::operation::user_check::{self, UserApproval};
 use crate::pci::address::PciAddress;
 use crate::pci::ids::Ids;
 use crate::pci::selector::Selector;
-use crate::plan::action::Step;
+use crate::plan::action::{AUTOPROBE, Step};
 use crate::plan::remove::{Removal, plan_removal};
 use crate::report::change::{FunctionSummary, PlannedChange, RemoveReport};
 use crate::report::inspector::Inspector;
@@ -26,11 +26,12 @@ use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
 use crate::usage::model::User;
 use crate::usage::scope::Scope;
-use crate::verify::record::RemovedDevice;
+use crate::verify::record::{DeviceRecord, RemovedDevice};
 
 /// The steps of a removal, from the last look before the first write to the proof that all is gone; the same for
 /// whoever removes, and never without the locks.
 ///
+/// All that may wait for a disk comes before the first driver is stopped: it may be the driver of that disk.
 /// `reset_steps` is done when all is stopped and still there.
 pub(crate) fn stop_and_remove(
     context: &Context,
@@ -40,26 +41,35 @@ pub(crate) fn stop_and_remove(
     approval: UserApproval,
     reset_steps: &[Step],
 ) -> Result<RemovalTiming> {
-    let entries = removal_record::capture(context, &subject.topology, &subject.plan);
-    let overridden = approval.recheck(context, &subject.scope(), &options.forcing, &subject.what())?;
-    let stop_seconds = stop(operation, subject, options)?;
-    run_while_stopped(operation, subject, options, reset_steps)?;
-    removal_record::save(context, &entries);
-    let removed = remove(context, operation, subject, options);
+    removal_record::save(context, &subject.entries);
+    let timing = take_away(context, operation, subject, options, approval, reset_steps);
     // Who goes on in the background finds what was written, and takes it back if it must.
-    let remove_seconds = removed.inspect_err(|_| {
+    let timing = timing.inspect_err(|_| {
         if !operation.continues_in_background() {
-            discard_present(context, &entries);
+            removal_record::discard_present(context, &subject.entries);
         }
     })?;
     verify_gone(context, subject)?;
-    Ok(RemovalTiming { overridden, stop_seconds, remove_seconds })
+    Ok(timing)
 }
 
-/// Takes from the ledger again what was not removed after all.
-fn discard_present(context: &Context, entries: &[RemovedDevice]) {
-    let is_there = |entry: &&RemovedDevice| context.machine.sysfs.has_function(entry.record.address);
-    removal_record::discard(context, &entries.iter().filter(is_there).cloned().collect::<Vec<_>>());
+/// From the last look at who uses it to the last write.
+fn take_away(
+    context: &Context,
+    operation: &mut Operation,
+    subject: &RemovalTarget,
+    options: &RemoveOptions,
+    approval: UserApproval,
+    reset_steps: &[Step],
+) -> Result<RemovalTiming> {
+    let overridden = approval.recheck(context, &subject.scope(), &options.forcing, &subject.what())?;
+    refuse_if_being_removed(context, &subject.directories())?;
+    let (stop_seconds, stopped) = stop(operation, subject, options)?;
+    let removal = Stopped { context, subject, options, outcomes: stopped };
+    removal.run_while_stopped(operation, reset_steps)?;
+    removal.look_again(operation)?;
+    let remove_seconds = removal.remove(operation)?;
+    Ok(RemovalTiming { overridden, stop_seconds, remove_seconds })
 }
 
 /// How long the two phases timing, and from whom it was taken.
@@ -77,6 +87,8 @@ pub(crate) struct RemovalTarget {
     pub(crate) functions: Vec<(PciAddress, Option<Ids>, Option<String>)>,
     pub(crate) absent: Vec<String>,
     pub(crate) notes: Vec<String>,
+    /// What the ledger is to remember, once it was [prepared](RemovalTarget::prepare).
+    entries: Vec<RemovedDevice>,
 }
 
 impl RemovalTarget {
@@ -121,10 +133,33 @@ impl RemovalTarget {
             Some((*address, function.ids, function.driver.as_deref().map(str::to_owned)))
         };
         let functions = plan.gone.iter().filter_map(facts).collect();
-        Ok(Self { plan, topology, functions, absent, notes: resolver.notes })
+        Ok(Self { plan, topology, functions, absent, notes: resolver.notes, entries: Vec::new() })
     }
 
-    /// Looks for users, under the locks and before anything is begun.
+    /// Takes down, under the locks and while all is still whole, what the ledger is to remember, and what it takes to put
+    /// drivers and VFs back.
+    pub(crate) fn prepare(&mut self, context: &Context) {
+        let overrides = removal_record::overrides(context, &self.plan.gone);
+        self.entries = removal_record::capture(context, &self.topology, &self.plan, &overrides);
+        let sysfs = &context.machine.sysfs;
+        self.plan.remember(&overrides, |physical| {
+            let file = format!("{}/{AUTOPROBE}", physical.sysfs_link());
+            matches!(sysfs.read(&file), Ok(Some(text)) if text.trim() == "1")
+        });
+    }
+
+    /// What the tops were, once it was [prepared](Self::prepare).
+    pub(crate) fn tops(&self) -> impl Iterator<Item = &DeviceRecord> {
+        self.entries.iter().filter(|entry| entry.record.place == entry.top).map(|entry| &entry.record)
+    }
+
+    /// The directories of the tops.
+    fn directories(&self) -> Vec<String> {
+        let tops = self.plan.tops.iter().filter_map(|top| self.topology.find(*top));
+        tops.map(|id| self.topology.path(id)).collect()
+    }
+
+    /// Looks for users, before the locks are taken: a question to the operator may wait for hours.
     pub(crate) fn check_users(&self, context: &Context, options: &RemoveOptions) -> Result<UserApproval> {
         user_check::check(context, &self.scope(), &options.forcing, &self.what())
     }
@@ -158,62 +193,86 @@ fn host_bridge(selector: &Selector) -> Error {
 }
 
 /// The stop phase: no kernel PCI lock is held while drivers let go. If one will not, the others are given back.
-fn stop(operation: &mut Operation, subject: &RemovalTarget, options: &RemoveOptions) -> Result<f64> {
+fn stop(operation: &mut Operation, subject: &RemovalTarget, options: &RemoveOptions) -> Result<(f64, Outcomes)> {
     let begun = Instant::now();
     let steps = &subject.plan.stop.steps;
     let outcomes = operation.run(steps, options.jobs)?;
     match StepFailure::first(steps, &outcomes) {
-        None => Ok(begun.elapsed().as_secs_f64()),
+        None => Ok((begun.elapsed().as_secs_f64(), outcomes)),
         Some(why) if options.no_rollback => Err(without_rollback(operation, why, &outcomes)),
         Some(why) => Err(operation.roll_back(steps, 0, &outcomes, why, "")),
     }
 }
 
-/// What is done reset_steps the two phases, a reset for one.
-fn run_while_stopped(
-    operation: &mut Operation,
-    subject: &RemovalTarget,
-    options: &RemoveOptions,
-    steps: &[Step],
-) -> Result<()> {
-    let outcomes = operation.run(steps, 1)?;
-    let Some(why) = StepFailure::first(steps, &outcomes) else { return Ok(()) };
-    let stopped = &subject.plan.stop.steps;
-    let all = Outcomes::done_where(stopped.iter().map(|_| true));
-    if options.no_rollback {
-        Err(without_rollback(operation, why, &all))
-    } else {
-        Err(operation.roll_back(stopped, 0, &all, why, ""))
-    }
+/// A removal whose drivers are stopped.
+struct Stopped<'a> {
+    context: &'a Context<'a>,
+    subject: &'a RemovalTarget,
+    options: &'a RemoveOptions,
+    /// How the steps of the stop phase ended: what was so before is not put back.
+    outcomes: Outcomes,
 }
 
-/// The remove phase: short, for nothing is left to be stopped.
-fn remove(
-    context: &Context,
-    operation: &mut Operation,
-    subject: &RemovalTarget,
-    options: &RemoveOptions,
-) -> Result<f64> {
-    let begun = Instant::now();
-    let (stopped, steps) = (&subject.plan.stop.steps, &subject.plan.remove.steps);
-    let outcomes = operation.run(steps, 1)?;
-    let why = StepFailure::first(steps, &outcomes).filter(|_| !outcomes.is_complete());
-    let Some(why) = why else { return Ok(begun.elapsed().as_secs_f64()) };
-    if options.no_rollback {
-        return Err(without_rollback(operation, why, &Outcomes::done_where(stopped.iter().map(|_| true))));
+impl Stopped<'_> {
+    /// What is done between the two phases, a reset for one.
+    fn run_while_stopped(&self, operation: &mut Operation, steps: &[Step]) -> Result<()> {
+        let outcomes = operation.run(steps, 1)?;
+        match StepFailure::first(steps, &outcomes) {
+            None => Ok(()),
+            Some(why) => Err(self.give_up(operation, why, "")),
+        }
     }
-    // What belongs to a device that is still there can be given back its driver.
-    let is_there =
-        |step: &Step| step.action.address().is_some_and(|address| context.machine.sysfs.has_function(address));
-    let left = Outcomes::done_where(stopped.iter().map(is_there));
-    let removed: Vec<String> = steps
-        .iter()
-        .zip(outcomes.each())
-        .filter(|(_, outcome)| matches!(outcome, Outcome::Done(..)))
-        .map(|(step, _)| words::describe_action(&step.action))
-        .collect();
-    let lasting = if removed.is_empty() { String::new() } else { format!("done before: {}", removed.join(", ")) };
-    Err(operation.roll_back(stopped, 0, &left, why, &lasting))
+
+    /// The last look before the removal: a driver that was bound meanwhile would be stopped by the kernel under its one
+    /// mutex, and a removal above would never let go of it.
+    fn look_again(&self, operation: &mut Operation) -> Result<()> {
+        let Err(error) = self.refuse_if_changed() else { return Ok(()) };
+        let message = error.next().map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"));
+        Err(self.give_up(operation, StepFailure { message, kind: error.kind() }, ""))
+    }
+
+    fn refuse_if_changed(&self) -> Result<()> {
+        let sysfs = &self.context.machine.sysfs;
+        let topology = Topology::load_around(sysfs, &self.subject.plan.tops, Fields::PLAN)?;
+        let tops = self.subject.plan.tops.iter().filter_map(|top| topology.find(*top));
+        for function in tops.flat_map(|top| topology.subtree(top)).map(|id| topology.function(id)) {
+            if let Some(driver) = &function.driver {
+                let message =
+                    format!("{}: driver {driver} was bound to it while it was being removed", function.address);
+                let error = Error::new(ErrorKind::Failed, message).about(function.address);
+                return Err(error.hint("see what binds it (udev, driverctl), then try again"));
+            }
+        }
+        refuse_if_being_removed(self.context, &self.subject.directories())
+    }
+
+    /// The remove phase: short, for nothing is left to be stopped.
+    fn remove(&self, operation: &mut Operation) -> Result<f64> {
+        let begun = Instant::now();
+        let steps = &self.subject.plan.remove.steps;
+        let outcomes = operation.run(steps, 1)?;
+        let why = StepFailure::first(steps, &outcomes).filter(|_| !outcomes.is_complete());
+        let Some(why) = why else { return Ok(begun.elapsed().as_secs_f64()) };
+        let removed: Vec<String> = steps
+            .iter()
+            .zip(outcomes.each())
+            .filter(|(_, outcome)| matches!(outcome, Outcome::Done(..)))
+            .map(|(step, _)| words::describe_action(&step.action))
+            .collect();
+        let lasting = if removed.is_empty() { String::new() } else { format!("done before: {}", removed.join(", ")) };
+        Err(self.give_up(operation, why, &lasting))
+    }
+
+    /// Gives drivers and VFs back to what is still there, unless that was not wanted.
+    fn give_up(&self, operation: &mut Operation, why: StepFailure, lasting: &str) -> Error {
+        if self.options.no_rollback {
+            return without_rollback(operation, why, &self.outcomes);
+        }
+        let steps = &self.subject.plan.stop.steps;
+        let sysfs = &self.context.machine.sysfs;
+        let is_there = |index: usize| steps[index].action.address().is_some_and(|address| sysfs.has_function(address));
+        operation.roll_back(steps, 0, &self.outcomes.only(is_there), why, lasting)
+    }
 }
 
 fn without_rollback(operation: &mut Operation, why: StepFailure, outcomes: &Outcomes) -> Error {

@@ -1,6 +1,6 @@
 //! Remove, reset or power-cycle, rescan: one operation under one set of locks.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lock::claims::Claims;
 use crate::operation::acquire::LockTarget;
 use crate::operation::bring_back::{bring_back, refuse_dead_bridges};
@@ -13,10 +13,17 @@ use crate::operation::{remove, scan};
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::pci::selector::Selector;
-use crate::plan::action::{Plan, Step};
+use crate::plan::action::{Plan, Step, in_sequence};
+use crate::plan::claims_for::Touched;
+use crate::plan::remove::Removal;
 use crate::plan::reset::{plan_power_cycle, plan_reset, plan_reset_below};
 use crate::report::change::{PlannedChange, ReplugReport, RescanReport};
 use crate::resolve::scan_target::{ScanTarget, containing_bus, parent_bus};
+use crate::verify::capture::Observer;
+use crate::verify::compare::is_same_device;
+use crate::verify::overrides::Overrides;
+use crate::verify::record::DeviceRecord;
+use crate::verify::snapshot::Snapshot;
 
 /// The steps of a replug, from the last look before the first write to the report, and never without the locks.
 pub(crate) fn replug(
@@ -26,7 +33,7 @@ pub(crate) fn replug(
     options: &ReplugOptions,
     approval: UserApproval,
 ) -> Result<ReplugReport> {
-    // The bus must be fit to be scanned before what sits on it is taken removal.
+    // The bus must be fit to be scanned before what sits on it is taken away.
     refuse_dead_bridges(context, &subject.back)?;
     let timing =
         remove::stop_and_remove(context, operation, &subject.removal, &options.remove, approval, &subject.reset.steps)?;
@@ -36,10 +43,11 @@ pub(crate) fn replug(
         // Another process goes on with it, and nothing is known yet of how it will end.
         Err(error) if operation.continues_in_background() => Err(error),
         Err(error) => {
-            if is_missing(context, subject) {
+            let missing = missing(context, subject);
+            if !missing.is_empty() {
                 operation.keep_half_done();
             }
-            Err(error.partly(&next_step(context, subject)))
+            Err(error.partly(&next_step(&missing)))
         }
     }
 }
@@ -59,8 +67,8 @@ fn bring_back_again(
 }
 
 /// What somebody has to know and to do whose devices were removed and did not come back.
-fn next_step(context: &Context, subject: &ReplugTarget) -> String {
-    let missing: Vec<String> = missing(context, subject).map(|top| top.to_string()).collect();
+fn next_step(missing: &[Missing]) -> String {
+    let missing: Vec<String> = missing.iter().map(|missing| missing.address.to_string()).collect();
     match missing.as_slice() {
         [] => "what was removed is back".to_owned(),
         missing => format!("{} removed and not back, pcictl recover tries again", missing.join(", ")),
@@ -98,7 +106,11 @@ impl ReplugTarget {
         let back = scan::ScanRequest::new(targets, tops.clone(), Vec::new());
         // Everything that any part needs, taken at once: a lock is never added to those that are held.
         let parts = [Some(removal.claims()), Some(back.claims()), above.as_ref().map(LockTarget::claims)];
-        let places: Vec<Place> = parts.into_iter().flatten().flat_map(|claims| claims.tops()).cloned().collect();
+        let mut places: Vec<Place> = parts.into_iter().flatten().flat_map(|claims| claims.tops()).cloned().collect();
+        if !power.steps.is_empty() || !slots.steps.is_empty() {
+            let ports = back.targets.iter().filter(|target| !target.is_root_bus());
+            places.extend(ports.map(|target| Touched::Slot { port: target.place.clone(), on: true }.exclusive()));
+        }
         Ok(Self { claims: Claims::changing(places), removal, reset, power, slots, back, above })
     }
 }
@@ -127,12 +139,20 @@ fn escalate(
     report: &mut RescanReport,
 ) -> Result<Vec<String>> {
     let mut escalations = Vec::new();
-    let mut retry = |report: &mut RescanReport, what: String, steps: &[Step], scan: &scan::ScanRequest| {
+    // After an interrupt nothing new is tried.
+    let goes_on = |operation: &mut Operation, report: &RescanReport| {
+        !report.interrupted && !operation.is_interrupted() && !missing(context, subject).is_empty()
+    };
+    let mut retry = |operation: &mut Operation,
+                     report: &mut RescanReport,
+                     what: String,
+                     steps: &[Step],
+                     scan: &scan::ScanRequest| {
         context.output.say(&format!("not back yet: {what}"));
         escalations.push(what);
         // One means that fails is no reason not to try the next.
         if let Err(error) = write(operation, steps) {
-            if operation.continues_in_background() {
+            if operation.continues_in_background() || error.kind() == ErrorKind::Interrupted {
                 return Err(error);
             }
             context.output.say(&error.to_string());
@@ -141,26 +161,43 @@ fn escalate(
         report.take_over(again);
         Ok::<(), Error>(())
     };
-    if let (true, Some(above)) = (is_missing(context, subject), &subject.above) {
-        retry(report, "scanning one bus further up".to_owned(), &[], above)?;
+    if let (true, Some(above)) = (goes_on(operation, report), &subject.above) {
+        retry(operation, report, "scanning one bus further up".to_owned(), &[], above)?;
     }
     for (bridge, plan) in resets_below(context, subject) {
-        if is_missing(context, subject) {
-            retry(report, format!("resetting the bus below {bridge}"), &plan.steps, &subject.back)?;
+        if goes_on(operation, report) {
+            retry(operation, report, format!("resetting the bus below {bridge}"), &plan.steps, &subject.back)?;
         }
     }
-    if is_missing(context, subject) && !subject.slots.steps.is_empty() {
-        retry(report, "switching the power of its slot off and on".to_owned(), &subject.slots.steps, &subject.back)?;
+    // What came instead of it may be at work by now, and is not what was asked to lose its power.
+    let is_vacant = || missing(context, subject).iter().all(|missing| !missing.is_occupied);
+    if goes_on(operation, report) && !subject.slots.steps.is_empty() && is_vacant() {
+        let what = "switching the power of its slot off and on".to_owned();
+        retry(operation, report, what, &subject.slots.steps, &subject.back)?;
     }
     Ok(escalations)
 }
 
-fn missing<'a>(context: &'a Context, subject: &'a ReplugTarget) -> impl Iterator<Item = PciAddress> + 'a {
-    subject.removal.plan.tops.iter().copied().filter(|top| !context.machine.sysfs.has_function(*top))
+/// What was removed and is not back.
+struct Missing {
+    /// Where it answered.
+    address: PciAddress,
+    /// Something else is at its place now.
+    is_occupied: bool,
 }
 
-fn is_missing(context: &Context, subject: &ReplugTarget) -> bool {
-    missing(context, subject).next().is_some()
+/// Which of the tops are not back: known by their place and by what they are, for another device may answer at the address.
+fn missing(context: &Context, subject: &ReplugTarget) -> Vec<Missing> {
+    let sysfs = &context.machine.sysfs;
+    let there = Snapshot::take(sysfs, &subject.back.targets).unwrap_or_default();
+    let mut observer = Observer::new(sysfs);
+    let missing = |was: &DeviceRecord| {
+        let found = there.at(&was.place).and_then(|address| there.find(address));
+        let is_back =
+            found.is_some_and(|(topology, id)| is_same_device(was, &observer.record(topology, id, &Overrides::new())));
+        (!is_back).then_some(Missing { address: was.address, is_occupied: found.is_some() })
+    };
+    subject.removal.tops().filter_map(missing).collect()
 }
 
 fn resets_below(context: &Context, subject: &ReplugTarget) -> Vec<(PciAddress, Plan)> {
@@ -191,11 +228,7 @@ pub(crate) fn planned(context: &Context, subject: &ReplugTarget, options: &Replu
 
 /// Every step, in the order in which they are done.
 pub(crate) fn all_steps(subject: &ReplugTarget) -> Vec<Step> {
-    let mut steps = subject.removal.plan.stop.steps.clone();
-    let removal = &subject.removal.plan.remove.steps;
-    for phase in [subject.reset.steps.as_slice(), removal, &subject.power.steps, subject.back.steps()] {
-        let before = steps.len();
-        steps.extend(phase.iter().cloned().map(|step| Step { after: (0..before).collect(), ..step }));
-    }
-    steps
+    let Removal { stop, remove, .. } = &subject.removal.plan;
+    let power = &subject.power.steps;
+    in_sequence([stop.steps.as_slice(), &subject.reset.steps, &remove.steps, power, subject.back.steps()])
 }

@@ -4,8 +4,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::doctor::diagnosis::Diagnosis;
+use crate::doctor::diagnosis::{Diagnosis, Finding};
 use crate::doctor::snapshot;
+use crate::doctor::stack::Work;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::executor::{StepRunner, execute, undo};
 use crate::execute::journaled::Journaled;
@@ -28,11 +29,32 @@ pub(crate) fn refuse_if_stuck(context: &Context) -> Result<()> {
     let diagnosis = Diagnosis::of(&snapshot::take(context.machine.procfs()));
     let Some(stuck) = diagnosis.blocking() else { return Ok(()) };
     let message = format!(
-        "the kernel's PCI core is stuck, nothing was begun: {}; {}; pcictl doctor tells more",
+        "the kernel's PCI core is stuck, nothing was started: {}; {}",
         stuck.evidence.first().map_or("", String::as_str),
         stuck.helps
     );
-    Err(Error::new(ErrorKind::Refused, message).fact("stuck", serde_json::json!(diagnosis.stuck)))
+    let error = Error::new(ErrorKind::Refused, message).fact("stuck", serde_json::json!(diagnosis.stuck));
+    Err(error.hint("pcictl doctor tells more"))
+}
+
+/// Never meets another removal in the kernel: an error if somebody past the locks is removing one of these directories
+/// (below `sys`) or what lies above it. A removal that waits for one above it never ends
+/// (`pci_stop_and_remove_bus_device_locked` takes the one mutex while the files below are drained).
+pub(crate) fn refuse_if_being_removed(context: &Context, directories: &[String]) -> Result<()> {
+    let diagnosis = Diagnosis::of(&snapshot::take(context.machine.procfs()));
+    let is_above = |address: PciAddress| {
+        let name = address.to_string();
+        directories.iter().any(|directory| directory.split('/').any(|step| step == name))
+    };
+    let removes = |finding: &&Finding| finding.position.work == Work::Remove && finding.device.is_some_and(is_above);
+    let Some(finding) = diagnosis.tasks.iter().find(removes) else { return Ok(()) };
+    let message = format!("somebody removes it right now past pcictl's locks: {}", finding.in_words());
+    let error = Error::new(ErrorKind::Refused, message).fact("writer", serde_json::json!(finding));
+    let error = error.hint("wait until that is done, then run this again");
+    Err(match finding.device {
+        Some(address) => error.about(address),
+        None => error,
+    })
 }
 
 /// One operation from its first write to its last.
@@ -42,6 +64,8 @@ pub(crate) struct Operation<'a> {
     journal: Rc<Journal>,
     /// How many steps of the plan were given to the kernel so far, phases before included.
     next_step: usize,
+    /// How many steps the journal knows of.
+    planned: usize,
     /// Another process goes on with it.
     continues: bool,
     /// Something is half done and stays so.
@@ -61,28 +85,30 @@ impl<'a> Operation<'a> {
         if let Some(warning) = warning {
             context.output.say(&warning);
         }
-        let mut operation = Self::resume(context, held, Rc::new(journal), timeout)?;
+        let mut operation = Self::resume(context, held, journal, steps.len(), timeout)?;
         operation.kernel.prestart(0, steps);
         Ok(operation)
     }
 
-    /// Goes on with an operation whose journal was taken over.
+    /// Goes on with an operation whose journal was taken over, and which knows of so many steps.
     ///
     /// # Errors
     /// There are no descriptors left.
     pub(crate) fn resume(
         context: &'a Context<'a>,
         held: Held,
-        journal: Rc<Journal>,
+        journal: Journal,
+        planned: usize,
         timeout: Duration,
     ) -> Result<Self> {
+        let journal = Rc::new(journal);
         let inner = match context.rehearsal {
             Some(rehearsal) => (rehearsal.kernel)(),
             None => {
                 let copy = journal.try_clone();
                 let made =
                     copy.and_then(|copy| Supervisor::new(&context.machine.sysfs, &held, Some(copy.into()), timeout));
-                let made = made.map_err(|e| Error::io("nothing was begun: no descriptor is left", &e))?;
+                let made = made.map_err(|e| Error::io("nothing was started: no file descriptor is left", &e))?;
                 Box::new(made) as Box<dyn StepRunner + 'a>
             }
         };
@@ -92,6 +118,7 @@ impl<'a> Operation<'a> {
             kernel: Box::new(kernel),
             journal,
             next_step: 0,
+            planned,
             continues: false,
             half_done: false,
             _held: held,
@@ -117,11 +144,14 @@ impl<'a> Operation<'a> {
         self.half_done = true;
     }
 
-    /// Performs the plan's next steps.
+    /// Performs the plan's next steps. Those that were not planned are noted in the journal first.
     ///
     /// # Errors
-    /// Somebody else waits for them now, and this process is to end.
+    /// They cannot be noted, or somebody else waits for them now and this process is to end.
     pub(crate) fn run(&mut self, steps: &[Step], jobs: usize) -> Result<Outcomes> {
+        if self.next_step + steps.len() > self.planned {
+            self.extend(steps)?;
+        }
         let mut outcomes = execute(steps, self.next_step, &mut *self.kernel, jobs);
         self.next_step += steps.len();
         self.detail(steps, &outcomes);
@@ -151,9 +181,27 @@ impl<'a> Operation<'a> {
         rollback_error(&undone, why, lasting)
     }
 
-    /// Nothing is given to the kernel for a while: signals may end the program.
-    pub(crate) fn release_signals(&mut self) {
-        self.kernel.release_signals();
+    /// Whether somebody has asked to stop, now or earlier.
+    pub(crate) fn is_interrupted(&mut self) -> bool {
+        self.kernel.is_interrupted()
+    }
+
+    /// Notes steps that go beyond the plan. Each waits for all that was planned before.
+    fn extend(&mut self, steps: &[Step]) -> Result<()> {
+        let before = self.next_step;
+        let absolute = steps.iter().map(|step| {
+            let after = (0..before).chain(step.after.iter().map(|index| before + index)).collect();
+            Step { after, ..step.clone() }
+        });
+        let absolute: Vec<Step> = absolute.collect();
+        self.journal.extend(&absolute).map_err(|errno| {
+            Error::new(
+                ErrorKind::Failed,
+                format!("cannot write the journal: {}; not going on without it", errno.desc()),
+            )
+        })?;
+        self.planned = before + steps.len();
+        Ok(())
     }
 
     /// The next step to be run is this one of the plan.
@@ -191,12 +239,18 @@ impl<'a> Operation<'a> {
             let end = match outcome {
                 Outcome::Done(_, timing) => format!("done in {:.2} s", timing.as_secs_f64()),
                 Outcome::Failed(errno) => errno_text(*errno),
-                Outcome::NotBegun => "not begun".to_owned(),
+                Outcome::NotBegun => "not started".to_owned(),
                 Outcome::Unfinished => "not finished".to_owned(),
             };
             self.context.output.detail(&format!("{}: {end}", words::describe_action(&step.action)));
         }
     }
+}
+
+/// The command line as a text; what is not UTF-8 is replaced, for it is only to be read.
+fn command_line() -> String {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    words.join(" ")
 }
 
 fn header(context: &Context, places: Vec<Place>, steps: &[Step]) -> Header {
@@ -207,7 +261,7 @@ fn header(context: &Context, places: Vec<Place>, steps: &[Step]) -> Header {
         schema: SCHEMA,
         id,
         boot: context.machine.boot_id(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command_line(),
         pid: std::process::id(),
         uid: nix::unistd::getuid().as_raw(),
         began,

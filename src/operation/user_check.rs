@@ -1,7 +1,7 @@
 //! Nobody's device is taken away unasked: users are looked for, judged, and what is overridden is said.
 //!
-//! Commands call [`check`] once their locks are held and [`UserApproval::recheck`] right before they stop anything: the question
-//! to the operator may have taken its time, and a disk can be mounted in a moment.
+//! Commands call [`check`] before they take their locks, for the question to the operator may wait for hours, and
+//! [`UserApproval::recheck`] under them, right before they stop anything: a disk can be mounted in a moment.
 
 use std::io::{BufRead, IsTerminal};
 

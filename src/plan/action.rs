@@ -48,6 +48,9 @@ impl<'de> Deserialize<'de> for StepRef {
     }
 }
 
+/// Whether drivers take VFs that appear, in the directory of their physical function.
+pub(crate) const AUTOPROBE: &str = "sriov_drivers_autoprobe";
+
 /// One write to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
@@ -58,6 +61,9 @@ pub enum Action {
         address: PciAddress,
         /// The driver that is to let go.
         driver: String,
+        /// What `driver_override` says, for a function that may lose it: putting the driver back sets it first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        driver_override: Option<String>,
     },
     /// Give a function back to a driver.
     Bind {
@@ -74,6 +80,10 @@ pub enum Action {
         count: usize,
         /// How many there were when the plan was made.
         was: usize,
+        /// Drivers take VFs that appear (`sriov_drivers_autoprobe`). Where VFs are put back it is off meanwhile, so that
+        /// each gets the driver that it had and no other.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        autoprobe: bool,
     },
     /// Remove a function and all below it.
     Remove {
@@ -186,7 +196,7 @@ impl Action {
     /// The file and the value that make it happen; `directory` is the function's or the bus's own, below `sys`.
     pub(crate) fn write(&self, directory: &str) -> (String, String) {
         match self {
-            Self::Unbind { address, driver } => (format!("bus/pci/drivers/{driver}/unbind"), address.to_string()),
+            Self::Unbind { address, driver, .. } => (format!("bus/pci/drivers/{driver}/unbind"), address.to_string()),
             Self::Bind { address, driver } => (format!("bus/pci/drivers/{driver}/bind"), address.to_string()),
             Self::SetVfs { count, .. } => (format!("{directory}/sriov_numvfs"), count.to_string()),
             Self::Remove { .. } => (format!("{directory}/remove"), "1".to_owned()),
@@ -206,13 +216,40 @@ impl Action {
         matches!(self, Self::Rescan { .. } | Self::RescanAll)
     }
 
-    /// What puts this back as it was; none if nothing does.
-    pub(crate) fn undo(&self) -> Option<Self> {
+    /// Whether it takes something away from a driver, for which users must be looked for first.
+    pub(crate) fn stops_drivers(&self) -> bool {
         match self {
-            Self::Unbind { address, driver } => Some(Self::Bind { address: *address, driver: driver.clone() }),
-            Self::SetVfs { address, count, was } => Some(Self::SetVfs { address: *address, count: *was, was: *count }),
+            Self::Unbind { .. } => true,
+            Self::SetVfs { count, was, .. } => count < was,
+            _ => false,
+        }
+    }
+
+    /// The writes that put this back as it was, in their order; empty if nothing does.
+    pub fn undo(&self) -> Vec<Self> {
+        match self {
+            Self::Unbind { address, driver, driver_override } => {
+                let driver_override =
+                    driver_override.clone().map(|driver| Self::Override { address: *address, driver });
+                let bind = Self::Bind { address: *address, driver: driver.clone() };
+                driver_override.into_iter().chain([bind]).collect()
+            }
+            Self::SetVfs { address, count, was, autoprobe } => {
+                let set = Self::SetVfs { address: *address, count: *was, was: *count, autoprobe: *autoprobe };
+                if !*autoprobe || *was == 0 {
+                    return vec![set];
+                }
+                let probing = |value: &str, was: &str| Self::Set {
+                    address: *address,
+                    file: AUTOPROBE.to_owned(),
+                    value: value.to_owned(),
+                    was: was.to_owned(),
+                };
+                // It must be on again before the VFs are bound: while it is off, no driver may have them (pci_device_probe).
+                vec![probing("0", "1"), set, probing("1", "0")]
+            }
             Self::Set { address, file, value, was } => {
-                Some(Self::Set { address: *address, file: file.clone(), value: was.clone(), was: value.clone() })
+                vec![Self::Set { address: *address, file: file.clone(), value: was.clone(), was: value.clone() }]
             }
             Self::Bind { .. }
             | Self::Remove { .. }
@@ -222,7 +259,25 @@ impl Action {
             | Self::Probe { .. }
             | Self::Reset { .. }
             | Self::ResetBelow { .. }
-            | Self::SlotPower { .. } => None,
+            | Self::SlotPower { .. } => Vec::new(),
         }
     }
+
+    /// Whether anything puts this back as it was.
+    pub(crate) fn can_be_undone(&self) -> bool {
+        !self.undo().is_empty()
+    }
+}
+
+/// Phases as one plan: each step waits for what it waits for in its own phase, and for all phases before.
+pub(crate) fn in_sequence<'a>(phases: impl IntoIterator<Item = &'a [Step]>) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for phase in phases {
+        let before = steps.len();
+        steps.extend(phase.iter().cloned().map(|step| {
+            let after = (0..before).chain(step.after.iter().map(|index| before + index)).collect();
+            Step { after, ..step }
+        }));
+    }
+    steps
 }

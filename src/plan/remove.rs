@@ -7,9 +7,11 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::claims::Claims;
-use crate::pci::address::PciAddress;
-use crate::plan::action::{Action, Plan, Step};
+use crate::pci::address::{BusNumber, PciAddress};
+use crate::plan::action::{Action, Plan, Step, in_sequence};
+use crate::plan::claims_for::{Touched, claims_for};
 use crate::topology::model::{FunctionId, Topology};
+use crate::verify::overrides::Overrides;
 
 /// What a removal will do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,10 +34,19 @@ impl Removal {
 
     /// Both phases as one list, each remove step waiting for all that was stopped.
     pub fn all_steps(&self) -> Vec<Step> {
-        let stopped = self.stop.steps.len();
-        let mut steps = self.stop.steps.clone();
-        steps.extend(self.remove.steps.iter().cloned().map(|step| Step { after: (0..stopped).collect(), ..step }));
-        steps
+        in_sequence([self.stop.steps.as_slice(), &self.remove.steps])
+    }
+
+    /// Fills in what it takes to put VFs and drivers back: the driver overrides, and which physical functions give VFs
+    /// that appear to drivers.
+    pub(crate) fn remember(&mut self, overrides: &Overrides, autoprobe: impl Fn(PciAddress) -> bool) {
+        for step in &mut self.stop.steps {
+            match &mut step.action {
+                Action::Unbind { address, driver_override, .. } => *driver_override = overrides.get(address).cloned(),
+                Action::SetVfs { address, autoprobe: is_on, .. } => *is_on = autoprobe(*address),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -53,8 +64,10 @@ pub fn plan_removal(topology: &Topology, targets: &[FunctionId]) -> Result<Remov
         removal.tops.push(address);
         removal.gone.extend(topology.subtree(top).into_iter().map(|id| topology.function(id).address));
     }
-    let places: Vec<_> = targets.iter().map(|id| topology.place(*id)).collect();
-    removal.stop.claims = Claims::changing(places);
+    one_after_the_other(topology, &mut removal.stop);
+    let steps = removal.stop.steps.iter().chain(&removal.remove.steps);
+    let touched: Vec<Touched> = steps.filter_map(|step| Touched::by_action(topology, &step.action)).collect();
+    removal.stop.claims = claims_for(&touched);
     removal.remove.claims = removal.stop.claims.clone();
     Ok(removal)
 }
@@ -94,11 +107,34 @@ fn stop(topology: &Topology, id: FunctionId, plan: &mut Plan) -> Result<Vec<usiz
     }
     let function = topology.function(id);
     let Some(driver) = &function.driver else { return Ok(pending) };
-    let unbind = Action::Unbind { address: function.address, driver: driver.to_string() };
+    let unbind = Action::Unbind { address: function.address, driver: driver.to_string(), driver_override: None };
     Ok(vec![plan.push(unbind, "", pending)])
 }
 
-/// VFs are stopped, then taken away, all before their PF is stopped.
+/// Makes the steps that set the number of VFs wait for each other where their VFs share a virtual bus: the kernel adds and
+/// removes that bus without a lock of its own (virtfn_remove_bus in drivers/pci/iov.c; a lock came in February 2026).
+fn one_after_the_other(topology: &Topology, plan: &mut Plan) {
+    let buses = |address: PciAddress| -> Vec<BusNumber> {
+        let physical = topology.find(address);
+        let vfs = physical.map(|id| topology.virtual_functions(id)).unwrap_or_default();
+        let buses = vfs.into_iter().map(|id| topology.function(id).address.bus_number());
+        buses.filter(|bus| *bus != address.bus_number()).collect()
+    };
+    let mut before: Vec<(usize, Vec<BusNumber>)> = Vec::new();
+    for index in 0..plan.steps.len() {
+        let Action::SetVfs { address, .. } = plan.steps[index].action else { continue };
+        let own = buses(address);
+        let shares = |(_, others): &&(usize, Vec<BusNumber>)| others.iter().any(|bus| own.contains(bus));
+        if let Some((earlier, _)) = before.iter().rfind(shares) {
+            if !plan.steps[index].after.contains(earlier) {
+                plan.steps[index].after.push(*earlier);
+            }
+        }
+        before.push((index, own));
+    }
+}
+
+/// VFs are stopped, then disabled, all before their PF is stopped.
 fn stop_virtual(topology: &Topology, physical: FunctionId, plan: &mut Plan) -> Result<Vec<usize>> {
     let virtual_functions = topology.virtual_functions(physical);
     if virtual_functions.is_empty() {
@@ -118,7 +154,7 @@ fn stop_virtual(topology: &Topology, physical: FunctionId, plan: &mut Plan) -> R
     for id in virtual_functions {
         pending.extend(stop(topology, id, plan)?);
     }
-    let disable = Action::SetVfs { address, count: 0, was };
+    let disable = Action::SetVfs { address, count: 0, was, autoprobe: false };
     Ok(vec![plan.push(disable, &topology.path(physical), pending)])
 }
 

@@ -1,8 +1,8 @@
 //! The plan of a rescan: the smallest bus that can bring a device back.
 
-use crate::lock::claims::Claims;
 use crate::order;
 use crate::plan::action::{Action, Plan};
+use crate::plan::claims_for::{Touched, claims_for};
 use crate::resolve::scan_target::ScanTarget;
 
 /// Plans one write a bus; a bus below another of the list is scanned with that one and dropped.
@@ -15,7 +15,7 @@ pub fn plan_rescan(mut targets: Vec<ScanTarget>) -> (Plan, Vec<ScanTarget>) {
         }
     }
     let mut plan =
-        Plan { steps: Vec::new(), claims: Claims::changing(kept.iter().map(ScanTarget::locked_place).collect()) };
+        Plan { steps: Vec::new(), claims: claims_for(&kept.iter().map(Touched::by_scan).collect::<Vec<_>>()) };
     for target in &kept {
         match target.bus {
             Some(bus) => plan.push(Action::Rescan { bus }, &format!("{}/pci_bus/{bus}", target.bridge), Vec::new()),

@@ -1,7 +1,9 @@
 //! How a device that is removed can be brought to its senses before it is scanned for again: a reset, or slot power.
 //!
-//! Both can hit more than the device that was named. A function's own `reset` never does (the kernel offers only methods
-//! that leave its neighbours alone); the bus below a bridge and a slot are taken only if all in them is removed anyway.
+//! Both can hit more than the device that was named. A function's own `reset` tries methods that leave its neighbours alone;
+//! a reset of its bus or slot is tried only where nothing else sits there (`pci_parent_bus_reset`, `pci_dev_reset_slot_function`
+//! in drivers/pci/pci.c), but a slot may hold more than its bus shows. The bus below a bridge and a slot are taken only if
+//! all in them is removed anyway.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::sysfs::Sysfs;
@@ -83,7 +85,7 @@ pub(crate) fn plan_reset_below(sysfs: &Sysfs, bridge: PciAddress, directory: &st
     })
 }
 
-/// Linux 6.14 and newer (drivers/pci/pci-sysfs.c).
+/// Linux 6.13 and newer (reset_subordinate in drivers/pci/pci-sysfs.c).
 fn can_reset_below(sysfs: &Sysfs, directory: &str) -> bool {
     sysfs.exists(&format!("{directory}/reset_subordinate"))
 }

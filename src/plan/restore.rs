@@ -22,7 +22,7 @@ pub(crate) fn plan_virtual(was: &DeviceRecord, now: &DeviceRecord, directory: &s
     }
     // The kernel changes the number only from zero: those that are there would have to go first, and may be in use.
     if now.vfs.is_empty() {
-        let set = Action::SetVfs { address: now.address, count: was.vfs.len(), was: 0 };
+        let set = Action::SetVfs { address: now.address, count: was.vfs.len(), was: 0, autoprobe: false };
         plan.push_last(set, directory);
     }
     plan
@@ -63,7 +63,7 @@ fn override_driver(plan: &mut Plan, address: PciAddress, wanted: Option<&str>, d
     let directory = address.sysfs_link();
     plan.push_last(Action::Override { address, driver: wanted.to_owned() }, &directory);
     if let Some(driver) = driver {
-        plan.push_last(Action::Unbind { address, driver: driver.to_owned() }, &directory);
+        plan.push_last(Action::Unbind { address, driver: driver.to_owned(), driver_override: None }, &directory);
     }
     plan.push_last(Action::Probe { address }, &directory);
 }

@@ -13,6 +13,8 @@ use crate::state::journal::progress::RecoveryAction;
 pub(crate) enum Health {
     /// Nobody is in the kernel's PCI code.
     Healthy,
+    /// There is nothing to tell it from: a dumped tree without /proc.
+    Unknown,
     /// Somebody is, and will be done.
     Busy,
     /// The kernel is well, but something was left behind.
@@ -47,8 +49,12 @@ pub(crate) enum OperationState {
     Settled,
     /// The machine was booted anew.
     CutOff,
-    /// Its journal is not readable.
+    /// Its journal is gone, and it was not noted that it ended.
+    Lost,
+    /// Its journal makes no sense.
     Damaged,
+    /// Its journal cannot be read, or not by this version.
+    Unreadable,
     /// Its devices are others now.
     Foreign,
 }
@@ -115,6 +121,8 @@ pub(crate) struct StatusReport {
     pub(crate) operations: Vec<OperationStatus>,
     /// Devices that are not back.
     pub(crate) removed: Vec<MissingDevice>,
+    /// Files of the ledger that give no entry, with the reason.
+    pub(crate) invalid_entries: Vec<String>,
 }
 
 /// What became of one interrupted operation.

@@ -46,7 +46,7 @@ impl ScanTarget {
         self.place.parent().unwrap_or_else(Place::root)
     }
 
-    fn is_root_bus(&self) -> bool {
+    pub(crate) fn is_root_bus(&self) -> bool {
         self.bridge.rsplit('/').next().is_none_or(crate::pci::selector::is_host_bridge_name)
     }
 }

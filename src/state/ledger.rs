@@ -3,40 +3,44 @@
 //! One file per entry, one entry per place: the latest removal of what sat there. Whoever writes an entry holds its
 //! place's lock (see [`claims`](crate::lock::claims)), so entries need no lock of their own. Files are replaced whole and
 //! flushed, so that after a power loss there is the old entry or the new one. An entry is kept until the function is back
-//! as it was or the difference was accepted; then it moves to the place's history. A file that cannot be read as an entry
-//! is set aside and reported, never taken for one.
+//! as it was or the difference was accepted; then it moves to the place's history. A state that is worse than the one that
+//! is waited for never takes its place.
+//!
+//! Listing changes nothing. What cannot be opened or read, is of a newer schema, or does not parse stays where it is and
+//! is reported each time; only a command that changes the machine moves files that do not parse out of the way.
 //!
 //! Not promised: an entry says what was, not what is. A device may be back without the ledger knowing.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::libc::O_NOFOLLOW;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::order;
 use crate::pci::place::Place;
+use crate::state::file::{Directory, Invalid, Location};
+use crate::verify::compare::keep_better;
 use crate::verify::record::{RemovedDevice, SCHEMA};
 use crate::verify::verdict::CloseReason;
 
 /// How many past entries of a place are kept.
-pub(crate) const PAST_KEPT: usize = 20;
+const PAST_KEPT: usize = 20;
 
-/// No entry is as long; what is was not written by pcictl.
-const LONGEST: u64 = 4 << 20;
+/// No entry is this long; a longer file was not written by pcictl.
+const MAX_LENGTH: u64 = 4 << 20;
 
 const SUFFIX: &str = ".json";
 
-/// An entry that has ended.
+/// An entry that is closed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ClosedEntry {
-    /// How it ended.
-    pub(crate) ended: CloseReason,
+    /// Why.
+    #[serde(rename = "ended")]
+    pub(crate) reason: CloseReason,
     /// When, in seconds since 1970.
-    pub(crate) ended_at: u64,
+    #[serde(rename = "ended_at")]
+    pub(crate) closed_at: u64,
     /// The entry.
     pub(crate) entry: RemovedDevice,
 }
@@ -48,97 +52,156 @@ struct History {
     past: Vec<ClosedEntry>,
 }
 
-/// All entries, and what was found that is none.
+/// A file in the ledger that gives no entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BadEntry {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Why.
+    pub(crate) why: Invalid,
+}
+
+impl std::fmt::Display for BadEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: invalid ledger entry: {}", self.path.display(), self.why)
+    }
+}
+
+/// All entries, and the files that give none.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     /// The entries, ordered by place.
     pub(crate) entries: Vec<RemovedDevice>,
-    /// What could not be used, a line each, for people.
-    pub(crate) notes: Vec<String>,
+    /// The files that cannot be used.
+    pub(crate) bad: Vec<BadEntry>,
 }
 
 /// The ledger in one directory.
 #[derive(Debug)]
 pub struct Ledger {
-    directory: PathBuf,
+    location: Location,
 }
 
 impl Ledger {
-    /// The ledger below a state directory. Nothing is read or made yet.
+    /// The ledger below a state directory of this machine. Nothing is read or made yet.
     pub fn below(state: &Path) -> Self {
-        Self { directory: state.join("ledger") }
+        Self::at(&Location::own(state.to_path_buf()))
     }
 
-    /// Every entry. Files that are none are moved to `corrupt/` if that can be done, and reported in any case.
+    /// The ledger below a state directory.
+    pub(crate) fn at(state: &Location) -> Self {
+        Self { location: state.join("ledger") }
+    }
+
+    /// Its directory, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        self.location.path()
+    }
+
+    /// Every entry, and every file that gives none.
     ///
     /// # Errors
     /// The directory is there and cannot be read, or others could have written to it.
     pub(crate) fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
-        let entries = match fs::read_dir(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
-            entries => entries?,
-        };
-        self.check_trust()?;
-        for name in entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
-            let Some(stem) = name.strip_suffix(SUFFIX) else { continue };
-            match self.read_entry(&name, stem) {
-                Ok(entry) => listing.entries.extend(entry),
-                Err(why) => listing.notes.push(self.set_aside(&name, &why)),
+        let Some(directory) = Directory::open(&self.location)? else { return Ok(listing) };
+        for name in directory.names(SUFFIX)? {
+            match read_entry(&directory, &name) {
+                Ok(entry) => listing.entries.push(entry),
+                // Closed since it was listed.
+                Err(Invalid::Absent) => {}
+                Err(why) => listing.bad.push(BadEntry { path: directory.join(&name), why }),
             }
         }
         order::sort_by(&mut listing.entries, |a, b| a.record.place.cmp(&b.record.place));
         Ok(listing)
     }
 
-    /// Writes entries, and what they replace into history. All are on disk when this returns.
+    /// Moves the files that do not parse to `corrupt/`; gives each with its new path.
     ///
     /// # Errors
-    /// The directory cannot be written to. Some entries may have been written then.
-    pub fn save(&self, entries: &[RemovedDevice], now: u64) -> io::Result<()> {
+    /// They cannot be moved. What cannot be opened, or is of a newer schema, is never touched.
+    pub(crate) fn set_aside_damaged(&self) -> io::Result<Vec<(PathBuf, PathBuf)>> {
+        let mut moved = Vec::new();
+        let Some(directory) = Directory::open(&self.location)? else { return Ok(moved) };
+        for name in directory.names(SUFFIX)? {
+            if let Err(Invalid::Damaged(_)) = read_entry(&directory, &name) {
+                let corrupt = Directory::make(&self.location.join("corrupt"), 0o755)?;
+                let new = (0..).map(|n| if n == 0 { name.clone() } else { format!("{name}.{n}") });
+                let new = new.into_iter().find(|new| !corrupt.has(new)).unwrap_or_else(|| name.clone());
+                directory.rename(&name, &corrupt, &new)?;
+                moved.push((directory.join(&name), corrupt.join(&new)));
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Writes entries, and moves what they replace into history. An entry that is still waited for keeps what is better
+    /// in it than in the device that is removed now. All are on disk when this returns.
+    ///
+    /// # Errors
+    /// The directory cannot be written to, or an entry of one of these places cannot be read and would be lost. Some
+    /// entries may have been written then.
+    pub fn save(&self, entries: &[RemovedDevice]) -> io::Result<()> {
         if entries.is_empty() {
             return Ok(());
         }
-        make_directory(&self.directory)?;
-        self.check_trust()?;
+        let directory = Directory::make(&self.location, 0o755)?;
         for entry in entries {
             let name = file_name(&entry.record.place);
-            if let Ok(Some(old)) = self.read_entry(&name, stem(&name)) {
-                self.remember(old, CloseReason::Replaced, now)?;
+            let mut entry = entry.clone();
+            match read_entry(&directory, &name) {
+                Ok(old) => {
+                    keep_better(&mut entry.record, &old.record);
+                    self.remember(old, CloseReason::Replaced, entry.removed_at)?;
+                }
+                Err(Invalid::Absent) => {}
+                Err(why) => return Err(io::Error::other(format!("{name}: {why}"))),
             }
-            write_whole(&self.directory, &name, entry)?;
+            write(&directory, &name, &entry)?;
         }
-        File::open(&self.directory)?.sync_all()
+        Ok(())
     }
 
-    /// Ends the entries of these places, if there are any: they move to history.
+    /// Closes the entries of these places, if there are any: they move to history.
     ///
     /// # Errors
     /// The directory cannot be written to.
-    pub(crate) fn close(&self, places: &[Place], how: CloseReason, now: u64) -> io::Result<()> {
+    pub(crate) fn close(&self, places: &[Place], reason: CloseReason, now: u64) -> io::Result<()> {
+        let Some(directory) = Directory::open(&self.location)? else { return Ok(()) };
         for place in places {
             let name = file_name(place);
-            if let Ok(Some(entry)) = self.read_entry(&name, stem(&name)) {
-                self.remember(entry, how, now)?;
-                fs::remove_file(self.directory.join(name))?;
+            if let Ok(entry) = read_entry(&directory, &name) {
+                self.remember(entry, reason, now)?;
+                directory.remove(&name)?;
             }
         }
-        match File::open(&self.directory) {
-            Ok(directory) => directory.sync_all(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
+        Ok(())
     }
 
-    /// Takes back what [`save`](Self::save) wrote, for functions that are there after all.
+    /// Takes back what [`save`](Self::save) wrote, for functions that are there after all: what was replaced is waited for
+    /// again.
     ///
     /// # Errors
     /// The directory cannot be written to.
     pub(crate) fn discard(&self, entries: &[RemovedDevice]) -> io::Result<()> {
+        let Some(directory) = Directory::open(&self.location)? else { return Ok(()) };
         for entry in entries {
-            match fs::remove_file(self.directory.join(file_name(&entry.record.place))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+            let name = file_name(&entry.record.place);
+            let is_ours = |saved: &RemovedDevice| saved.removed_at == entry.removed_at && saved.top == entry.top;
+            if !read_entry(&directory, &name).is_ok_and(|saved| is_ours(&saved)) {
+                continue;
+            }
+            let mut past = self.past(&entry.record.place);
+            let replaced = past
+                .first()
+                .is_some_and(|closed| closed.reason == CloseReason::Replaced && closed.closed_at == entry.removed_at);
+            if replaced {
+                let old = past.remove(0);
+                write(&directory, &name, &old.entry)?;
+                self.write_history(&name, past)?;
+            } else {
+                directory.remove(&name)?;
             }
         }
         Ok(())
@@ -146,58 +209,50 @@ impl Ledger {
 
     /// Past entries of a place, the latest first.
     pub(crate) fn past(&self, place: &Place) -> Vec<ClosedEntry> {
-        let path = self.directory.join("history").join(file_name(place));
-        read_json::<History>(&path)
-            .ok()
-            .flatten()
-            .filter(|history| history.schema == SCHEMA)
-            .map_or(Vec::new(), |h| h.past)
+        let history = Directory::open(&self.location.join("history")).ok().flatten();
+        let history = history.and_then(|directory| parse::<History>(&directory, &file_name(place)).ok());
+        history.filter(|history| history.schema == SCHEMA).map_or_else(Vec::new, |history| history.past)
     }
 
-    fn remember(&self, entry: RemovedDevice, ended: CloseReason, ended_at: u64) -> io::Result<()> {
-        let directory = self.directory.join("history");
-        make_directory(&directory)?;
+    fn remember(&self, entry: RemovedDevice, reason: CloseReason, closed_at: u64) -> io::Result<()> {
         let mut past = self.past(&entry.record.place);
         let name = file_name(&entry.record.place);
-        past.insert(0, ClosedEntry { ended, ended_at, entry });
+        past.insert(0, ClosedEntry { reason, closed_at, entry });
         past.truncate(PAST_KEPT);
-        write_whole(&directory, &name, &History { schema: SCHEMA, past })
+        self.write_history(&name, past)
     }
 
-    /// The entry of a file; none if there is no such file.
-    fn read_entry(&self, name: &str, stem: &str) -> Result<Option<RemovedDevice>, String> {
-        let path = self.directory.join(name);
-        let Some(entry) = read_json::<RemovedDevice>(&path)? else { return Ok(None) };
-        if entry.schema != SCHEMA {
-            return Err(format!("its schema is {}, and this pcictl knows {SCHEMA}", entry.schema));
-        }
-        if file_stem(&entry.record.place) != stem {
-            return Err(format!("it is about {}, which is not what its name says", entry.record.place));
-        }
-        Ok(Some(entry))
+    fn write_history(&self, name: &str, past: Vec<ClosedEntry>) -> io::Result<()> {
+        let directory = Directory::make(&self.location.join("history"), 0o755)?;
+        write(&directory, name, &History { schema: SCHEMA, past })
     }
+}
 
-    /// Moves a file out of the way, and says so.
-    fn set_aside(&self, name: &str, why: &str) -> String {
-        let (from, to) = (self.directory.join(name), self.directory.join("corrupt"));
-        let moved = make_directory(&to).and_then(|()| fs::rename(&from, to.join(name)));
-        let what = format!("{}: no ledger entry: {why}", from.display());
-        match moved {
-            Ok(()) => format!("{what}; moved to {}", to.display()),
-            Err(error) => format!("{what}; left where it is ({})", crate::error::plain(&error)),
-        }
+/// The entry of a file.
+fn read_entry(directory: &Directory, name: &str) -> Result<RemovedDevice, Invalid> {
+    let entry = parse::<RemovedDevice>(directory, name)?;
+    let stem = name.strip_suffix(SUFFIX).unwrap_or(name);
+    if file_stem(&entry.record.place) != stem {
+        return Err(Invalid::Damaged(format!("it is about {}, which is not what its name says", entry.record.place)));
     }
+    Ok(entry)
+}
 
-    /// What is in the ledger is written back by `--restore`: it must come from root, or from whoever runs this.
-    fn check_trust(&self) -> io::Result<()> {
-        let metadata = fs::symlink_metadata(&self.directory)?;
-        let owned = [0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
-        if metadata.is_dir() && owned && metadata.mode() & 0o022 == 0 {
-            return Ok(());
-        }
-        let message = "others than root can write to it, or it is no directory: not trusted";
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+/// What a file holds. A schema that is not known is told apart from damage, whatever else the file holds.
+fn parse<T: DeserializeOwned>(directory: &Directory, name: &str) -> Result<T, Invalid> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        schema: u32,
     }
+    let bytes = directory.read(name, MAX_LENGTH)?;
+    if let Ok(Versioned { schema }) = serde_json::from_slice::<Versioned>(&bytes) {
+        if schema != SCHEMA {
+            return Err(Invalid::Newer { schema, expected: SCHEMA });
+        }
+    }
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Invalid::Damaged(format!("not a record that pcictl wrote (line {}, column {})", error.line(), error.column()))
+    })
 }
 
 /// `pci0000:00+03.0+00.0`: a place's chain holds no plus sign.
@@ -209,44 +264,10 @@ fn file_name(place: &Place) -> String {
     format!("{}{SUFFIX}", file_stem(place))
 }
 
-fn stem(name: &str) -> &str {
-    name.strip_suffix(SUFFIX).unwrap_or(name)
-}
-
-fn make_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o755).create(path)
-}
-
-/// Replaces a file as a whole: afterwards it holds the old content or the new, whatever happens.
-fn write_whole<T: Serialize>(directory: &Path, name: &str, content: &T) -> io::Result<()> {
-    let temporary = directory.join(format!(".{name}.{}", std::process::id()));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o644).custom_flags(O_NOFOLLOW);
-    let written = options.open(&temporary).and_then(|mut file| {
-        let mut bytes = serde_json::to_vec_pretty(content)?;
-        bytes.push(b'\n');
-        file.write_all(&bytes)?;
-        file.sync_all()
-    });
-    let placed = written.and_then(|()| fs::rename(&temporary, directory.join(name)));
-    if placed.is_err() {
-        // Nothing but a stray temporary file is left if this fails, too.
-        let _ = fs::remove_file(&temporary);
-    }
-    placed
-}
-
-/// What a file holds; none if it is not there.
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
-    let opened = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW).open(path);
-    let file = match opened {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(crate::error::plain(&error)),
-        Ok(file) => file,
-    };
-    let mut bytes = Vec::new();
-    file.take(LONGEST).read_to_end(&mut bytes).map_err(|error| crate::error::plain(&error))?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| error.to_string())
+fn write<T: Serialize>(directory: &Directory, name: &str, content: &T) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec_pretty(content)?;
+    bytes.push(b'\n');
+    directory.replace(name, &bytes, 0o644)
 }
 
 #[cfg(test)]

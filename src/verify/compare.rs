@@ -284,6 +284,40 @@ pub(crate) fn accept(findings: &mut [Difference], accepted: &[DifferenceKind]) {
     }
 }
 
+/// Keeps in the record of a device what was better in an earlier one that is still waited for: a device that is removed
+/// again while it is degraded must come back as it was before.
+pub(crate) fn keep_better(new: &mut DeviceRecord, old: &DeviceRecord) {
+    if !is_same_device(old, new) {
+        return;
+    }
+    let lost = |what: DifferenceKind| compare(old, new).iter().any(|difference| difference.kind == what);
+    let (vfs, link, bars, names) = (
+        lost(DifferenceKind::Vfs),
+        lost(DifferenceKind::Link) || new.link.is_none(),
+        lost(DifferenceKind::Bars),
+        lost(DifferenceKind::Names),
+    );
+    if vfs {
+        new.vfs.clone_from(&old.vfs);
+    }
+    if link {
+        new.link.clone_from(&old.link);
+    }
+    if bars {
+        new.bars.clone_from(&old.bars);
+    }
+    if names {
+        new.names.clone_from(&old.names);
+        new.by_id.clone_from(&old.by_id);
+    }
+    if new.driver.is_none() {
+        new.driver.clone_from(&old.driver);
+    }
+    if new.driver_override.is_none() {
+        new.driver_override.clone_from(&old.driver_override);
+    }
+}
+
 /// For every record that is not at its place any more: the new function, if there is exactly one, that is that device.
 pub(crate) fn find_moved<'a>(gone: &[&DeviceRecord], new: &[&'a DeviceRecord]) -> BTreeMap<Place, &'a DeviceRecord> {
     let mut found = BTreeMap::new();

@@ -379,7 +379,7 @@ leftover: drivers_autoprobe is off: devices that come get no driver
 healthy, but something was left behind
 ",
         )
-        .status(5)
+        .status(1)
         .check();
 }
 
@@ -409,7 +409,7 @@ leftover: 0000:03:00.0: has no driver, and module slowpci is loaded and has one 
 healthy, but something was left behind
 ",
         )
-        .status(5)
+        .status(1)
         .check();
 
     machine

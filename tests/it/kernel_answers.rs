@@ -33,11 +33,11 @@ fn the_fake_kernel_answers_as_real_ones_do() {
         let address: PciAddress = if who == "edu" { EDU } else { PF }.parse().unwrap();
         let driver = value.to_owned();
         let action = match write {
-            "unbind" => Action::Unbind { address, driver },
+            "unbind" => Action::Unbind { address, driver, driver_override: None },
             "bind" => Action::Bind { address, driver },
             "remove" => Action::Remove { address },
             "rescan" => Action::RescanAll,
-            "vfs" => Action::SetVfs { address, count: value.parse().unwrap(), was: 0 },
+            "vfs" => Action::SetVfs { address, count: value.parse().unwrap(), was: 0, autoprobe: false },
             other => panic!("{other}"),
         };
         let answer = match kernel.write(&action) {

@@ -6,6 +6,7 @@
 mod back;
 mod bad_input;
 mod doctor;
+mod dump;
 mod faults;
 mod generated;
 mod golden;

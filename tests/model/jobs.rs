@@ -136,7 +136,7 @@ fn subject(board: &Board, config: Config, read: &Read, job: &Job) -> Option<Subj
         }
         Job::SetVfs(slot, count) => {
             let was = usize::from(config.present & board.virtual_functions() != 0);
-            let action = Action::SetVfs { address: board.address(config, *slot), count: *count, was };
+            let action = Action::SetVfs { address: board.address(config, *slot), count: *count, was, autoprobe: false };
             single(&mut subject, read, id(*slot).filter(|_| config.is_bound(*slot) && was != *count)?, action);
         }
         Job::RawRemove(slot) => {
@@ -144,7 +144,11 @@ fn subject(board: &Board, config: Config, read: &Read, job: &Job) -> Option<Subj
             single(&mut subject, read, id(*slot)?, action);
         }
         Job::Unbind(slot) => {
-            let action = Action::Unbind { address: board.address(config, *slot), driver: "driver".to_owned() };
+            let action = Action::Unbind {
+                address: board.address(config, *slot),
+                driver: "driver".to_owned(),
+                driver_override: None,
+            };
             single(&mut subject, read, id(*slot).filter(|_| config.is_bound(*slot))?, action);
         }
     }

@@ -7,7 +7,7 @@ use crate::plan::step_state::Done;
 
 fn step(name: &str, after: Vec<usize>) -> Step {
     let address = format!("0000:00:{name}.0").parse().unwrap();
-    let action = Action::Unbind { address, driver: "x".into() };
+    let action = Action::Unbind { address, driver: "x".into(), driver_override: None };
     let (file, value) = action.write("");
     Step { action, file, value, after }
 }
@@ -20,6 +20,7 @@ struct Scripted {
     most: usize,
     fails: Option<&'static str>,
     interrupt_at: Option<usize>,
+    wants_to_stop: bool,
 }
 
 impl StepRunner for Scripted {
@@ -28,6 +29,10 @@ impl StepRunner for Scripted {
         self.running.push((mark, step.value.clone()));
         self.most = self.most.max(self.running.len());
         Ok(())
+    }
+
+    fn is_interrupted(&mut self) -> bool {
+        self.wants_to_stop
     }
 
     fn next_event(&mut self) -> Event {
@@ -76,4 +81,41 @@ fn an_interruption_lets_what_was_begun_end_and_begins_nothing_more() {
 #[test]
 fn nothing_to_do_is_done() {
     assert!(execute(&[], 0, &mut Scripted::default(), 4).is_complete());
+}
+
+#[test]
+fn a_wish_to_stop_between_two_phases_is_heard_before_the_next_one_starts() {
+    let mut kernel = Scripted { wants_to_stop: true, ..Scripted::default() };
+    let outcomes = execute(&[step("01", vec![])], 0, &mut kernel, 1);
+    assert!(outcomes.interrupted && !outcomes.is_complete() && kernel.begun.is_empty());
+    assert!(execute(&[], 0, &mut kernel, 1).is_complete(), "nothing to do is done all the same");
+}
+
+#[test]
+fn vfs_are_put_back_without_drivers_and_get_their_own_override_first() {
+    let address: crate::pci::address::PciAddress = "0000:01:00.0".parse().unwrap();
+    let vf: crate::pci::address::PciAddress = "0000:01:00.1".parse().unwrap();
+    let unbind = Action::Unbind { address: vf, driver: "vfio-pci".into(), driver_override: Some("vfio-pci".into()) };
+    let disable = Action::SetVfs { address, count: 0, was: 4, autoprobe: true };
+    let steps = [unbind, disable].map(|action| {
+        let (file, value) = action.write("d");
+        Step { action, file, value, after: Vec::new() }
+    });
+    let mut kernel = Scripted::default();
+    let outcomes = execute(&steps, 0, &mut kernel, 1);
+    let writes = |action: &Action| {
+        let (file, value) = action.write("d");
+        format!("{value} > {file}")
+    };
+    let undone = undo(&steps, 0, &outcomes, &|_| "d".to_owned(), &mut kernel);
+    assert_eq!(
+        undone.each.iter().map(|(action, _)| writes(action)).collect::<Vec<_>>(),
+        [
+            "0 > d/sriov_drivers_autoprobe",
+            "4 > d/sriov_numvfs",
+            "1 > d/sriov_drivers_autoprobe",
+            "vfio-pci > d/driver_override",
+            "0000:01:00.1 > bus/pci/drivers/vfio-pci/bind",
+        ]
+    );
 }

@@ -1,6 +1,7 @@
 //! Reports as text for people.
 
 pub mod change;
+pub(crate) mod dump;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod operation;

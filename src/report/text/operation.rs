@@ -32,8 +32,9 @@ pub(crate) fn kernel_state(unfinished: &DetachedWrite) -> Vec<String> {
 pub(crate) fn unfinished(unfinished: &DetachedWrite) -> String {
     let what = format!("{}: {}", describe_action(&unfinished.action), waiting(unfinished));
     let how_long = format!("{:.1} s", unfinished.waited_seconds);
+    let scope = unfinished.scope.as_ref().map_or_else(String::new, |scope| format!(", {scope}"));
     let who = match unfinished.background {
-        Some(pid) => format!("it goes on in the background (pid {pid}, helper pid {})", unfinished.helper),
+        Some(pid) => format!("it goes on in the background (pid {pid}, helper pid {}{scope})", unfinished.helper),
         None => format!(
             "helper pid {} goes on with this one step, and what comes after it waits for pcictl recover",
             unfinished.helper

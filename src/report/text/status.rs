@@ -36,6 +36,7 @@ pub(crate) fn diagnosed(report: &DoctorReport) -> String {
     }
     text.push_str(match report.verdict {
         Health::Healthy => "healthy: nobody is inside the kernel's PCI core\n",
+        Health::Unknown => "unknown: this tree has no /proc that would tell\n",
         Health::Busy => "healthy: what is under way is slow at most\n",
         Health::Leftovers => "healthy, but something was left behind\n",
         Health::Stuck => "stuck\n",
@@ -73,6 +74,9 @@ pub(crate) fn status(report: &StatusReport) -> String {
     for device in &report.removed {
         text.push_str(&format!("{}: removed and not back; pcictl rescan {}\n", device.address, device.address));
     }
+    for line in &report.invalid_entries {
+        text.push_str(&format!("{}\n", escaped(line)));
+    }
     if text.is_empty() { "nothing is under way, interrupted or removed\n".to_owned() } else { text }
 }
 
@@ -86,6 +90,8 @@ fn operation(operation: &OperationStatus) -> String {
         OperationState::Settled if why.is_empty() => format!("{id}: interrupted, but all was done: {command}\n"),
         OperationState::Settled => format!("{id}: interrupted, and {why}: {command}\n"),
         OperationState::CutOff => format!("{id}: cut off: {command}; {why}\n"),
+        OperationState::Lost => format!("{id}: {}: {command}; {why}\n", "interrupted".red()),
+        OperationState::Unreadable => format!("{}: {why}\n", "a journal that cannot be read".red()),
         OperationState::Damaged | OperationState::Foreign => {
             format!("{}: {why}; pcictl recover sets it aside\n", "a journal that cannot be trusted".red())
         }

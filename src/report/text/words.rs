@@ -34,9 +34,9 @@ pub(crate) fn steps(steps: &[Step]) -> String {
 /// One action as an administrator would say it.
 pub(crate) fn describe_action(action: &Action) -> String {
     match action {
-        Action::Unbind { address, driver } => format!("unbind {address} from {}", escaped(driver)),
+        Action::Unbind { address, driver, .. } => format!("unbind {address} from {}", escaped(driver)),
         Action::Bind { address, driver } => format!("bind {address} to {}", escaped(driver)),
-        Action::SetVfs { address, count: 0, was } => format!("take away the {} of {address}", count(*was, "VF")),
+        Action::SetVfs { address, count: 0, was, .. } => format!("take away the {} of {address}", count(*was, "VF")),
         Action::SetVfs { address, count: vfs, .. } => format!("create {} of {address}", count(*vfs, "VF")),
         Action::Remove { address } => format!("remove {address}"),
         Action::Rescan { bus } => format!("rescan bus {bus}"),

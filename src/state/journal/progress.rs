@@ -45,83 +45,93 @@ pub struct Assessment<'a> {
 impl<'a> Assessment<'a> {
     /// Looks at what became of each step.
     pub fn of(record: &'a OperationRecord, sysfs: &Sysfs) -> Self {
-        let satisfied: Vec<bool> = record
-            .header
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(index, step)| {
-                brings_back_after(record, index)
-                    || has_brought_back(record, index, sysfs)
-                    || has_happened(sysfs, &step.action).unwrap_or_else(|| record.succeeded(index))
-            })
-            .collect();
-        // A driver that let go by itself is not our doing: only what was begun can have been done.
-        let done = satisfied.iter().enumerate().map(|(index, reached)| *reached && record.was_begun(index)).collect();
+        let is_satisfied = |(index, step): (usize, &Step)| {
+            brings_back_after(record, index)
+                || has_become_needless(record, index, sysfs)
+                || has_brought_back(record, index, sysfs)
+                || has_happened(sysfs, &step.action).unwrap_or_else(|| record.succeeded(index))
+        };
+        let satisfied: Vec<bool> = record.steps.iter().enumerate().map(is_satisfied).collect();
+        // A driver that let go by itself is not our doing: only what was started can have been done.
+        let done = satisfied.iter().enumerate().map(|(index, is)| *is && record.may_have_done(index)).collect();
         Self { record, done, satisfied }
     }
 
     /// Where the operation stands.
     pub fn progress(&self) -> Progress {
-        if self.satisfied.iter().all(|reached| *reached) {
+        let is_scanning = || self.is_scan() && self.record.ends.values().any(Option::is_none);
+        if self.satisfied.iter().all(|satisfied| *satisfied) {
             Progress::Complete
-        } else if self.done.iter().any(|done| *done) || self.is_scan() && self.record.ends.values().any(Option::is_none)
-        {
+        } else if self.done.iter().any(|done| *done) || is_scanning() {
             Progress::Partial
         } else {
             Progress::NotStarted
         }
     }
 
-    /// The way that `pcictl recover` takes: on, if something was done for good and no driver would have to be stopped for
-    /// the rest (that is for a command which looks for users first); else back.
+    /// What `pcictl recover` does: it rolls forward if something was done for good and no driver would have to be stopped
+    /// for the rest (that is for a command which looks for users first); else it rolls back.
     pub(crate) fn action(&self) -> RecoveryAction {
-        let for_good = self.done().any(|step| step.action.undo().is_none()) || self.is_scan();
-        let stops = self.left().any(|(_, step)| step.action.undo().is_some());
+        let for_good = self.done().any(|step| !step.action.can_be_undone()) || self.is_scan();
+        let stops = self.left().any(|(_, step)| step.action.stops_drivers());
         if for_good && !stops { RecoveryAction::RollForward } else { RecoveryAction::RollBack }
     }
 
     /// What was done, in the order of the plan.
     pub(crate) fn done(&self) -> impl Iterator<Item = &'a Step> {
-        self.record.header.steps.iter().zip(&self.done).filter(|(_, done)| **done).map(|(step, _)| step)
+        self.record.steps.iter().zip(&self.done).filter(|(_, done)| **done).map(|(step, _)| step)
     }
 
     /// What is left to do, with each step's place in the plan, in the order of the plan.
     pub(crate) fn left(&self) -> impl Iterator<Item = (usize, &'a Step)> {
-        let steps = self.record.header.steps.iter().enumerate().zip(&self.satisfied);
-        steps.filter(|(_, reached)| !**reached).map(|(step, _)| step)
+        let steps = self.record.steps.iter().enumerate().zip(&self.satisfied);
+        steps.filter(|(_, satisfied)| !**satisfied).map(|(step, _)| step)
     }
 
-    /// Which steps were done, for undoing them.
-    pub(crate) fn done_flags(&self) -> &[bool] {
-        &self.done
+    /// Which steps a roll back undoes: those that were done, unless the device was brought back since, as a driver that was
+    /// stopped before a removal has nothing to do with the device that came.
+    pub(crate) fn to_roll_back(&self) -> Vec<bool> {
+        let is_past = |index: usize| brings_back_after(self.record, index);
+        self.done.iter().enumerate().map(|(index, done)| *done && !is_past(index)).collect()
     }
 
     /// Scanning again is always right, and nothing tells whether it was done.
     fn is_scan(&self) -> bool {
-        self.record.header.steps.iter().all(|step| step.action.is_scan())
+        self.record.steps.iter().all(|step| step.action.is_scan())
     }
 }
 
-/// Whether a scan was begun that waits for this step: then the step was done for good, whatever the scan brought back.
+/// Whether a scan was started that waits for this step: then the step was done for good, whatever the scan brought back.
 fn brings_back_after(record: &OperationRecord, index: usize) -> bool {
     let brings_back = |step: &Step| step.action.is_scan() || matches!(step.action, Action::SlotPower { .. });
-    let mut scans = record.header.steps.iter().enumerate().filter(|(_, step)| brings_back(step));
+    let mut scans = record.steps.iter().enumerate().filter(|(_, step)| brings_back(step));
     scans.any(|(scan, step)| record.was_begun(scan) && step.after.contains(&index))
 }
 
-/// Whether this is a scan that was begun, and all that was removed before it is there again, whoever scanned.
+/// Whether this is a scan that was started, and all that was removed before it is there again, whoever scanned.
 fn has_brought_back(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
-    let steps = &record.header.steps;
+    record.steps[index].action.is_scan() && record.was_begun(index) && is_all_back(record, index, sysfs)
+}
+
+/// Whether something was to be removed before this step, and all of it is there.
+fn is_all_back(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
     let removed = |step: &Step| match step.action {
         Action::Remove { address } => Some(address),
         _ => None,
     };
-    let mut removed = steps[index].after.iter().filter_map(|before| removed(steps.get(*before)?)).peekable();
-    steps[index].action.is_scan()
-        && record.was_begun(index)
-        && removed.peek().is_some()
-        && removed.all(|address| sysfs.has_function(address))
+    let before = &record.steps[index].after;
+    let mut removed = before.iter().filter_map(|before| removed(record.steps.get(*before)?)).peekable();
+    removed.peek().is_some() && removed.all(|address| sysfs.has_function(address))
+}
+
+/// Whether this only helps to bring devices back, and all that was removed before it is there again: to reset it now would
+/// hit what is at work.
+fn has_become_needless(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
+    let helps = matches!(
+        record.steps[index].action,
+        Action::Reset { .. } | Action::ResetBelow { .. } | Action::SlotPower { on: false, .. }
+    );
+    helps && is_all_back(record, index, sysfs)
 }
 
 fn has_happened(sysfs: &Sysfs, action: &Action) -> Option<bool> {

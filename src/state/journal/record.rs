@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::action::{Action, Step, StepRef};
+use crate::state::file::Invalid;
 
 /// The form that is written; a reader that does not know the number keeps its hands off.
 pub(crate) const SCHEMA: u32 = 1;
@@ -50,9 +51,14 @@ pub(crate) enum JournalLine {
     Begun {
         /// Which.
         mark: StepRef,
-        /// What it does, if the plan does not say it.
+        /// What it does, if a step is undone: that may take several writes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action: Option<Action>,
+    },
+    /// The operation goes beyond its plan: these steps come after all that were planned so far.
+    Extended {
+        /// The steps; what each waits for is counted from the first step of the whole plan.
+        steps: Vec<Step>,
     },
     /// The kernel is done with a step.
     Ended {
@@ -76,8 +82,10 @@ pub struct OperationRecord {
     pub(crate) header: Header,
     /// How each step that was begun ended; none if that is not known.
     pub(crate) ends: BTreeMap<StepRef, Option<i32>>,
-    /// Steps beyond the plan.
-    pub(crate) extra_steps: BTreeMap<usize, Action>,
+    /// The steps, in the order of the plan; steps that were added later follow.
+    pub(crate) steps: Vec<Step>,
+    /// The latest write that undoes a step.
+    pub(crate) undo_actions: BTreeMap<usize, Action>,
     /// What it came to, if it was brought to an end.
     pub closed: Option<String>,
 }
@@ -91,51 +99,95 @@ impl JournalLine {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let (written, body) = text.split_once(' ').ok_or("a line without a sum")?;
+        let (written, body) = text.split_once(' ').ok_or("line without a checksum")?;
         if u64::from_str_radix(written, 16).ok() != Some(sum(body.as_bytes())) {
-            return Err("a line that does not add up".to_owned());
+            return Err("checksum mismatch".to_owned());
         }
-        serde_json::from_str(body).map_err(|error| format!("a line that says nothing known: {error}"))
+        serde_json::from_str(body).map_err(|_| "unknown entry".to_owned())
+    }
+
+    /// The schema of a header, whatever else a newer pcictl wrote into it.
+    fn schema(text: &str) -> Option<u32> {
+        let (written, body) = text.split_once(' ')?;
+        let is_whole = u64::from_str_radix(written, 16).ok() == Some(sum(body.as_bytes()));
+        is_whole.then(|| serde_json::from_str::<VersionedLine>(body).ok()).flatten().map(|line| line.header.schema)
+    }
+}
+
+#[derive(Deserialize)]
+struct VersionedLine {
+    header: Versioned,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    schema: u32,
+}
+
+impl Header {
+    /// Reads a marker, which is a header alone.
+    ///
+    /// # Errors
+    /// Why it gives no header.
+    pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
+        if let Ok(Versioned { schema }) = serde_json::from_str::<Versioned>(text) {
+            if schema != SCHEMA {
+                return Err(Invalid::Newer { schema, expected: SCHEMA });
+            }
+        }
+        serde_json::from_str(text).map_err(|_| Invalid::Damaged("not written by pcictl, or damaged".to_owned()))
     }
 }
 
 impl OperationRecord {
+    fn new(header: Header) -> Self {
+        let steps = header.steps.clone();
+        Self { header, steps, ends: BTreeMap::new(), undo_actions: BTreeMap::new(), closed: None }
+    }
+
+    /// An operation of which nothing but its plan is known: every step may have been given to the kernel.
+    pub(crate) fn all_started(header: Header) -> Self {
+        let mut record = Self::new(header);
+        record.ends = (0..record.steps.len()).map(|step| (StepRef { step, undo: false }, None)).collect();
+        record
+    }
+
     /// Reads a journal.
     ///
     /// # Errors
-    /// Why it cannot be trusted.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Why it gives no record.
+    pub(crate) fn parse(text: &str) -> Result<Self, Invalid> {
         let mut record: Option<Self> = None;
         for (number, line) in text.split_inclusive('\n').enumerate() {
+            let damaged = |why: String| Invalid::Damaged(format!("line {}: {why}", number + 1));
             let Some(line) = line.strip_suffix('\n') else {
                 if record.is_none() {
-                    return Err("it is cut off".to_owned());
+                    return Err(Invalid::Damaged("truncated header".to_owned()));
                 }
                 break;
             };
-            let line = JournalLine::parse(line).map_err(|why| format!("line {}: {why}", number + 1))?;
-            match (&mut record, line) {
-                (None, JournalLine::Header(header)) if header.schema == SCHEMA => {
-                    let (ends, extra_steps) = (BTreeMap::new(), BTreeMap::new());
-                    record = Some(Self { header, ends, extra_steps, closed: None });
+            if record.is_none() {
+                if let Some(schema) = JournalLine::schema(line).filter(|schema| *schema != SCHEMA) {
+                    return Err(Invalid::Newer { schema, expected: SCHEMA });
                 }
-                (None, JournalLine::Header(header)) => {
-                    return Err(format!("its form is {}, not {SCHEMA}", header.schema));
-                }
-                (Some(record), line) => record.take(line)?,
-                (None, _) => return Err("it has no header".to_owned()),
+            }
+            match (&mut record, JournalLine::parse(line).map_err(damaged)?) {
+                (None, JournalLine::Header(header)) => record = Some(Self::new(header)),
+                (Some(record), line) => record.take(line).map_err(damaged)?,
+                (None, _) => return Err(Invalid::Damaged("no header".to_owned())),
             }
         }
-        record.ok_or_else(|| "it is empty".to_owned())
+        record.ok_or_else(|| Invalid::Damaged("empty".to_owned()))
     }
 
     fn take(&mut self, line: JournalLine) -> Result<(), String> {
         match line {
-            JournalLine::Header(_) => return Err("it has two headers".to_owned()),
+            JournalLine::Header(_) => return Err("second header".to_owned()),
+            JournalLine::Extended { steps } => self.steps.extend(steps),
             JournalLine::Begun { mark, action } => {
                 self.ends.insert(mark, None);
                 if let Some(action) = action {
-                    self.extra_steps.insert(mark.step, action);
+                    self.undo_actions.insert(mark.step, action);
                 }
             }
             JournalLine::Ended { mark, errno } => {
@@ -149,6 +201,12 @@ impl OperationRecord {
     /// Whether a step was given to the kernel.
     pub(crate) fn was_begun(&self, step: usize) -> bool {
         self.ends.contains_key(&StepRef { step, undo: false })
+    }
+
+    /// Whether this operation may have done a step: it was started, and the kernel did not say that it was so before.
+    pub(crate) fn may_have_done(&self, step: usize) -> bool {
+        let end = self.ends.get(&StepRef { step, undo: false });
+        end.is_some_and(|end| end.is_none_or(|errno| errno == 0))
     }
 
     /// Whether the kernel said that it did a step, and it was not undone.
@@ -174,7 +232,8 @@ mod tests {
     use crate::plan::action::{Action, Step, StepRef};
 
     fn header() -> Header {
-        let action = Action::Unbind { address: "0000:01:00.0".parse().unwrap(), driver: "nvme".into() };
+        let address = "0000:01:00.0".parse().unwrap();
+        let action = Action::Unbind { address, driver: "nvme".into(), driver_override: None };
         let (file, value) = action.write("");
         Header {
             schema: SCHEMA,

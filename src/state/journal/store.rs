@@ -1,51 +1,51 @@
-//! The journals' files: one an operation in `journal/` of the run directory, and a note in the state directory that
-//! outlives a reboot and says that an operation was on its way.
+//! The journals' files: one per operation in `journal/` of the run directory, and a marker in the state directory that
+//! outlives a reboot and says that an operation was under way.
 //!
 //! A journal appears as a whole or not at all, is only ever appended to, and has the room for its lines reserved before
-//! the first write to the kernel: a full /run keeps an operation from beginning, not from ending. While anybody works on
-//! the operation the file is locked, by the operation's own process and, through it, by the helpers.
+//! the first write to the kernel: a full /run keeps an operation from starting, not from ending. What is left of the room
+//! is given back at the end. While anybody works on the operation the file is locked, by the operation's own process and,
+//! through it, by the helpers.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, ErrorKind as Io, Write as _};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
-use nix::unistd::geteuid;
 
 use crate::error::{Error, ErrorKind, Result, plain};
 use crate::lock::acquire;
 use crate::order;
-use crate::plan::action::{Action, StepRef};
+use crate::plan::action::{Action, Step, StepRef};
+use crate::state::file::{Directory, Invalid, Location};
 use crate::state::journal::record::{Header, JournalLine, OperationRecord};
 
-/// How many journals of ended operations are kept.
+/// How many journals of closed operations are kept.
 const KEPT: usize = 64;
 
-/// No journal is as long; what is was not written by pcictl.
-const LONGEST: u64 = 8 << 20;
+/// No journal is this long; a longer file was not written by pcictl.
+const MAX_LENGTH: u64 = 8 << 20;
 
 /// Room for one line about a step.
 const LINE: usize = 512;
 
-const SUFFIX: &str = ".journal";
+const JOURNAL: &str = ".journal";
+const MARKER: &str = ".json";
 
 /// Where journals are.
 #[derive(Clone, Debug)]
 pub struct Journals {
-    directory: PathBuf,
-    markers: PathBuf,
+    journals: Location,
+    markers: Location,
 }
 
 /// The journal of an operation that this process works on.
 #[derive(Debug)]
 pub(crate) struct Journal {
     file: File,
-    planned: usize,
-    marker: PathBuf,
+    markers: Location,
+    id: String,
 }
 
 /// A journal that was found.
@@ -53,57 +53,101 @@ pub(crate) struct Journal {
 pub struct JournalFile {
     /// Its file.
     pub(crate) path: PathBuf,
-    /// What it tells, or why it cannot be trusted.
-    pub record: std::result::Result<OperationRecord, String>,
+    name: String,
+    /// What it says, or why it says nothing.
+    pub record: std::result::Result<OperationRecord, Invalid>,
     /// Somebody works on the operation.
     pub(crate) busy: bool,
 }
 
+/// Markers of operations whose journals are gone.
+#[derive(Debug, Default)]
+pub(crate) struct Orphans {
+    /// Operations that a reboot interrupted.
+    pub(crate) rebooted: Vec<Header>,
+    /// Operations of this boot: somebody removed the journal.
+    pub(crate) lost: Vec<Header>,
+    /// Markers that cannot be read, with the reason, and whether they make no sense and may be set aside.
+    pub(crate) bad: Vec<(PathBuf, Invalid)>,
+}
+
 impl Journals {
-    /// Those in these directories.
+    /// Those in these directories of this machine.
     pub fn below(run: &Path, state: &Path) -> Self {
-        Self { directory: run.join("journal"), markers: state.join("operations") }
+        Self::at(&Location::own(run.to_path_buf()), &Location::own(state.to_path_buf()))
     }
 
-    /// Writes a journal's header before anything is done, durably.
+    /// Those in these directories.
+    pub(crate) fn at(run: &Location, state: &Location) -> Self {
+        Self { journals: run.join("journal"), markers: state.join("operations") }
+    }
+
+    /// Writes a journal's header before anything is done, durably. That the marker cannot be written is only a warning.
     ///
     /// # Errors
-    /// It cannot be written, and nothing may be begun. That the note cannot be written is only told.
+    /// It cannot be written, and nothing may be started.
     pub(crate) fn begin(&self, mut header: Header) -> Result<(Journal, Option<String>)> {
-        let trouble = |error: &io::Error| {
-            let message = format!(
-                "the journal in {} cannot be written: {}; nothing was changed",
-                self.directory.display(),
-                plain(error)
-            );
-            let permission = error.kind() == io::ErrorKind::PermissionDenied;
+        let failed = |error: &io::Error| {
+            let path = self.journals.path().display();
+            let message = format!("cannot write the journal in {path}: {}; nothing was changed", plain(error));
+            let permission = error.kind() == Io::PermissionDenied;
             Error::new(if permission { ErrorKind::NotPermitted } else { ErrorKind::Failed }, message)
         };
-        self.check_directory().map_err(|error| trouble(&error))?;
-        self.prune();
-        while self.directory.join(format!("{}{SUFFIX}", header.id)).symlink_metadata().is_ok() {
+        let directory = Directory::make(&self.journals, 0o700).map_err(|error| failed(&error))?;
+        self.prune(&directory, KEPT);
+        while directory.has(&format!("{}{JOURNAL}", header.id)) {
             header.id.push('+');
         }
-        let file = self.create(&header).map_err(|error| trouble(&error))?;
-        let marker = self.markers.join(format!("{}.json", header.id));
-        let warning = write_marker(&marker, &header).err().map(|error| {
-            format!(
-                "{}: {}; should the machine lose power now, nobody will know of this",
-                marker.display(),
-                plain(&error)
-            )
+        let file = match create(&directory, &header) {
+            // Journals of closed operations are worth less than the next one.
+            Err(error) if error.kind() == Io::StorageFull => {
+                self.prune(&directory, 0);
+                create(&directory, &header)
+            }
+            result => result,
+        };
+        let file = file.map_err(|error| failed(&error))?;
+        let journal = self.journal(file, &header);
+        let warning = self.write_marker(&header).err().map(|error| {
+            let path = self.markers.path().display();
+            format!("{path}: {}; a power loss now would leave no trace of this operation", plain(&error))
         });
-        Ok((Journal { file, planned: header.steps.len(), marker }, warning))
+        Ok((journal, warning))
     }
 
-    /// Takes over the journal of an operation that nobody works on any more.
+    /// Takes over the journal of an operation that nobody works on any more, and reads it again: somebody else may have
+    /// gone on with it since it was found. `None` if somebody works on it after all.
     ///
     /// # Errors
-    /// It cannot be opened. None if somebody works on it after all.
-    pub(crate) fn take_over(&self, found: &JournalFile, record: &OperationRecord) -> io::Result<Option<Journal>> {
-        let file = open(&found.path, true)?;
-        let marker = self.markers.join(format!("{}.json", record.header.id));
-        Ok(acquire::try_lock_file(&file)?.then_some(Journal { file, planned: record.header.steps.len(), marker }))
+    /// It cannot be opened, or gives no record any more.
+    pub(crate) fn take_over(&self, found: &JournalFile) -> io::Result<Option<(Journal, OperationRecord)>> {
+        let directory = Directory::open(&self.journals)?.ok_or(Io::NotFound)?;
+        let file = directory
+            .open_file(&found.name, true)
+            .map_err(|error| io::Error::other(Invalid::from(error).to_string()))?;
+        if !acquire::try_lock_file(&file)? {
+            return Ok(None);
+        }
+        let record = read(&directory, &found.name).map_err(|invalid| io::Error::other(invalid.to_string()))?;
+        Ok(Some((self.journal(file, &record.header), record)))
+    }
+
+    /// Gives a journal back to an operation of this boot that lost it: every step counts as started, and the tree tells
+    /// which of them are done.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn restore(&self, header: &Header) -> io::Result<(Journal, OperationRecord)> {
+        let directory = Directory::make(&self.journals, 0o700)?;
+        let journal = self.journal(create(&directory, header)?, header);
+        for (index, step) in header.steps.iter().enumerate() {
+            journal.begin_step(StepRef { step: index, undo: false }, &step.action)?;
+        }
+        Ok((journal, OperationRecord::all_started(header.clone())))
+    }
+
+    fn journal(&self, file: File, header: &Header) -> Journal {
+        Journal { file, markers: self.markers.clone(), id: header.id.clone() }
     }
 
     /// All journals, the oldest first.
@@ -111,105 +155,110 @@ impl Journals {
     /// # Errors
     /// The directory cannot be read, or others may write there.
     pub fn list(&self) -> Result<Vec<JournalFile>> {
-        let mut names = match fs::read_dir(&self.directory) {
-            Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io(self.directory.display(), &error)),
+        let failed = |error: &io::Error| Error::io(self.journals.path().display(), error);
+        let Some(directory) = Directory::open(&self.journals).map_err(|error| failed(&error))? else {
+            return Ok(Vec::new());
         };
-        check_owner(&self.directory).map_err(|error| Error::io(self.directory.display(), &error))?;
-        names.retain(|name| name.to_str().is_some_and(|name| name.ends_with(SUFFIX)));
-        order::sort(&mut names);
-        Ok(names.into_iter().map(|name| examine(&self.directory.join(name))).collect())
+        let names = directory.names(JOURNAL).map_err(|error| failed(&error))?;
+        Ok(names.into_iter().map(|name| examine(&directory, name)).collect())
     }
 
-    /// The notes of operations that another boot has cut off, as headers; and what cannot be read.
-    pub(crate) fn interrupted_by_reboot(&self, boot: &str) -> (Vec<Header>, Vec<PathBuf>) {
-        let (mut headers, mut bad) = (Vec::new(), Vec::new());
-        let entries = fs::read_dir(&self.markers).map(|entries| entries.flatten().collect::<Vec<_>>());
-        for entry in entries.unwrap_or_default() {
-            let path = entry.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
-                continue;
+    /// Markers without a journal: of operations that a reboot interrupted, and of some of this boot whose journal
+    /// disappeared. A marker is written after its journal and removed before it, so that the journal is asked for last.
+    pub(crate) fn orphans(&self, boot: &str) -> Orphans {
+        let mut orphans = Orphans::default();
+        let directory = match Directory::open(&self.markers) {
+            Ok(Some(directory)) => directory,
+            Ok(None) => return orphans,
+            Err(error) => {
+                orphans.bad.push((self.markers.path().to_path_buf(), Invalid::Unreadable(plain(&error))));
+                return orphans;
             }
-            let header = read(&path).ok().and_then(|text| serde_json::from_str::<Header>(&text).ok());
-            match header {
-                Some(header) if header.boot == boot => {}
-                Some(header) => headers.push(header),
-                None => bad.push(path),
+        };
+        let has_journal = |header: &Header| {
+            let journals = Directory::open(&self.journals).ok().flatten();
+            journals.is_some_and(|journals| journals.has(&format!("{}{JOURNAL}", header.id)))
+        };
+        for name in directory.names(MARKER).unwrap_or_default() {
+            match read_marker(&directory, &name) {
+                Ok(header) if header.boot != boot => orphans.rebooted.push(header),
+                Ok(header) if has_journal(&header) => {}
+                Ok(header) => orphans.lost.push(header),
+                // It was removed since it was listed: its operation is over.
+                Err(Invalid::Absent) => {}
+                Err(invalid) => orphans.bad.push((directory.join(&name), invalid)),
             }
         }
-        order::sort_by(&mut headers, |a: &Header, b| (a.began, &a.id).cmp(&(b.began, &b.id)));
-        (headers, bad)
+        for headers in [&mut orphans.rebooted, &mut orphans.lost] {
+            order::sort_by(headers, |a: &Header, b| (a.began, &a.id).cmp(&(b.began, &b.id)));
+        }
+        orphans
     }
 
-    /// Forgets the note of an operation.
+    /// Removes the marker of an operation.
     ///
     /// # Errors
     /// It cannot be removed.
     pub(crate) fn remove_marker(&self, id: &str) -> io::Result<()> {
-        match fs::remove_file(self.markers.join(format!("{id}.json"))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove_marker(&self.markers, id)
     }
 
-    /// Puts a file that cannot be trusted where nobody reads it; gives its new path.
+    /// Moves a journal or marker that makes no sense out of the way; returns its new path.
     ///
     /// # Errors
     /// It cannot be renamed.
     pub(crate) fn set_aside(&self, path: &Path) -> io::Result<PathBuf> {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".bad");
-        fs::rename(path, &aside)?;
-        Ok(aside.into())
+        let is_journal = path.parent() == Some(self.journals.path());
+        let location = if is_journal { &self.journals } else { &self.markers };
+        let directory = Directory::open(location)?.ok_or(Io::NotFound)?;
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or(Io::InvalidInput)?;
+        let new = (0..).map(|n| if n == 0 { format!("{name}.bad") } else { format!("{name}.{n}.bad") });
+        let new = new.into_iter().find(|new| !directory.has(new)).unwrap_or_default();
+        directory.rename(name, &directory, &new)?;
+        Ok(directory.join(&new))
     }
 
-    fn check_directory(&self) -> io::Result<()> {
-        match DirBuilder::new().mode(0o700).create(&self.directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        check_owner(&self.directory)
-    }
-
-    /// The file gets its name when it is complete and locked.
-    fn create(&self, header: &Header) -> io::Result<File> {
-        let path = self.directory.join(format!("{}{SUFFIX}", header.id));
-        let temporary = self.directory.join(format!(".{}", header.id));
-        let written = write_header(&temporary, header).and_then(|file| {
-            fs::rename(&temporary, &path)?;
-            File::open(&self.directory)?.sync_all()?;
-            Ok(file)
-        });
-        if written.is_err() {
-            // Nothing but a stray temporary file is left if this fails, too.
-            let _ = fs::remove_file(&temporary);
-        }
-        written
-    }
-
-    /// Drops the oldest journals of ended operations when there are many.
-    fn prune(&self) {
-        let count = fs::read_dir(&self.directory).map_or(0, Iterator::count);
-        if count <= KEPT {
-            return;
-        }
-        let over =
+    /// Drops the oldest journals of closed operations when there are more than so many.
+    fn prune(&self, directory: &Directory, kept: usize) {
+        let names = directory.names(JOURNAL).unwrap_or_default();
+        let Some(surplus) = names.len().checked_sub(kept).filter(|surplus| *surplus > 0) else { return };
+        let is_over =
             |found: &JournalFile| !found.busy && found.record.as_ref().is_ok_and(|record| record.closed.is_some());
-        let found = self.list().unwrap_or_default();
-        for old in found.iter().filter(|found| over(found)).take(count - KEPT) {
-            let _ = fs::remove_file(&old.path);
+        let found = names.into_iter().map(|name| examine(directory, name));
+        for old in found.filter(is_over).take(surplus) {
+            // One that stays is only one more.
+            let _ = directory.remove(&old.name);
         }
+    }
+
+    fn write_marker(&self, header: &Header) -> io::Result<()> {
+        let directory = Directory::make(&self.markers, 0o755)?;
+        directory.replace(&format!("{}{MARKER}", header.id), &serde_json::to_vec(header)?, 0o600)
+    }
+}
+
+impl JournalFile {
+    /// Its operation's name, by the name of the file.
+    pub(crate) fn id(&self) -> &str {
+        self.name.strip_suffix(JOURNAL).unwrap_or(&self.name)
     }
 }
 
 impl Journal {
+    /// Adds steps to the plan, before the first of them is started.
+    ///
+    /// # Errors
+    /// They cannot be noted, and none of them must be started.
+    pub(crate) fn extend(&self, steps: &[Step]) -> std::result::Result<(), Errno> {
+        append(&self.file, &JournalLine::Extended { steps: steps.to_vec() })
+    }
+
     /// Notes that a step is about to be given to the kernel.
     ///
     /// # Errors
-    /// It cannot be noted, and the step must not be begun.
+    /// It cannot be noted, and the step must not be started.
     pub(crate) fn begin_step(&self, mark: StepRef, action: &Action) -> std::result::Result<(), Errno> {
-        let action = (mark.step >= self.planned).then(|| action.clone());
+        let action = mark.undo.then(|| action.clone());
         append(&self.file, &JournalLine::Begun { mark, action })
     }
 
@@ -221,14 +270,18 @@ impl Journal {
         append(&self.file, &JournalLine::Ended { mark, errno })
     }
 
-    /// Notes that nothing is left to be done.
+    /// Notes that nothing is left to be done, and gives back the room that was reserved.
     ///
     /// # Errors
     /// It cannot be noted.
     pub(crate) fn close(&self, how: &str) -> std::result::Result<(), Errno> {
         append(&self.file, &JournalLine::Closed { how: how.to_owned() })?;
-        // What is left of it is told by `pcictl status`.
-        let _ = fs::remove_file(&self.marker);
+        if let Ok(metadata) = self.file.metadata() {
+            // Cutting a file to the length that it has frees what was allocated behind its end.
+            let _ = self.file.set_len(metadata.len());
+        }
+        // What is left of it is reported by `pcictl status`.
+        let _ = remove_marker(&self.markers, &self.id);
         Ok(())
     }
 
@@ -244,7 +297,7 @@ impl Journal {
 /// Notes in an inherited journal how a step ended.
 ///
 /// # Errors
-/// It cannot be noted; without a journal, for one.
+/// It cannot be noted, for example because there is no journal.
 pub(crate) fn note_end(journal: BorrowedFd, mark: StepRef, errno: i32) -> std::result::Result<(), Errno> {
     append(journal, &JournalLine::Ended { mark, errno })
 }
@@ -262,65 +315,48 @@ fn append(file: impl std::os::fd::AsFd, line: &JournalLine) -> std::result::Resu
     }
 }
 
-fn write_header(path: &Path, header: &Header) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let mut file = options.read(true).append(true).create_new(true).mode(0o600).custom_flags(O_NOFOLLOW).open(path)?;
+/// The file gets its name when it is complete and locked.
+fn create(directory: &Directory, header: &Header) -> io::Result<File> {
     let text = JournalLine::Header(header.clone()).text();
-    // Four lines a step: begun and ended, and the same when it is undone. Then the last line, and what was not planned.
-    let room = text.len() + LINE * (4 * header.steps.len() + 16);
-    match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, i64::try_from(room).unwrap_or(i64::MAX)) {
-        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {}
-        Err(errno) => return Err(errno.into()),
-    }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    if !acquire::try_lock_file(&file)? {
-        return Err(io::Error::other("somebody else has locked it"));
-    }
-    Ok(file)
+    // Begun and ended, noted by the helper and by its parent, and the same when a step is undone, which may take three
+    // writes. Then the last line, and what was not planned.
+    let room = text.len() + LINE * (12 * header.steps.len() + 16);
+    directory.create_new(&format!("{}{JOURNAL}", header.id), 0o600, |file| {
+        match fallocate(&*file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, i64::try_from(room).unwrap_or(i64::MAX)) {
+            Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        file.write_all(text.as_bytes())?;
+        if !acquire::try_lock_file(file)? {
+            return Err(io::Error::other("somebody else has locked it"));
+        }
+        Ok(())
+    })
 }
 
-fn write_marker(path: &Path, header: &Header) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
-    let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(&serde_json::to_vec(header)?)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    File::open(directory)?.sync_all()
-}
-
-fn examine(path: &Path) -> JournalFile {
-    let record = read(path).map_err(|error| plain(&error)).and_then(|text| OperationRecord::parse(&text));
-    let busy = open(path, false).and_then(|file| acquire::is_locked(&file)).unwrap_or(false);
-    JournalFile { path: path.to_owned(), record, busy }
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let mut file = open(path, false)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.uid() != 0 && metadata.uid() != geteuid().as_raw() {
-        return Err(io::Error::other("it is no plain file of root's"));
+fn remove_marker(markers: &Location, id: &str) -> io::Result<()> {
+    match Directory::open(markers)? {
+        Some(directory) => directory.remove(&format!("{id}{MARKER}")).map(|_| ()),
+        None => Ok(()),
     }
-    if metadata.len() > LONGEST {
-        return Err(io::Error::other("it is too long"));
-    }
-    file.read_to_string(&mut text)?;
-    Ok(text)
 }
 
-fn open(path: &Path, append: bool) -> io::Result<File> {
-    OpenOptions::new().read(true).append(append).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path)
+/// Whether somebody works on it is asked first: what is being written to may be of any form.
+fn examine(directory: &Directory, name: String) -> JournalFile {
+    let file = directory.open_file(&name, false);
+    let busy = file.is_ok_and(|file| acquire::is_locked(&file).unwrap_or(false));
+    JournalFile { path: directory.join(&name), record: read(directory, &name), busy, name }
 }
 
-/// Only root, and in tests the user who runs them, may own or write what is to be trusted.
-fn check_owner(directory: &Path) -> io::Result<()> {
-    let metadata = directory.symlink_metadata()?;
-    let owned = metadata.uid() == 0 || metadata.uid() == geteuid().as_raw();
-    if !metadata.is_dir() || !owned || metadata.mode() & 0o022 != 0 {
-        return Err(io::Error::other("it is no directory that only root can write to"));
-    }
-    Ok(())
+fn read(directory: &Directory, name: &str) -> std::result::Result<OperationRecord, Invalid> {
+    OperationRecord::parse(&text(directory, name)?)
+}
+
+fn read_marker(directory: &Directory, name: &str) -> std::result::Result<Header, Invalid> {
+    Header::parse(&text(directory, name)?)
+}
+
+fn text(directory: &Directory, name: &str) -> std::result::Result<String, Invalid> {
+    let bytes = directory.read(name, MAX_LENGTH)?;
+    String::from_utf8(bytes).map_err(|_| Invalid::Damaged("not text".to_owned()))
 }

@@ -330,7 +330,7 @@ fn hexadecimal(text: &str) -> Option<(u32, u32)> {
 }
 
 /// A cheap look at a path: the nodes that every process has open, and plain files, are left out.
-fn may_matter(path: &str) -> bool {
+pub(crate) fn may_matter(path: &str) -> bool {
     if let Some(node) = path.strip_prefix("/dev/") {
         let everybody = matches!(node, "null" | "zero" | "full" | "random" | "urandom" | "kmsg" | "ptmx" | "tty");
         return !everybody && !node.starts_with("pts/") && !node.starts_with("shm/");

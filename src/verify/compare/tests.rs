@@ -1,6 +1,6 @@
 use crate::pci::place::Place;
 use crate::topology::attributes::LinkStatus;
-use crate::verify::compare::{Difference, DifferenceKind, accept, compare, find_moved};
+use crate::verify::compare::{Difference, DifferenceKind, accept, compare, find_moved, keep_better};
 use crate::verify::record::{Bar, DeviceRecord, Serials, VirtualRecord};
 
 fn record() -> DeviceRecord {
@@ -123,4 +123,23 @@ fn a_device_is_found_elsewhere_by_its_serial_number_only() {
     sibling.address.function = 1;
     assert!(find_moved(&[&was], &[&sibling]).is_empty(), "functions of one card share its number");
     assert!(find_moved(&[&was], &[&elsewhere, &elsewhere]).is_empty(), "two of them: which one?");
+}
+
+#[test]
+fn a_degraded_device_that_is_removed_again_must_come_back_as_it_was_before() {
+    let mut degraded = record();
+    (degraded.vfs, degraded.driver) = (Vec::new(), None);
+    degraded.link = Some(LinkStatus { speed: Some(2.5), width: Some(1), ..LinkStatus::default() });
+    degraded.bars[0].assigned = false;
+    degraded.names.clear();
+    keep_better(&mut degraded, &record());
+    assert_eq!(degraded, record());
+    let mut better = record();
+    better.link = Some(LinkStatus { speed: Some(32.0), width: Some(16), ..LinkStatus::default() });
+    let expected = better.clone();
+    keep_better(&mut better, &record());
+    assert_eq!(better, expected);
+    let mut other = DeviceRecord { ids: Some("8086:10d3".into()), driver: None, ..record() };
+    keep_better(&mut other, &record());
+    assert_eq!(other.driver, None, "another device owes nothing to the one before it");
 }

@@ -87,7 +87,7 @@ impl FakeKernel {
     /// Makes a write, and answers as the kernel does.
     pub fn write(&self, action: &Action) -> Result<(), Errno> {
         match action {
-            Action::Unbind { address, driver } => self.unbind(*address, driver),
+            Action::Unbind { address, driver, .. } => self.unbind(*address, driver),
             Action::Bind { address, driver } => self.bind(*address, driver),
             Action::Remove { address } => self.remove(*address),
             Action::Rescan { .. } | Action::RescanAll => self.rescan(),
@@ -98,8 +98,64 @@ impl FakeKernel {
                 vfs if vfs == *count => Ok(()),
                 _ => Err(Errno::EBUSY),
             },
-            other => panic!("nobody should write {other:?}"),
+            Action::SetVfs { .. } => Err(Errno::ENOENT),
+            Action::Override { address, driver } => self.set(*address, "driver_override", driver),
+            Action::Set { address, file, value, .. } => self.set(*address, file, value),
+            Action::Probe { address } => self.probe(*address),
+            Action::Reset { address } => self.reset(&self.device(*address), "reset"),
+            Action::ResetBelow { address } => self.reset(&self.device(*address), "reset_subordinate"),
+            Action::SlotPower { slot, on } => self.power(slot, *on),
         }
+    }
+
+    /// A file of the function takes what is written to it.
+    fn set(&self, address: PciAddress, file: &str, value: &str) -> Result<(), Errno> {
+        let path = self.device(address).join(file);
+        if !path.is_file() {
+            return Err(Errno::ENOENT);
+        }
+        fs::write(path, format!("{value}\n")).map_err(|_| Errno::EIO)
+    }
+
+    /// The driver that the override names, else the one that it had when all was well.
+    fn probe(&self, address: PciAddress) -> Result<(), Errno> {
+        if !self.is_there(address) {
+            return Err(Errno::ENODEV);
+        }
+        if self.device(address).join("driver").is_symlink() {
+            return Ok(());
+        }
+        let text = fs::read_to_string(self.device(address).join("driver_override")).unwrap_or_default();
+        let wanted = Some(text.trim()).filter(|text| !text.is_empty() && *text != "(null)").map(str::to_owned);
+        let usual = || Some(self.original(address, "driver")?.rsplit('/').next()?.to_owned());
+        match wanted.or_else(usual) {
+            Some(driver) => self.bind(address, &driver),
+            None => Ok(()),
+        }
+    }
+
+    /// What is reset is not at work.
+    fn reset(&self, device: &std::path::Path, file: &str) -> Result<(), Errno> {
+        if !device.join(file).is_file() {
+            return Err(Errno::ENOENT);
+        }
+        let bound = |path: &PathBuf| path.join("driver").is_symlink();
+        let top = device.canonicalize().expect("there");
+        assert!(file != "reset" || !bound(&top), "{} is reset at work", top.display());
+        assert!(!any_below(&top, &bound), "something below {} is reset at work", top.display());
+        Ok(())
+    }
+
+    /// The slot's power changes only from the other state, as pciehp_sysfs_enable_slot does.
+    fn power(&self, slot: &str, on: bool) -> Result<(), Errno> {
+        let file = self.sys(&format!("bus/pci/slots/{slot}/power"));
+        let was = fs::read_to_string(&file).map_err(|_| Errno::ENOENT)?;
+        if was.trim() == if on { "1" } else { "0" } {
+            return Err(Errno::EINVAL);
+        }
+        fs::write(&file, if on { "1\n" } else { "0\n" }).map_err(|_| Errno::EIO)?;
+        // What sits in a slot that is on is found at once.
+        if on { self.rescan() } else { Ok(()) }
     }
 
     fn driver(&self, name: &str) -> Result<PathBuf, Errno> {
@@ -130,7 +186,10 @@ impl FakeKernel {
         if self.device(address).join("driver").is_symlink() {
             return Err(Errno::EBUSY);
         }
-        symlink(self.original(address, "driver"), self.device(address).join("driver")).expect("a driver");
+        // Every function sits as deep as its original link says, whichever driver that named.
+        let link = self.original(address, "driver").ok_or(Errno::ENODEV)?;
+        let up = link.rsplit_once('/').expect("a path").0;
+        symlink(format!("{up}/{driver}"), self.device(address).join("driver")).expect("a driver");
         symlink(self.device(address).canonicalize().expect("there"), directory.join(address.to_string())).expect("it");
         Ok(())
     }
@@ -171,12 +230,12 @@ impl FakeKernel {
     }
 
     /// Where a link of the function pointed when all was well.
-    fn original(&self, address: PciAddress, name: &str) -> String {
+    fn original(&self, address: PciAddress, name: &str) -> Option<String> {
         let ends = format!("/{address}/{name}");
         let node = self.dump.0.iter().find(|(path, _)| path.to_string_lossy().ends_with(&ends));
         match node {
-            Some((_, super::dump::Node::Link(target))) => target.clone(),
-            other => panic!("{ends} is {other:?}"),
+            Some((_, super::dump::Node::Link(target))) => Some(target.clone()),
+            _ => None,
         }
     }
 

@@ -1,0 +1,131 @@
+//! What must be held for a write to the kernel: the one table, for commands, for `pcictl lock` and for whoever else lets a
+//! write through.
+//!
+//! Everything named here is held exclusively, and all above it shared. A row says what the kernel touches with the write,
+//! not what the write is meant for; the reasons are in the pairs that deadlock or corrupt memory when they meet.
+
+use crate::lock::claims::Claims;
+use crate::pci::place::Place;
+use crate::plan::action::Action;
+use crate::resolve::scan_target::ScanTarget;
+use crate::topology::model::{FunctionId, Topology};
+
+/// What the kernel touches with one write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Touched {
+    /// One function with its VFs and all below it: removal, driver, override, settings, a reset of the function alone.
+    Function(Place),
+    /// The VFs of a physical function.
+    Vfs {
+        /// The physical function.
+        physical: Place,
+        /// Some of its VFs are on a bus of their own, which others may share (virtfn_add_bus in drivers/pci/iov.c).
+        on_virtual_bus: bool,
+    },
+    /// A bus that is scanned, and what appears on it.
+    Bus {
+        /// The bridge that leads to it.
+        bridge: Place,
+        /// Nothing is on it. The kernel then resizes the bridge, and may release windows of the bus above it.
+        is_empty: bool,
+        /// It is a root bus, above which nothing is resized.
+        is_root: bool,
+    },
+    /// Everything on the bus that a bridge leads to: resets by bus or slot walk it unlocked.
+    AllBelow(Place),
+    /// A slot whose power is switched, by the port that it belongs to. What appears when it is on takes the bus above.
+    Slot {
+        /// The port.
+        port: Place,
+        /// Switched on, not off.
+        on: bool,
+    },
+    /// Every bus of the machine.
+    Everything,
+}
+
+impl Touched {
+    /// What a step of a plan touches; `None` if its function was not read, or if it takes more than the function to tell.
+    pub(crate) fn by_action(topology: &Topology, action: &Action) -> Option<Self> {
+        let place = |address| topology.find(address).map(|id| topology.place(id));
+        match action {
+            Action::SetVfs { address, .. } => {
+                let id = topology.find(*address)?;
+                Some(Self::Vfs { physical: topology.place(id), on_virtual_bus: has_virtual_bus(topology, id) })
+            }
+            Action::Unbind { address, .. }
+            | Action::Bind { address, .. }
+            | Action::Override { address, .. }
+            | Action::Probe { address }
+            | Action::Set { address, .. }
+            | Action::Reset { address }
+            | Action::Remove { address } => place(*address).map(Self::Function),
+            Action::ResetBelow { address } => place(*address).map(Self::AllBelow),
+            Action::RescanAll => Some(Self::Everything),
+            Action::Rescan { .. } | Action::SlotPower { .. } => None,
+        }
+    }
+
+    /// What a scan touches.
+    pub(crate) fn by_scan(target: &ScanTarget) -> Self {
+        match target.bus {
+            None => Self::Everything,
+            Some(_) => {
+                Self::Bus { bridge: target.place.clone(), is_empty: target.empty, is_root: target.is_root_bus() }
+            }
+        }
+    }
+
+    /// The node that must be held exclusively.
+    pub(crate) fn exclusive(&self) -> Place {
+        let above = |place: &Place| place.parent().unwrap_or_else(Place::root);
+        match self {
+            Self::Function(place) | Self::AllBelow(place) => place.clone(),
+            Self::Vfs { physical, on_virtual_bus: true } => above(physical),
+            Self::Vfs { physical, on_virtual_bus: false } => physical.clone(),
+            Self::Bus { bridge, is_empty: true, is_root: false } => above(bridge),
+            Self::Bus { bridge, .. } => bridge.clone(),
+            Self::Slot { port, on: true } => above(port),
+            Self::Slot { port, on: false } => port.clone(),
+            Self::Everything => Place::root(),
+        }
+    }
+}
+
+/// What must be held from the first to the last of these writes.
+pub(crate) fn claims_for<'a>(writes: impl IntoIterator<Item = &'a Touched>) -> Claims {
+    Claims::changing(writes.into_iter().map(Touched::exclusive).collect())
+}
+
+fn has_virtual_bus(topology: &Topology, physical: FunctionId) -> bool {
+    let bus = topology.function(physical).address.bus_number();
+    topology.virtual_functions(physical).iter().any(|id| topology.function(*id).address.bus_number() != bus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(chain: &str) -> Place {
+        Place::from_chain(chain).unwrap()
+    }
+
+    #[test]
+    fn what_the_kernel_touches_is_held() {
+        let (port, above) = (at("pci0000:00/03.0"), at("pci0000:00"));
+        for (touched, held) in [
+            (Touched::Function(port.clone()), &port),
+            (Touched::AllBelow(port.clone()), &port),
+            (Touched::Vfs { physical: port.clone(), on_virtual_bus: false }, &port),
+            (Touched::Vfs { physical: port.clone(), on_virtual_bus: true }, &above),
+            (Touched::Bus { bridge: port.clone(), is_empty: false, is_root: false }, &port),
+            (Touched::Bus { bridge: port.clone(), is_empty: true, is_root: false }, &above),
+            (Touched::Bus { bridge: above.clone(), is_empty: true, is_root: true }, &above),
+            (Touched::Slot { port: port.clone(), on: false }, &port),
+            (Touched::Slot { port: port.clone(), on: true }, &above),
+            (Touched::Everything, &Place::root()),
+        ] {
+            assert_eq!(touched.exclusive(), *held, "{touched:?}");
+        }
+    }
+}
