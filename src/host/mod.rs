@@ -4,6 +4,7 @@
 //! - [`root`]: the one opener below `/` or the top of a dumped tree.
 //! - [`sysfs`]: the one reader of attributes in /sys.
 //! - [`procfs`]: the one reader of /proc.
+//! - [`child`]: looks that may hang, by children that can be left behind.
 //! - [`bounded`]: whole files with a limit of size and time, for those who copy.
 //! - [`walk`]: directories from the top down, links not followed.
 //! - [`machine`]: /sys, /proc, the run and state directories of one machine, and its boot.
@@ -15,6 +16,7 @@ pub(crate) mod text;
 pub mod root;
 pub mod sysfs;
 pub(crate) mod procfs;
+pub(crate) mod child;
 pub(crate) mod bounded;
 pub(crate) mod walk;
 pub mod machine;

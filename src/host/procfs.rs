@@ -8,8 +8,6 @@
 //! Text is given as the kernel has it. Names in it are chosen by others and may hold anything; they are escaped where
 //! they are printed, see [`text`](crate::host::text).
 
-#![allow(dead_code)] // Tables are read line by line from the next change on.
-
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -18,7 +16,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::host::root::{Directory, Entries, Root, each_entry, present, read_to_end};
 
@@ -108,8 +106,14 @@ impl Procfs {
     ///
     /// # Errors
     /// Any failure but absence, and a line that is too long for any table of the kernel.
-    pub(crate) fn lines(&self, path: &str, take: impl FnMut(&[u8]) -> Next) -> io::Result<bool> {
-        Ok(gone(self.directory.kernel_file(path).and_then(|file| each_line(&file, take)))?.is_some())
+    pub(crate) fn lines(&self, path: &str, take: &mut dyn FnMut(&str) -> Next) -> io::Result<bool> {
+        let mut piece = |piece: &[u8]| {
+            let lines = piece.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let stops = lines.map(|line| take(&String::from_utf8_lossy(line))).any(|next| next == Next::Stop);
+            if stops { Next::Stop } else { Next::Go }
+        };
+        let read = self.directory.kernel_file(path).and_then(|file| each_piece(&file, &mut Vec::new(), &mut piece));
+        Ok(gone(read)?.is_some())
     }
 
     /// Where a link points, as written.
@@ -200,7 +204,7 @@ impl Procfs {
 }
 
 /// A process, as reports name it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessRef {
     /// Process id.
     pub pid: u32,
@@ -301,13 +305,18 @@ impl ProcessDirectory {
         Ok(gone(read_whole(&self.directory, path, bytes))?.is_some())
     }
 
-    /// Gives `take` a file line by line, however long it is; false if it, or its process, is gone. It ends early when
-    /// `take` says so.
+    /// Gives `take` a file in pieces of whole lines, however long it is; false if it, or its process, is gone. It ends
+    /// early when `take` says so.
     ///
     /// # Errors
     /// Any failure but absence, and a line that is too long for any table of the kernel.
-    pub(crate) fn lines(&self, path: &str, take: impl FnMut(&[u8]) -> Next) -> io::Result<bool> {
-        Ok(gone(self.directory.kernel_file(path).and_then(|file| each_line(&file, take)))?.is_some())
+    pub(crate) fn pieces(
+        &self,
+        path: &str,
+        buffer: &mut Vec<u8>,
+        take: &mut dyn FnMut(&[u8]) -> Next,
+    ) -> io::Result<bool> {
+        Ok(gone(self.directory.kernel_file(path).and_then(|file| each_piece(&file, buffer, take)))?.is_some())
     }
 
     /// Calls `each` with the name and the target of every link in a directory, one after the other, until it says that
@@ -337,6 +346,11 @@ impl ProcessDirectory {
     /// Any failure but absence.
     pub(crate) fn names(&self, path: &str) -> io::Result<Option<Vec<String>>> {
         gone(self.directory.open(path).and_then(|directory| names_in(&directory)))
+    }
+
+    /// Where a link points, as written; `None` if it is absent or cannot be read.
+    pub(crate) fn link(&self, path: &str) -> Option<String> {
+        self.directory.link(path, |target| String::from_utf8_lossy(target).into_owned()).ok().flatten()
     }
 
     /// What a descriptor or a mapping leads to. Only for one that is known to sit on a file system of this machine.
@@ -396,33 +410,36 @@ fn read_whole(directory: &Directory, path: &str, bytes: &mut Vec<u8>) -> io::Res
     read_to_end(&directory.kernel_file(path)?, bytes, limit)
 }
 
-/// Reads an open file in pieces and gives `take` each line without its line feed. The memory that it takes does not depend
-/// on the length of the file.
-fn each_line(file: &OwnedFd, mut take: impl FnMut(&[u8]) -> Next) -> io::Result<()> {
-    const STEP: usize = 64 << 10;
-    let mut buffer = Vec::new();
+/// Gives `take` an open file in pieces that end with a line. The memory that it takes does not depend on the length of the
+/// file.
+fn each_piece(file: &OwnedFd, buffer: &mut Vec<u8>, take: &mut dyn FnMut(&[u8]) -> Next) -> io::Result<()> {
+    const PIECE: usize = 64 << 10;
+    if buffer.len() < PIECE {
+        buffer.resize(PIECE, 0);
+    }
+    let mut filled = 0;
     loop {
-        let kept = buffer.len();
-        if kept > LONGEST_LINE {
-            return Err(io::Error::other("a line of it is too long"));
-        }
-        buffer.resize(kept + STEP, 0);
-        let length = rustix::io::retry_on_intr(|| rustix::io::read(file, &mut buffer[kept..]))?;
-        let is_end = length == 0;
-        buffer.truncate(kept + length);
-        let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', &buffer) {
-            if take(&buffer[start..end]) == Next::Stop {
-                return Ok(());
+        if filled == buffer.len() {
+            if filled > LONGEST_LINE {
+                return Err(io::Error::other("a line of it is too long"));
             }
-            start = end + 1;
+            buffer.resize(filled * 2, 0);
         }
-        buffer.drain(..start);
-        if is_end {
-            if !buffer.is_empty() {
-                take(&buffer);
+        let length = rustix::io::retry_on_intr(|| rustix::io::read(file, &mut buffer[filled..]))?;
+        if length == 0 {
+            if filled > 0 {
+                take(&buffer[..filled]);
             }
             return Ok(());
+        }
+        let searched = filled;
+        filled += length;
+        if let Some(end) = memchr::memrchr(b'\n', &buffer[searched..filled]).map(|end| searched + end + 1) {
+            if take(&buffer[..end]) == Next::Stop {
+                return Ok(());
+            }
+            buffer.copy_within(end..filled, 0);
+            filled -= end;
         }
     }
 }
@@ -438,6 +455,32 @@ fn gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_table_comes_in_pieces_of_whole_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let lines: Vec<String> =
+            (0..50_000).map(|number| format!("line {number} {}", "x".repeat(number % 97))).collect();
+        std::fs::create_dir(directory.path().join("proc")).unwrap();
+        std::fs::write(directory.path().join("proc/table"), lines.join("\n")).unwrap();
+        let procfs = Procfs::open(&Root::open(Some(directory.path())).unwrap()).unwrap().unwrap();
+        let mut read = Vec::new();
+        let mut take = |line: &str| {
+            read.push(line.to_owned());
+            Next::Go
+        };
+        assert!(procfs.lines("table", &mut take).unwrap());
+        assert_eq!(read, lines);
+        let mut count = 0;
+        let mut first = |_: &str| {
+            count += 1;
+            Next::Stop
+        };
+        procfs.lines("table", &mut first).unwrap();
+        assert_eq!(count, 1);
+        std::fs::write(directory.path().join("proc/table"), vec![b'x'; LONGEST_LINE * 3]).unwrap();
+        assert!(procfs.lines("table", &mut |_| Next::Go).is_err());
+    }
 
     #[test]
     fn escapes_of_the_kernel_are_undone() {

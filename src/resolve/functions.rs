@@ -103,6 +103,17 @@ impl<'a> Resolver<'a> {
         if self.is_there(address) { Ok(Resolved::Functions(vec![address])) } else { Ok(Resolved::Absent(address)) }
     }
 
+    /// Where a link points. What cannot be read is not missing.
+    fn link(&self, path: &str) -> Result<Option<String>> {
+        self.sysfs.link(path).map_err(|error| Error::io(self.sysfs.display(path), &error))
+    }
+
+    /// The names in a directory; none if it is missing.
+    fn names(&self, path: &str) -> Result<Vec<String>> {
+        let names = self.sysfs.names(path).map_err(|error| Error::io(self.sysfs.display(path), &error))?;
+        Ok(names.unwrap_or_default())
+    }
+
     fn is_there(&self, address: PciAddress) -> bool {
         self.sysfs.has_function(address)
     }
@@ -112,7 +123,7 @@ impl<'a> Resolver<'a> {
         if locate_bus(self.sysfs, address.bus_number())?.is_some() {
             return Ok(None);
         }
-        let names = self.sysfs.names("class/pci_bus").ok().flatten().unwrap_or_default();
+        let names = self.names("class/pci_bus")?;
         let buses = names.iter().filter_map(|name| name.parse::<BusNumber>().ok());
         let mut domains: Vec<u32> = buses.filter(|bus| bus.bus == address.bus).map(|bus| bus.domain).collect();
         domains.sort_unstable();
@@ -143,7 +154,7 @@ impl<'a> Resolver<'a> {
 
     fn interface(&self, selector: &Selector, name: &str) -> Result<Resolved> {
         let class = "class/net";
-        let link = self.sysfs.link(&format!("{class}/{name}")).ok().flatten();
+        let link = self.link(&format!("{class}/{name}"))?;
         let Some(path) = link.and_then(|target| follow(class, &target)) else {
             let hint = if self.sysfs.exists(&format!("class/block/{name}")) {
                 format!("for the disk write /dev/{name}")
@@ -168,7 +179,7 @@ impl<'a> Resolver<'a> {
             return self.host_bridge(selector, name);
         }
         let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-        let target = self.sysfs.link(path).ok().flatten().and_then(|target| follow(directory, &target));
+        let target = self.link(path)?.and_then(|target| follow(directory, &target));
         target.map_or_else(
             || Err(no_match(selector, "that path does not lead to a PCI function")),
             |path| self.on_path(selector, &path),
@@ -176,19 +187,19 @@ impl<'a> Resolver<'a> {
     }
 
     fn device_node(&self, selector: &Selector, node: &str) -> Result<Resolved> {
-        let link = if self.sysfs.is_dump() { self.node_by_name(node) } else { node_by_number(node) };
+        let link = if self.sysfs.is_dump() { self.node_by_name(node)? } else { node_by_number(node) };
         let Some((directory, link)) = link else { return Err(no_match(selector, "no such device node")) };
-        let target = self.sysfs.link(&link).ok().flatten().and_then(|target| follow(&directory, &target));
+        let target = self.link(&link)?.and_then(|target| follow(&directory, &target));
         let Some(path) = target else { return Err(no_match(selector, "not the node of a device in sysfs")) };
         self.on_path(selector, &path)
     }
 
     /// A dumped tree has no device nodes; names are the same in /sys/class.
-    fn node_by_name(&self, node: &str) -> Option<(String, String)> {
+    fn node_by_name(&self, node: &str) -> Result<Option<(String, String)>> {
         let name = node.trim_start_matches("/dev/").replace('/', "!");
-        let classes = self.sysfs.names("class").ok().flatten()?;
-        let found = classes.iter().find(|class| self.sysfs.exists(&format!("class/{class}/{name}")))?;
-        Some((format!("class/{found}"), format!("class/{found}/{name}")))
+        let classes = self.names("class")?;
+        let found = classes.iter().find(|class| self.sysfs.exists(&format!("class/{class}/{name}")));
+        Ok(found.map(|found| (format!("class/{found}"), format!("class/{found}/{name}"))))
     }
 
     /// The function that a class device is below; a multipath NVMe disk is below none, but its controllers are.
@@ -198,8 +209,8 @@ impl<'a> Resolver<'a> {
         }
         let mut found: Vec<PciAddress> = Vec::new();
         if let Some((subsystem, _)) = path.rsplit_once('/').filter(|(above, _)| above.contains("/nvme-subsystem/")) {
-            for name in self.sysfs.names(subsystem).ok().flatten().unwrap_or_default() {
-                let target = self.sysfs.link(&format!("{subsystem}/{name}")).ok().flatten();
+            for name in self.names(subsystem)? {
+                let target = self.link(&format!("{subsystem}/{name}"))?;
                 found.extend(target.as_deref().and_then(last_address));
             }
         }

@@ -150,3 +150,30 @@ fn bridges_nested_without_end_are_an_error() {
         assert_eq!(text.contains("nested too deeply"), goes_down, "{command}: {text}");
     }
 }
+
+#[test]
+fn what_cannot_be_read_for_want_of_descriptors_is_not_missing() {
+    let tree = Tree::load("busy");
+    let commands =
+        ["list", "show 0000:06:00.0", "show /dev/nvme0n1", "show slot:1", "show eth0", "remove -n 0000:06:00.0"];
+    let run = |command: &str, descriptors: usize| {
+        let mut process = Command::new("prlimit");
+        process.arg(format!("--nofile={descriptors}")).arg(env!("CARGO_BIN_EXE_pcictl"));
+        process.args(command.split(' ')).arg("--sysroot").arg(tree.path());
+        process.env("PCICTL_RUN_DIR", tree.path().join("none"));
+        processes::output(&mut process)
+    };
+    for command in commands {
+        let with_enough = run(command, 100).status.code();
+        for descriptors in 4..12 {
+            let output = run(command, descriptors);
+            let (status, text) = (output.status.code(), String::from_utf8_lossy(&output.stderr));
+            // 127: the loader itself could not open a library.
+            let is_told = status == Some(1) && text.contains("Too many open files") || status == Some(127);
+            assert!(
+                is_told || status == with_enough || status == Some(4),
+                "{command}, {descriptors}: {status:?} {text}"
+            );
+        }
+    }
+}
