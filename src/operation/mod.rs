@@ -2,6 +2,7 @@
 //!
 //! - [`options`]: what may be asked of an operation, as plain values.
 //! - [`context`]: one machine or dumped tree, and the terminal.
+//! - [`absent`]: what is said of an address that is not there.
 //! - [`failure`]: why an operation stopped, in one sentence.
 //! - [`acquire`]: locks, and a second look at what is locked.
 //! - [`run`]: an operation on its way through the kernel.

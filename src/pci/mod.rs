@@ -2,6 +2,7 @@
 //!
 //! - [`address`]: addresses of functions and buses, and how people spell them.
 //! - [`ids`]: vendor, device and class.
+//! - [`classes`]: names of device classes, for where there is no pci.ids.
 //! - [`place`]: where a function sits in the device tree, in a spelling that survives bus renumbering.
 //! - [`selector`]: what an operator types to name functions.
 

@@ -6,6 +6,7 @@
 //! - [`reader`]: reads functions, directory by directory.
 //! - [`parallel`]: reads a whole machine with several threads.
 //! - [`load`]: reads a topology: the whole machine, or a part of it.
+//! - [`device_links`]: functions whose drivers end with that of another one.
 //! - [`attributes`]: attributes of one function: link, NUMA node, IOMMU group, slot, the devices below.
 
 pub(crate) mod load;
