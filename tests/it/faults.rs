@@ -24,7 +24,7 @@ use pcictl::terminal::Output;
 use tempfile::TempDir;
 
 use crate::support::dump::{Dump, Order};
-use crate::support::fake::{Crash, FakeKernel, Fault, Script};
+use crate::support::fake::{Comes, Crash, FakeKernel, Fault, Script};
 use crate::support::processes::hold_off_starts;
 use crate::support::run::Run;
 use crate::support::{Tree, load_dump, scratch_directory};
@@ -48,7 +48,7 @@ enum Ended {
 impl Machine {
     fn new(name: &str) -> Self {
         let dump = Rc::new(load_dump(name));
-        let script = Script { fault: Fault::None, at: 0, calls: 0 };
+        let script = Script::new(Fault::None, 0, Comes::Same);
         let directory = scratch_directory();
         Self {
             tree: Rc::new(Tree::unpack(&dump, Order::FirstFirst)),
@@ -69,7 +69,7 @@ impl Machine {
 
     /// Runs a command, with a fault at one of its calls to the kernel.
     fn run(&self, words: &[&str], fault: Fault, at: usize) -> Ended {
-        *self.script.borrow_mut() = Script { fault, at, calls: 0 };
+        *self.script.borrow_mut() = Script::new(fault, at, Comes::Same);
         let root = self.tree.path().to_str().unwrap();
         let words = [&["pcictl", "--quiet", "--sysroot", root], words].concat();
         let cli = Cli::parse_from(words);
