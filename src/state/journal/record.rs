@@ -269,6 +269,17 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_among_the_steps_is_read_as_well() {
+        let address = "0000:01:00.0".parse().unwrap();
+        let (file, value) = ("power/control".to_owned(), "auto".to_owned());
+        let action = Action::Set { address, file, value, was: "on".to_owned() };
+        let (file, value) = action.write("d");
+        let steps = vec![Step { action, file, value, after: vec![0] }];
+        let text = JournalLine::Header(header()).text() + &JournalLine::Extended { steps: steps.clone() }.text();
+        assert_eq!(OperationRecord::parse(&text).unwrap().steps[1..], steps);
+    }
+
+    #[test]
     fn a_journal_cut_off_anywhere_is_what_came_before_or_nothing() {
         let (whole, all) = (journal(), OperationRecord::parse(&journal()).unwrap());
         let first = whole.find('\n').unwrap() + 1;
