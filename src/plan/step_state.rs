@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
-use crate::plan::action::Action;
+use crate::plan::action::{Action, Step};
 
 /// How a step went well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,14 @@ pub fn is_done(sysfs: &Sysfs, action: &Action) -> Option<bool> {
         }
         _ => None,
     }
+}
+
+/// Whether what a step did to its device can be put back: the device is there, or it is a VF that comes back when the number
+/// of VFs is put back, before any driver is.
+pub(crate) fn can_be_put_back(sysfs: &Sysfs, steps: &[Step], index: usize) -> bool {
+    let is_there = |step: &Step| step.action.address().is_some_and(|address| sysfs.has_function(address));
+    let takes_it_away = |step: &&Step| matches!(step.action, Action::SetVfs { .. }) && step.after.contains(&index);
+    is_there(&steps[index]) || steps.iter().filter(takes_it_away).any(is_there)
 }
 
 fn is_vf_link(name: &str) -> bool {
