@@ -102,7 +102,7 @@ fn resume(
         Progress::Complete => return close(&journal, record, "all was done already"),
         Progress::NotStarted => {
             let recovered = close(&journal, record, "all is as it was before");
-            removal_record::discard_returned(context, &record.header);
+            removal_record::discard_returned(context, record);
             return recovered;
         }
         Progress::Partial => {}
@@ -120,7 +120,7 @@ fn resume(
         RecoveryAction::RollBack => "undone",
     };
     if way == RecoveryAction::RollBack {
-        removal_record::discard_returned(context, &record.header);
+        removal_record::discard_returned(context, record);
     }
     Ok(Recovered { steps: done, ..Recovered::new(&record.header.id, what) })
 }
