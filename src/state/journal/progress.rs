@@ -132,8 +132,11 @@ fn is_all_back(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
 }
 
 /// Whether this only helps to bring devices back, and all that was removed before it is there again: to reset it now would
-/// hit what is at work.
+/// hit what is at work. What is gone has nothing left to be reset.
 fn has_become_needless(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
+    if matches!(record.steps[index].action, Action::Reset { address } if !sysfs.has_function(address)) {
+        return true;
+    }
     let helps = matches!(
         record.steps[index].action,
         Action::Reset { .. } | Action::ResetBelow { .. } | Action::SlotPower { on: false, .. }

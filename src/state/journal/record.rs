@@ -145,10 +145,14 @@ impl OperationRecord {
         Self { header, steps, ends: BTreeMap::new(), undo_actions: BTreeMap::new(), closed: None }
     }
 
-    /// An operation of which nothing but its plan is known: every step may have been given to the kernel.
+    /// An operation of which nothing but its plan is known: every step may have been given to the kernel. What brings back
+    /// counts as not started, unless it is all that was planned: that it was would mean that all before it was done.
     pub(crate) fn all_started(header: Header) -> Self {
         let mut record = Self::new(header);
-        record.ends = (0..record.steps.len()).map(|step| (StepRef { step, undo: false }, None)).collect();
+        let brings_back = |step: &Step| step.action.is_scan() || matches!(step.action, Action::SlotPower { .. });
+        let only_brings_back = record.steps.iter().all(brings_back);
+        let steps = record.steps.iter().enumerate().filter(|(_, step)| only_brings_back || !brings_back(step));
+        record.ends = steps.map(|(step, _)| (StepRef { step, undo: false }, None)).collect();
         record
     }
 
