@@ -7,7 +7,7 @@
 mod arrival;
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -83,6 +83,8 @@ pub struct Script {
     pub scans: usize,
     /// Every write that was made, as `VALUE > FILE`.
     pub writes: Vec<String>,
+    /// Every function that was removed.
+    pub removed: BTreeSet<String>,
     pub meanwhile: Option<(usize, Meanwhile)>,
     /// Somebody has asked to stop, and that stays so.
     pub is_interrupted: bool,
@@ -90,8 +92,17 @@ pub struct Script {
 
 impl Script {
     pub fn new(fault: Fault, at: usize, comes: Comes) -> Self {
-        let (writes, meanwhile) = (Vec::new(), None);
-        Self { fault, at, comes, calls: 0, scans: 0, writes, meanwhile, is_interrupted: false }
+        Self {
+            fault,
+            at,
+            comes,
+            calls: 0,
+            scans: 0,
+            writes: Vec::new(),
+            removed: BTreeSet::new(),
+            meanwhile: None,
+            is_interrupted: false,
+        }
     }
 }
 
@@ -272,14 +283,20 @@ impl FakeKernel {
         let bound = |path: &PathBuf| path.join("driver").is_symlink();
         assert!(!bound(&top), "{address} is removed with its driver at work");
         assert!(!any_below(&top, &bound), "{address} is removed above a function at work");
+        let before = self.tree.functions();
         self.tree.remove(&address.to_string());
+        let now = self.tree.functions();
+        self.state.borrow_mut().removed.extend(before.into_keys().filter(|function| !now.contains_key(function)));
         Ok(())
     }
 
+    /// A VF goes with its PF, and a PF with its VFs.
     fn vanish(&self, action: &Action) {
-        if let Some(address) = action.address().filter(|address| self.is_there(*address)) {
-            self.tree.remove(&address.to_string());
-        }
+        let Some(address) = action.address().filter(|address| self.is_there(*address)) else { return };
+        let physical = self.device(address).join("physfn").canonicalize().ok();
+        let physical = physical.and_then(|path| path.file_name()?.to_str()?.parse().ok()).unwrap_or(address);
+        self.take_vfs(physical);
+        self.tree.remove(&physical.to_string());
     }
 }
 

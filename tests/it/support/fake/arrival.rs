@@ -42,10 +42,17 @@ fn new_node(path: &Path, node: &Node, is_another: bool) -> Node {
         ("sriov_numvfs", _) => text("0\n"),
         ("device", Node::File { .. }) if is_another => text("0x4242\n"),
         ("modalias", Node::File { content, .. }) if is_another => {
-            Node::File { content: String::from_utf8_lossy(content).replace("d0000", "d4242").into(), mode: 0o644 }
+            Node::File { content: other_modalias(content), mode: 0o644 }
         }
         _ => node.clone(),
     }
+}
+
+/// A modalias with another device ID.
+fn other_modalias(modalias: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(modalias);
+    let (vendor, rest) = text.split_once('d').expect("a device ID");
+    format!("{vendor}d00004242{}", &rest[8..]).into()
 }
 
 impl FakeKernel {
@@ -116,7 +123,7 @@ impl FakeKernel {
         assert!(self.vfs(address) > 0, "{address} has VFs");
     }
 
-    fn take_vfs(&self, address: PciAddress) {
+    pub(super) fn take_vfs(&self, address: PciAddress) {
         for index in 0..self.vfs(address) {
             let link = self.device(address).join(format!("virtfn{index}"));
             let target = fs::read_link(&link).expect("a virtual function");
