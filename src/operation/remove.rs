@@ -19,6 +19,7 @@ use crate::pci::ids::Ids;
 use crate::pci::selector::Selector;
 use crate::plan::action::{AUTOPROBE, Step};
 use crate::plan::remove::{Removal, plan_removal};
+use crate::plan::step_state::can_be_put_back;
 use crate::report::change::{FunctionSummary, PlannedChange, RemoveReport};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
@@ -292,8 +293,8 @@ impl Stopped<'_> {
         }
         let steps = &self.subject.plan.stop.steps;
         let sysfs = &self.context.machine.sysfs;
-        let is_there = |index: usize| steps[index].action.address().is_some_and(|address| sysfs.has_function(address));
-        operation.roll_back(steps, 0, &self.outcomes.only(is_there), why, lasting)
+        let kept = self.outcomes.only(|index| can_be_put_back(sysfs, steps, index));
+        operation.roll_back(steps, 0, &kept, why, lasting)
     }
 }
 

@@ -113,9 +113,11 @@ pub enum Action {
     Set {
         /// The function.
         address: PciAddress,
-        /// The file in its directory.
+        /// The file in its directory. (A step, into which this is flattened, has a `file` and a `value` of its own.)
+        #[serde(rename = "setting")]
         file: String,
         /// The value.
+        #[serde(rename = "to")]
         value: String,
         /// The value when the plan was made.
         was: String,

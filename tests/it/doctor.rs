@@ -10,7 +10,7 @@ use crate::support::run::Run;
 const UPSTREAM: &str = "devices/pci0000:00/0000:00:03.0/0000:01:00.0";
 
 /// The innermost first, as /proc shows it.
-const REMOVER_DRAINS: &[&str] = &[
+pub const REMOVER_DRAINS: &[&str] = &[
     "kernfs_drain+0x11a/0x130",
     "__kernfs_remove.part.0+0x128/0x240",
     "kernfs_remove_by_name_ns+0x5e/0xb0",
@@ -61,13 +61,13 @@ struct Machine {
     tree: Tree,
 }
 
-struct Task<'a> {
-    pid: u32,
-    comm: &'a str,
-    command: &'a [&'a str],
-    state: char,
-    stack: &'a [&'a str],
-    files: &'a [String],
+pub struct Task<'a> {
+    pub pid: u32,
+    pub comm: &'a str,
+    pub command: &'a [&'a str],
+    pub state: char,
+    pub stack: &'a [&'a str],
+    pub files: &'a [String],
 }
 
 impl Machine {
@@ -76,29 +76,34 @@ impl Machine {
     }
 
     fn with(self, task: &Task) -> Self {
-        let process = self.tree.path().join(format!("proc/{}", task.pid));
-        let thread = process.join(format!("task/{}", task.pid));
-        fs::create_dir_all(&thread).unwrap();
-        fs::create_dir_all(process.join("fd")).unwrap();
-        let stat = format!("{} ({}) {} 1 1 1 0 -1 0\n", task.pid, task.comm, task.state);
-        let stack: String = task.stack.iter().map(|frame| format!("[<0>] {frame}\n")).collect();
-        let wchan = task.stack.first().map_or("0", |frame| frame.split('+').next().unwrap());
-        for directory in [&process, &thread] {
-            fs::write(directory.join("stat"), &stat).unwrap();
-            fs::write(directory.join("comm"), format!("{}\n", task.comm)).unwrap();
-        }
-        fs::write(process.join("cmdline"), task.command.join("\0")).unwrap();
-        fs::write(thread.join("stack"), stack).unwrap();
-        fs::write(thread.join("wchan"), wchan).unwrap();
-        fs::write(thread.join("status"), "voluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t1\n").unwrap();
-        for (number, file) in task.files.iter().enumerate() {
-            symlink(file, process.join(format!("fd/{number}"))).unwrap();
-        }
+        write_task(&self.tree, task);
         self
     }
 
     fn doctor(&self) -> Run {
         Run::words("doctor --color never").on(&self.tree)
+    }
+}
+
+/// Writes what /proc says of a task.
+pub fn write_task(tree: &Tree, task: &Task) {
+    let process = tree.path().join(format!("proc/{}", task.pid));
+    let thread = process.join(format!("task/{}", task.pid));
+    fs::create_dir_all(&thread).unwrap();
+    fs::create_dir_all(process.join("fd")).unwrap();
+    let stat = format!("{} ({}) {} 1 1 1 0 -1 0\n", task.pid, task.comm, task.state);
+    let stack: String = task.stack.iter().map(|frame| format!("[<0>] {frame}\n")).collect();
+    let wchan = task.stack.first().map_or("0", |frame| frame.split('+').next().unwrap());
+    for directory in [&process, &thread] {
+        fs::write(directory.join("stat"), &stat).unwrap();
+        fs::write(directory.join("comm"), format!("{}\n", task.comm)).unwrap();
+    }
+    fs::write(process.join("cmdline"), task.command.join("\0")).unwrap();
+    fs::write(thread.join("stack"), stack).unwrap();
+    fs::write(thread.join("wchan"), wchan).unwrap();
+    fs::write(thread.join("status"), "voluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t1\n").unwrap();
+    for (number, file) in task.files.iter().enumerate() {
+        symlink(file, process.join(format!("fd/{number}"))).unwrap();
     }
 }
 
