@@ -272,7 +272,7 @@ impl Action {
 }
 
 /// Phases as one plan: each step waits for what it waits for in its own phase, and for all phases before.
-pub(crate) fn in_sequence<'a>(phases: impl IntoIterator<Item = &'a [Step]>) -> Vec<Step> {
+pub fn in_sequence<'a>(phases: impl IntoIterator<Item = &'a [Step]>) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for phase in phases {
         let before = steps.len();

@@ -9,7 +9,7 @@
 //! - [`restore`]: put back VFs, overrides and power settings.
 
 pub mod action;
-pub(crate) mod claims_for;
+pub mod claims_for;
 pub mod remove;
 pub mod rescan;
 pub(crate) mod reset;
