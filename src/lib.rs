@@ -28,6 +28,7 @@
 //! Last comes `main.rs`, which turns an outcome into an exit status. CONTRIBUTING.md says how to add a command, a kernel
 //! write, a kind of user, a tree, a guest case.
 #![allow(rustdoc::private_intra_doc_links)] // The documentation is for those who work on the code.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod error;

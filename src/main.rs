@@ -1,5 +1,7 @@
 //! The `pcictl` binary: an outcome becomes an exit status, and nothing else happens here.
 
+#![deny(clippy::disallowed_methods)]
+
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::mem::ManuallyDrop;

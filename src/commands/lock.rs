@@ -23,6 +23,7 @@ use crate::resolve::scan_target::scan_target_for;
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 
+#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the operator's command, which this one waits for"))]
 pub(crate) fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
     refuse_in_dump(context, args)?;
     let selectors = parse_exact_selectors(&args.selectors)?;

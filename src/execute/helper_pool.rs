@@ -38,6 +38,7 @@ impl Helper {
     ///
     /// # Errors
     /// No process can be started, or no descriptor is left.
+    #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the helpers' owner"))]
     pub(crate) fn start(spec: &HelperSpec, mark: StepRef, path: &str, value: &str) -> io::Result<Self> {
         let journal = match &spec.journal {
             Some(journal) => Stdio::from(journal.try_clone()?),

@@ -23,6 +23,7 @@ const SUBCOMMAND: &str = "read-overrides";
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// What `driver_override` says of these functions; `None` if that cannot be found out without hanging.
+#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "a child that is left behind if it hangs"))]
 pub(crate) fn read_overrides(sysfs: &Sysfs, addresses: &[PciAddress]) -> Option<Overrides> {
     let may_say = |address: &&PciAddress| sysfs.exists(&format!("{}/driver_override", address.sysfs_link()));
     let asked: Vec<PciAddress> = addresses.iter().filter(may_say).copied().collect();

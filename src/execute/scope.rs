@@ -25,6 +25,7 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(10);
 
 /// Moves these processes, the first of which is the one that leads, to a scope; gives its name when they are there.
+#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "waited for with a deadline"))]
 pub(crate) fn move_to_own(procfs: &Procfs, pids: &[u32]) -> Option<String> {
     let leader = *pids.first()?;
     if !std::path::Path::new(BOOTED).is_dir() {

@@ -94,6 +94,7 @@ fn detach(keep: &[RawFd]) {
 }
 
 /// The name that `ps` and `pidof` know this process by.
+#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "a name, and no file that outlives anybody"))]
 fn set_comm(name: &str) {
     let _ = std::fs::write("/proc/self/comm", name);
 }

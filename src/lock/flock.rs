@@ -10,6 +10,7 @@ use fs2::FileExt;
 use crate::lock::claims::Mode;
 
 /// Takes the lock if that needs no waiting.
+#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the one place that locks"))]
 pub(crate) fn try_lock(file: &File, mode: Mode) -> io::Result<bool> {
     let result = match mode {
         Mode::Shared => FileExt::try_lock_shared(file),
@@ -31,6 +32,10 @@ pub(crate) struct Pending(Receiver<io::Result<File>>);
 ///
 /// # Errors
 /// There can be no further thread.
+#[cfg_attr(
+    not(test),
+    expect(clippy::disallowed_methods, reason = "the one place that locks, on a thread that nobody waits for")
+)]
 pub(crate) fn lock_in_background(file: File, mode: Mode) -> io::Result<Pending> {
     let (sender, receiver) = channel();
     std::thread::Builder::new().name("lock".to_owned()).spawn(move || {
