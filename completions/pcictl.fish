@@ -212,7 +212,7 @@ never\t'Never'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -l sysroot -d 'Look at a dumped tree instead of this machine' -r -f -a "(__fish_complete_directories)"
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -l all -d 'Lock the whole machine'
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -s s -l shared -d 'Keep out changes, not others who lock with --shared: for a command that only looks'
-complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -l inherit -d 'Let the command, and all that it starts, keep the locks until the last of them has ended'
+complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -s o -l close -d 'Keep the locks from the command and all that it leaves running; they end with pcictl'
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -s n -l dry-run -d 'Print the steps and the locks in their order, and touch nothing'
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -l no-wait -d 'Do not wait for locks at all'
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -l each -d 'Take all functions that a selector means'

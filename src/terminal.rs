@@ -139,6 +139,14 @@ impl Output {
         let _ = write!(stderr, "{CLEAR_LINE}{line}").and_then(|()| stderr.flush());
     }
 
+    /// The same with a part at its end that is always shown: what does not fit is cut from the middle, where the least is told.
+    pub(crate) fn progress_with_clock(&self, line: &str, clock: &str) {
+        let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
+        // The program's name, and the last column, which stays free.
+        let room = width.saturating_sub("pcictl: ".len() + clock.chars().count() + 1);
+        self.progress(&format!("{}{clock}", cut_middle(&escaped(line), room)));
+    }
+
     /// Takes the last line of progress back.
     pub(crate) fn end_progress(&self) {
         if self.can_move() {
@@ -191,6 +199,20 @@ fn print(text: &str) {
     // Nobody is left to be told when stdout is closed.
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// A text with its start and its end if it has more than so many characters; the start is the longer part.
+fn cut_middle(text: &str, room: usize) -> String {
+    const CUT: &str = "...";
+    let length = text.chars().count();
+    if length <= room {
+        return text.to_owned();
+    }
+    let kept = room.saturating_sub(CUT.len());
+    let end = kept / 4;
+    let start: String = text.chars().take(kept - end).collect();
+    let end: String = text.chars().skip(length - end).collect();
+    format!("{start}{CUT}{end}")
 }
 
 fn hint_line(hint: &str) {

@@ -265,8 +265,9 @@ that is gone stands for the bridge that can bring it back. Lock all that the com
 changes something inside would wait for the lock that it was started under, and refuses.
 
 pcictl holds the locks until COMMAND ends, and passes on its exit status (128 + N if signal N ended it) and signals. \
-What COMMAND leaves running in the background does not keep the locks, unless --inherit is given. If pcictl itself is \
-killed, COMMAND is killed too, so that it does not go on unlocked; with --inherit it goes on, and so do the locks.
+As with flock(1), COMMAND inherits the locks: they are held until COMMAND and all that it leaves running have ended, even \
+if pcictl itself is killed. With --close they end with pcictl, and what COMMAND leaves running does not keep them; if \
+pcictl is killed, COMMAND is killed too, but a write that it has begun in the kernel goes on unlocked.
 
 Example:
   pcictl lock 0000:03:00.0 -- sh -c 'echo 1 > /sys/bus/pci/devices/0000:03:00.0/remove'
@@ -291,9 +292,9 @@ pub(crate) struct LockArgs {
     /// Keep out changes, not others who lock with --shared: for a command that only looks
     #[arg(short, long)]
     pub(crate) shared: bool,
-    /// Let the command, and all that it starts, keep the locks until the last of them has ended
-    #[arg(long)]
-    pub(crate) inherit: bool,
+    /// Keep the locks from the command and all that it leaves running; they end with pcictl
+    #[arg(short = 'o', long)]
+    pub(crate) close: bool,
     /// What every changing command takes.
     #[command(flatten)]
     pub(crate) changing: Changing,

@@ -6,6 +6,7 @@ use crate::cli::args::LocksArgs;
 use crate::error::{ExitStatus, Result};
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::Holder;
+use crate::operation::acquire::{PLACES, other_world};
 use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
@@ -13,11 +14,7 @@ use crate::pci::selector::Selector;
 use crate::report::change::LockNode;
 use crate::report::text::locks;
 use crate::resolve::functions::{Resolved, Resolver, not_there};
-use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
-
-/// All that places are made of.
-const PLACES: Fields = Fields { virtual_of: true, index: true, buses: false, driver: false, ids: IdsOf::Nobody };
 
 #[derive(serde::Serialize)]
 struct Forest {
@@ -29,6 +26,7 @@ pub(crate) fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
         None => vec![Place::root()],
         Some(text) => places(context, &text.parse()?)?,
     };
+    context.tell_notes(&other_world(context).into_iter().collect::<Vec<_>>());
     let mut holders = match LockDirectory::open_existing(&context.machine.run)? {
         None => Vec::new(),
         Some(directory) => directory.all_holders()?,

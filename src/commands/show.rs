@@ -4,6 +4,7 @@ use crate::cli::args::ShowArgs;
 use crate::error::{Error, ExitStatus, Result};
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::Holder;
+use crate::operation::acquire::other_world;
 use crate::operation::context::Context;
 use crate::operation::user_check;
 use crate::pci::place::Place;
@@ -62,6 +63,7 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
         below.retain(is_virtual);
     }
     topology.load_ids(&context.machine.sysfs, &below);
+    context.tell_notes(&other_world(context).into_iter().collect::<Vec<_>>());
     context.output.report(&full(context, &topology, id), show::function);
     Ok(ExitStatus::Done)
 }

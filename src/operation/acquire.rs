@@ -1,15 +1,22 @@
 //! Locks, and a second look: what was read before the locks were held may have changed while they were waited for.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::sysfs::Sysfs;
 use crate::lock::acquire::{Held, WaitLimit, Waiting, WatchWait};
 use crate::lock::claims::{Claim, Claims};
+use crate::lock::conflict::NodeName;
 use crate::lock::files::LockDirectory;
-use crate::lock::holders::describe_holders;
+use crate::lock::host_view::HostView;
 use crate::operation::context::Context;
 use crate::operation::options::ChangeOptions;
+use crate::pci::place::Place;
 use crate::terminal::Output;
+use crate::topology::fields::{Fields, IdsOf};
+use crate::topology::model::Topology;
+use crate::topology::paths::bus_below;
 
 /// How often to plan anew for somebody who does not want to wait.
 const MAX_REREADS: u32 = 10;
@@ -31,11 +38,11 @@ pub(crate) fn acquire_and_reread<T: LockTarget>(
     options: &ChangeOptions,
     mut read: impl FnMut() -> Result<T>,
 ) -> Result<(Held, T)> {
-    let directory = LockDirectory::open(&context.machine.run)?;
+    let directory = open_lock_directory(context)?;
     let deadline = Instant::now() + options.wait;
     let no_wait = options.wait.is_zero();
     let limit = if no_wait { WaitLimit::NoWait } else { WaitLimit::Until(deadline) };
-    let mut watch = Announce { output: context.output, told: Vec::new() };
+    let mut watch = Announce { output: context.output, sysfs: &context.machine.sysfs, told: Vec::new(), names: None };
     let mut first = read()?;
     let mut tries = 0;
     loop {
@@ -56,38 +63,100 @@ pub(crate) fn acquire_and_reread<T: LockTarget>(
     }
 }
 
-/// Tenths where they matter.
+/// This machine's locks, or those of a dumped tree or a rehearsal, which are wherever the environment says.
+fn open_lock_directory(context: &Context) -> Result<LockDirectory> {
+    let run = &context.machine.run;
+    if context.machine.sysfs.is_dump() {
+        return LockDirectory::open(run);
+    }
+    if context.machine.has_own_run_directory() {
+        let message = "PCICTL_RUN_DIR is set: locks that nobody else takes protect nothing on this machine";
+        return Err(Error::usage(message).hint("unset it, or give --sysroot to work on a dumped tree"));
+    }
+    LockDirectory::open_on_host(run, HostView::live())
+}
+
+/// For those who only look: why what they see is not what holds on this machine; none if it is, or nobody can tell.
+pub(crate) fn other_world(context: &Context) -> Option<String> {
+    if context.machine.sysfs.is_dump() {
+        return None;
+    }
+    if context.machine.has_own_run_directory() {
+        let run = context.machine.run.display();
+        return Some(format!("PCICTL_RUN_DIR is set: what {run} tells is not what holds on this machine"));
+    }
+    HostView::live().difference(&context.machine.run)
+}
+
+/// Seconds, tenths where they matter.
 fn seconds_text(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds < 9.5 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
 }
 
+/// All that places are made of.
+pub(crate) const PLACES: Fields =
+    Fields { virtual_of: true, index: true, buses: false, driver: false, ids: IdsOf::Nobody };
+
 /// Says whom a lock is waited for: a line that is kept up to date on a terminal, else a line at the start and the end.
 struct Announce<'a> {
     output: &'a Output,
+    sysfs: &'a Sysfs,
     told: Vec<Claim>,
+    /// What sits where, read once somebody is in the way.
+    names: Option<HashMap<Place, NodeName>>,
 }
 
 impl WatchWait for Announce<'_> {
     fn waiting(&mut self, wait: &Waiting<'_>) {
-        let place = &wait.claim.place;
-        let left = seconds_text(wait.left);
-        if self.output.can_move() {
-            let waited = wait.waited.as_secs();
-            let by = describe_holders(&wait.holders());
-            self.output.progress(&format!("{place}: waiting for {waited} s, {left} left; locked by {by}"));
-        } else if !self.told.contains(wait.claim) {
-            self.told.push(wait.claim.clone());
-            self.output
-                .say(&format!("{place}: waiting for up to {left}; locked by {}", describe_holders(&wait.holders())));
+        let can_move = self.output.can_move();
+        if !can_move && self.told.contains(wait.claim) {
+            return;
         }
+        let target = self.name(wait.target).name;
+        if can_move {
+            let total = seconds_text(wait.waited + wait.left);
+            let clock = format!("  {} s of {total}", wait.waited.as_secs());
+            self.output.progress_with_clock(&format!("waiting for {target}: {}", wait.brief()), &clock);
+            return;
+        }
+        self.told.push(wait.claim.clone());
+        let why = wait.describe(&mut |place| self.name(place));
+        self.output.detail(&format!("waiting at {}", wait.claim.place));
+        self.output.say(&format!("{target}: waiting for up to {}; {why}", seconds_text(wait.left)));
     }
 
-    fn done_waiting(&mut self, claim: &Claim, waited: Duration, well: bool) {
+    fn done_waiting(&mut self, wait: &Waiting<'_>, well: bool) {
         self.output.end_progress();
         // An error says for itself how it ended.
         if well {
-            self.output.say(&format!("{}: got the lock after {:.1} s", claim.place, waited.as_secs_f64()));
+            let target = self.name(wait.target).name;
+            self.output.say(&format!("{target}: got the lock after {:.1} s", wait.waited.as_secs_f64()));
         }
     }
+
+    fn name(&mut self, place: &Place) -> NodeName {
+        let sysfs = self.sysfs;
+        let names = self.names.get_or_insert_with(|| names(sysfs));
+        names.get(place).cloned().unwrap_or_else(|| NodeName::of_place(place))
+    }
+}
+
+/// The names of all nodes; none where they cannot be read, which is no reason not to wait.
+fn names(sysfs: &Sysfs) -> HashMap<Place, NodeName> {
+    let Ok(topology) = Topology::load_all(sysfs, PLACES) else { return HashMap::new() };
+    let function = |id| {
+        let kind = match bus_below(sysfs, &topology.path(id)) {
+            Ok(Some(_)) => "bridge",
+            _ => "function",
+        };
+        (topology.place(id), NodeName { kind, name: topology.function(id).address.to_string() })
+    };
+    let host_bridge = |id| {
+        let bridge = topology.host_bridge(id).path();
+        let name = bridge.rsplit('/').next().unwrap_or(bridge).to_owned();
+        (topology.host_bridge_place(id), NodeName { kind: "host bridge", name })
+    };
+    let functions = topology.by_address().into_iter().map(function);
+    functions.chain(topology.top_bridges().into_iter().map(host_bridge)).collect()
 }
