@@ -405,7 +405,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__lock)
-            opts="-s -n -w -j -q -v -h -V --all --shared --inherit --dry-run --each --wait --no-wait --json --quiet --verbose --color --sysroot --help --version"
+            opts="-s -o -n -w -j -q -v -h -V --all --shared --close --dry-run --each --wait --no-wait --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

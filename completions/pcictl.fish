@@ -213,7 +213,7 @@ never\t'Never'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -l sysroot -d 'Read a dumped tree instead of this machine; nothing can be changed there' -r -f -a "(__fish_complete_directories)"
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -l all -d 'Lock the whole machine'
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -s s -l shared -d 'Keep out changes but not other readers: for a command that only reads'
-complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -l inherit -d 'Let the command and everything it starts keep the locks until the last of them exits'
+complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -s o -l close -d 'Keep the locks from the command and what it leaves running; they end with pcictl'
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -s n -l dry-run -d 'Print the plan without changing anything'
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -l each -d 'Accept selectors that match more than one function'
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -l no-wait -d 'Do not wait for locks'

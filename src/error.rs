@@ -150,6 +150,13 @@ impl Error {
         self
     }
 
+    /// Says first what it was that failed.
+    #[must_use]
+    pub(crate) fn prefixed(mut self, doing: &str) -> Self {
+        self.message.insert_str(0, doing);
+        self
+    }
+
     /// The same error after a part of the work was done, so that nobody reads that nothing is changed.
     #[must_use]
     pub(crate) fn partly(mut self, what_now: &str) -> Self {

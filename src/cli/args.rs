@@ -295,9 +295,9 @@ pub(crate) struct LockArgs {
     /// Keep out changes but not other readers: for a command that only reads
     #[arg(short, long, help_heading = LOCKING)]
     pub(crate) shared: bool,
-    /// Let the command and everything it starts keep the locks until the last of them exits
-    #[arg(long, help_heading = LOCKING)]
-    pub(crate) inherit: bool,
+    /// Keep the locks from the command and what it leaves running; they end with pcictl
+    #[arg(short = 'o', long, help_heading = LOCKING)]
+    pub(crate) close: bool,
     /// What every changing command takes.
     #[command(flatten)]
     pub(crate) changing: Changing,

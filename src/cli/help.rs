@@ -213,9 +213,9 @@ pcictl inside that changes something would wait for the lock it was started unde
 
 What happens:
 pcictl holds the locks until COMMAND exits, passes on its exit status (128 + N if signal N ended it) and forwards \
-signals to it. Background processes that COMMAND leaves behind do not keep the locks, unless --inherit is given. If \
-pcictl itself is killed, COMMAND is killed as well, so that it cannot continue unlocked; with --inherit it continues, \
-and keeps the locks.
+signals to it. As with flock(1), COMMAND inherits the locks: they are held until COMMAND and everything it leaves running \
+have exited, even if pcictl itself is killed. With --close they end with pcictl; if it is killed, COMMAND is killed too, \
+but a write that it has begun in the kernel continues unlocked.
 
 Examples:
   pcictl lock 0000:03:00.0 -- sh -c 'echo 1 > /sys/bus/pci/devices/0000:03:00.0/remove'

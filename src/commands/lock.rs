@@ -1,8 +1,8 @@
 //! `pcictl lock`: any command under the locks, so that an existing script joins the protocol.
 //!
-//! pcictl itself holds the locks and waits. The command gets no copy of them unless `--inherit` asks for it, so nothing
-//! that it leaves behind can hold them for ever. In return it must not outlive pcictl: were pcictl killed, the kernel
-//! kills the command with it, rather than let it go on unlocked.
+//! pcictl waits for the command, which inherits the locks: whoever is in the kernel keeps them, even if pcictl is killed.
+//! `--close` keeps the locks from it, so nothing that it leaves behind can hold them for ever. In return it must not outlive
+//! pcictl: were pcictl killed, the kernel kills the command with it, rather than let it go on unlocked.
 
 use std::process::{Command, ExitCode};
 
@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
     let (held, _) = acquire_and_reread(context, &args.options(), read)?;
     let mut command = Command::new(&args.command[0]);
     command.args(&args.command[1..]);
-    let status = run_under(&held, command, args.inherit)?;
+    let status = run_under(&held, command, !args.close)?;
     Ok(ExitCode::from(shell_status(status)))
 }
 

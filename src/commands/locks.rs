@@ -7,6 +7,7 @@ use crate::error::{ExitStatus, Result};
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::Holder;
 use crate::operation::absent::not_there;
+use crate::operation::acquire::{PLACES, other_world};
 use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
@@ -14,11 +15,7 @@ use crate::pci::selector::Selector;
 use crate::report::change::LockNode;
 use crate::report::text::locks;
 use crate::resolve::functions::{Resolved, Resolver};
-use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
-
-/// All that places are made of.
-const PLACES: Fields = Fields { virtual_of: true, index: true, buses: false, driver: false, ids: IdsOf::Nobody };
 
 #[derive(serde::Serialize)]
 struct Forest {
@@ -30,6 +27,7 @@ pub(crate) fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
         None => vec![Place::root()],
         Some(text) => places(context, &text.parse()?)?,
     };
+    context.tell_notes(&other_world(context).into_iter().collect::<Vec<_>>());
     let mut holders = match LockDirectory::open_existing(&context.machine.run)? {
         None => Vec::new(),
         Some(directory) => directory.all_holders()?,

@@ -7,6 +7,7 @@ use crate::error::{Error, ExitStatus, Result};
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::Holder;
 use crate::operation::absent::not_there;
+use crate::operation::acquire::other_world;
 use crate::operation::context::Context;
 use crate::operation::user_check;
 use crate::order;
@@ -79,6 +80,7 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     // One look at the whole machine, however many functions are shown.
     let scope = Scope::of(&topology, ids.iter().flat_map(|id| topology.subtree(*id)));
     let users = find::find(&context.machine, &scope);
+    context.tell_notes(&other_world(context).into_iter().collect::<Vec<_>>());
     let mut functions: Vec<FullFunction> =
         ids.into_iter().map(|id| full(context, &topology, id, users.as_ref())).collect();
     match functions.pop() {

@@ -1,6 +1,7 @@
 //! `pcictl status`: operations that are under way or were interrupted, and devices removed and not back yet.
 
 use crate::error::{ExitStatus, Result};
+use crate::operation::acquire::other_world;
 use crate::operation::context::Context;
 use crate::operation::interrupted::{leftover, operations};
 use crate::operation::removal_record;
@@ -9,6 +10,7 @@ use crate::report::text::status;
 use crate::verify::record::RemovedDevice;
 
 pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
+    context.tell_notes(&other_world(context).into_iter().collect::<Vec<_>>());
     let listing = removal_record::listing(context);
     let (_, gone) = removal_record::back_and_missing(context, listing.entries)?;
     let missing = |entry: RemovedDevice| MissingDevice { address: entry.record.address, removed_at: entry.removed_at };

@@ -11,7 +11,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::unistd::{Pid, getppid};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::lock::acquire::Held;
+use crate::lock::acquire::{Handover, Held};
 
 /// What shells add to the signal that ended a command.
 const BY_SIGNAL: i32 = 128;
@@ -28,7 +28,8 @@ const SIGNALS: [Signal; 8] = [
     Signal::SIGALRM,
 ];
 
-/// Runs the command to its end and passes on to it what is sent to pcictl meanwhile.
+/// Runs the command to its end and passes on to it what is sent to pcictl meanwhile. A command that does not inherit the
+/// locks does not outlive pcictl.
 pub(crate) fn run_under(held: &Held, mut command: Command, inherit: bool) -> Result<ExitStatus> {
     let waited_for: SigSet = SIGNALS.into_iter().collect();
     let mut before = SigSet::empty();
@@ -36,9 +37,7 @@ pub(crate) fn run_under(held: &Held, mut command: Command, inherit: bool) -> Res
     nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_BLOCK, Some(&waited_for), Some(&mut before))
         .map_err(trouble)?;
     let signals = SignalFd::with_flags(&waited_for, nix::sys::signalfd::SfdFlags::SFD_CLOEXEC).map_err(trouble)?;
-    if inherit {
-        held.pass_on(&mut command);
-    }
+    if inherit { held.handover() } else { Handover::default() }.apply(&mut command);
     let parent = nix::unistd::getpid();
     let prepare = move || {
         before.thread_set_mask()?;

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -14,14 +14,15 @@ use std::process::{Child, Command, Stdio};
 use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::execute::writer;
+use crate::lock::acquire::Handover;
 use crate::plan::action::{Action, Step, StepRef};
 
 /// What every helper is made from.
 pub(crate) struct HelperSpec {
     /// The program, which is pcictl.
     pub(crate) program: PathBuf,
-    /// The locks, kept open in every helper.
-    pub(crate) keep: Vec<RawFd>,
+    /// The locks, kept open in every helper and in no other child.
+    pub(crate) locks: Handover,
     /// The journal, handed to every helper.
     pub(crate) journal: Option<OwnedFd>,
 }
@@ -46,9 +47,11 @@ impl Helper {
         };
         let (line, theirs) = UnixStream::pair()?;
         // Its arguments are what an operator sees in ps: what is written, and where.
-        let child = Command::new(&spec.program)
+        let mut command = Command::new(&spec.program);
+        spec.locks.apply(&mut command);
+        let child = command
             .arg0("pcictl")
-            .args(writer::arguments(mark, &spec.keep, path, value))
+            .args(writer::arguments(mark, spec.locks.locks(), path, value))
             .env_clear()
             .stdin(journal)
             .stdout(OwnedFd::from(theirs))

@@ -8,13 +8,12 @@
 //! was not killed itself; `pcictl recover` sees it in the tree.
 
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::ForkResult;
 
@@ -70,15 +69,11 @@ impl<'a> Supervisor<'a> {
     /// # Errors
     /// There are no descriptors left for signals.
     pub fn new(sysfs: &'a Sysfs, held: &Held, journal: Option<OwnedFd>, timeout: Duration) -> io::Result<Self> {
-        let keep: Vec<RawFd> = held.descriptors().map(|descriptor| descriptor.as_raw_fd()).collect();
-        for descriptor in held.descriptors() {
-            keep_over_exec(descriptor)?;
-        }
         let (signals, program) = (Signals::listen()?, PathBuf::from("/proc/self/exe"));
         let running = Vec::new();
         Ok(Self {
             sysfs,
-            spec: HelperSpec { program, keep, journal },
+            spec: HelperSpec { program, locks: held.handover(), journal },
             pool: HelperPool::default(),
             timeout,
             signals,
@@ -319,11 +314,6 @@ fn look_asleep(procfs: &Procfs, pid: u32) -> Option<Task> {
         task = snapshot::look(procfs, pid);
     }
     task
-}
-
-fn keep_over_exec(descriptor: BorrowedFd) -> io::Result<()> {
-    fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
-    Ok(())
 }
 
 fn is_single_threaded() -> bool {

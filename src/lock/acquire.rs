@@ -4,17 +4,21 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc::rlim_t;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, plain};
 use crate::lock::claims::{Claim, Claims, Mode};
+use crate::lock::conflict::{self, NodeName};
 use crate::lock::files::{LockDirectory, LockFile, LockFileState};
 use crate::lock::flock;
-use crate::lock::holders::{self, Holder, Role, conflicting, describe_holders};
+use crate::lock::holders::{self, Holder, conflicting};
 use crate::lock::offset_tag::OffsetTag;
+use crate::lock::proc_locks::{FlockLine, Role, all_flocks};
 use crate::pci::place::Place;
 
 /// How long `--no-wait` bears with a gate that is shut although nobody behind it waits for the lock.
@@ -37,7 +41,13 @@ pub enum WaitLimit {
 pub struct Held {
     claims: Claims,
     /// Taken ancestors first; let go the other way round.
-    files: Vec<File>,
+    files: Vec<LockFile>,
+}
+
+/// What a child is given of this process: the locks, or nothing but the limits that this process itself was given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handover {
+    locks: Vec<RawFd>,
 }
 
 /// Told while a lock is waited for.
@@ -45,12 +55,18 @@ pub trait WatchWait {
     /// Called when a wait has lasted for a moment, and then about twice a second.
     fn waiting(&mut self, wait: &Waiting<'_>);
     /// Called when a wait that was reported has ended; not well if there is an error to follow.
-    fn done_waiting(&mut self, _claim: &Claim, _waited: Duration, _well: bool) {}
+    fn done_waiting(&mut self, _wait: &Waiting<'_>, _well: bool) {}
+    /// What people call a node, which is but a place here.
+    fn name(&mut self, place: &Place) -> NodeName {
+        NodeName::of_place(place)
+    }
 }
 
 /// A wait as it is now.
 pub struct Waiting<'a> {
-    /// What is waited for.
+    /// What was asked for.
+    pub(crate) target: &'a Place,
+    /// What is waited for: the target, or something above or below it.
     pub(crate) claim: &'a Claim,
     /// For how long already.
     pub(crate) waited: Duration,
@@ -61,8 +77,13 @@ pub struct Waiting<'a> {
 
 impl Waiting<'_> {
     /// Whom for: those who keep this claim out, or stand in line before it.
-    pub(crate) fn holders(&self) -> Vec<Holder> {
-        conflicting_holders(self.directory, self.claim)
+    pub(crate) fn describe(&self, name: &mut dyn FnMut(&Place) -> NodeName) -> String {
+        conflict::describe(self.target, self.claim, &conflicting_holders(self.directory, self.claim), name)
+    }
+
+    /// The same in as few words as possible.
+    pub(crate) fn brief(&self) -> String {
+        conflict::brief(&conflicting_holders(self.directory, self.claim))
     }
 }
 
@@ -74,24 +95,38 @@ impl Held {
 
     /// The descriptors that carry the locks: whoever has a copy of one of them open keeps its lock.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.files.iter().map(AsFd::as_fd)
+        self.files.iter().map(|file| file.file.as_fd())
     }
 
-    /// Lets a program that is about to be started keep the locks until it ends, and all that it starts in turn.
-    ///
-    /// The locks must still be held when it is spawned.
-    pub(crate) fn pass_on(&self, command: &mut Command) {
-        let descriptors: Vec<RawFd> = self.files.iter().map(AsRawFd::as_raw_fd).collect();
-        let keep = move || {
-            for &descriptor in &descriptors {
+    /// What a program gets that is to keep the locks until it ends, and all that it starts in turn. The locks must still be
+    /// held when it is started.
+    pub(crate) fn handover(&self) -> Handover {
+        Handover { locks: self.descriptors().map(|descriptor| descriptor.as_raw_fd()).collect() }
+    }
+}
+
+impl Handover {
+    /// The numbers of the descriptors that carry the locks.
+    pub(crate) fn locks(&self) -> &[RawFd] {
+        &self.locks
+    }
+
+    /// Has a program that is about to be started get it. In this process the descriptors stay closed to all others.
+    pub(crate) fn apply(&self, command: &mut Command) {
+        let (locks, limit) = (self.locks.clone(), FIRST_LIMIT.get().copied());
+        let prepare = move || {
+            for &descriptor in &locks {
                 // SAFETY: only a flag of the child's own copy is changed; a number that is not open gives an error.
                 let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
                 fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
             }
+            if let Some((soft, hard)) = limit {
+                setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
+            }
             Ok(())
         };
-        // SAFETY: between fork and exec nothing but fcntl(2) is called, and no memory is allocated.
-        unsafe { command.pre_exec(keep) };
+        // SAFETY: between fork and exec nothing but fcntl(2) and prlimit(2) is called, and no memory is allocated.
+        unsafe { command.pre_exec(prepare) };
     }
 }
 
@@ -112,33 +147,40 @@ impl LockDirectory {
     pub fn acquire(&self, claims: &Claims, limit: WaitLimit, watch: &mut dyn WatchWait) -> Result<Held> {
         raise_fd_limit(claims.in_order().len());
         let mut held = Held { claims: claims.clone(), files: Vec::with_capacity(claims.in_order().len()) };
-        let mut is_new = Vec::with_capacity(claims.in_order().len());
-        for claim in claims.in_order() {
-            let intention = claims.tops().binary_search(&claim.place).is_err();
-            let (file, state) = self.take(claim, intention, limit, watch)?;
+        let mut new = Vec::new();
+        for (index, claim) in claims.in_order().iter().enumerate() {
+            let (file, state) = self.take(claims, claim, limit, watch)?;
             held.files.push(file);
-            is_new.push(state == LockFileState::Unvalidated);
+            if state == LockFileState::Unvalidated {
+                new.push(index);
+            }
         }
-        let all = claims.in_order().iter().zip(&held.files).zip(is_new);
-        let new: Vec<(&Place, &File)> =
-            all.filter(|(_, is_new)| *is_new).map(|((claim, file), _)| (&claim.place, file)).collect();
-        self.validate(&new)?;
+        let locked = |index: usize| (&claims.in_order()[index].place, &held.files[index]);
+        let first = new.first().or(Some(&0)).and_then(|index| claims.in_order().get(*index));
+        self.validate(&new.iter().map(|index| locked(*index)).collect::<Vec<_>>())
+            .and_then(|()| self.check_all_in_place((0..held.files.len()).map(locked)))
+            .map_err(|error| match first {
+                Some(claim) => cannot_lock(error, claims, &claim.place, watch),
+                None => error,
+            })?;
         Ok(held)
     }
 
     /// Takes one lock, through its gate.
     fn take(
         &self,
+        claims: &Claims,
         claim: &Claim,
-        intention: bool,
         limit: WaitLimit,
         watch: &mut dyn WatchWait,
-    ) -> Result<(File, LockFileState)> {
+    ) -> Result<(LockFile, LockFileState)> {
         let begun = Instant::now();
-        let mut wait = Wait { directory: self, claim, intention, limit, watch, begun, told: false };
+        let intention = claims.tops().binary_search(&claim.place).is_err();
+        let target = conflict::target(claims, &claim.place);
+        let mut wait = Wait { directory: self, target, claim, intention, limit, watch, begun, told: false };
         let taken = wait.through_gate();
         wait.finish(taken.is_ok());
-        taken
+        taken.map_err(|error| cannot_lock(error, claims, &claim.place, watch))
     }
 
     /// Who holds or waits for a node now, as the kernel tells it.
@@ -150,7 +192,7 @@ impl LockDirectory {
     }
 
     fn holders_of(&self, places: &[Place]) -> Result<Vec<Holder>> {
-        holders::of_nodes(self.procfs(), places, &|place| self.file_ids(place))
+        holders::of_nodes(self.procfs(), places, self.mount(), &|place| self.kernel_files(place))
     }
 
     /// Who keeps others from changing a node: those at the node itself, and those who have an ancestor to themselves.
@@ -174,6 +216,16 @@ impl LockDirectory {
     }
 }
 
+/// Names the device that cannot be locked.
+fn cannot_lock(error: Error, claims: &Claims, place: &Place, watch: &mut dyn WatchWait) -> Error {
+    let name = watch.name(conflict::target(claims, place)).name;
+    error.prefixed(&format!("cannot lock {name}: "))
+}
+
+/// The limit of open files that this process was started with, once it has raised it. Programs that use select(2) break
+/// where it is higher than they expect.
+static FIRST_LIMIT: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
+
 /// Raises the limit of open files where the claims need it: reading everything on a big machine takes a file a function.
 fn raise_fd_limit(claims: usize) {
     /// For all that is open besides.
@@ -181,6 +233,7 @@ fn raise_fd_limit(claims: usize) {
     let wanted = u64::try_from(claims).unwrap_or(u64::MAX).saturating_add(OTHERS);
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         if soft < wanted && soft < hard {
+            let _ = FIRST_LIMIT.set((soft, hard));
             // If it cannot be raised, opening the files says so.
             let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
         }
@@ -209,6 +262,7 @@ enum Stage {
 /// One claim's way through gate and lock.
 struct Wait<'a> {
     directory: &'a LockDirectory,
+    target: &'a Place,
     claim: &'a Claim,
     intention: bool,
     limit: WaitLimit,
@@ -218,16 +272,16 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    fn through_gate(&mut self) -> Result<(File, LockFileState)> {
+    fn through_gate(&mut self) -> Result<(LockFile, LockFileState)> {
         let (directory, place) = (self.directory, &self.claim.place);
         loop {
             let gate = self.lock(directory.gate(place)?, Mode::Exclusive, Stage::Gate)?;
             let locked = self.lock(directory.lock(place)?, self.claim.mode, Stage::Lock)?;
             drop(gate);
             match directory.state_of(place, &locked)? {
-                state @ (LockFileState::Valid | LockFileState::Unvalidated) => return Ok((locked.file, state)),
-                // Somebody has wiped the run directory while this waited: the lock is state nothing.
-                LockFileState::Replaced => directory.check_still_there()?,
+                state @ (LockFileState::Valid | LockFileState::Unvalidated) => return Ok((locked, state)),
+                // Somebody has changed the run directory while this waited: the lock is worth nothing.
+                LockFileState::Replaced => directory.check_in_place()?,
             }
         }
     }
@@ -248,13 +302,21 @@ impl Wait<'_> {
         OffsetTag::now(self.claim.mode, self.intention).put(&file.file).map_err(|e| self.lock_file_error(&e))
     }
 
+    fn lock_in_background(&self, file: File, mode: Mode) -> Result<flock::Pending> {
+        flock::lock_in_background(file, mode).map_err(|error| {
+            let message = format!("no thread can be started to wait for the lock: {}", plain(&error));
+            let hint = "raise the limit of processes (ulimit -u, pids.max of the control group)";
+            Error::new(ErrorKind::Failed, message).hint(hint)
+        })
+    }
+
     /// Waits in the kernel's line until the deadline, and keeps whoever watches informed.
     fn sleep(&mut self, file: LockFile, mode: Mode, deadline: Instant) -> Result<LockFile> {
         let LockFile { file, id } = file;
-        let pending = flock::lock_in_background(file, mode).map_err(|e| self.lock_file_error(&e))?;
+        let pending = self.lock_in_background(file, mode)?;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            // A wait that is over in a moment is not state a word.
+            // A wait that is over in a moment is not worth a word.
             let tick = if self.told { TICK } else { TICK / 5 };
             match pending.wait(tick.min(left)) {
                 Some(result) => {
@@ -263,7 +325,7 @@ impl Wait<'_> {
                     return Ok(locked);
                 }
                 None if left.is_zero() => return Err(self.give_up()),
-                None => self.tell(left)?,
+                None => self.tell(deadline)?,
             }
         }
     }
@@ -271,7 +333,7 @@ impl Wait<'_> {
     /// Without limit: somebody who only passes the gate is let pass, somebody who waits in it is not waited for.
     fn wait_briefly_at_gate(&mut self, file: LockFile, mode: Mode) -> Result<LockFile> {
         let LockFile { file, id } = file;
-        let pending = flock::lock_in_background(file, mode).map_err(|e| self.lock_file_error(&e))?;
+        let pending = self.lock_in_background(file, mode)?;
         let deadline = Instant::now() + GATE_GRACE;
         loop {
             if let Some(result) = pending.wait(Duration::from_millis(1)) {
@@ -284,20 +346,18 @@ impl Wait<'_> {
     }
 
     fn somebody_waits_for_the_lock(&self) -> Result<bool> {
-        let [lock, _] = self.directory.file_ids(&self.claim.place);
-        let waits = |holding: &holders::FlockLine| {
-            holding.role == Role::Waits && lock.is_some_and(|(_, inode)| inode == holding.inode)
-        };
-        Ok(holders::all_flocks(self.directory.procfs())?.iter().any(waits))
+        let [lock, _] = self.directory.kernel_files(&self.claim.place);
+        let waits = |line: &FlockLine| line.role == Role::Waits && lock == Some(line.file);
+        Ok(all_flocks(self.directory.procfs())?.iter().any(waits))
     }
 
-    fn tell(&mut self, left: Duration) -> Result<()> {
-        let first = !std::mem::replace(&mut self.told, true);
-        let (directory, claim, waited) = (self.directory, self.claim, self.begun.elapsed());
-        if first {
+    fn tell(&mut self, deadline: Instant) -> Result<()> {
+        let (waited, left) = (self.begun.elapsed(), deadline.saturating_duration_since(Instant::now()));
+        if !std::mem::replace(&mut self.told, true) {
             self.refuse_to_wait_for_ancestor()?;
         }
-        self.watch.waiting(&Waiting { claim, waited, left, directory });
+        let (target, claim, directory) = (self.target, self.claim, self.directory);
+        self.watch.waiting(&Waiting { target, claim, waited, left, directory });
         Ok(())
     }
 
@@ -311,27 +371,34 @@ impl Wait<'_> {
         let holders = conflicting_holders(self.directory, self.claim);
         let Some(holder) = holders.iter().find(|holder| own(holder)) else { return Ok(()) };
         let message = format!(
-            "{}: locked by {}, which this command was started by and which waits for it; under pcictl lock, change the device with plain writes, or run this outside",
-            self.claim.place,
+            "it is locked by {}, which this command was started by and which waits for it",
             holder.process.name()
         );
-        Err(self.locked(message, &holders))
+        let hint = "under pcictl lock, change the device with plain writes, or run this outside";
+        Err(self.locked(message, &holders).hint(hint))
     }
 
     fn finish(&mut self, well: bool) {
         if self.told {
-            self.watch.done_waiting(self.claim, self.begun.elapsed(), well);
+            let (target, claim, directory) = (self.target, self.claim, self.directory);
+            let wait = Waiting { target, claim, waited: self.begun.elapsed(), left: Duration::ZERO, directory };
+            self.watch.done_waiting(&wait, well);
         }
     }
 
-    fn give_up(&self) -> Error {
+    fn give_up(&mut self) -> Error {
         let holders = conflicting_holders(self.directory, self.claim);
-        let (place, by) = (&self.claim.place, describe_holders(&holders));
-        let after = match self.limit {
-            WaitLimit::NoWait => String::new(),
-            WaitLimit::Until(_) => format!(" after {:.1} s", self.begun.elapsed().as_secs_f64()),
+        let what = conflict::describe(self.target, self.claim, &holders, &mut |place| self.watch.name(place));
+        let target = self.watch.name(self.target).name;
+        // Not what is not an argument of any command.
+        let selector = if self.target.chain().is_empty() { String::new() } else { format!(" {target}") };
+        let error = match self.limit {
+            WaitLimit::NoWait => self.locked(what, &holders),
+            WaitLimit::Until(_) => {
+                self.locked(format!("{what} (waited {:.1} s)", self.begun.elapsed().as_secs_f64()), &holders)
+            }
         };
-        self.locked(format!("{place}: still locked{after} by {by}; try again, or give --wait SECONDS"), &holders)
+        error.hint(format!("wait longer with --wait SECONDS; pcictl locks{selector} shows who else waits"))
     }
 
     fn locked(&self, message: String, holders: &[Holder]) -> Error {

@@ -7,18 +7,20 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, stat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, lstat, makedev, mkdirat, stat};
 use nix::unistd::geteuid;
 
 use crate::error::{Error, ErrorKind, Result, plain};
 use crate::host::procfs::Procfs;
-use crate::lock::fdinfo::FileId;
-use crate::lock::validate;
+use crate::lock::fdinfo::Fdinfo;
+use crate::lock::host_view::HostView;
+use crate::lock::proc_locks::KernelFile;
+use crate::lock::validate::{self, FileId, Searched, StaleHolders, file_name, place_of};
 use crate::order;
 use crate::pci::place::Place;
 
@@ -36,6 +38,14 @@ const STICKY: u32 = 0o1000;
 pub struct LockDirectory {
     directory: OwnedFd,
     path: PathBuf,
+    /// Where the kernel says that it is.
+    real: String,
+    /// The kernel's device of its file system.
+    device: u64,
+    /// The mount that it was opened on.
+    mount: Option<u64>,
+    /// If these are the locks of this machine: what its first process sees.
+    host: Option<HostView>,
     procfs: Procfs,
 }
 
@@ -46,32 +56,46 @@ pub(crate) struct LockFile {
     pub(crate) id: FileId,
 }
 
-/// What a lock that was just taken is state.
+/// What a lock that was just taken is worth.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LockFileState {
-    /// All that one hopes for.
+    /// It keeps everybody out.
     Valid,
     /// Nothing: the name leads to another file by now, or nowhere.
     Replaced,
-    /// Nothing yet: the file is new, and somebody may hold a lock on the one before it.
+    /// Nothing yet: the file is new under its name, and somebody may hold a lock on the one before it.
     Unvalidated,
 }
 
 impl LockDirectory {
-    /// Opens `RUN/locks`, making both directories if they are not there.
+    /// Opens `RUN/locks`, making both directories if they are not there. For locks that need not mean anything to others on
+    /// this machine.
     ///
     /// # Errors
     /// They cannot be made, or somebody else could write there.
     pub fn open(run: &Path) -> Result<Self> {
+        Self::open_with(run, None)
+    }
+
+    /// The same for locks of this machine.
+    ///
+    /// # Errors
+    /// Also if this process does not see the directory that the rest of the machine sees.
+    pub fn open_on_host(run: &Path, host: HostView) -> Result<Self> {
+        host.check(run)?;
+        Self::open_with(run, Some(host))
+    }
+
+    fn open_with(run: &Path, host: Option<HostView>) -> Result<Self> {
         // A slash at the end would have a symbolic link followed.
         let run: &Path = &run.components().collect::<PathBuf>();
-        check_parent(run)?;
+        check_ancestors(run)?;
         created(run, nix::unistd::mkdir(run, Mode::from_bits_truncate(0o755)))?;
         let run_fd = open_directory(run, |flags| open(run, flags, Mode::empty()))?;
         let path = run.join("locks");
         created(&path, mkdirat(&run_fd, "locks", Mode::from_bits_truncate(0o755)))?;
         let directory = open_directory(&path, |flags| openat(&run_fd, "locks", flags, Mode::empty()))?;
-        Ok(Self { directory, path, procfs: procfs()? })
+        Self::of(directory, path, host)
     }
 
     /// Opens the lock directory without making it: for looking.
@@ -86,7 +110,20 @@ impl LockDirectory {
             Ok(_) => {}
         }
         let directory = open_directory(&path, |flags| open(&path, flags, Mode::empty()))?;
-        Ok(Some(Self { directory, path, procfs: procfs()? }))
+        Self::of(directory, path, None).map(Some)
+    }
+
+    fn of(directory: OwnedFd, path: PathBuf, host: Option<HostView>) -> Result<Self> {
+        let procfs = Procfs::live().map_err(|error| Error::io("/proc, which tells of locks", &error))?;
+        let descriptor = directory.as_raw_fd();
+        let asked = |error: io::Error| Error::io(format!("the lock directory {}", path.display()), &error);
+        let real = procfs.link(&format!("self/fd/{descriptor}")).map_err(asked)?.unwrap_or_default();
+        let mount = Fdinfo::own(&procfs, descriptor).map_err(asked)?.mount;
+        let device = match mount.and_then(|mount| device_of_mount(&procfs, mount)) {
+            Some(device) => device,
+            None => fstat(&directory).map_err(|errno| asked(errno.into()))?.st_dev,
+        };
+        Ok(Self { directory, path, real, device, mount, host, procfs })
     }
 
     /// Where the kernel tells of locks and those who hold them.
@@ -125,38 +162,70 @@ impl LockDirectory {
 
     /// Whether a lock that was just taken on this file keeps anybody out.
     pub(crate) fn state_of(&self, place: &Place, locked: &LockFile) -> Result<LockFileState> {
-        match self.stat(&file_name(place, "lock")) {
+        let name = file_name(place, "lock");
+        match self.stat(&name) {
             Err(Errno::ENOENT) => Ok(LockFileState::Replaced),
             Err(errno) => Err(self.lock_file_error(place, &errno.into())),
             Ok(named) if (named.st_dev, named.st_ino) != locked.id => Ok(LockFileState::Replaced),
-            Ok(named) if named.st_size == 0 => Ok(LockFileState::Unvalidated),
-            Ok(_) => Ok(LockFileState::Valid),
+            Ok(_) => match validate::is_marked(&locked.file, &validate::mark(&self.real, &name, locked.id)) {
+                Ok(true) => Ok(LockFileState::Valid),
+                Ok(false) => Ok(LockFileState::Unvalidated),
+                Err(error) => Err(self.lock_file_error(place, &error)),
+            },
         }
     }
 
     /// Makes sure that locks on new files keep everybody out, and marks them so.
-    pub(crate) fn validate(&self, new: &[(&Place, &File)]) -> Result<()> {
+    pub(crate) fn validate(&self, new: &[(&Place, &LockFile)]) -> Result<()> {
         let Some((first, _)) = new.first() else { return Ok(()) };
         for (place, file) in new {
-            validate::check_kept_here(&self.procfs, file).map_err(|e| self.lock_file_error(place, &e))?;
+            validate::check_kept_here(&self.procfs, &file.file).map_err(|e| self.lock_file_error(place, &e))?;
         }
-        let link = format!("self/fd/{}", self.directory.as_raw_fd());
-        let real = self.procfs.link(&link).map_err(|e| self.lock_file_error(first, &e))?.unwrap_or_default();
-        let stale = validate::stale_holders(&self.procfs, &format!("{real}/"));
-        if !stale.is_empty() {
-            return Err(self.stale_error(first, &stale));
+        let file_named = |name: &str| self.stat(name).ok().map(|stat| (stat.st_dev, stat.st_ino));
+        let ids: Vec<FileId> = new.iter().map(|(_, file)| file.id).collect();
+        let searched = Searched {
+            procfs: &self.procfs,
+            device: self.device,
+            directory: &self.real,
+            is_of_host: self.host.is_some(),
+            file_named: &file_named,
+            new: &ids,
+        };
+        let found = searched.stale_holders().map_err(|error| self.cannot_look(first, &error))?;
+        if !found.stale.is_empty() || !found.hidden.is_empty() {
+            return Err(self.stale_error(first, &found));
         }
-        new.iter()
-            .try_for_each(|(place, file)| validate::mark_validated(file).map_err(|e| self.lock_file_error(place, &e)))
+        new.iter().try_for_each(|(place, file)| {
+            let mark = validate::mark(&self.real, &file_name(place, "lock"), file.id);
+            validate::mark_validated(&file.file, &mark).map_err(|e| self.lock_file_error(place, &e))
+        })
     }
 
     fn stat(&self, name: &str) -> nix::Result<FileStat> {
         fstatat(self.directory.as_fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW)
     }
 
-    /// Device and inode of a node's two files, lock first; none for one that was never made.
-    pub(crate) fn file_ids(&self, place: &Place) -> [Option<FileId>; 2] {
-        ["lock", "gate"].map(|kind| self.stat(&file_name(place, kind)).ok().map(|stat| (stat.st_dev, stat.st_ino)))
+    /// A node's two files as the kernel's locks name them, lock first; none for one that was never made.
+    pub(crate) fn kernel_files(&self, place: &Place) -> [Option<KernelFile>; 2] {
+        ["lock", "gate"].map(|kind| {
+            let name = file_name(place, kind);
+            let stat = self.stat(&name).ok()?;
+            let inode =
+                if stat.st_dev == self.device { stat.st_ino } else { self.kernel_inode(&name).unwrap_or(stat.st_ino) };
+            Some(KernelFile { device: self.device, inode })
+        })
+    }
+
+    /// The inode of a file on a file system that tells stat(2) another one than the kernel has.
+    fn kernel_inode(&self, name: &str) -> Option<u64> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = openat(&self.directory, name, flags, Mode::empty()).ok()?;
+        Fdinfo::own(&self.procfs, file.as_raw_fd()).ok()?.inode
+    }
+
+    /// The mount that the directory was opened on.
+    pub(crate) fn mount(&self) -> Option<u64> {
+        self.mount
     }
 
     /// Every node that was ever locked, in lock order.
@@ -174,24 +243,62 @@ impl LockDirectory {
         Ok(places)
     }
 
-    /// The directory itself may have been wiped; then no new file can be made in it, and the error says so.
-    pub(crate) fn check_still_there(&self) -> Result<()> {
-        let stat = fstat(&self.directory).map_err(|errno| Error::io(self.path.display(), &errno.into()))?;
-        if stat.st_nlink == 0 {
-            return Err(untrusted(&self.path, "it was deleted while in use"));
+    /// Whether the directory is still what its name leads to, for this process and for the first one of the machine: it
+    /// may have been moved, covered by a mount or deleted since it was opened.
+    pub(crate) fn check_in_place(&self) -> Result<()> {
+        let ids = |stat: FileStat| (stat.st_dev, stat.st_ino);
+        let opened = fstat(&self.directory).map(ids).map_err(|errno| Error::io(self.path.display(), &errno.into()))?;
+        if lstat(&self.path).map(ids) != Ok(opened) {
+            return Err(untrusted(&self.path, "it was deleted, moved or covered while in use"));
+        }
+        self.host.as_ref().map_or(Ok(()), |host| host.check(&self.path))
+    }
+
+    /// Whether every file that was locked is still what its name leads to.
+    pub(crate) fn check_all_in_place<'a>(&self, locked: impl Iterator<Item = (&'a Place, &'a LockFile)>) -> Result<()> {
+        self.check_in_place()?;
+        for (place, file) in locked {
+            let named = self.stat(&file_name(place, "lock")).map_err(|e| self.lock_file_error(place, &e.into()))?;
+            if (named.st_dev, named.st_ino) != file.id {
+                let path = self.path.join(file_name(place, "lock"));
+                return Err(untrusted(&path, "it was replaced while in use"));
+            }
         }
         Ok(())
     }
 
-    /// Locks on deleted files: nothing can be locked before those who hold them are done.
-    fn stale_error(&self, place: &Place, pids: &[u32]) -> Error {
-        let holders: Vec<String> = pids.iter().map(|pid| self.procfs.process_ref(*pid).name()).collect();
+    /// Locks on older files: nothing can be locked before those who hold them are done.
+    fn stale_error(&self, place: &Place, found: &StaleHolders) -> Error {
+        let names = |pids: &[u32]| {
+            let names: Vec<String> = pids.iter().map(|pid| self.procfs.process_ref(*pid).name()).collect();
+            names.join(", ")
+        };
+        let path = self.path.display();
+        let error = if found.stale.is_empty() {
+            let message = format!(
+                "its locks in {path} are new, and it cannot be told whether {} holds locks on files that were there before",
+                names(&found.hidden)
+            );
+            let hint = "run it as root with the right to look into every process (CAP_SYS_PTRACE)";
+            Error::new(ErrorKind::NotPermitted, message).hint(hint).fact("pids", found.hidden.clone())
+        } else {
+            let message = format!(
+                "its locks in {path} are new, and {} still holds locks on files that were there before",
+                names(&found.stale)
+            );
+            let error = Error::new(ErrorKind::Locked, message).hint("try again when that has ended");
+            error.fact("pids", found.stale.clone())
+        };
+        error.fact("place", serde_json::json!(place))
+    }
+
+    fn cannot_look(&self, place: &Place, error: &io::Error) -> Error {
         let message = format!(
-            "{place}: lock files in {} were deleted while {} still holds locks there; try again when that has ended",
+            "its locks in {} are new, and who holds locks on files that were there before cannot be looked for: {}",
             self.path.display(),
-            holders.join(", ")
+            plain(error)
         );
-        Error::new(ErrorKind::Locked, message).fact("place", serde_json::json!(place)).fact("pids", pids.to_vec())
+        Error::new(ErrorKind::LockFiles, message).fact("place", serde_json::json!(place))
     }
 
     /// A call on a node's lock files that failed: nothing may be changed then.
@@ -200,44 +307,38 @@ impl LockDirectory {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::NotPermitted,
             _ => ErrorKind::LockFiles,
         };
-        let message = format!(
-            "{place}: its lock in {} cannot be used: {}; nothing was changed",
-            self.path.display(),
-            plain(error)
-        );
+        let message =
+            format!("its lock in {} cannot be used: {}; nothing was changed", self.path.display(), plain(error));
         Error::new(kind, message).fact("place", serde_json::json!(place))
     }
 }
 
-/// `root.lock`, `pci0000:00+03.0.lock`: `+` occurs in no place, so no two places share a file.
-fn file_name(place: &Place, kind: &str) -> String {
-    match place.chain() {
-        "" => format!("root.{kind}"),
-        chain => format!("{}.{kind}", chain.replace('/', "+")),
-    }
+/// The kernel's device of a mount; none if it is not there any more.
+fn device_of_mount(procfs: &Procfs, mount: u64) -> Option<u64> {
+    // `36 35 98:0 /mnt1 /mnt2 rw,noatime ...`, see proc_pid_mountinfo(5).
+    let text = procfs.text("self/mountinfo").ok()??;
+    text.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        (words.next()?.parse::<u64>().ok()? == mount).then_some(())?;
+        let (major, minor) = words.nth(1)?.split_once(':')?;
+        Some(makedev(major.parse().ok()?, minor.parse().ok()?))
+    })
 }
 
-/// The place of a `.lock` file's name.
-fn place_of(name: &str) -> Option<Place> {
-    match name.strip_suffix(".lock")? {
-        "root" => Some(Place::root()),
-        chain => Place::from_chain(&chain.replace('+', "/")),
+/// Whoever may rename a directory on the way to the run directory could put another in its place.
+fn check_ancestors(run: &Path) -> Result<()> {
+    let cannot = |error: io::Error| Error::io(format!("the lock directory {} cannot be made", run.display()), &error);
+    let run = absolute(run).map_err(cannot)?;
+    // By the names that were given, and by where these lead: a link on the way has its own way.
+    let given = run.ancestors().skip(1);
+    let parent = run.parent().unwrap_or(&run);
+    let real = parent.canonicalize().map_err(cannot)?;
+    for path in given.chain(real.ancestors()) {
+        let stat = stat(path).map_err(|errno| cannot(errno.into()))?;
+        let forbidden = if stat.st_mode & STICKY == 0 { DIRECTORY_FORBIDS } else { 0 };
+        check_owner(&stat, forbidden, path)?;
     }
-}
-
-fn procfs() -> Result<Procfs> {
-    Procfs::live().map_err(|error| Error::io("/proc, which tells of locks", &error))
-}
-
-/// Whoever may rename the run directory could put another in its place.
-fn check_parent(run: &Path) -> Result<()> {
-    let parent = run.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let stat = stat(parent)
-        .map_err(|errno| Error::io(format!("the lock directory {} cannot be made", run.display()), &errno.into()))?;
-    if stat.st_mode & STICKY != 0 {
-        return Ok(());
-    }
-    check_owner(&stat, DIRECTORY_FORBIDS, parent)
+    Ok(())
 }
 
 fn created(path: &Path, result: nix::Result<()>) -> Result<()> {

@@ -4,29 +4,20 @@
 //! inherited it, so a holder is believed only if it has the locked file open, and else looked for among all processes.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::host::procfs::{ProcessRef, Procfs};
 use crate::lock::claims::Mode;
-use crate::lock::fdinfo::{self, FileId, Open};
-use crate::lock::offset_tag::GATE_TRANSIT;
+use crate::lock::fdinfo::{Access, Fdinfo, each_descriptor};
+use crate::lock::offset_tag::{GATE_TRANSIT, OffsetTag};
+use crate::lock::owner::Owner;
+use crate::lock::proc_locks::{FlockLine, KernelFile, Role, all_flocks};
 use crate::order;
 use crate::pci::place::Place;
-
-const PROC_LOCKS: &str = "/proc/locks";
-
-/// Whether a process has the lock or stands in line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// It has the lock.
-    Holds,
-    /// It waits for it.
-    Waits,
-}
 
 /// A process and its part in a node's lock.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,47 +37,6 @@ pub struct Holder {
     pub(crate) age_seconds: Option<f64>,
 }
 
-/// One line of /proc/locks (fs/locks.c, lock_get_status) that is about flock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FlockLine {
-    /// The process that made the call; it may have died and left the lock to its children.
-    pub(crate) pid: u32,
-    /// The device, as the file system knows it; stat(2) may say otherwise (btrfs, overlayfs).
-    pub(crate) device: u64,
-    /// The inode.
-    pub(crate) inode: u64,
-    /// Shared or exclusive.
-    pub(crate) mode: Mode,
-    /// Has it, or waits.
-    pub(crate) role: Role,
-}
-
-impl FlockLine {
-    /// Reads `12: FLOCK  ADVISORY  WRITE 4711 00:19:345 0 EOF`; a waiting one has `->` before the type.
-    pub(crate) fn parse(line: &str) -> Option<Self> {
-        let mut words = line.split_whitespace().skip(1).peekable();
-        let role = if words.next_if_eq(&"->").is_some() { Role::Waits } else { Role::Holds };
-        (words.next()? == "FLOCK").then_some(())?;
-        let mode = match words.nth(1)? {
-            "READ" => Mode::Shared,
-            "WRITE" => Mode::Exclusive,
-            _ => return None,
-        };
-        let pid = words.next()?.parse().ok()?;
-        let mut file = words.next()?.split(':');
-        let major = u64::from_str_radix(file.next()?, 16).ok()?;
-        let minor = u64::from_str_radix(file.next()?, 16).ok()?;
-        let inode = file.next()?.parse().ok()?;
-        Some(Self { pid, device: nix::sys::stat::makedev(major, minor), inode, mode, role })
-    }
-}
-
-/// All flock locks of the machine, and all who wait for one.
-pub(crate) fn all_flocks(procfs: &Procfs) -> Result<Vec<FlockLine>> {
-    let text = procfs.text("locks").map_err(|e| Error::io(PROC_LOCKS, &e))?.unwrap_or_default();
-    Ok(text.lines().filter_map(FlockLine::parse).collect())
-}
-
 /// Which of a node's two files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -94,21 +44,23 @@ pub(crate) enum Kind {
     Gate,
 }
 
-/// The processes at these nodes, node by node in lock order, those that hold first.
+/// The processes at these nodes, node by node in lock order, those that hold first. The lock files were opened on `mount`.
 pub(crate) fn of_nodes(
     procfs: &Procfs,
     places: &[Place],
-    file_ids: &dyn Fn(&Place) -> [Option<FileId>; 2],
+    mount: Option<u64>,
+    kernel_files: &dyn Fn(&Place) -> [Option<KernelFile>; 2],
 ) -> Result<Vec<Holder>> {
-    let mut files: HashMap<FileId, (usize, Kind)> = HashMap::new();
+    let mut files: HashMap<KernelFile, (usize, Kind)> = HashMap::new();
     for (index, place) in places.iter().enumerate() {
-        let ids = file_ids(place);
-        files.extend(ids.into_iter().zip([Kind::Lock, Kind::Gate]).filter_map(|(id, kind)| Some((id?, (index, kind)))));
+        let found = kernel_files(place);
+        let kinds = found.into_iter().zip([Kind::Lock, Kind::Gate]);
+        files.extend(kinds.filter_map(|(file, kind)| Some((file?, (index, kind)))));
     }
-    let mut survey = FdTable { procfs, files: &files, open: HashMap::new(), everyone: false };
+    let mut table = FdTable { procfs, files: &files, mount, open: HashMap::new(), everyone: false };
     let mut holders: Vec<Holder> = Vec::new();
-    for holding in all_flocks(procfs)? {
-        for seen in survey.behind(holding) {
+    for line in all_flocks(procfs)? {
+        for seen in table.behind(line).map_err(|error| Error::io("who holds a lock cannot be looked for", &error))? {
             let known = holders
                 .iter()
                 .any(|h| h.process.pid == seen.pid && h.place == places[seen.node] && h.role <= seen.role);
@@ -123,12 +75,22 @@ pub(crate) fn of_nodes(
     Ok(holders)
 }
 
+/// A lock file that a process has open.
+#[derive(Clone, Copy, Debug)]
+struct OpenLockFile {
+    file: KernelFile,
+    /// Whether this very descriptor carries the lock.
+    locked: bool,
+    tag: Option<OffsetTag>,
+}
+
 /// One look at who has which lock file open.
 struct FdTable<'a> {
     procfs: &'a Procfs,
-    files: &'a HashMap<FileId, (usize, Kind)>,
-    /// What the processes have open; none for one that we may not look into.
-    open: HashMap<u32, Option<Vec<Open>>>,
+    files: &'a HashMap<KernelFile, (usize, Kind)>,
+    mount: Option<u64>,
+    /// What the processes have open; none for one that this process may not look into.
+    open: HashMap<u32, Option<Vec<OpenLockFile>>>,
     everyone: bool,
 }
 
@@ -138,78 +100,99 @@ struct LockParty {
     pid: u32,
     mode: Mode,
     role: Role,
-    tag: Option<crate::lock::offset_tag::OffsetTag>,
+    tag: Option<OffsetTag>,
 }
 
 impl FdTable<'_> {
     /// The processes behind a line of /proc/locks, if it is about one of our files.
-    fn behind(&mut self, holding: FlockLine) -> Vec<LockParty> {
-        let inodes: Vec<FileId> = self.files.keys().copied().filter(|(_, inode)| *inode == holding.inode).collect();
+    fn behind(&mut self, line: FlockLine) -> io::Result<Vec<LockParty>> {
+        let Some(&(node, kind)) = self.files.get(&line.file) else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for file in inodes {
-            let (node, kind) = self.files[&file];
-            for (pid, tag) in self.processes(holding, file) {
-                let role = if kind == Kind::Gate { Role::Waits } else { holding.role };
-                // At a gate the lock's own mode says nothing: everybody passes it alone.
-                let mode = if kind == Kind::Gate { tag.map_or(holding.mode, |tag| tag.mode) } else { holding.mode };
-                // Whoever just passes the gate does not wait there.
-                let passes = kind == Kind::Gate && holding.role == Role::Holds;
-                if !(passes && tag.is_none_or(|tag| tag.age() < GATE_TRANSIT)) {
-                    found.push(LockParty { node, pid, mode, role, tag });
-                }
+        for (pid, tag) in self.processes(line)? {
+            let role = if kind == Kind::Gate { Role::Waits } else { line.role };
+            // At a gate the lock's own mode says nothing: everybody passes it alone.
+            let mode = if kind == Kind::Gate { tag.map_or(line.mode, |tag| tag.mode) } else { line.mode };
+            // Whoever just passes the gate does not wait there.
+            let passes = kind == Kind::Gate && line.role == Role::Holds;
+            if !(passes && tag.is_none_or(|tag| tag.age() < GATE_TRANSIT)) {
+                found.push(LockParty { node, pid, mode, role, tag });
             }
         }
-        found
+        Ok(found)
     }
 
-    fn processes(
-        &mut self,
-        holding: FlockLine,
-        file: FileId,
-    ) -> Vec<(u32, Option<crate::lock::offset_tag::OffsetTag>)> {
-        let holds = holding.role == Role::Holds;
-        let fits = |open: &Open| open.file == file && open.locked == holds;
-        let procfs = self.procfs;
-        match self.opened_by(holding.pid) {
-            Some(open) => {
-                if let Some(open) = open.iter().find(|open| fits(open)) {
-                    return vec![(holding.pid, open.tag)];
-                }
-            }
-            // Somebody else's process: the kernel's word must do, if it is about this file system at all.
-            None if holding.device == file.0 && procfs.uid(holding.pid).is_some() => {
-                return vec![(holding.pid, None)];
-            }
-            None => {}
+    fn processes(&mut self, line: FlockLine) -> io::Result<Vec<(u32, Option<OffsetTag>)>> {
+        let holds = line.role == Role::Holds;
+        let fits = |open: &OpenLockFile| open.file == line.file && open.locked == holds;
+        let found = self.opened_by(line.pid)?.map(|open| open.iter().find(|open| fits(open)).map(|open| open.tag));
+        match found {
+            Some(Some(tag)) => return Ok(vec![(line.pid, tag)]),
+            // Somebody else's process: the kernel's word must do.
+            None if self.procfs.uid(line.pid).is_some() => return Ok(vec![(line.pid, None)]),
+            // Whoever waits is still there, even if the kernel does not tell which of its files it is.
+            Some(None) if !holds => return Ok(vec![(line.pid, None)]),
+            _ if !holds => return Ok(Vec::new()),
+            _ => {}
         }
-        if !holds {
-            return Vec::new();
-        }
-        if !self.everyone {
-            self.everyone = true;
-            for pid in self.procfs.pids().unwrap_or_default() {
-                self.opened_by(pid);
-            }
-        }
+        self.look_at_everyone()?;
         let heirs = self.open.iter().filter_map(|(pid, open)| {
             let open = open.as_ref()?.iter().find(|open| fits(open))?;
             Some((*pid, open.tag))
         });
-        heirs.collect()
+        Ok(heirs.collect())
     }
 
-    fn opened_by(&mut self, pid: u32) -> Option<&Vec<Open>> {
-        let (procfs, files) = (self.procfs, self.files);
-        let open =
-            self.open.entry(pid).or_insert_with(|| fdinfo::open_files(procfs, pid, &|file| files.contains_key(&file)));
-        open.as_ref()
+    /// Those who may open lock files first. The others can have inherited one, but could also have any number of files open
+    /// to keep this from coming to an end.
+    fn look_at_everyone(&mut self) -> io::Result<()> {
+        const LONGEST: Duration = Duration::from_millis(200);
+        if std::mem::replace(&mut self.everyone, true) {
+            return Ok(());
+        }
+        let mut others = Vec::new();
+        for pid in self.procfs.pids()? {
+            match Owner::of(self.procfs, pid)? {
+                Some(owner) if !owner.may_open_lock_files() => others.push(pid),
+                _ => {
+                    self.opened_by(pid)?;
+                }
+            }
+        }
+        let begun = Instant::now();
+        for pid in others {
+            if begun.elapsed() > LONGEST {
+                break;
+            }
+            self.opened_by(pid)?;
+        }
+        Ok(())
+    }
+
+    fn opened_by(&mut self, pid: u32) -> io::Result<Option<&Vec<OpenLockFile>>> {
+        if !self.open.contains_key(&pid) {
+            let mut found = Vec::new();
+            let access =
+                each_descriptor(self.procfs, pid, &mut |descriptor| found.extend(self.known(&descriptor.info)))?;
+            self.open.insert(pid, (access == Access::Seen).then_some(found));
+        }
+        Ok(self.open.get(&pid).and_then(Option::as_ref))
+    }
+
+    fn known(&self, info: &Fdinfo) -> Option<OpenLockFile> {
+        let tag = info.tag;
+        if let Some(file) = info.locked {
+            return self.files.contains_key(&file).then_some(OpenLockFile { file, locked: true, tag });
+        }
+        // Without a lock the kernel names no device; the same mount is the same file system.
+        let inode = info.inode.filter(|_| info.mount == self.mount)?;
+        let file = KernelFile { device: self.files.keys().next()?.device, inode };
+        self.files.contains_key(&file).then_some(OpenLockFile { file, locked: false, tag })
     }
 }
 
 impl LockParty {
     fn holder(&self, procfs: &Procfs, place: &Place) -> Holder {
-        let age: Option<Duration> =
-            self.tag.map(crate::lock::offset_tag::OffsetTag::age).or_else(|| procfs.age(self.pid));
+        let age: Option<Duration> = self.tag.map(OffsetTag::age).or_else(|| procfs.age(self.pid));
         Holder {
             place: place.clone(),
             process: procfs.process_ref(self.pid),
@@ -252,24 +235,5 @@ pub(crate) fn age_in_words(seconds: f64) -> String {
         ..1.0 => format!("{} s", seconds.floor()),
         ..60.0 => format!("{minutes} min"),
         _ => format!("{} h {} min", (minutes / 60.0).floor(), minutes % 60.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lock::claims::Mode;
-
-    #[test]
-    fn reads_the_lines_of_proc_locks() {
-        let line = "3: FLOCK  ADVISORY  WRITE 4711 fe:00:1572 0 EOF";
-        let (device, inode) = (nix::sys::stat::makedev(0xfe, 0), 1572);
-        let holding = FlockLine { pid: 4711, device, inode, mode: Mode::Exclusive, role: Role::Holds };
-        assert_eq!(FlockLine::parse(line), Some(holding));
-        let line = "3: -> FLOCK  ADVISORY  READ 4712 fe:00:1572 0 EOF";
-        let waiting = FlockLine { pid: 4712, mode: Mode::Shared, role: Role::Waits, ..holding };
-        assert_eq!(FlockLine::parse(line), Some(waiting));
-        assert_eq!(FlockLine::parse("1: POSIX  ADVISORY  WRITE 1 00:1a:5 0 EOF"), None);
-        assert_eq!(FlockLine::parse("garbage"), None);
     }
 }

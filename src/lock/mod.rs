@@ -22,9 +22,13 @@
 
 pub mod acquire;
 pub mod claims;
+pub mod conflict;
 pub(crate) mod fdinfo;
 pub mod files;
 pub(crate) mod flock;
 pub mod holders;
+pub mod host_view;
 pub(crate) mod offset_tag;
+pub(crate) mod owner;
+pub mod proc_locks;
 pub(crate) mod validate;

@@ -51,6 +51,11 @@ impl OffsetTag {
         (milliseconds > 0).then_some(Self { milliseconds, mode, intention: offset & INTENTION != 0 })
     }
 
+    /// Whether it can have been put since boot.
+    pub(crate) fn is_plausible(self) -> bool {
+        Duration::from_millis(self.milliseconds) <= since_boot()
+    }
+
     /// How long ago it was put.
     pub(crate) fn age(self) -> Duration {
         since_boot().saturating_sub(Duration::from_millis(self.milliseconds))

@@ -1,44 +1,263 @@
-//! A new lock file is state something only if nobody still holds the one that was there before it.
+//! A new lock file is worth something only if nobody still holds the one that was there before it.
 //!
-//! Somebody may wipe the run directory while locks are held. Those locks go on as they were, on files without a name,
-//! and whoever comes next would lock new files and meet the old holders in the kernel. So a file that has just been
-//! made is empty, and may be relied on only when somebody who locked it has looked around, found no lock on a deleted
-//! file of this directory, and written so into it. Nobody can come by such a lock later: after a lock is taken, the name
-//! is looked at again, and a file that has lost it is let go.
+//! Somebody may wipe, rename, copy or cover the run directory while locks are held. Those locks go on as they were, on files
+//! that have no name or another one, and whoever comes next would lock new files and meet the old holders in the kernel. So
+//! each file says in a mark which file it is and what its name was when somebody who had locked it had looked around and found
+//! no lock on an older file of that name. A file without its own mark, because it is new or was copied or renamed, may be
+//! relied on only after another such look. Nobody can come by an older file later: after all locks are taken and marked,
+//! every name is looked at again.
 //!
-//! All processes are asked for what they have open. /proc/locks would be quicker, but it is read in pieces of a page, and
-//! while others lock and unlock, lines are lost between two pieces.
+//! All processes are asked for what they have open. /proc/locks would be quicker, but loses lines. It is only asked for
+//! processes that may not be looked into: if one of them has a lock on whatever file, it may be on one of these.
+//!
+//! Processes whose users may not open lock files cannot hold one on purpose, cannot write to the kernel's files either, and
+//! are passed over: nobody can keep the machine's locks from being used by opening files that merely look like them.
 
-use std::fs::File;
-use std::io::{self, ErrorKind as Io};
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+
+use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
 
 use crate::host::procfs::Procfs;
-use crate::lock::fdinfo;
+use crate::lock::fdinfo::{Access, Descriptor, Fdinfo, each_descriptor};
+use crate::lock::owner::{Owner, is_trusted_uid};
+use crate::lock::proc_locks::{KernelFile, Role, all_flocks};
+use crate::pci::place::Place;
 
-/// What a file that can be relied on holds; files never get anything else.
-const VALIDATED: &[u8] = b"pcictl\n";
+/// No mark is longer: a path and a few numbers.
+const MARK_MAX: usize = 8 << 10;
+
+/// Device and inode as stat(2) tells them.
+pub(crate) type FileId = (u64, u64);
+
+/// What a file is to be marked with.
+pub(crate) fn mark(directory: &str, name: &str, file: FileId) -> String {
+    format!("pcictl {:x}:{} {directory}/{name}\n", file.0, file.1)
+}
+
+/// Whether a file has this mark.
+pub(crate) fn is_marked(file: &File, mark: &str) -> io::Result<bool> {
+    Ok(read_mark(file)? == mark.as_bytes())
+}
+
+/// Marks a file as one to be relied on.
+pub(crate) fn mark_validated(file: &File, mark: &str) -> io::Result<()> {
+    file.write_all_at(mark.as_bytes(), 0)?;
+    file.set_len(mark.len() as u64)
+}
+
+fn read_mark(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 256];
+    let mut length = file.read_at(&mut bytes, 0)?;
+    if length == bytes.len() {
+        bytes.resize(MARK_MAX, 0);
+        length = file.read_at(&mut bytes, 0)?;
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
 
 /// Makes sure that the kernel here knows of a lock that this process has on the file.
 ///
 /// # Errors
 /// It does not, as with network file systems, which keep locks elsewhere.
 pub(crate) fn check_kept_here(procfs: &Procfs, file: &File) -> io::Result<()> {
-    let info = procfs.text(&format!("self/fdinfo/{}", file.as_raw_fd()))?.unwrap_or_default();
-    if fdinfo::shows_flock(&info) {
+    if Fdinfo::own(procfs, file.as_raw_fd())?.locked.is_some() {
         return Ok(());
     }
-    Err(io::Error::new(Io::Unsupported, "this file system does not keep its locks on this machine"))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this file system does not keep its locks on this machine"))
 }
 
-/// Who still holds a lock on a deleted file of this directory; its path ends in a slash.
-pub(crate) fn stale_holders(procfs: &Procfs, directory: &str) -> Vec<u32> {
-    let pids = procfs.pids().unwrap_or_default();
-    pids.into_iter().filter(|pid| fdinfo::holds_deleted(procfs, *pid, directory)).collect()
+/// The lock directory, as far as the search for older files needs it.
+pub(crate) struct Searched<'a> {
+    pub(crate) procfs: &'a Procfs,
+    /// The kernel's device of its file system.
+    pub(crate) device: u64,
+    /// Where it is.
+    pub(crate) directory: &'a str,
+    /// Whether these are the locks of this machine, and not only those of a dumped tree.
+    pub(crate) is_of_host: bool,
+    /// The file that has a name in it now.
+    pub(crate) file_named: &'a dyn Fn(&str) -> Option<FileId>,
+    /// The files that this process has just locked, and that are not marked yet.
+    pub(crate) new: &'a [FileId],
 }
 
-/// Marks the file as one to be relied on.
-pub(crate) fn mark_validated(file: &File) -> io::Result<()> {
-    file.write_all_at(VALIDATED, 0)
+/// Who may hold a lock on an older file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct StaleHolders {
+    /// These do.
+    pub(crate) stale: Vec<u32>,
+    /// These hold some lock, or held it once and left it to others, and it cannot be seen on what.
+    pub(crate) hidden: Vec<u32>,
+}
+
+impl Searched<'_> {
+    /// Looks at all processes; again where locks come and go while it looks.
+    ///
+    /// # Errors
+    /// They cannot be listed, or this process has too few descriptors or too little memory left to look.
+    pub(crate) fn stale_holders(&self) -> io::Result<StaleHolders> {
+        const LOOKS: usize = 5;
+        let mut found = self.look()?;
+        for _ in 1..LOOKS {
+            if !found.stale.is_empty() || found.hidden.is_empty() {
+                break;
+            }
+            let again = self.look()?;
+            found.stale = again.stale;
+            found.hidden.retain(|hidden| again.hidden.contains(hidden));
+        }
+        Ok(found)
+    }
+
+    fn look(&self) -> io::Result<StaleHolders> {
+        let mut found = StaleHolders::default();
+        let (mut explained, mut denied) = (Vec::new(), Vec::new());
+        let pids = self.procfs.pids()?;
+        for pid in &pids {
+            let Some(owner) = Owner::of(self.procfs, *pid)?.filter(Owner::may_open_lock_files) else { continue };
+            let mut is_stale = false;
+            let access = each_descriptor(self.procfs, *pid, &mut |descriptor| {
+                explained.extend(descriptor.info.locked);
+                is_stale |= self.is_stale(*pid, &owner, descriptor);
+            })?;
+            match access {
+                // Nobody but root looks into what belongs to root.
+                Access::Denied if owner.is_like_this_process() => denied.push(*pid),
+                Access::Denied => {}
+                Access::Seen if is_stale => found.stale.push(*pid),
+                Access::Seen => {}
+            }
+        }
+        // Where processes are hidden from view (hidepid), not even the first one is seen.
+        if !denied.is_empty() || geteuid().is_root() && !pids.contains(&1) {
+            found.hidden = self.hidden_holders(&pids, &denied, &explained)?;
+        }
+        Ok(found)
+    }
+
+    /// Those who hold locks that nobody accounts for who could be looked into.
+    fn hidden_holders(&self, seen: &[u32], denied: &[u32], explained: &[KernelFile]) -> io::Result<Vec<u32>> {
+        /// Each look may miss lines.
+        const LOOKS: usize = 3;
+        let look = || -> io::Result<Vec<(u32, KernelFile)>> {
+            let mut lines = Vec::new();
+            for _ in 0..LOOKS {
+                let flocks = all_flocks(self.procfs).map_err(|error| io::Error::other(error.to_string()))?;
+                lines.extend(flocks.iter().filter(|line| line.role == Role::Holds).map(|line| (line.pid, line.file)));
+            }
+            Ok(lines)
+        };
+        let unaccounted = |(pid, file): &(u32, KernelFile)| {
+            // Who took the lock may have ended, and left it to somebody who cannot be looked into. That can be anybody, so it
+            // counts only on the file system of the lock files.
+            let ended =
+                || file.device == self.device && !seen.contains(pid) && self.procfs.stat(&pid.to_string()).is_none();
+            !explained.contains(file) && (denied.contains(pid) || ended())
+        };
+        let mut first = look()?;
+        first.retain(unaccounted);
+        if first.is_empty() {
+            return Ok(Vec::new());
+        }
+        let again = look()?;
+        let mut holders: Vec<u32> = first.into_iter().filter(|line| again.contains(line)).map(|(pid, _)| pid).collect();
+        holders.sort_unstable();
+        holders.dedup();
+        Ok(holders)
+    }
+
+    fn is_stale(&self, pid: u32, owner: &Owner, descriptor: &Descriptor<'_>) -> bool {
+        let Some(file) = descriptor.info.locked else { return false };
+        if descriptor.info.tag.is_none_or(|tag| !tag.is_plausible()) {
+            return false;
+        }
+        if file.device == self.device {
+            let own = |id: &FileId| Some(pid) == self.procfs.own_pid() && self.new.contains(id);
+            return self
+                .marked_name(pid, descriptor.number)
+                .is_some_and(|(name, id)| (self.file_named)(&name) != Some(id) && !own(&id));
+        }
+        // On another file system nothing but the text can be had: the directory was covered, or the process sees another one.
+        owner.is_trusted() && self.is_lock_path(descriptor.target)
+    }
+
+    /// The name of a lock file of this directory that a process has open, and which file it is. Only for a descriptor that
+    /// the kernel says to be on this file system.
+    fn marked_name(&self, pid: u32, number: &str) -> Option<(String, FileId)> {
+        let path = format!("/proc/{pid}/fd/{number}");
+        let metadata = std::fs::metadata(&path).ok()?;
+        let private = metadata.is_file() && metadata.mode() & 0o7777 == 0o600 && is_trusted_uid(metadata.uid());
+        if !private || metadata.size() == 0 || metadata.size() > MARK_MAX as u64 {
+            return None;
+        }
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(&path).ok()?;
+        // The number may have become that of another file meanwhile.
+        let id = (metadata.dev(), metadata.ino());
+        file.metadata().ok().filter(|opened| (opened.dev(), opened.ino()) == id)?;
+        let bytes = read_mark(&file).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        let (_, path) = text.strip_prefix("pcictl ")?.split_once(' ')?;
+        let name = path.strip_prefix(self.directory)?.strip_prefix('/')?.strip_suffix('\n')?;
+        Some((name.to_owned(), id))
+    }
+
+    /// Whether a path is that of a lock file here. What was mounted where may have changed meanwhile, so for the machine's own
+    /// locks the end of the path will do: rather wait for somebody's rehearsal than miss a lock.
+    fn is_lock_path(&self, target: &str) -> bool {
+        let Some((directory, name)) = target.strip_suffix(" (deleted)").unwrap_or(target).rsplit_once('/') else {
+            return false;
+        };
+        let end = |path: &str| path.rsplit('/').take(2).map(str::to_owned).collect::<Vec<_>>();
+        let fits = directory == self.directory || self.is_of_host && end(directory) == end(self.directory);
+        fits && place_of(name).is_some()
+    }
+}
+
+/// `root.lock`, `pci0000:00+03.0.lock`: `+` occurs in no place, so no two places share a file.
+pub(crate) fn file_name(place: &Place, kind: &str) -> String {
+    match place.chain() {
+        "" => format!("root.{kind}"),
+        chain => format!("{}.{kind}", chain.replace('/', "+")),
+    }
+}
+
+/// The place of a `.lock` file's name.
+pub(crate) fn place_of(name: &str) -> Option<Place> {
+    match name.strip_suffix(".lock")? {
+        "root" => Some(Place::root()),
+        chain => Place::from_chain(&chain.replace('+', "/")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_another_file_system_the_end_of_the_path_decides() {
+        let procfs = Procfs::live().unwrap();
+        let file_named = |_: &str| None;
+        let (directory, new) = ("/run/pcictl/locks", &[][..]);
+        let mut searched =
+            Searched { procfs: &procfs, device: 0, directory, is_of_host: true, file_named: &file_named, new };
+        for target in [
+            "/run/pcictl/locks/root.lock",
+            "/old/run/pcictl/locks/pci0000:00+03.0.lock",
+            "/pcictl/locks/root.lock (deleted)",
+        ] {
+            assert!(searched.is_lock_path(target), "{target}");
+        }
+        for target in ["/run/pcictl/locks/root.gate", "/run/other/locks/root.lock", "/locks/root.lock", "/x/A.lock"] {
+            assert!(!searched.is_lock_path(target), "{target}");
+        }
+        searched.is_of_host = false;
+        assert!(searched.is_lock_path("/run/pcictl/locks/root.lock"));
+        assert!(!searched.is_lock_path("/old/run/pcictl/locks/root.lock"));
+    }
 }

@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::sysfs::Sysfs;
 use crate::lock::acquire::{Held, WaitLimit, Waiting, WatchWait};
 use crate::lock::claims::{Claim, Claims};
+use crate::lock::conflict::NodeName;
 use crate::lock::files::LockDirectory;
-use crate::lock::holders::describe_holders;
+use crate::lock::host_view::HostView;
 use crate::operation::context::Context;
 use crate::operation::options::ChangeOptions;
-use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
+use crate::terminal::Output;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
+use crate::topology::paths::bus_below;
 
 /// How often to plan again with --no-wait.
 const MAX_REREADS: u32 = 10;
@@ -35,11 +38,11 @@ pub(crate) fn acquire_and_reread<T: LockTarget>(
     options: &ChangeOptions,
     mut read: impl FnMut() -> Result<T>,
 ) -> Result<(Held, T)> {
-    let directory = LockDirectory::open(&context.machine.run)?;
+    let directory = open_lock_directory(context)?;
     let deadline = Instant::now() + options.wait;
     let no_wait = options.wait.is_zero();
     let limit = if no_wait { WaitLimit::NoWait } else { WaitLimit::Until(deadline) };
-    let mut watch = Announce { context, told: Vec::new(), devices: None };
+    let mut watch = Announce { output: context.output, sysfs: &context.machine.sysfs, told: Vec::new(), names: None };
     let mut first = read()?;
     let mut tries = 0;
     loop {
@@ -60,57 +63,100 @@ pub(crate) fn acquire_and_reread<T: LockTarget>(
     }
 }
 
-/// Tenths where they matter.
+/// This machine's locks, or those of a dumped tree or a rehearsal, which are wherever the environment says.
+fn open_lock_directory(context: &Context) -> Result<LockDirectory> {
+    let run = &context.machine.run;
+    if context.machine.sysfs.is_dump() {
+        return LockDirectory::open(run);
+    }
+    if context.machine.has_own_run_directory() {
+        let message = "PCICTL_RUN_DIR is set: locks that nobody else takes protect nothing on this machine";
+        return Err(Error::usage(message).hint("unset it, or give --sysroot to work on a dumped tree"));
+    }
+    LockDirectory::open_on_host(run, HostView::live())
+}
+
+/// For those who only look: why what they see is not what holds on this machine; none if it is, or nobody can tell.
+pub(crate) fn other_world(context: &Context) -> Option<String> {
+    if context.machine.sysfs.is_dump() {
+        return None;
+    }
+    if context.machine.has_own_run_directory() {
+        let run = context.machine.run.display();
+        return Some(format!("PCICTL_RUN_DIR is set: what {run} tells is not what holds on this machine"));
+    }
+    HostView::live().difference(&context.machine.run)
+}
+
+/// Seconds, tenths where they matter.
 fn seconds_text(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds < 9.5 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
 }
 
-/// What is needed to know which function sits at a place.
-const PLACES: Fields = Fields { virtual_of: true, index: true, buses: false, driver: false, ids: IdsOf::Nobody };
+/// All that places are made of.
+pub(crate) const PLACES: Fields =
+    Fields { virtual_of: true, index: true, buses: false, driver: false, ids: IdsOf::Nobody };
 
-/// Reports who holds a lock that is waited for: a line that is kept up to date on a terminal, else a line at the start and
-/// one at the end.
+/// Says whom a lock is waited for: a line that is kept up to date on a terminal, else a line at the start and the end.
 struct Announce<'a> {
-    context: &'a Context<'a>,
+    output: &'a Output,
+    sysfs: &'a Sysfs,
     told: Vec<Claim>,
-    /// Which function sits where, read when the first wait begins.
-    devices: Option<HashMap<Place, PciAddress>>,
-}
-
-impl Announce<'_> {
-    /// A node of the lock tree as an operator knows it: the function that sits there, or the host bridge.
-    fn device(&mut self, place: &Place) -> String {
-        let devices = self.devices.get_or_insert_with(|| {
-            let Ok(topology) = Topology::load_all(&self.context.machine.sysfs, PLACES) else { return HashMap::new() };
-            topology.by_address().into_iter().map(|id| (topology.place(id), topology.function(id).address)).collect()
-        });
-        devices.get(place).map_or_else(|| place.to_string(), ToString::to_string)
-    }
+    /// What sits where, read once somebody is in the way.
+    names: Option<HashMap<Place, NodeName>>,
 }
 
 impl WatchWait for Announce<'_> {
     fn waiting(&mut self, wait: &Waiting<'_>) {
-        let output = self.context.output;
-        if output.can_move() {
-            let device = self.device(&wait.claim.place);
-            let (waited, limit) = (wait.waited.as_secs(), seconds_text(wait.waited + wait.left));
-            let by = describe_holders(&wait.holders());
-            output.progress(&format!("{device}: waiting for {by}  {waited} s of {limit}"));
-        } else if !self.told.contains(wait.claim) {
-            self.told.push(wait.claim.clone());
-            let device = self.device(&wait.claim.place);
-            let (left, by) = (seconds_text(wait.left), describe_holders(&wait.holders()));
-            output.say(&format!("{device}: waiting for up to {left}; locked by {by}"));
+        let can_move = self.output.can_move();
+        if !can_move && self.told.contains(wait.claim) {
+            return;
+        }
+        let target = self.name(wait.target).name;
+        if can_move {
+            let total = seconds_text(wait.waited + wait.left);
+            let clock = format!("  {} s of {total}", wait.waited.as_secs());
+            self.output.progress(&format!("waiting for {target}: {}{clock}", wait.brief()));
+            return;
+        }
+        self.told.push(wait.claim.clone());
+        let why = wait.describe(&mut |place| self.name(place));
+        self.output.detail(&format!("waiting at {}", wait.claim.place));
+        self.output.say(&format!("{target}: waiting for up to {}; {why}", seconds_text(wait.left)));
+    }
+
+    fn done_waiting(&mut self, wait: &Waiting<'_>, well: bool) {
+        self.output.end_progress();
+        // An error says for itself how it ended.
+        if well {
+            let target = self.name(wait.target).name;
+            self.output.say(&format!("{target}: got the lock after {:.1} s", wait.waited.as_secs_f64()));
         }
     }
 
-    fn done_waiting(&mut self, claim: &Claim, waited: Duration, well: bool) {
-        self.context.output.end_progress();
-        // An error reports for itself how the wait ended.
-        if well {
-            let device = self.device(&claim.place);
-            self.context.output.say(&format!("{device}: got the lock after {:.1} s", waited.as_secs_f64()));
-        }
+    fn name(&mut self, place: &Place) -> NodeName {
+        let sysfs = self.sysfs;
+        let names = self.names.get_or_insert_with(|| names(sysfs));
+        names.get(place).cloned().unwrap_or_else(|| NodeName::of_place(place))
     }
+}
+
+/// The names of all nodes; none where they cannot be read, which is no reason not to wait.
+fn names(sysfs: &Sysfs) -> HashMap<Place, NodeName> {
+    let Ok(topology) = Topology::load_all(sysfs, PLACES) else { return HashMap::new() };
+    let function = |id| {
+        let kind = match bus_below(sysfs, &topology.path(id)) {
+            Ok(Some(_)) => "bridge",
+            _ => "function",
+        };
+        (topology.place(id), NodeName { kind, name: topology.function(id).address.to_string() })
+    };
+    let host_bridge = |id| {
+        let bridge = topology.host_bridge(id).path();
+        let name = bridge.rsplit('/').next().unwrap_or(bridge).to_owned();
+        (topology.host_bridge_place(id), NodeName { kind: "host bridge", name })
+    };
+    let functions = topology.by_address().into_iter().map(function);
+    functions.chain(topology.top_bridges().into_iter().map(host_bridge)).collect()
 }

@@ -4,22 +4,22 @@
 //! on its stderr.
 
 mod machine;
+mod outlived;
 
 use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use machine::{BELOW, BESIDE, Machine, PORT, waited_for};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::Signal;
 
-use crate::support::processes::hold_off_starts;
+use crate::support::processes::{self, hold_off_starts};
 
-/// Where PORT and BELOW are.
+/// Where PORT is.
 const PORT_PLACE: &str = "pci0000:00/01.0/00.0/00.0";
-const BELOW_PLACE: &str = "pci0000:00/01.0/00.0/00.0/00.0";
 
 #[test]
 fn a_lock_covers_what_is_below_and_nothing_beside() {
@@ -38,10 +38,23 @@ fn who_must_not_wait_is_told_whom_for() {
     let machine = Machine::new();
     let holder = machine.holder(PORT);
     let pid = holder.pid();
-    let locked = format!(
-        "pcictl: {PORT_PLACE}: still locked by pid {pid} ([..] lock {PORT} -- [..]; try again, or give --wait SECONDS\n"
-    );
-    machine.run(&format!("lock --no-wait {PORT} -- true")).stderr_like(locked).status(75).check();
+    let by = |selector: &str| {
+        format!(
+            "is locked by pid {pid} (root, for [..] s): pcictl --sysroot @ lock {PORT} -- sh -c echo held; read line; exit 0\n\
+             hint: wait longer with --wait SECONDS; pcictl locks{selector} shows who else waits\n"
+        )
+    };
+    for (selector, node) in [
+        (PORT, "it".to_owned()),
+        (BELOW, format!("the bridge above it ({PORT})")),
+        ("0000:01:00.0", "a part of it".to_owned()),
+        ("pci0000:00", "a part of it".to_owned()),
+    ] {
+        let said = format!("pcictl: cannot lock {selector}: {node} {}", by(&format!(" {selector}")));
+        machine.run(&format!("lock --no-wait {selector} -- true")).stderr_like(said).status(75).check();
+    }
+    let said = format!("pcictl: cannot lock the whole machine: a part of it {}", by(""));
+    machine.run("lock --no-wait --all -- true").stderr_like(said).status(75).check();
 
     let document = machine.run(&format!("lock --json --no-wait {PORT} -- true")).status(75).json();
     let error = &document["error"];
@@ -61,7 +74,7 @@ fn the_deadline_is_for_the_whole_set() {
         .run(&format!("lock --wait 0.3 {BELOW} {BESIDE} -- true"))
         .stderr_like(format!(
             "pcictl: {BELOW}: waiting for up to 0.[..]\n\
-             pcictl: {BELOW_PLACE}: still locked after [..] by pid {pid} ([..]\n"
+             pcictl: cannot lock {BELOW}: it is locked by pid {pid} ([..] (waited [..] s)\nhint: [..]\n"
         ))
         .status(75)
         .check();
@@ -73,7 +86,7 @@ fn the_deadline_is_for_the_whole_set() {
 fn a_waiter_says_so_once_and_when_it_is_over() {
     let machine = Machine::new();
     let holder = machine.holder(PORT);
-    let waiter = machine.lock(BELOW, "echo in").stdout("in\n").stderr_like(waited_for(PORT)).spawn().waits();
+    let waiter = machine.lock(BELOW, "echo in").stdout("in\n").stderr_like(waited_for(BELOW)).spawn().waits();
     holder.end();
     waiter.end();
 }
@@ -107,10 +120,24 @@ fn signals_are_passed_on() {
     }
 }
 
+/// It may be in the kernel, where nobody can stop it.
 #[test]
-fn a_command_does_not_go_on_unlocked_when_pcictl_is_killed() {
+fn a_command_keeps_the_lock_when_pcictl_is_killed() {
     let machine = Machine::new();
     let run = machine.lock(PORT, "echo held; exec cat").stdout("held\n").killed(Signal::SIGKILL);
+    let mut holder = run.spawn().says("held");
+    holder.signal(Signal::SIGKILL);
+    holder.wait_for_the_process_only();
+    machine.assert_locked(BELOW);
+    holder.end();
+    machine.assert_free(BELOW);
+}
+
+#[test]
+fn a_command_without_the_lock_is_killed_with_pcictl() {
+    let machine = Machine::new();
+    let run = machine.lock(&format!("--close {PORT}"), "echo held; exec cat").stdout("held\n");
+    let run = run.killed(Signal::SIGKILL);
     let holder = run.spawn().says("held");
     holder.signal(Signal::SIGKILL);
     // The end of its output is the end of the command: its stdin is still open, so nothing else could have ended it.
@@ -119,11 +146,11 @@ fn a_command_does_not_go_on_unlocked_when_pcictl_is_killed() {
 }
 
 #[test]
-fn what_a_command_leaves_behind_keeps_the_lock_only_if_asked() {
+fn what_a_command_leaves_behind_keeps_the_lock_unless_it_is_closed() {
     // Its stdout tells whether the one left behind still lives.
     let leave = "exec 3<&0; sh -c 'read line <&3' & echo held";
     let machine = Machine::new();
-    for (option, is_locked) in [("", false), ("--inherit ", true)] {
+    for (option, is_locked) in [("", true), ("--close ", false), ("-o ", false)] {
         let mut run = machine.lock(&format!("{option}{PORT}"), leave).stdout("held\n").spawn();
         run.wait_for_the_process_only();
         if is_locked {
@@ -140,15 +167,52 @@ fn what_a_command_leaves_behind_keeps_the_lock_only_if_asked() {
     }
 }
 
+/// Programs that use select(2) break above the usual limit of open files, which many locks need.
+#[test]
+fn a_command_gets_the_limit_of_open_files_that_pcictl_was_given() {
+    let machine = Machine::new();
+    for options in ["", "--close "] {
+        let inner = machine.lock(&format!("{options}--shared --all"), "ulimit -Sn").command_line();
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -Sn 40 && exec \"$@\"", "sh"]).args(inner).env_clear();
+        command.env("PATH", "/usr/bin:/bin").env("PCICTL_RUN_DIR", machine.run_dir());
+        let output = processes::output(&mut command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((String::from_utf8(output.stdout).unwrap(), said), ("40\n".to_owned(), String::new()), "{options}");
+    }
+}
+
+/// What pcictl itself lacks is no lock of somebody else's, and no reason to go on without one.
+#[test]
+fn too_few_descriptors_are_told_as_what_they_are() {
+    let machine = Machine::new();
+    let holder = machine.holder(BESIDE);
+    let mut refused = 0;
+    for limit in 8..16 {
+        let inner = machine.run(&format!("lock --no-wait {PORT} -- true")).command_line();
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n $0 && exec \"$@\""]).arg(limit.to_string()).args(inner).env_clear();
+        command.env("PATH", "/usr/bin:/bin").env("PCICTL_RUN_DIR", machine.run_dir());
+        let output = processes::output(&mut command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        if !output.status.success() {
+            refused += 1;
+            assert!(said.contains("Too many open files") && output.status.code() == Some(1), "{limit}: {said}");
+        }
+    }
+    assert!(refused > 0);
+    holder.end();
+}
+
 #[test]
 fn locks_shows_who_holds_and_who_waits() {
     let machine = Machine::new();
     let nobody = "pcictl: no lock is held or waited for\n";
     assert_eq!(machine.run("locks --json").stderr(nobody).json()["children"], serde_json::json!([]));
-    let holder = machine.lock(PORT, "echo held; read line").stdout("held\n").killed(Signal::SIGKILL);
+    let holder = machine.lock(&format!("-o {PORT}"), "echo held; read line").stdout("held\n").killed(Signal::SIGKILL);
     let holder = holder.spawn().says("held");
     let waiter = machine.lock(&format!("--shared {BELOW}"), "echo in").stdout("in\n");
-    let waiter = waiter.stderr_like(waited_for(PORT)).spawn().waits();
+    let waiter = waiter.stderr_like(waited_for(BELOW)).spawn().waits();
 
     let locks = machine.locks();
     let node = machine::node(&locks, PORT_PLACE);
@@ -172,7 +236,7 @@ all host bridges
    `- 01.0 0000:00:01.0
       `- 00.0 0000:01:00.0
          `- 00.0 0000:02:00.0
-               held exclusive, pid [..] uid [..] for [..] s: pcictl --sysroot @ lock 0000:02:00.0 -- sh -c \
+               held exclusive, pid [..] uid [..] for [..] s: pcictl --sysroot @ lock -o 0000:02:00.0 -- sh -c \
     echo held; read line
                waits shared, for what is below or above, pid [..] uid [..] for [..] s: pcictl --sysroot @ \
     lock --shared 0000:03:00.0 -- sh -c echo in
@@ -193,7 +257,7 @@ all host bridges
   driver          slowpci
   slot            0
   above           0000:00:01.0 0000:01:00.0 0000:02:00.0
-  lock            held by pid [..] (pcictl --sysroot @ lock 0000:02:00.0 -- sh -c echo held; read line) for \
+  lock            held by pid [..] (pcictl --sysroot @ lock -o 0000:02:00.0 -- sh -c echo held; read line) for \
     [..] s, at pci0000:00/01.0/00.0/00.0
   users
     note        the dumped tree has no proc: mounts, addresses and open files cannot be told
@@ -251,8 +315,9 @@ fn pcictl_does_not_wait_for_itself() {
     let machine = Machine::new();
     let inner = machine.run(&format!("lock {BELOW} -- true")).command_line();
     let refused = format!(
-        "pcictl: {PORT_PLACE}: locked by pid [..] (pcictl --sysroot @ lock {PORT} -- [..]), which this command was started \
-         by and which waits for it; under pcictl lock, change the device with plain writes, or run this outside\n"
+        "pcictl: cannot lock {BELOW}: it is locked by pid [..] (pcictl --sysroot @ lock {PORT} -- [..]), which this command \
+         was started by and which waits for it\n\
+         hint: under pcictl lock, change the device with plain writes, or run this outside\n"
     );
     machine.run(&format!("lock {PORT} --")).and(inner).stderr_like(refused).status(75).check();
 }
@@ -296,8 +361,9 @@ fn locks_that_cannot_be_trusted_are_not_used() {
     ] {
         let before = fs::metadata(&path).unwrap().permissions();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let of = if shown.ends_with(".lock") { format!("cannot lock {PORT}: ") } else { String::new() };
         let reason = format!(
-            "pcictl: {shown}: not to be trusted for locking: others may get at it (mode {mode:o}); nothing was changed\n"
+            "pcictl: {of}{shown}: not to be trusted for locking: others may get at it (mode {mode:o}); nothing was changed\n"
         );
         machine.run(&format!("lock {PORT} -- echo never")).stderr(reason).status(1).check();
         fs::set_permissions(&path, before).unwrap();
@@ -324,9 +390,10 @@ fn wiping_the_run_directory_does_not_unlock_anything() {
         .lock(PORT, "echo never")
         .stderr_like(
             "\
-pcictl: 0000:02:00.0: waiting for up to [..] s; locked by pid [..] (pcictl --sysroot @ lock \
-    0000:03:00.0 -- sh -c echo held; read line; exit 0) for [..] s
-pcictl: @run/locks: not to be trusted for locking: it was deleted while in use; nothing was changed
+pcictl: 0000:02:00.0: waiting for up to [..] s; a part of it is locked by pid [..] (root, for [..] s): pcictl --sysroot @ \
+    lock 0000:03:00.0 -- sh -c echo held; read line; exit 0
+pcictl: cannot lock 0000:02:00.0: @run/locks: not to be trusted for locking: it was deleted, moved or covered while in \
+    use; nothing was changed
 ",
         )
         .status(1)
@@ -336,9 +403,9 @@ pcictl: @run/locks: not to be trusted for locking: it was deleted while in use; 
     // New files would be free, and the old lock is still held.
     let run = machine.run(&format!("lock {BELOW} -- echo never"));
     run.stderr_like(
-        "pcictl: all host bridges: lock files in @run/locks were deleted while pid [..] (pcictl --sysroot @ lock \
-    0000:03:00.0 -- sh -c echo held; read line; exit 0), pid [..] (pcictl --sysroot @ lock 0000:02:00.0 -- sh -c \
-    echo never) still holds locks there; try again when that has ended\n",
+        "pcictl: cannot lock 0000:03:00.0: its locks in @run/locks are new, and pid [..] (pcictl --sysroot @ lock \
+    0000:03:00.0 -- sh -c echo held; read line; exit 0)[..] still holds locks on files that were there before
+hint: try again when that has ended\n",
     )
     .status(75)
     .check();
@@ -361,6 +428,7 @@ fn a_terminal_is_kept_up_to_date() {
         terminal
     };
     let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
+    let pid = holder.pid();
     let waiter = machine.run(&format!("lock --wait 60 {PORT} -- true")).spawn_on(|| end(&terminal.slave));
     drop(terminal.slave);
     let mut master = fs::File::from(terminal.master);
@@ -376,11 +444,14 @@ fn a_terminal_is_kept_up_to_date() {
     }
     waiter.end_by_itself();
     let shown = String::from_utf8(shown).unwrap();
-    let progress = format!("\r\u{1b}[Kpcictl: {PORT}: waiting for ");
+    let progress = format!("\r\u{1b}[Kpcictl: waiting for {PORT}: pid {pid} pcictl");
     assert!(
         shown.matches(&progress).count() >= 2 && !shown[..shown.rfind(&progress).unwrap()].contains('\n'),
         "{shown:?}"
     );
+    // The whole line, with the clock at its end, and what does not fit gone from its middle.
+    let line = shown.split("\r\u{1b}[K").find(|line| line.starts_with("pcictl: waiting for ")).unwrap();
+    assert!(line.contains("...") && line.ends_with(" s of 60 s") && line.chars().count() == 79, "{line:?}");
     let (_, last) = shown.rsplit_once("\r\u{1b}[K").unwrap();
     assert!(last.contains(": got the lock after ") && last.ends_with(" s\r\n"), "{shown:?}");
 }

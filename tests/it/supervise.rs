@@ -96,6 +96,32 @@ fn a_helper_writes_the_value_and_reports_what_the_kernel_said() {
     assert!(matches!(supervisor.next_event(), Event::Ended(MARK, Ok(Done::Already))));
 }
 
+/// Whatever else is started may hang for ever, and must not keep the locks then.
+#[test]
+fn only_helpers_get_the_locks() {
+    let bench = Bench::new();
+    let held = bench.hold().unwrap();
+    let mut supervisor = bench.supervisor(&held, None, LONG);
+    bench.fifo("remove");
+    supervisor.begin(MARK, &step("remove")).unwrap();
+    let mut other = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let has_locks = |pid: u32| {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        open.flatten()
+            .any(|fd| fs::read_link(fd.path()).is_ok_and(|file| file.starts_with(bench.root.path().join("locks"))))
+    };
+    let (other_has, this_has) = (has_locks(other.id()), has_locks(std::process::id()));
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(this_has && !other_has);
+    let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    let helper = children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid| has_locks(*pid));
+    assert!(helper.is_some() || children.is_empty());
+    // The write waits for a reader of the pipe, and ends with one.
+    drop(fs::File::open(bench.file("remove")).unwrap());
+    supervisor.next_event();
+}
+
 #[test]
 fn a_write_that_takes_too_long_gives_the_terminal_back_and_its_helper_keeps_the_locks() {
     let bench = Bench::new();

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use pcictl::lock::acquire::{Held, WaitLimit, Waiting, WatchWait};
 use pcictl::lock::claims::Claims;
 use pcictl::lock::files::LockDirectory;
-use pcictl::lock::holders::Role;
+use pcictl::lock::proc_locks::Role;
 use pcictl::pci::place::Place;
 
 const OPERATORS: u32 = 64;

@@ -9,7 +9,7 @@ use crate::lock::acquire::{Held, WaitLimit, Waiting, WatchWait};
 use crate::lock::claims::{Claims, Mode};
 use crate::lock::files::LockDirectory;
 use crate::lock::flock;
-use crate::lock::holders::{self, Role};
+use crate::lock::proc_locks::{Role, all_flocks};
 use crate::pci::place::Place;
 
 struct Silent;
@@ -129,7 +129,8 @@ fn holders_say_since_when_in_which_mode_and_what_for() {
             .iter()
             .all(|h| h.process.pid == std::process::id() && h.process.uid.is_some() && h.age_seconds.is_some())
     );
-    assert_eq!(directory.holders_covering(&at("h/1.0/2.0")).unwrap(), holders[2..]);
+    let covering = directory.holders_covering(&at("h/1.0/2.0")).unwrap();
+    assert_eq!(covering.iter().map(|h| h.place.chain()).collect::<Vec<_>>(), ["h/1.0"]);
     drop(held);
     assert!(directory.all_holders().unwrap().is_empty());
 }
@@ -144,8 +145,8 @@ fn a_shut_gate_is_not_yet_a_lock() {
     let taken = std::thread::scope(|scope| {
         let waiter = scope.spawn(|| take(&directory, ""));
         let waits_at_gate = || {
-            let flocks = holders::all_flocks(directory.procfs()).unwrap();
-            flocks.iter().any(|f| f.role == Role::Waits && f.inode == gate.id.1)
+            let flocks = all_flocks(directory.procfs()).unwrap();
+            flocks.iter().any(|f| f.role == Role::Waits && f.file.inode == gate.id.1)
         };
         while !waits_at_gate() {
             std::thread::yield_now();

@@ -3,7 +3,8 @@
 use colored::Colorize;
 
 use crate::host::text::escaped;
-use crate::lock::holders::{Holder, Role, age_in_words};
+use crate::lock::holders::{Holder, age_in_words};
+use crate::lock::proc_locks::Role;
 use crate::report::change::LockNode;
 use crate::report::text::tree::Branches;
 use crate::report::text::words::mode;

@@ -3,7 +3,8 @@
 use colored::Colorize;
 
 use crate::host::text::escaped;
-use crate::lock::holders::{Role, describe_holders};
+use crate::lock::holders::describe_holders;
+use crate::lock::proc_locks::Role;
 use crate::report::change::PlannedRemoval;
 use crate::report::rows::{FullFunction, FunctionRow};
 use crate::report::text::list;

@@ -42,7 +42,8 @@ impl Machine {
 
     /// Whether a lock is in somebody's hands.
     pub fn assert_locked(&self, options: &str) {
-        let locked = "pcictl: [..]: still locked by [..]; try again, or give --wait SECONDS\n";
+        let locked = "pcictl: cannot lock [..] is locked by pid [..]\n\
+                      hint: wait longer with --wait SECONDS; pcictl locks[..] shows who else waits\n";
         self.run(&format!("lock --no-wait {options} -- echo never")).stderr_like(locked).status(75).check();
     }
 
@@ -57,7 +58,7 @@ impl Machine {
     }
 }
 
-/// What a command says that had to wait for this device's lock and got it.
+/// What a command says that had to wait for the lock of a device and got it.
 pub fn waited_for(device: &str) -> String {
     format!("pcictl: {device}: waiting for up to [..]\npcictl: {device}: got the lock after [..] s\n")
 }

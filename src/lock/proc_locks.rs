@@ -1,0 +1,90 @@
+//! The kernel's table of locks, /proc/locks: which process has or wants which lock on which file.
+//!
+//! It is read in pieces of a page, and while others lock and unlock, lines are lost between two pieces.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::host::procfs::Procfs;
+use crate::lock::claims::Mode;
+
+const PROC_LOCKS: &str = "/proc/locks";
+
+/// Whether a process has the lock or stands in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It has the lock.
+    Holds,
+    /// It waits for it.
+    Waits,
+}
+
+/// What a file is to the kernel's locks: the device of its file system, and the inode. Either can differ from what stat(2)
+/// says (btrfs, overlayfs).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct KernelFile {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// One line of /proc/locks (fs/locks.c, lock_get_status) that is about flock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlockLine {
+    /// The process that made the call; it may have died and left the lock to its children.
+    pub(crate) pid: u32,
+    /// The file.
+    pub(crate) file: KernelFile,
+    /// Shared or exclusive.
+    pub(crate) mode: Mode,
+    /// Has it, or waits.
+    pub(crate) role: Role,
+}
+
+impl FlockLine {
+    /// Reads `12: FLOCK  ADVISORY  WRITE 4711 00:19:345 0 EOF`; a waiting one has `->` before the type.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace().skip(1).peekable();
+        let role = if words.next_if_eq(&"->").is_some() { Role::Waits } else { Role::Holds };
+        (words.next()? == "FLOCK").then_some(())?;
+        let mode = match words.nth(1)? {
+            "READ" => Mode::Shared,
+            "WRITE" => Mode::Exclusive,
+            _ => return None,
+        };
+        let pid = words.next()?.parse().ok()?;
+        let mut file = words.next()?.split(':');
+        let major = u64::from_str_radix(file.next()?, 16).ok()?;
+        let minor = u64::from_str_radix(file.next()?, 16).ok()?;
+        let file = KernelFile { device: nix::sys::stat::makedev(major, minor), inode: file.next()?.parse().ok()? };
+        Some(Self { pid, file, mode, role })
+    }
+}
+
+/// All flock locks of the machine, and all who wait for one.
+///
+/// # Errors
+/// The table cannot be read.
+pub(crate) fn all_flocks(procfs: &Procfs) -> Result<Vec<FlockLine>> {
+    let text = procfs.text("locks").map_err(|e| Error::io(PROC_LOCKS, &e))?.unwrap_or_default();
+    Ok(text.lines().filter_map(FlockLine::parse).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::claims::Mode;
+
+    #[test]
+    fn reads_the_lines_of_proc_locks() {
+        let line = "3: FLOCK  ADVISORY  WRITE 4711 fe:00:1572 0 EOF";
+        let file = KernelFile { device: nix::sys::stat::makedev(0xfe, 0), inode: 1572 };
+        let holding = FlockLine { pid: 4711, file, mode: Mode::Exclusive, role: Role::Holds };
+        assert_eq!(FlockLine::parse(line), Some(holding));
+        let line = "3: -> FLOCK  ADVISORY  READ 4712 fe:00:1572 0 EOF";
+        let waiting = FlockLine { pid: 4712, mode: Mode::Shared, role: Role::Waits, ..holding };
+        assert_eq!(FlockLine::parse(line), Some(waiting));
+        assert_eq!(FlockLine::parse("1: POSIX  ADVISORY  WRITE 1 00:1a:5 0 EOF"), None);
+        assert_eq!(FlockLine::parse("garbage"), None);
+    }
+}

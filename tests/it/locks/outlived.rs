@@ -1,0 +1,183 @@
+//! A lock that is still held on a file that is not the one under its name: whatever was done to the run directory, nobody
+//! gets the same lock, and nobody who may not open lock files can pretend to hold one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::machine::{BELOW, Machine, PORT};
+use crate::support::processes;
+use crate::support::run::{Run, Running};
+use crate::support::scratch_directory;
+
+/// A run directory that can be renamed, within one that is the test's own.
+struct Movable {
+    scratch: tempfile::TempDir,
+}
+
+impl Movable {
+    fn new() -> Self {
+        Self { scratch: scratch_directory() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    fn run(&self, words: &str) -> Run {
+        Run::words(words).tree("guest-switch8").run_dir(&self.path("run"))
+    }
+
+    fn holder(&self) -> Running {
+        let run = self.run(&format!("lock {BELOW} --")).and(["sh", "-c", "echo held; read line; exit 0"]);
+        run.stdout("held\n").spawn().says("held")
+    }
+
+    /// By way of another program, and with all rights that the tests themselves have.
+    fn run_as_it_is(&self, before: &[&str], words: &str) -> std::process::Output {
+        let mut command = Command::new(before[0]);
+        command.args(&before[1..]).args(self.run(words).command_line());
+        let path = "/usr/sbin:/usr/bin:/sbin:/bin";
+        processes::output(command.env_clear().env("PATH", path).env("PCICTL_RUN_DIR", self.path("run")))
+    }
+
+    /// The lock is refused while somebody holds it on another file, and to be had afterwards.
+    fn assert_refused_until_the_end_of(&self, holder: Running) {
+        let said = format!(
+            "pcictl: cannot lock {PORT}: its locks in @run/locks are new, and pid {} (pcictl --sysroot @ lock {BELOW} -- \
+             [..]) still holds locks on files that were there before\nhint: try again when that has ended\n",
+            holder.pid()
+        );
+        self.run(&format!("lock --no-wait {PORT} -- echo never")).stderr_like(said).status(75).check();
+        holder.end();
+        self.run(&format!("lock --no-wait {PORT} -- true")).check();
+    }
+}
+
+#[test]
+fn moving_the_run_directory_does_not_unlock_anything() {
+    let machine = Movable::new();
+    let holder = machine.holder();
+    fs::rename(machine.path("run"), machine.path("old")).unwrap();
+    machine.assert_refused_until_the_end_of(holder);
+}
+
+#[test]
+fn renaming_lock_files_does_not_unlock_anything() {
+    let machine = Movable::new();
+    let holder = machine.holder();
+    for entry in fs::read_dir(machine.path("run/locks")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::rename(&path, format!("{}.bak", path.display())).unwrap();
+    }
+    machine.assert_refused_until_the_end_of(holder);
+}
+
+/// Also how a directory gets to another file system: its files are marked as ones to be relied on, and are others.
+#[test]
+fn a_copy_of_the_lock_files_is_not_what_was_locked() {
+    let machine = Movable::new();
+    let holder = machine.holder();
+    let copied = Command::new("cp").arg("-a").args([machine.path("run"), machine.path("copy")]).status().unwrap();
+    assert!(copied.success());
+    fs::remove_dir_all(machine.path("run")).unwrap();
+    fs::rename(machine.path("copy"), machine.path("run")).unwrap();
+    machine.assert_refused_until_the_end_of(holder);
+}
+
+#[test]
+fn swapping_the_names_of_lock_files_does_not_unlock_anything() {
+    let machine = Movable::new();
+    machine.run("lock 0000:04:00.0 -- true").check();
+    let holder = machine.holder();
+    let file = |step: &str| machine.path(&format!("run/locks/pci0000:00+01.0+00.0+{step}.lock"));
+    let (port, other, between) = (file("00.0"), file("01.0"), machine.path("run/between"));
+    for (from, to) in [(&port, &between), (&other, &port), (&between, &other)] {
+        fs::rename(from, to).unwrap();
+    }
+    machine.assert_refused_until_the_end_of(holder);
+}
+
+#[test]
+fn a_mount_over_the_run_directory_does_not_unlock_anything() {
+    let Some(unshare) = mount_namespace() else { return };
+    let machine = Movable::new();
+    let holder = machine.holder();
+    let run = machine.path("run");
+    let mut before = vec!["unshare"];
+    before.extend(unshare);
+    before.extend(["sh", "-c", "mount -t tmpfs -o mode=755 none \"$0\" && exec \"$@\"", run.to_str().unwrap()]);
+    let output = machine.run_as_it_is(&before, &format!("lock --no-wait {PORT} -- echo never"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(75), "{said}");
+    assert!(said.contains(&format!("pid {} ", holder.pid())), "{said}");
+    holder.end();
+}
+
+#[test]
+fn who_cannot_be_looked_into_may_hold_a_lock() {
+    if !nix::unistd::geteuid().is_root() || !works("setpriv", &["--bounding-set=-all", "--inh-caps=-all", "true"]) {
+        return;
+    }
+    let machine = Movable::new();
+    let holder = machine.holder();
+    fs::remove_dir_all(machine.path("run")).unwrap();
+    let before = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
+    let output = machine.run_as_it_is(&before, &format!("lock --no-wait {PORT} -- echo never"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(77), "{said}");
+    assert!(said.contains("cannot be told") && said.contains(&format!("pid {} ", holder.pid())), "{said}");
+    holder.end();
+}
+
+/// As any user: a namespace in which a file of one's own has the name of a lock file, locked and deleted.
+#[test]
+fn a_faked_lock_of_another_user_keeps_nobody_out() {
+    let fake = ["--reuid=65534", "--clear-groups", "unshare", "-Urm", "true"];
+    if !nix::unistd::geteuid().is_root() || !works("setpriv", &fake) {
+        return;
+    }
+    let machine = Movable::new();
+    let locks = machine.path("run/locks");
+    let first = Path::new("/").join(locks.components().nth(1).unwrap());
+    let script = "mount -t tmpfs none \"$0\" && mkdir -p \"$1\" && exec 9>\"$1/root.lock\" && flock 9 && printf 12345678 >&9 \
+                  && rm \"$1/root.lock\" && echo held && exec sleep 1000";
+    let mut command = Command::new("setpriv");
+    command.args(&fake[..4]).args(["sh", "-c", script]).args([&first, &locks]).stdout(std::process::Stdio::piped());
+    let mut faker = processes::start(&mut command);
+    let mut line = [0; 5];
+    std::io::Read::read_exact(faker.stdout.as_mut().unwrap(), &mut line).unwrap();
+    // With the right to look into every process, which the others of these runs do without.
+    let output = machine.run_as_it_is(&["env"], &format!("lock --no-wait {PORT} -- true"));
+    faker.kill().unwrap();
+    faker.wait().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A server that is gone would never answer: what others have open is told by the kernel, not by their file systems.
+#[test]
+fn nobody_is_asked_for_what_others_have_open() {
+    let machine = Machine::new();
+    let holder = machine.holder(PORT);
+    for command in [format!("lock --no-wait {BELOW} -- true"), "locks".to_owned(), format!("show {BELOW}")] {
+        let status = if command.starts_with("lock ") { 75 } else { 0 };
+        let run = machine.run(&command).status(status).stderr_like("...\n");
+        let trace = run.traced();
+        let asks = |line: &&String| {
+            let follows = line.contains("stat") || line.contains("open") && !line.contains("O_DIRECTORY");
+            follows && line.contains("/fd/") || line.contains("\"fd/")
+        };
+        assert_eq!(trace.iter().find(asks), None, "{command}");
+    }
+    holder.end();
+}
+
+fn works(program: &str, arguments: &[&str]) -> bool {
+    Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
+}
+
+/// How to have mounts of one's own, if that may be had here.
+fn mount_namespace() -> Option<&'static [&'static str]> {
+    let options: &[&str] = if nix::unistd::geteuid().is_root() { &["-m"] } else { &["-Urm"] };
+    works("unshare", &[options, &["mount", "-t", "tmpfs", "none", "/mnt"]].concat()).then_some(options)
+}
