@@ -1,12 +1,13 @@
 //! `pcictl show`
 
 use crate::cli::args::ShowArgs;
-use crate::error::{Error, ExitStatus, Result};
+use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::Holder;
 use crate::operation::acquire::other_world;
 use crate::operation::context::Context;
-use crate::operation::user_check;
+use crate::operation::{removal_record, user_check};
+use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::pci::selector::Selector;
 use crate::plan::remove::plan_removal;
@@ -15,6 +16,7 @@ use crate::report::inspector::Inspector;
 use crate::report::rows::{Column, FullFunction};
 use crate::report::text::show;
 use crate::resolve::functions::{Resolved, Resolver, not_there};
+use crate::resolve::scan_target::scan_targets;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::topology::paths::bus_below;
@@ -48,7 +50,7 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     context.tell_notes(&resolver.notes);
     let address = match named.as_slice() {
         [Resolved::Functions(found)] if found.len() == 1 => found[0],
-        [Resolved::Absent(address)] => return Err(not_there(&selector, *address)),
+        [Resolved::Absent(address)] => return Err(absent(context, &selector, *address)),
         _ => {
             return Err(Error::usage(format!(
                 "{selector}: show takes a function; pcictl tree {selector} shows a host bridge"
@@ -66,6 +68,17 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     context.tell_notes(&other_world(context).into_iter().collect::<Vec<_>>());
     context.output.report(&full(context, &topology, id), show::function);
     Ok(ExitStatus::Done)
+}
+
+/// Says what may bring it back, if anything does.
+fn absent(context: &Context, selector: &Selector, address: PciAddress) -> Error {
+    let known = removal_record::last_seen(&removal_record::entries(context));
+    let named = if selector.text == address.to_string() { String::new() } else { format!(" ({address})") };
+    let error = Error::new(ErrorKind::NoSuchDevice, format!("{selector}{named}: no such device")).about(address);
+    match scan_targets(&context.machine.sysfs, &Resolved::Absent(address), &known).as_deref() {
+        Ok([target, ..]) => error.hint(format!("pcictl rescan {address} may bring it back: {}", target.why)),
+        _ => error.hint("pcictl list shows what is there"),
+    }
 }
 
 fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction {

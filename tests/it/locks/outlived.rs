@@ -45,7 +45,7 @@ impl Movable {
     fn assert_refused_until_the_end_of(&self, holder: Running) {
         let said = format!(
             "pcictl: cannot lock {PORT}: its locks in @run/locks are new, and pid {} (pcictl --sysroot @ lock {BELOW} -- \
-             [..]) still holds locks on files that were there before\nhint: try again when that has ended\n",
+             [..] still hold[..]locks on files that were there before\nhint: try again when that has ended\n",
             holder.pid()
         );
         self.run(&format!("lock --no-wait {PORT} -- echo never")).stderr_like(said).status(75).check();
