@@ -12,6 +12,7 @@ use crate::execute::command::{run_under, shell_status};
 use crate::lock::claims::{Claims, Mode};
 use crate::operation::acquire::{LockTarget, acquire_and_reread};
 use crate::operation::context::Context;
+use crate::operation::removal_record;
 use crate::pci::address::PciAddress;
 use crate::pci::ids::Ids;
 use crate::pci::place::Place;
@@ -19,7 +20,7 @@ use crate::pci::selector::Selector;
 use crate::report::change::{LockedPlace, PlannedLock};
 use crate::report::text::change;
 use crate::resolve::functions::{Resolved, Resolver, parse_exact_selectors};
-use crate::resolve::scan_target::scan_target_for;
+use crate::resolve::scan_target::scan_targets;
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 
@@ -111,8 +112,9 @@ impl LockRequest {
                 (topology, place, "it is that host bridge".to_owned())
             }
             Resolved::Absent(_) => {
-                // As rescan does: whoever wants to bring it back needs the bridge.
-                let Some(target) = scan_target_for(&context.machine.sysfs, named)?.into_iter().next() else {
+                // Whoever wants to bring it back needs what a rescan locks.
+                let known = removal_record::last_seen(&removal_record::entries(context));
+                let Some(target) = scan_targets(&context.machine.sysfs, named, &known)?.into_iter().next() else {
                     return Ok(());
                 };
                 self.notes.push(format!("{}; locking {}", target.why, target.locked_place()));

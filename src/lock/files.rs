@@ -283,8 +283,9 @@ impl LockDirectory {
             Error::new(ErrorKind::NotPermitted, message).hint(hint).fact("pids", found.hidden.clone())
         } else {
             let message = format!(
-                "its locks in {path} are new, and {} still holds locks on files that were there before",
-                names(&found.stale)
+                "its locks in {path} are new, and {} still {} locks on files that were there before",
+                names(&found.stale),
+                if found.stale.len() == 1 { "holds" } else { "hold" }
             );
             let error = Error::new(ErrorKind::Locked, message).hint("try again when that has ended");
             error.fact("pids", found.stale.clone())

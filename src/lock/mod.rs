@@ -14,6 +14,10 @@
 //! - [`claims`]: which nodes an operation must hold, in which mode and order.
 //! - [`offset_tag`]: what a holder lets others see: since when, in which mode.
 //! - [`flock`]: the call itself, and nothing else.
+//! - [`proc_locks`]: the kernel's table of locks.
+//! - [`owner`]: whether a process could have opened a lock file.
+//! - [`host_view`]: which lock directory is the machine's one.
+//! - [`conflict`]: words for a lock that somebody else has.
 //! - [`fdinfo`]: which lock files a process has open.
 //! - [`validate`]: why a new lock file may be relied on.
 //! - [`holders`]: who holds or waits, by /proc.

@@ -2,12 +2,12 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::operation::context::Context;
+use crate::operation::removal_record;
 use crate::pci::address::PciAddress;
-use crate::pci::selector::{Selector, is_host_bridge_name};
+use crate::pci::selector::Selector;
 use crate::report::inspector::Inspector;
 use crate::resolve::functions::Resolved;
-use crate::resolve::scan_target::scan_target_for;
-use crate::state::ledger::Ledger;
+use crate::resolve::scan_target::scan_targets;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 
@@ -60,15 +60,8 @@ fn described(context: &Context, address: PciAddress) -> String {
     ids.map_or_else(String::new, |ids| format!(" ({})", Inspector::new(sysfs).description(ids)))
 }
 
-/// Whether a rescan has somewhere to look: the ledger knows the address, its bus is there, or the range of a bridge holds
-/// it. Host bridges do not tell their range.
+/// Whether a rescan has somewhere to look.
 fn may_come_back(context: &Context, address: PciAddress) -> bool {
-    let ledger = Ledger::below(&context.machine.state).list();
-    if ledger.is_ok_and(|listing| listing.entries.iter().any(|entry| entry.record.is_about(address))) {
-        return true;
-    }
-    let targets = scan_target_for(&context.machine.sysfs, &Resolved::Absent(address)).unwrap_or_default();
-    targets.iter().any(|target| {
-        target.bus == Some(address.bus_number()) || !target.bridge.rsplit('/').next().is_none_or(is_host_bridge_name)
-    })
+    let known = removal_record::last_seen(&removal_record::listing(context).entries);
+    scan_targets(&context.machine.sysfs, &Resolved::Absent(address), &known).is_ok()
 }

@@ -9,7 +9,7 @@ use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::action::Action;
 use crate::plan::remove::Removal;
-use crate::resolve::scan_target::ScanTarget;
+use crate::resolve::scan_target::{LastSeen, ScanTarget};
 use crate::state::file::Invalid;
 use crate::state::journal::record::OperationRecord;
 use crate::state::ledger::{BadEntry, Ledger, Listing};
@@ -152,6 +152,16 @@ pub(crate) fn entries(context: &Context) -> Vec<RemovedDevice> {
         context.output.say(&format!("{bad}; continuing without it"));
     }
     listing.entries
+}
+
+/// Where all that the ledger knows was last seen.
+pub(crate) fn last_seen(entries: &[RemovedDevice]) -> Vec<LastSeen> {
+    let seen = |entry: &RemovedDevice| {
+        let was = &entry.record;
+        let addresses = std::iter::once(was.address).chain(was.vfs.iter().map(|vf| vf.address)).collect();
+        LastSeen { addresses, place: was.place.clone(), slot: was.slot.clone() }
+    };
+    entries.iter().map(seen).collect()
 }
 
 /// What the ledger knows of the part of the machine that these targets lead to.

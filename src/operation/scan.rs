@@ -18,8 +18,7 @@ use crate::plan::action::{Plan, Step};
 use crate::plan::rescan::plan_rescan;
 use crate::report::change::{PlannedChange, Scanned};
 use crate::resolve::functions::{Resolved, Resolver};
-use crate::resolve::scan_target::{ScanTarget, scan_target_for, target_for_place, target_for_slot};
-use crate::verify::record::{DeviceRecord, RemovedDevice};
+use crate::resolve::scan_target::{ScanTarget, scan_targets, scan_targets_for_slot};
 
 /// What is to be scanned, as it was read at one moment.
 pub(crate) struct ScanRequest {
@@ -47,22 +46,27 @@ impl ScanRequest {
         if options.all {
             targets.push(ScanTarget::all());
         }
-        let entries = removal_record::entries(context);
+        let sysfs = &context.machine.sysfs;
+        let known = removal_record::last_seen(&removal_record::entries(context));
+        let mut of_slot = |slot: &str| {
+            let was_in_it = known.iter().filter(|seen| seen.slot.as_deref() == Some(slot));
+            wanted.extend(was_in_it.filter_map(|seen| seen.addresses.first()));
+            scan_targets_for_slot(sysfs, slot, &known)
+        };
         for slot in &options.slots {
-            targets.extend(targets_for_slot(context, &entries, slot, &mut wanted)?);
+            targets.extend(of_slot(slot)?);
         }
         for selector in selectors {
             if let SelectorKind::Slot(slot) = &selector.kind {
-                targets.extend(targets_for_slot(context, &entries, slot, &mut wanted)?);
-                continue;
+                targets.extend(of_slot(slot)?);
             }
+        }
+        for selector in selectors.iter().filter(|selector| !matches!(selector.kind, SelectorKind::Slot(_))) {
             for named in resolver.targets(selector, options.change.each)? {
                 if let Resolved::Absent(address) = named {
                     wanted.push(address);
-                    targets.extend(targets_for_gone(context, &entries, address, &mut resolver.notes)?);
-                } else {
-                    targets.extend(scan_target_for(&context.machine.sysfs, &named)?);
                 }
+                targets.extend(scan_targets(sysfs, &named, &known)?);
             }
         }
         Ok(Self::new(targets, wanted, resolver.notes))
@@ -77,54 +81,6 @@ impl LockTarget for ScanRequest {
     fn same_devices(&self, other: &Self) -> bool {
         self.plan == other.plan && self.wanted == other.wanted
     }
-}
-
-/// Where to look for an address that is gone: where the ledger says it was, else by its number.
-fn targets_for_gone(
-    context: &Context,
-    entries: &[RemovedDevice],
-    address: PciAddress,
-    notes: &mut Vec<String>,
-) -> Result<Vec<ScanTarget>> {
-    let known: Vec<&DeviceRecord> =
-        entries.iter().map(|entry| &entry.record).filter(|was| was.is_about(address)).collect();
-    match known[..] {
-        [] => {
-            notes.push(format!("{address}: the ledger does not know it; going by its number"));
-            scan_target_for(&context.machine.sysfs, &Resolved::Absent(address))
-        }
-        [was] => Ok(vec![target_for_place(&context.machine.sysfs, address, &was.place)?]),
-        _ => {
-            let places: Vec<String> = known.iter().map(|was| was.place.to_string()).collect();
-            let message = format!(
-                "{address}: the ledger knows {} devices that answered there, at {}; rescan the bridge that you mean",
-                known.len(),
-                places.join(" and ")
-            );
-            Err(Error::new(ErrorKind::Ambiguous, message).about(address).fact("places", places))
-        }
-    }
-}
-
-/// Where to look for what was or is in a slot.
-fn targets_for_slot(
-    context: &Context,
-    entries: &[RemovedDevice],
-    slot: &str,
-    wanted: &mut Vec<PciAddress>,
-) -> Result<Vec<ScanTarget>> {
-    let known: Vec<&DeviceRecord> =
-        entries.iter().map(|entry| &entry.record).filter(|was| was.slot.as_deref() == Some(slot)).collect();
-    wanted.extend(known.iter().map(|was| was.address));
-    if let Some(target) = target_for_slot(&context.machine.sysfs, slot)? {
-        return Ok(vec![target]);
-    }
-    if known.is_empty() {
-        let message =
-            format!("slot {slot}: no slot has that name now, and the ledger knows none; ls /sys/bus/pci/slots");
-        return Err(Error::new(ErrorKind::NoSuchDevice, message).fact("slot", slot));
-    }
-    known.iter().map(|was| target_for_place(&context.machine.sysfs, was.address, &was.place)).collect()
 }
 
 /// Makes the writes, one after the other: they all take the one mutex of the kernel.

@@ -1,4 +1,5 @@
-//! Which bus a rescan must scan: the smallest one that can bring a device back.
+//! Which bus a rescan must scan: the smallest one that can bring a device back. `rescan`, `lock` and `show` all ask here, so
+//! that whoever scans by hand under `pcictl lock` holds what the scan needs.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::sysfs::{Sysfs, last_step};
@@ -54,26 +55,58 @@ impl ScanTarget {
 /// Offset of the subordinate bus number in a bridge's configuration space (PCI-to-PCI Bridge Architecture 3.2.5).
 const SUBORDINATE: usize = 0x1a;
 
-/// The bus to scan for what a selector named.
+/// Where a device was when it was last seen, as the ledger says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LastSeen {
+    /// Where it answered, and where its virtual functions did.
+    pub(crate) addresses: Vec<PciAddress>,
+    /// The node.
+    pub(crate) place: Place,
+    /// The slot that it sat in.
+    pub(crate) slot: Option<String>,
+}
+
+/// The buses to scan for what a selector named.
 ///
-/// A bridge means what is below it; an endpoint the bus it sits on; an address that is gone the bus that holds its
-/// number, else that of the bridge whose range holds it.
+/// A bridge means what is below it; an endpoint the bus it sits on; an address that is gone the place where the ledger last
+/// saw it, else the bus that has its number, else that of the bridge whose range holds it.
 ///
 /// # Errors
-/// Nothing on this machine leads there.
-pub(crate) fn scan_target_for(sysfs: &Sysfs, named: &Resolved) -> Result<Vec<ScanTarget>> {
+/// Nothing on this machine leads there, or the ledger knows several devices of that address.
+pub(crate) fn scan_targets(sysfs: &Sysfs, named: &Resolved, known: &[LastSeen]) -> Result<Vec<ScanTarget>> {
     match named {
         Resolved::Functions(addresses) => {
-            addresses.iter().map(|address| target_for_function(sysfs, *address)).collect()
+            addresses.iter().map(|address| target_for_function(sysfs, *address, known)).collect()
         }
         Resolved::HostBridge(path) => Ok(vec![target(sysfs, path, "it is the bus of that host bridge".to_owned())?]),
-        Resolved::Absent(address) => Ok(vec![target_for_absent(sysfs, *address)?]),
+        Resolved::Absent(address) => Ok(vec![target_for_absent(sysfs, *address, known)?]),
     }
 }
 
-fn target_for_function(sysfs: &Sysfs, address: PciAddress) -> Result<ScanTarget> {
+/// The buses to scan for what was or is in a slot, whether something sits in it or not.
+///
+/// # Errors
+/// No slot has that name, and the ledger knows none, or nothing on this machine leads there.
+pub(crate) fn scan_targets_for_slot(sysfs: &Sysfs, slot: &str, known: &[LastSeen]) -> Result<Vec<ScanTarget>> {
+    if let Some(target) = target_for_slot(sysfs, slot)? {
+        return Ok(vec![target]);
+    }
+    let was_in_it: Vec<&LastSeen> = known.iter().filter(|seen| seen.slot.as_deref() == Some(slot)).collect();
+    if was_in_it.is_empty() {
+        let message = format!("slot {slot}: no slot has that name now, and the ledger knows none");
+        let error = Error::new(ErrorKind::NoSuchDevice, message).hint("ls /sys/bus/pci/slots shows what there is");
+        return Err(error.fact("slot", slot));
+    }
+    was_in_it
+        .iter()
+        .filter_map(|seen| Some((seen.addresses.first()?, seen)))
+        .map(|(address, seen)| target_for_place(sysfs, *address, &seen.place))
+        .collect()
+}
+
+fn target_for_function(sysfs: &Sysfs, address: PciAddress, known: &[LastSeen]) -> Result<ScanTarget> {
     let topology = Topology::load_only(sysfs, &[address], Fields::default())?;
-    let Some(id) = topology.find(address) else { return target_for_absent(sysfs, address) };
+    let Some(id) = topology.find(address) else { return target_for_absent(sysfs, address, known) };
     if bus_below(sysfs, &topology.path(id))?.is_some() {
         return target(sysfs, &topology.path(id), format!("{address} is the bridge that leads to it"));
     }
@@ -118,13 +151,11 @@ pub(crate) fn parent_bus(sysfs: &Sysfs, below: &ScanTarget) -> Result<Option<Sca
 ///
 /// # Errors
 /// Not even the host bridge is there.
-pub(crate) fn target_for_place(sysfs: &Sysfs, address: PciAddress, place: &Place) -> Result<ScanTarget> {
+fn target_for_place(sysfs: &Sysfs, address: PciAddress, place: &Place) -> Result<ScanTarget> {
     let wanted = place.parent().unwrap_or_else(Place::root);
     let Some((path, reached)) = nearest_surviving(sysfs, &wanted) else {
         let message = format!("{address}: was at {place}, and that host bridge is gone");
-        return Err(Error::new(ErrorKind::NoSuchDevice, message)
-            .about(address)
-            .hint("pcictl rescan --all scans everything"));
+        return Err(Error::new(ErrorKind::NoSuchDevice, message).hint(SCAN_ALL).about(address));
     };
     let why = if reached == wanted {
         format!("{address} was at {place}, says the ledger")
@@ -168,7 +199,7 @@ fn name_of_step(sysfs: &Sysfs, path: &str, step: &str) -> Option<String> {
 ///
 /// # Errors
 /// The slot's bus is not there.
-pub(crate) fn target_for_slot(sysfs: &Sysfs, name: &str) -> Result<Option<ScanTarget>> {
+fn target_for_slot(sysfs: &Sysfs, name: &str) -> Result<Option<ScanTarget>> {
     let file = format!("bus/pci/slots/{name}/address");
     let text = sysfs.read(&file).map_err(|e| Error::io(sysfs.display(&file), &e))?;
     let Some(text) = text else { return Ok(None) };
@@ -181,10 +212,32 @@ pub(crate) fn target_for_slot(sysfs: &Sysfs, name: &str) -> Result<Option<ScanTa
     target(sysfs, &path, format!("slot {name} is on it")).map(Some)
 }
 
-fn target_for_absent(sysfs: &Sysfs, address: PciAddress) -> Result<ScanTarget> {
+/// What is left when no bus can be told.
+const SCAN_ALL: &str = "pcictl rescan --all scans every bus; pcictl tree shows what there is";
+
+fn target_for_absent(sysfs: &Sysfs, address: PciAddress, known: &[LastSeen]) -> Result<ScanTarget> {
+    let was_there: Vec<&LastSeen> = known.iter().filter(|seen| seen.addresses.contains(&address)).collect();
+    match was_there[..] {
+        [] => target_by_number(sysfs, address),
+        [seen] => target_for_place(sysfs, address, &seen.place),
+        _ => {
+            let places: Vec<String> = was_there.iter().map(|seen| seen.place.to_string()).collect();
+            let message = format!(
+                "{address}: the ledger knows {} devices that answered there, at {}",
+                places.len(),
+                places.join(" and ")
+            );
+            let error = Error::new(ErrorKind::Ambiguous, message).hint("name the bridge that you mean");
+            Err(error.about(address).fact("places", places))
+        }
+    }
+}
+
+fn target_by_number(sysfs: &Sysfs, address: PciAddress) -> Result<ScanTarget> {
     let bus = address.bus_number();
+    let unknown = format!("{address} is not there, and the ledger does not know it");
     if let Some(path) = locate_bus(sysfs, bus)? {
-        return target(sysfs, &path, format!("{address} is not there, and its bus is"));
+        return target(sysfs, &path, format!("{unknown}; this is its bus"));
     }
     let mut lower: Vec<BusNumber> = sysfs
         .names("class/pci_bus")
@@ -199,26 +252,21 @@ fn target_for_absent(sysfs: &Sysfs, address: PciAddress) -> Result<ScanTarget> {
     for candidate in lower {
         let Some(path) = locate_bus(sysfs, candidate)? else { continue };
         if range_covers(sysfs, &path, bus.bus) {
-            return target(
-                sysfs,
-                &path,
-                format!("{address} is not there, nor bus {bus}; the range of this bus holds it"),
-            );
+            return target(sysfs, &path, format!("{unknown}, nor is bus {bus} there; the range of this bus holds it"));
         }
     }
-    let message = format!("{address}: nothing on this machine leads to bus {bus}");
-    Err(Error::new(ErrorKind::NoSuchDevice, message)
-        .about(address)
-        .hint("pcictl tree shows what is there; pcictl rescan --all scans everything"))
+    let message = format!("{address}: no such device; the ledger does not know it, and nothing leads to bus {bus}");
+    Err(Error::new(ErrorKind::NoSuchDevice, message).hint(SCAN_ALL).about(address))
 }
 
-/// Whether the bus numbers below a bridge reach this far. Host bridges do not tell, so they are taken at their word.
+/// Whether the bus numbers below a bridge reach this far. Host bridges do not tell, so they are not taken to.
 fn range_covers(sysfs: &Sysfs, path: &str, bus: u8) -> bool {
     if path.rsplit('/').next().is_none_or(is_host_bridge_name) {
-        return true;
+        return false;
     }
     let config = sysfs.read_bytes(&format!("{path}/config"), 64).ok().flatten().unwrap_or_default();
-    config.get(SUBORDINATE).is_some_and(|last| *last != 0xff && *last >= bus)
+    // Of a bridge that does not answer every byte is ones, and no vendor has that number.
+    !config.starts_with(&[0xff, 0xff]) && config.get(SUBORDINATE).is_some_and(|last| *last >= bus)
 }
 
 fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<ScanTarget> {

@@ -163,11 +163,6 @@ impl DeviceRecord {
         all.extend(self.vfs.iter().enumerate().map(virtual_function));
         all
     }
-
-    /// Whether it answered at an address, or one of its virtual functions did.
-    pub(crate) fn is_about(&self, address: PciAddress) -> bool {
-        self.address == address || self.vfs.iter().any(|vf| vf.address == address)
-    }
 }
 
 impl Serials {

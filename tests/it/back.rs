@@ -119,14 +119,13 @@ fn an_address_that_the_ledger_does_not_know_goes_by_its_number() {
     rescan(&tree, state.path(), &["0000:03:00.0"])
         .stdout(
             "\
-would scan bus 0000:03: 0000:03:00.0 is not there, and its bus is
+would scan bus 0000:03: 0000:03:00.0 is not there, and the ledger does not know it; this is its bus
 locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:03
 dry run: nothing was changed
 ",
         )
-        .stderr("pcictl: 0000:03:00.0: the ledger does not know it; going by its number\n")
         .check();
 }
 
@@ -141,9 +140,48 @@ fn two_that_answered_at_the_same_address_are_told_apart_by_whoever_asks() {
     rescan(&tree, state.path(), &["0000:03:00.0"])
         .stderr(
             "pcictl: 0000:03:00.0: the ledger knows 2 devices that answered there, at pci0000:00/01.0/00.0/00.0/00.0 \
-    and pci0000:00/01.0/00.0/07.0/00.0; rescan the bridge that you mean\n",
+    and pci0000:00/01.0/00.0/07.0/00.0\nhint: name the bridge that you mean\n",
         )
         .status(2)
+        .check();
+}
+
+/// Whoever scans by hand under `pcictl lock` must hold what a scan there needs, wherever its number would lead.
+#[test]
+fn lock_takes_what_rescan_would() {
+    let tree = Tree::load("guest-switch8");
+    let state = scratch_directory();
+    let mut moved = records(&tree).into_iter().find(|r| r.address.to_string() == "0000:03:00.0").unwrap();
+    moved.place = Place::from_chain("pci0000:00/01.0/00.0/01.0/00.0").unwrap();
+    Ledger::below(state.path()).save(&[entry(moved)]).unwrap();
+    tree.remove("0000:03:00.0");
+    let locks = |text: String| text.lines().find(|line| line.starts_with("locks")).map(str::to_owned);
+    let rescanned = locks(rescan(&tree, state.path(), &["0000:03:00.0"]).text());
+    assert_eq!(rescanned.as_deref(), Some("locks  pci0000:00/01.0/00.0/01.0 exclusive; 4 above it shared"));
+    let lock = Run::words("lock -n 0000:03:00.0 -- true").on(&tree).state_dir(state.path());
+    assert_eq!(locks(lock.stderr_like("pcictl: [..] says the ledger; locking [..]\n").text()), rescanned);
+    let hint = "pcictl: 0000:03:00.0: no such device\nhint: pcictl rescan 0000:03:00.0 may bring it back; pcictl list shows what is there\n";
+    Run::words("show 0000:03:00.0").on(&tree).state_dir(state.path()).stderr_like(hint).status(3).check();
+}
+
+#[test]
+fn a_range_that_ends_at_the_last_number_is_one_and_a_bridge_that_does_not_answer_has_none() {
+    let tree = Tree::load("guest-switch8");
+    let state = scratch_directory();
+    let bridge = tree.path().join("sys/bus/pci/devices/0000:01:00.0").canonicalize().unwrap();
+    let mut config = [0; 64];
+    config[..4].copy_from_slice(&[0x86, 0x80, 0x25, 0xa6]);
+    config[0x1a] = 0xff;
+    fs::write(bridge.join("config"), config).unwrap();
+    let text = rescan(&tree, state.path(), &["0000:f0:00.0"]).text();
+    assert!(text.starts_with("would scan bus 0000:02: "), "{text}");
+    fs::write(bridge.join("config"), [0xff; 64]).unwrap();
+    rescan(&tree, state.path(), &["0000:f0:00.0"])
+        .stderr(
+            "pcictl: 0000:f0:00.0: no such device; the ledger does not know it, and nothing leads to bus 0000:f0\nhint: \
+             pcictl rescan --all scans every bus; pcictl tree shows what there is\n",
+        )
+        .status(3)
         .check();
 }
 
@@ -183,7 +221,10 @@ dry run: nothing was changed
         )
         .check();
     rescan(&tree, state.path(), &["--slot", "8"])
-        .stderr("pcictl: slot 8: no slot has that name now, and the ledger knows none; ls /sys/bus/pci/slots\n")
+        .stderr(
+            "pcictl: slot 8: no slot has that name now, and the ledger knows none\nhint: ls /sys/bus/pci/slots shows what \
+             there is\n",
+        )
         .status(3)
         .check();
 }
@@ -199,7 +240,7 @@ fn a_torn_entry_stays_where_it_is_and_a_look_goes_on_without_it() {
     rescan(&tree, state.path(), &["0000:03:00.0"])
         .stdout(
             "\
-would scan bus 0000:03: 0000:03:00.0 is not there, and its bus is
+would scan bus 0000:03: 0000:03:00.0 is not there, and the ledger does not know it; this is its bus
 locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:03
@@ -210,7 +251,6 @@ dry run: nothing was changed
             "\
 pcictl: @state/ledger/pci0000:00+01.0+00.0+00.0+00.0.json: invalid ledger entry: not a record that \
     pcictl wrote (line 12, column 5); continuing without it
-pcictl: 0000:03:00.0: the ledger does not know it; going by its number
 ",
         )
         .check();

@@ -72,7 +72,10 @@ fn what_is_not_there_is_no_such_device() {
         refused(&["remove", "-n", text]).status(3).check();
     }
     // A rescan may well bring back what is gone, but not in a domain that this machine does not have.
-    refused(&["rescan", "-n", "9999:00:00.0"]).status(3).check();
+    refused(&["rescan", "-n", "9999:00:00.0"])
+        .stderr_like("pcictl: [..]\nhint: pcictl rescan --all [..]\n")
+        .status(3)
+        .check();
 }
 
 #[test]

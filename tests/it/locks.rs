@@ -325,15 +325,16 @@ fn pcictl_does_not_wait_for_itself() {
 #[test]
 fn what_is_not_there_is_locked_where_it_would_come_back() {
     let machine = Machine::new();
-    let plan = "would lock pci0000:00/01.0/00.0/00.0 (exclusive): 0000:03:01.0 is not there, and its bus is
+    let plan = "would lock pci0000:00/01.0/00.0/00.0 (exclusive): 0000:03:01.0 is not there, and the ledger does not know it; this is its bus
 locks  pci0000:00/01.0/00.0/00.0 exclusive; 4 above it shared
 run    echo a b
 dry run: nothing was changed
 ";
-    let said = "pcictl: 0000:03:01.0 is not there, and its bus is; locking pci0000:00/01.0/00.0/00.0\n";
+    let said = "pcictl: 0000:03:01.0 is not there, and the ledger does not know it; this is its bus; locking \
+                pci0000:00/01.0/00.0/00.0\n";
     machine.run("lock -n 0000:03:01.0 -- echo a b").stdout(plan).stderr(said).check();
-    let nowhere = "pcictl: 0001:03:01.0: nothing on this machine leads to bus 0001:03\n\
-                   hint: pcictl tree shows what is there; pcictl rescan --all scans everything\n";
+    let nowhere = "pcictl: 0001:03:01.0: no such device; the ledger does not know it, and nothing leads to bus 0001:03\n\
+                   hint: pcictl rescan --all scans every bus; pcictl tree shows what there is\n";
     machine.run("lock 0001:03:01.0 -- true").stderr(nowhere).status(3).check();
 }
 
@@ -404,7 +405,7 @@ pcictl: cannot lock 0000:02:00.0: @run/locks: not to be trusted for locking: it 
     let run = machine.run(&format!("lock {BELOW} -- echo never"));
     run.stderr_like(
         "pcictl: cannot lock 0000:03:00.0: its locks in @run/locks are new, and pid [..] (pcictl --sysroot @ lock \
-    0000:03:00.0 -- sh -c echo held; read line; exit 0)[..] still holds locks on files that were there before
+    0000:03:00.0 -- sh -c echo held; read line; exit 0)[..] still hold locks on files that were there before
 hint: try again when that has ended\n",
     )
     .status(75)

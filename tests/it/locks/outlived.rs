@@ -45,7 +45,7 @@ impl Movable {
     fn assert_refused_until_the_end_of(&self, holder: Running) {
         let said = format!(
             "pcictl: cannot lock {PORT}: its locks in @run/locks are new, and pid {} (pcictl --sysroot @ lock {BELOW} -- \
-             [..]) still holds locks on files that were there before\nhint: try again when that has ended\n",
+             [..] still hold[..]locks on files that were there before\nhint: try again when that has ended\n",
             holder.pid()
         );
         self.run(&format!("lock --no-wait {PORT} -- echo never")).stderr_like(said).status(75).check();
@@ -165,7 +165,8 @@ fn nobody_is_asked_for_what_others_have_open() {
         let trace = run.traced();
         let asks = |line: &&String| {
             let follows = line.contains("stat") || line.contains("open") && !line.contains("O_DIRECTORY");
-            follows && line.contains("/fd/") || line.contains("\"fd/")
+            // What it has open itself answers: a dumped tree's files are opened again once they are known to be plain.
+            follows && line.contains("/fd/") && !line.contains("/proc/self/fd/") || line.contains("\"fd/")
         };
         assert_eq!(trace.iter().find(asks), None, "{command}");
     }
