@@ -1,6 +1,6 @@
 //! What operators do, planned by the product's own code from what they read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use pcictl::lock::claims::{Claim, Claims, Mode};
 use pcictl::pci::place::Place;
@@ -136,7 +136,13 @@ fn subject(board: &Board, config: Config, read: &Read, job: &Job) -> Option<Subj
         }
         Job::SetVfs(slot, count) => {
             let was = usize::from(config.present & board.virtual_functions() != 0);
-            let action = Action::SetVfs { address: board.address(config, *slot), count: *count, was, autoprobe: false };
+            let action = Action::SetVfs {
+                address: board.address(config, *slot),
+                count: *count,
+                was,
+                autoprobe: false,
+                idle_overrides: BTreeMap::new(),
+            };
             single(&mut subject, read, id(*slot).filter(|_| config.is_bound(*slot) && was != *count)?, action);
         }
         Job::RawRemove(slot) => {
