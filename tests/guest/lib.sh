@@ -220,6 +220,7 @@ killed_at() {
 $(functions)
 $(cat /tmp/case/out /tmp/case/status /tmp/case/recover)"
     pcictl status >/tmp/case/status 2>&1 || fail "$where, recovered, and then: $(cat /tmp/case/status)"
+    pcictl doctor >/tmp/case/doctor 2>&1 || fail "$where, recovered, and then: $(cat /tmp/case/doctor)"
     [ "$got" != 3 ]
 }
 
