@@ -4,7 +4,6 @@
 #[path = "../tests/it/support/maketree.rs"]
 mod maketree;
 
-use std::path::Path;
 use std::sync::LazyLock;
 
 use divan::{Bencher, black_box};
@@ -90,5 +89,6 @@ fn a_plan_for_nine(bencher: Bencher, functions: usize) {
 /// With the system's own pci.ids, where there is one.
 #[divan::bench]
 fn one_name_of_the_whole_file() {
-    PciIds::load(Path::new("/")).device(black_box(0x8086), black_box(0x10d3));
+    let root = pcictl::host::root::Root::open(None).expect("a root");
+    PciIds::load(&root).device(black_box(0x8086), black_box(0x10d3));
 }

@@ -118,7 +118,7 @@ fn make_devices(root: &Path) {
 }
 
 fn make_mounts(root: &Path) {
-    let mut table = String::from("22 1 8:1 / / rw - ext4 /dev/sda1 rw\n");
+    let mut table = String::from("22 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 22 0:2000 / /sys rw - sysfs sysfs rw\n");
     for n in 1..MOUNTS {
         let (device, point) = if n == 500 { ("259:0".to_owned(), "/data") } else { (format!("0:{n}"), "/run/x") };
         let _ = writeln!(table, "{} 22 {device} / {point}{n} rw,nosuid shared:{n} - tmpfs tmpfs rw,size=4k", n + 22);
@@ -134,7 +134,7 @@ fn make_process(directory: &Path, pid: u32, maps: &str) {
     fs::write(directory.join("comm"), format!("process-{pid}\n")).unwrap();
     fs::write(directory.join("maps"), maps).unwrap();
     if pid == 7_000 {
-        let line = "7fff00000000-7fff00001000 rw-s 00000000 00:17 9 /sys/devices/pci0000:00/0000:00:04.0/resource0\n";
+        let line = "7fff00000000-7fff00001000 rw-s 00000000 00:7d0 9 /sys/devices/pci0000:00/0000:00:04.0/resource0\n";
         fs::write(directory.join("maps"), format!("{maps}{line}")).unwrap();
     }
     symlink("mnt:[4026531841]", directory.join("ns/mnt")).unwrap();

@@ -19,6 +19,9 @@ _pcictl() {
             pcictl,doctor)
                 cmd="pcictl__subcmd__doctor"
                 ;;
+            pcictl,dump)
+                cmd="pcictl__subcmd__dump"
+                ;;
             pcictl,help)
                 cmd="pcictl__subcmd__help"
                 ;;
@@ -54,6 +57,9 @@ _pcictl() {
                 ;;
             pcictl__subcmd__help,doctor)
                 cmd="pcictl__subcmd__help__subcmd__doctor"
+                ;;
+            pcictl__subcmd__help,dump)
+                cmd="pcictl__subcmd__help__subcmd__dump"
                 ;;
             pcictl__subcmd__help,help)
                 cmd="pcictl__subcmd__help__subcmd__help"
@@ -95,7 +101,7 @@ _pcictl() {
 
     case "${cmd}" in
         pcictl)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug lock locks status recover doctor help"
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug lock locks status recover doctor dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -120,7 +126,32 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__doctor)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
+            opts="-q -v -j -h -V --quiet --verbose --json --color --sysroot --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sysroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__dump)
+            opts="-j -q -v -h -V --anonymize --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -145,7 +176,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help)
-            opts="list tree show remove rescan replug lock locks status recover doctor help"
+            opts="list tree show remove rescan replug lock locks status recover doctor dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -159,6 +190,20 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__help__subcmd__dump)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -360,7 +405,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__lock)
-            opts="-s -n -w -j -q -v -h -V --all --shared --inherit --dry-run --wait --no-wait --each --json --quiet --verbose --color --sysroot --help --version"
+            opts="-s -n -w -j -q -v -h -V --all --shared --inherit --dry-run --each --wait --no-wait --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -418,7 +463,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__recover)
-            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --timeout --sysroot --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -436,15 +481,12 @@ _pcictl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                --sysroot)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --sysroot)
-                    COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -455,7 +497,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__remove)
-            opts="-n -w -y -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --force --yes --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --wait --no-wait --timeout --force --yes --if-present --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -500,7 +542,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__replug)
-            opts="-n -w -y -j -q -v -h -V --dry-run --wait --no-wait --each --timeout --force --yes --if-present --no-rollback --jobs --settle --expect --accept --restore --reset --power-cycle --escalate --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --wait --no-wait --timeout --force --yes --if-present --no-rollback --jobs --reset --power-cycle --escalate --expect --accept --restore --settle --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -526,16 +568,16 @@ _pcictl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --settle)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --expect)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --accept)
                     COMPREPLY=($(compgen -W "missing new moved device driver link bars vfs names iommu expected" -- "${cur}"))
+                    return 0
+                    ;;
+                --settle)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -557,7 +599,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__rescan)
-            opts="-n -w -j -q -v -h -V --all --slot --settle --expect --accept --restore --dry-run --wait --no-wait --each --timeout --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --all --slot --dry-run --each --wait --no-wait --expect --accept --restore --settle --timeout --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -567,7 +609,11 @@ _pcictl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --settle)
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -579,11 +625,7 @@ _pcictl() {
                     COMPREPLY=($(compgen -W "missing new moved device driver link bars vfs names iommu expected" -- "${cur}"))
                     return 0
                     ;;
-                --wait)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                -w)
+                --settle)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -635,7 +677,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__status)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
+            opts="-q -v -j -h -V --quiet --verbose --json --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -702,7 +744,7 @@ _pcictl_devices() {
     local after_value=' --accept --color --expect --force --jobs --output --settle --slot --sysroot --timeout --wait -o -w '
     _pcictl "$@"
     word=${line##*[[:space:]]}
-    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|lock|locks)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
+    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
     before=${word%"${word##*:}"}
     mapfile -t COMPREPLY < <(compgen -W "$("$1" list --quiet --no-header --output address 2>/dev/null)" -- "$word")
     COMPREPLY=("${COMPREPLY[@]#"$before"}")

@@ -1,4 +1,4 @@
-//! What went wrong, in one line that says what happened, to which device, why and what to do next; and the exit status.
+//! Errors: one line that says what happened, to which device and why, one that says what to do next, and the exit status.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub enum ExitStatus {
     Done = 0,
     /// Failed; nothing is left changed.
     Failed = 1,
-    /// The command line cannot be understood.
+    /// The command line is not valid.
     Usage = 2,
     /// No such device; nothing matched.
     NoSuchDevice = 3,
@@ -27,7 +27,7 @@ pub enum ExitStatus {
     Locked = 75,
     /// Not permitted.
     NotPermitted = 77,
-    /// The kernel has not finished in the time given; the operation goes on and its lock stays held.
+    /// The kernel did not finish in time; the operation continues and keeps its lock.
     Unfinished = 124,
     /// `pcictl lock`: the command is there but cannot be run.
     CannotRun = 126,
@@ -46,33 +46,33 @@ impl From<ExitStatus> for std::process::ExitCode {
 /// The kinds of error, as `error.kind` of the JSON document names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The command line cannot be understood.
+    /// The command line is not valid.
     Usage,
-    /// A selector fits several functions where one is wanted.
+    /// A selector matches several functions where one is needed.
     Ambiguous,
-    /// Nothing fits a selector, or what is there does not read as a PCI function.
+    /// Nothing matches a selector, or what is there does not read as a PCI function.
     NoSuchDevice,
     /// pcictl will not do this.
     Refused,
-    /// Somebody uses what would be taken away, or it cannot be told.
+    /// The device is in use, or that could not be checked.
     InUse,
     /// A lock is held by someone else.
     Locked,
-    /// The lock files cannot be trusted or cannot be made.
+    /// The lock files are untrusted or cannot be created.
     LockFiles,
-    /// The kernel or the file system said no for want of rights.
+    /// The kernel or the file system refused for lack of permission.
     NotPermitted,
     /// A call failed, and nothing is left changed.
     Failed,
     /// Some of the work is done and some is not.
     Partly,
-    /// The kernel takes longer than this process was told to wait.
+    /// The kernel did not finish in the time that this process waits.
     Unfinished,
-    /// Somebody wanted to stop.
+    /// A signal asked it to stop.
     Interrupted,
-    /// A command that was to be run under a lock is there but cannot be run.
+    /// The command to run under a lock cannot be run.
     CannotRun,
-    /// A command that was to be run under a lock is not there.
+    /// The command to run under a lock is not found.
     NoSuchCommand,
 }
 
@@ -150,7 +150,7 @@ impl Error {
         self
     }
 
-    /// The same error where a part of the work was done before it, so that nobody may read that nothing is changed.
+    /// The same error after a part of the work was done, so that nobody reads that nothing is changed.
     #[must_use]
     pub(crate) fn partly(mut self, what_now: &str) -> Self {
         if !matches!(self.kind, ErrorKind::Interrupted | ErrorKind::Unfinished) {
@@ -166,7 +166,7 @@ impl Error {
         self.fact("address", address.to_string())
     }
 
-    /// A command line that cannot be understood.
+    /// A command line that is not valid.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Usage, message)
     }
@@ -176,18 +176,16 @@ impl Error {
         use std::io::ErrorKind as Io;
         match error.kind() {
             Io::PermissionDenied => {
-                let next = if nix::unistd::geteuid().is_root() { "" } else { "; run it as root" };
-                Self::new(ErrorKind::NotPermitted, format!("{doing}: {}{next}", plain(error)))
+                let error = Self::new(ErrorKind::NotPermitted, format!("{doing}: {}", plain(error)));
+                if nix::unistd::geteuid().is_root() { error } else { error.hint("run it as root") }
             }
-            Io::ReadOnlyFilesystem => Self::new(
-                ErrorKind::NotPermitted,
-                format!("{doing}: {}; in a container, run it on the host", plain(error)),
-            ),
+            Io::ReadOnlyFilesystem => Self::new(ErrorKind::NotPermitted, format!("{doing}: {}", plain(error)))
+                .hint("in a container, run it on the host"),
             _ => Self::new(ErrorKind::Failed, format!("{doing}: {}", plain(error))),
         }
     }
 
-    /// What to do next, if anything helps.
+    /// What to do next, where anything helps.
     pub fn next(&self) -> Option<&str> {
         self.hint.as_deref()
     }

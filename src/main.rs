@@ -1,12 +1,15 @@
 //! The `pcictl` binary: an outcome becomes an exit status, and nothing else happens here.
 
+use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 use pcictl::cli::args::Cli;
-use pcictl::error::{Error, ExitStatus};
-use pcictl::terminal::Output;
+use pcictl::cli::rejection;
+use pcictl::error::ExitStatus;
+use pcictl::terminal::{Output, Talk};
 
 fn main() -> ExitCode {
     if let Some(code) = pcictl::execute::run_if_child() {
@@ -14,16 +17,17 @@ fn main() -> ExitCode {
     }
     let cli = match parse() {
         Ok(cli) => cli,
-        Err(error) => return not_understood(&error),
+        Err(error) => return not_run(&error),
     };
     let output = Output::new(cli.common.talk());
-    match pcictl::commands::run(&cli, &output) {
+    let status = match pcictl::commands::run(&cli, &output) {
         Ok(status) => status,
         Err(error) => {
             output.error(&error);
             error.status().into()
         }
-    }
+    };
+    with_lost_output(&output, status)
 }
 
 /// What `Cli::try_parse` does, but that the definition of the command line is left to the end of the process: taking it
@@ -34,23 +38,30 @@ fn parse() -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
-/// Help and version go to stdout; a command line that cannot be understood is one line on stderr, or a JSON document.
-fn not_understood(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        let _ = error.print();
-        return ExitStatus::Done.into();
+/// Help and version are printed; a command line that is not valid is an error, or a JSON document.
+fn not_run(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let output = Output::new(Talk { json: rejection::wants_json(&words), ..Talk::PLAIN });
+    match error.kind() {
+        DisplayHelp | DisplayVersion => {
+            output.record(error.print().and_then(|()| io::stdout().flush()));
+            with_lost_output(&output, ExitStatus::Done.into())
+        }
+        DisplayHelpOnMissingArgumentOrSubcommand => {
+            // A closed stderr has no reader.
+            let _ = error.print();
+            ExitStatus::Usage.into()
+        }
+        _ => {
+            output.error(&rejection::explain(error, &words));
+            ExitStatus::Usage.into()
+        }
     }
-    let text = error.to_string();
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let mut message =
-        lines.next().unwrap_or("the command line cannot be understood").trim_start_matches("error: ").to_owned();
-    let rest = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    // The list of subcommands would name hidden ones, too.
-    for line in rest.filter(|line| !line.starts_with("[subcommands:")) {
-        message.push_str(if message.ends_with(':') { " " } else { "; " });
-        message.push_str(line);
-    }
-    let json = std::env::args().any(|arg| arg == "--json" || arg == "-j");
-    Output::plain(json).error(&Error::usage(format!("{message}; see pcictl --help")));
-    ExitStatus::Usage.into()
+}
+
+/// Success turns into failure when a report could not be printed. What was done stays done, and any other status says
+/// more than that.
+fn with_lost_output(output: &Output, status: ExitCode) -> ExitCode {
+    if output.report_lost() && status == ExitCode::SUCCESS { ExitStatus::Failed.into() } else { status }
 }

@@ -1,20 +1,24 @@
 //! Prints reports: text for people, or one JSON document. The only place that writes to stdout and stderr.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use colored::Colorize;
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, plain};
 use crate::host::text::escaped;
 
-/// To the start of the line, and away with what is there (ECMA-48 EL).
+/// The last line of every dry run.
+const DRY_RUN: &str = "dry run: nothing was changed\n";
+
+/// To the start of the line, and erases what is there (ECMA-48 EL).
 const CLEAR_LINE: &str = "\r\x1b[K";
 
 /// When to color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless the environment says otherwise.
     Auto,
     /// Always.
     Always,
@@ -38,7 +42,7 @@ impl ColorChoice {
     /// What it means, for help.
     pub(crate) fn meaning(self) -> &'static str {
         match self {
-            Self::Auto => "On a terminal, unless NO_COLOR is set",
+            Self::Auto => "On a terminal, unless NO_COLOR is set or TERM is dumb",
             Self::Always => "Always",
             Self::Never => "Never",
         }
@@ -58,76 +62,118 @@ pub struct Talk {
     pub color: ColorChoice,
 }
 
+impl Talk {
+    /// Without any option.
+    pub const PLAIN: Self = Self { json: false, quiet: false, verbose: false, color: ColorChoice::Auto };
+}
+
 /// Where words go: data to stdout, talk to stderr.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Output {
-    json: bool,
-    quiet: bool,
-    verbose: bool,
+    talk: Talk,
+    /// The first failure to print a report.
+    lost: OnceLock<io::Error>,
+}
+
+impl ColorChoice {
+    /// Whether a stream gets color. An empty NO_COLOR counts as not set (no-color.org).
+    fn allows(self, is_terminal: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                is_terminal
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                    && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
+            }
+        }
+    }
 }
 
 impl Output {
     /// Set up as the options say.
     pub fn new(talk: Talk) -> Self {
-        match talk.color {
-            ColorChoice::Auto => {}
-            ColorChoice::Always => colored::control::set_override(true),
-            ColorChoice::Never => colored::control::set_override(false),
-        }
-        Self { json: talk.json, quiet: talk.quiet, verbose: talk.verbose }
+        Self { talk, lost: OnceLock::new() }
     }
 
-    /// For errors of a command line that could not be read.
-    pub fn plain(json: bool) -> Self {
-        Self { json, quiet: false, verbose: false }
+    /// Whether the operator asked for details.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.talk.verbose
     }
 
-    /// Prints a report as JSON, or what `text` makes of it. A reader that has gone away is no error.
+    /// Prints a report as JSON, or what `text` makes of it. A failure is recorded, because what was done stays done.
     pub(crate) fn report<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
-        if self.json {
-            print(&json_text(report));
+        if self.talk.json {
+            self.print(&json_text(report));
         } else {
-            print(&text(report));
+            self.color_stdout();
+            self.print(&text(report));
         }
     }
 
     /// Like [`report`](Self::report), for a report so long that it must not be held twice.
     pub(crate) fn stream<T: Serialize>(&self, report: &T, text: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>) {
         let mut stdout = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-        let written = if self.json {
+        let written = if self.talk.json {
             let document = Document { schema: 1, body: report };
             serde_json::to_writer_pretty(&mut stdout, &document).map_err(Into::into).and_then(|()| writeln!(stdout))
         } else {
+            self.color_stdout();
             text(report, &mut stdout)
         };
-        // Nobody is left to be told when stdout is closed.
-        let _ = written.and_then(|()| stdout.flush());
+        self.record(written.and_then(|()| stdout.flush()));
+        // What could not be written is not tried again.
+        let _ = stdout.into_parts();
+    }
+
+    /// Ends the text of a dry run.
+    pub(crate) fn end_dry_run(&self) {
+        if !self.talk.json {
+            self.print(DRY_RUN);
+        }
+    }
+
+    /// Records that printing failed. A closed pipe is not a failure: nobody reads any more.
+    pub fn record(&self, written: io::Result<()>) {
+        if let Err(error) = written {
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                // The first failure is the one to report.
+                let _ = self.lost.set(error);
+            }
+        }
+    }
+
+    /// Reports on stderr that a report could not be printed; false if all were.
+    pub fn report_lost(&self) -> bool {
+        let Some(error) = self.lost.get() else { return false };
+        self.talk(&format!("cannot write to standard output: {}", plain(error)));
+        true
     }
 
     /// Like [`report`](Self::report), for what a quiet user does not want to see.
     pub(crate) fn outcome<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
-        if self.json || !self.quiet {
+        if self.talk.json || !self.talk.quiet {
             self.report(report, text);
         }
     }
 
     /// A line of talk on stderr.
     pub(crate) fn say(&self, line: &str) {
-        if !self.quiet {
-            talk(line);
+        if !self.talk.quiet {
+            self.talk(line);
         }
     }
 
     /// A line of talk for those who asked for more.
     pub(crate) fn detail(&self, line: &str) {
-        if self.verbose {
-            talk(line);
+        if self.talk.verbose {
+            self.talk(line);
         }
     }
 
     /// Whether a line may be written over: only where somebody watches, and nothing else is collected from there.
     pub(crate) fn can_move(&self) -> bool {
-        !self.quiet && std::io::stderr().is_terminal() && std::io::stdout().is_terminal()
+        !self.talk.quiet && std::io::stderr().is_terminal() && std::io::stdout().is_terminal()
     }
 
     /// A line on the terminal in place of the last one; where [`can_move`](Self::can_move) says so.
@@ -135,7 +181,7 @@ impl Output {
         let mut stderr = std::io::stderr().lock();
         // A line that breaks could not be taken back.
         let width = terminal_size::terminal_size_of(&stderr).map_or(80, |(width, _)| usize::from(width.0));
-        let line: String = format!("pcictl: {}", escaped(line)).chars().take(width.saturating_sub(1)).collect();
+        let line = shortened(&format!("pcictl: {}", escaped(line)), width.saturating_sub(1));
         let _ = write!(stderr, "{CLEAR_LINE}{line}").and_then(|()| stderr.flush());
     }
 
@@ -154,16 +200,37 @@ impl Output {
         let _ = write!(stderr, "pcictl: {}", escaped(question)).and_then(|()| stderr.flush());
     }
 
-    /// An error: one line on stderr, or a JSON document on stdout.
+    /// An error: one line on stderr and one for its hint, or a JSON document on stdout.
     pub fn error(&self, error: &Error) {
-        if self.json {
-            print(&json_text(&ErrorDocument { error }));
-        } else {
-            talk(&error.to_string());
-            if let Some(hint) = error.next() {
-                hint_line(hint);
-            }
+        if self.talk.json {
+            self.print(&json_text(&ErrorDocument { error }));
+            return;
         }
+        self.talk(&error.to_string());
+        if let Some(hint) = error.next() {
+            self.line_to_stderr("hint:", hint);
+        }
+    }
+
+    fn print(&self, text: &str) {
+        let mut stdout = io::stdout().lock();
+        self.record(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+    }
+
+    fn talk(&self, line: &str) {
+        self.line_to_stderr("pcictl:", line);
+    }
+
+    fn line_to_stderr(&self, label: &str, line: &str) {
+        let mut stderr = io::stderr().lock();
+        colored::control::set_override(self.talk.color.allows(stderr.is_terminal()));
+        // A closed stderr has no reader.
+        let _ = writeln!(stderr, "{} {}", label.bold(), escaped(line));
+    }
+
+    /// Reports are painted for stdout, whatever stderr is.
+    fn color_stdout(&self) {
+        colored::control::set_override(self.talk.color.allows(io::stdout().is_terminal()));
     }
 }
 
@@ -180,6 +247,17 @@ struct ErrorDocument<'a> {
     error: &'a Error,
 }
 
+/// A line of at most so many characters: what is cut is the middle, as numbers stand at the end.
+fn shortened(line: &str, width: usize) -> String {
+    const END: usize = 16;
+    let characters: Vec<char> = line.chars().collect();
+    if characters.len() <= width || width < 2 * END {
+        return characters.into_iter().take(width).collect();
+    }
+    let (start, end) = (&characters[..width - END - 3], &characters[characters.len() - END..]);
+    start.iter().chain(&['.'; 3]).chain(end).collect()
+}
+
 fn json_text<T: Serialize>(body: &T) -> String {
     // Reports are structs with string keys, which can always be written.
     let mut text = serde_json::to_string_pretty(&Document { schema: 1, body }).unwrap_or_default();
@@ -187,18 +265,16 @@ fn json_text<T: Serialize>(body: &T) -> String {
     text
 }
 
-fn print(text: &str) {
-    // Nobody is left to be told when stdout is closed.
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn hint_line(hint: &str) {
-    let _ = writeln!(io::stderr().lock(), "hint: {}", escaped(hint));
-}
-
-fn talk(line: &str) {
-    let mut stderr = std::io::stderr().lock();
-    let name = if stderr.is_terminal() { "pcictl:".bold().to_string() } else { "pcictl:".to_owned() };
-    let _ = writeln!(stderr, "{name} {}", escaped(line));
+    #[test]
+    fn a_line_of_progress_keeps_its_start_and_its_end() {
+        let line = "0000:18:00.0: waiting for pid 9523 (pcictl lock 18:00.0 -- sleep 12)  2 s of 30 s";
+        let short = shortened(line, 60);
+        assert_eq!(short, "0000:18:00.0: waiting for pid 9523 (pcict...12)  2 s of 30 s");
+        assert_eq!(short.len(), 60);
+        assert_eq!((shortened(line, 200).as_str(), shortened(line, 9).as_str()), (line, &line[..9]));
+    }
 }

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::cli::values::{color, column, danger, difference, parse_seconds};
+use crate::cli::help;
+use crate::cli::values::{color, column, danger, difference, parse_duration, parse_time_limit};
 use crate::operation::options::{
     ChangeOptions, ForceOptions, RemoveOptions, ReplugOptions, ScanOptions, SettleOptions,
 };
@@ -16,10 +17,22 @@ use crate::usage::model::Danger;
 use crate::verify::compare::DifferenceKind;
 use crate::verify::expectation::Expectation;
 
+/// The headings of help, in their order.
+const SCAN: &str = "Scan";
+const CONTENTS: &str = "Contents";
+const COLUMNS: &str = "Columns";
+const SAFETY: &str = "Safety";
+const SELECTION: &str = "Selection";
+const LOCKING: &str = "Locking";
+const RETURN: &str = "Bringing the device back";
+const WAITING: &str = "Waiting";
+const OUTPUT: &str = "Output";
+const COMMON: &str = "Common";
+
 /// Remove PCI devices and bring them back without hanging the kernel.
 #[derive(Debug, Parser)]
-#[command(name = "pcictl", version, propagate_version = true, max_term_width = 100, arg_required_else_help = false)]
-#[command(after_help = EXIT_STATUS)]
+#[command(name = "pcictl", version, propagate_version = true, max_term_width = 100, arg_required_else_help = true)]
+#[command(disable_help_flag = true, disable_version_flag = true, after_help = help::PCICTL)]
 pub struct Cli {
     /// What every command takes.
     #[command(flatten)]
@@ -29,150 +42,154 @@ pub struct Cli {
     pub(crate) command: Command,
 }
 
-const EXIT_STATUS: &str = "\
-Exit status:
-  0 done; 1 failed, nothing left changed; 2 usage; 3 no such device; 4 refused; 5 partly done;
-  6 done, but not as expected; 75 locked by someone else; 77 not permitted;
-  124 the kernel has not finished in time, and the operation goes on; 130 interrupted";
-
-const SELECTORS: &str = "\
-Selectors:
-  0000:03:00.0   an address, with or without its domain; also pci@0000:03:00.0, pci_0000_03_00_0
-  /sys/...       a path of sysfs
-  /dev/nvme0n1   a device node
-  eth0           a network interface
-  pci0000:00     a host bridge (list, tree and rescan)
-  slot:NAME driver:NAME class:NVME class:0108 id:8086:10d3
-                 groups; a command that changes something wants --each for more than one function
-  03: 03:00 *.0  wildcards as in lspci, for list, tree and show";
-
 /// Options that mean the same everywhere.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// Print one JSON document
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = OUTPUT, display_order = 900)]
     pub(crate) json: bool,
-    /// Say nothing but errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    /// Print errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = OUTPUT, display_order = 901)]
     pub(crate) quiet: bool,
-    /// Say more about what is done
-    #[arg(short, long, global = true)]
+    /// Print more: each step, every lock of a plan
+    #[arg(short, long, global = true, help_heading = OUTPUT, display_order = 902)]
     pub(crate) verbose: bool,
-    /// When to use colour
+    /// When to use color
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color())]
+    #[arg(help_heading = OUTPUT, display_order = 903)]
     pub(crate) color: ColorChoice,
-    /// Look at a dumped tree instead of this machine
+    /// Read a dumped tree instead of this machine; nothing can be changed there
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    #[arg(help_heading = COMMON, display_order = 910)]
     pub(crate) sysroot: Option<PathBuf>,
+    /// Print help (see more with '--help')
+    #[arg(short, long, global = true, action = ArgAction::Help, help_heading = COMMON, display_order = 911)]
+    #[arg(long_help = "Print help (see a summary with '-h')")]
+    help: Option<bool>,
+    /// Print version
+    #[arg(short = 'V', long, global = true, action = ArgAction::Version, help_heading = COMMON, display_order = 912)]
+    version: Option<bool>,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List functions, a line each
+    /// List functions, one per line
     List(ListArgs),
     /// Show the device tree, host bridges at the top
     Tree(TreeArgs),
-    /// Show one function in full, and what removing it would do
+    /// Show functions in detail, and what removing them would do
     Show(ShowArgs),
-    /// Stop everything below a function from the bottom up, then remove it
+    /// Remove a function and everything below it, drivers first
     Remove(RemoveArgs),
-    /// Scan the smallest bus that can bring a device back, and report what came
+    /// Bring a device back by scanning the smallest bus that can
     Rescan(RescanArgs),
-    /// Remove a function and bring it back at once, under one lock from start to end
+    /// Remove a function and bring it back, under one lock
     Replug(ReplugArgs),
-    /// Run a command while nobody else changes a function or what is below it
+    /// Run a command while holding a device's lock
     Lock(LockArgs),
     /// Show who holds or waits for which lock
     Locks(LocksArgs),
-    /// Show what is under way, what was interrupted, and what is removed and not back
-    Status,
-    /// Bring interrupted operations to their end, or back to their start
+    /// Show interrupted operations, and devices not yet back
+    Status(StatusArgs),
+    /// Complete or undo interrupted operations
     Recover(RecoverArgs),
-    /// Tell whether the kernel's PCI core is stuck, by whom, and what helps
-    Doctor,
+    /// Diagnose a stuck PCI core: which tasks, why, and what to do
+    Doctor(DoctorArgs),
+    /// Copy what pcictl reads of this machine, to attach to a report
+    Dump(DumpArgs),
 }
 
 /// `pcictl list`
 #[derive(Args, Debug)]
-#[command(after_help = SELECTORS)]
+#[command(after_help = help::LIST)]
 pub(crate) struct ListArgs {
-    /// Which functions; all without one
+    /// Functions to list [default: all]
     #[arg(value_name = "SELECTOR")]
     pub(crate) selectors: Vec<String>,
-    /// Which columns, in this order
-    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = column())]
+    /// Columns to print, in this order
+    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = column(), help_heading = COLUMNS)]
     pub(crate) output: Vec<Column>,
-    /// List the columns that there are
-    #[arg(long)]
+    /// List the available columns
+    #[arg(long, help_heading = COLUMNS)]
     pub(crate) list_columns: bool,
-    /// Leave out the heading
-    #[arg(long)]
+    /// Do not print the header line
+    #[arg(long, help_heading = COLUMNS)]
     pub(crate) no_header: bool,
 }
 
 /// `pcictl tree`
 #[derive(Args, Debug)]
-#[command(after_help = SELECTORS)]
+#[command(after_help = help::TREE)]
 pub(crate) struct TreeArgs {
-    /// The function or host bridge to begin at; the whole machine without one
+    /// Function or host bridge to start at [default: the whole machine]
     #[arg(value_name = "SELECTOR")]
     pub(crate) selector: Option<String>,
-    /// What to say of each function, besides its address; as in list
-    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = column())]
+    /// Columns to print after each address
+    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = column(), help_heading = COLUMNS)]
     pub(crate) output: Vec<Column>,
 }
 
 /// `pcictl show`
 #[derive(Args, Debug)]
-#[command(after_help = SELECTORS)]
+#[command(after_help = help::SHOW)]
 pub(crate) struct ShowArgs {
-    /// The function
+    /// Function or group of functions to show
     #[arg(value_name = "SELECTOR")]
     pub(crate) selector: String,
 }
 
-/// Options of every command that changes something.
+/// Options of every command that changes functions.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Changing {
-    /// Print the steps and the locks in their order, and touch nothing
-    #[arg(short = 'n', long)]
+    /// Print the plan without changing anything
+    #[arg(short = 'n', long, help_heading = SAFETY)]
     pub(crate) dry_run: bool,
-    /// How long to wait for locks
-    #[arg(short, long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
-    pub(crate) wait: Duration,
-    /// Do not wait for locks at all
-    #[arg(long, conflicts_with = "wait")]
-    pub(crate) no_wait: bool,
-    /// Take all functions that a selector means
-    #[arg(long)]
+    /// Accept selectors that match more than one function
+    #[arg(long, help_heading = SELECTION)]
     pub(crate) each: bool,
+    /// How long to wait for locks.
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+/// Options of every command that takes locks.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Waiting {
+    /// How long to wait for locks, in seconds, or with a unit: 500ms, 2m, 1h
+    #[arg(short, long, value_name = "TIME", default_value = "30", value_parser = parse_duration)]
+    #[arg(allow_negative_numbers = true, help_heading = WAITING)]
+    pub(crate) wait: Duration,
+    /// Do not wait for locks
+    #[arg(long, conflicts_with = "wait", help_heading = WAITING)]
+    pub(crate) no_wait: bool,
 }
 
 /// Options of every command that writes to the kernel.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Writing {
-    /// How long one write to the kernel may take before the terminal is given back
-    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = parse_seconds)]
+    /// How long one write to the kernel may take before pcictl returns with status 124
+    #[arg(long, value_name = "TIME", default_value = "120", value_parser = parse_time_limit)]
+    #[arg(allow_negative_numbers = true, help_heading = WAITING)]
     pub(crate) timeout: Duration,
 }
 
 /// Options of every command that can take a device away from its users.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Forcing {
-    /// Go on although this is so; only the dangers that are named are overridden
-    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = danger())]
+    /// Proceed although the device is in use in these ways (comma-separated); each must be named
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = danger(), help_heading = SAFETY)]
     pub(crate) force: Vec<Danger>,
-    /// Do not ask whether a forced danger is meant
-    #[arg(short, long)]
+    /// Do not ask for confirmation when --force is used
+    #[arg(short, long, help_heading = SAFETY)]
     pub(crate) yes: bool,
 }
 
 /// `pcictl remove`
 #[derive(Args, Debug)]
-#[command(after_help = SELECTORS)]
+#[command(after_help = help::REMOVE)]
 pub(crate) struct RemoveArgs {
-    /// The functions to remove, with all below them
+    /// Functions to remove, with everything below them
     #[arg(value_name = "SELECTOR", required = true)]
     pub(crate) selectors: Vec<String>,
     /// What every changing command takes.
@@ -184,36 +201,39 @@ pub(crate) struct RemoveArgs {
     /// What may be overridden.
     #[command(flatten)]
     pub(crate) forcing: Forcing,
-    /// It is fine if the device is not there
-    #[arg(long)]
+    /// Succeed if the device is already absent
+    #[arg(long, help_heading = SELECTION)]
     pub(crate) if_present: bool,
-    /// When a driver cannot be stopped, leave those that were stopped as they are
-    #[arg(long)]
+    /// If a driver fails to stop, leave the others unbound
+    #[arg(long, help_heading = SAFETY)]
     pub(crate) no_rollback: bool,
     /// How many drivers to stop at a time
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(allow_negative_numbers = true, help_heading = SAFETY)]
     pub(crate) jobs: u16,
 }
 
 /// `pcictl rescan`
 #[derive(Args, Debug)]
-#[command(after_help = SELECTORS)]
+#[command(after_help = help::RESCAN, override_usage = "pcictl rescan [OPTIONS] <SELECTOR>...\n       \
+    pcictl rescan [OPTIONS] --slot <NAME>\n       \
+    pcictl rescan [OPTIONS] --all")]
 pub(crate) struct RescanArgs {
-    /// A bridge (what is below it), a function (its bus), an address that is gone, or a host bridge
+    /// A bridge (scans below it), a function (scans its bus), an absent address, or a host bridge
     #[arg(value_name = "SELECTOR", required_unless_present_any = ["all", "slot"])]
     pub(crate) selectors: Vec<String>,
     /// Scan every bus of the machine
-    #[arg(long, conflicts_with_all = ["selectors", "slot"])]
+    #[arg(long, conflicts_with_all = ["selectors", "slot"], help_heading = SCAN)]
     pub(crate) all: bool,
-    /// Scan the bus of a slot, be there something in it or not
-    #[arg(long, value_name = "NAME")]
+    /// Scan the bus of a slot, even if the slot is empty
+    #[arg(long, value_name = "NAME", help_heading = SCAN)]
     pub(crate) slot: Vec<String>,
-    /// What to wait for, to put up with and to put back.
-    #[command(flatten)]
-    pub(crate) back: BackArgs,
     /// What every changing command takes.
     #[command(flatten)]
     pub(crate) changing: Changing,
+    /// What to wait for, accept and restore.
+    #[command(flatten)]
+    pub(crate) back: BackArgs,
     /// What every writing command takes.
     #[command(flatten)]
     pub(crate) writing: Writing,
@@ -222,77 +242,61 @@ pub(crate) struct RescanArgs {
 /// Options of every command that brings devices back.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BackArgs {
-    /// How long to wait for drivers, disks and interfaces
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
-    pub(crate) settle: Duration,
-    /// What must come: ADDRESS, driver=NAME, id=VENDOR:DEVICE, link=SPEEDxLANES, count=N, joined by commas for one
-    /// function
-    #[arg(long, value_name = "WHAT")]
+    /// Device that must appear: ADDRESS, driver=NAME, id=VENDOR:DEVICE, link=SPEEDxLANES, count=N, joined by commas
+    #[arg(long, value_name = "WHAT", help_heading = RETURN)]
     pub(crate) expect: Vec<Expectation>,
-    /// Differences that are fine
-    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = difference())]
+    /// Differences to accept (comma-separated)
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = difference(), help_heading = RETURN)]
     pub(crate) accept: Vec<DifferenceKind>,
-    /// Put back the number of VFs, driver overrides and power settings
-    #[arg(long)]
+    /// Restore the number of VFs, driver overrides and power settings
+    #[arg(long, help_heading = RETURN)]
     pub(crate) restore: bool,
+    /// How long to wait for drivers, disks and interfaces
+    #[arg(long, value_name = "TIME", default_value = "10", value_parser = parse_duration)]
+    #[arg(allow_negative_numbers = true, help_heading = WAITING)]
+    pub(crate) settle: Duration,
 }
 
 /// `pcictl replug`
 #[derive(Args, Debug)]
+#[command(after_help = help::REPLUG)]
 pub(crate) struct ReplugArgs {
-    /// All that a removal takes.
+    /// What a removal takes.
     #[command(flatten)]
     pub(crate) remove: RemoveArgs,
-    /// All that a rescan takes.
+    /// Reset each function once its driver is stopped; its bus, if only that can be reset and nothing else is on it
+    #[arg(long, help_heading = RETURN)]
+    pub(crate) reset: bool,
+    /// Switch the slot's power off and on while the device is removed
+    #[arg(long, conflicts_with = "reset", help_heading = RETURN)]
+    pub(crate) power_cycle: bool,
+    /// Escalate if the device does not come back: the bus above, a reset of its bus, the slot's power
+    #[arg(long, help_heading = RETURN)]
+    pub(crate) escalate: bool,
+    /// What a rescan takes.
     #[command(flatten)]
     pub(crate) back: BackArgs,
-    /// Reset each function when its driver is stopped; its bus, if it cannot be reset by itself and nothing else is there
-    #[arg(long)]
-    pub(crate) reset: bool,
-    /// Switch the power of its slot off and on while it is removed
-    #[arg(long, conflicts_with = "reset")]
-    pub(crate) power_cycle: bool,
-    /// If it does not come back, try more: the bus above, a reset of its bus, the power of its slot
-    #[arg(long)]
-    pub(crate) escalate: bool,
 }
-
-const LOCK: &str = "\
-What to lock: the function that the command removes, unbinds or resets. For a raw rescan, the bridge to the bus that is \
-scanned: with FUNCTION/rescan that is the bridge above the function; with BRIDGE/pci_bus/BUS/rescan it is BRIDGE, and \
-the bridge above BRIDGE if the bus is empty by then; with /sys/bus/pci/rescan it is everything (--all). An address \
-that is gone stands for the bridge that can bring it back. Lock all that the command needs in one call: a pcictl that \
-changes something inside would wait for the lock that it was started under, and refuses.
-
-pcictl holds the locks until COMMAND ends, and passes on its exit status (128 + N if signal N ended it) and signals. \
-What COMMAND leaves running in the background does not keep the locks, unless --inherit is given. If pcictl itself is \
-killed, COMMAND is killed too, so that it does not go on unlocked; with --inherit it goes on, and so do the locks.
-
-Example:
-  pcictl lock 0000:03:00.0 -- sh -c 'echo 1 > /sys/bus/pci/devices/0000:03:00.0/remove'
-
-Exit status: that of COMMAND; of pcictl itself 75 if the lock is held by someone else, 126 if COMMAND cannot be run, \
-127 if there is no such command; otherwise as for all commands";
 
 /// `pcictl lock`
 #[derive(Args, Debug)]
-#[command(after_help = LOCK, override_usage = "pcictl lock [OPTIONS] <SELECTOR>... -- <COMMAND>...\n       \
+#[command(after_help = help::LOCK, override_usage = "pcictl lock [OPTIONS] <SELECTOR>... -- <COMMAND>...\n       \
     pcictl lock [OPTIONS] --all -- <COMMAND>...")]
 pub(crate) struct LockArgs {
-    /// A function (and all below it), a bridge or host bridge, or an address that is gone
+    /// A function (and everything below it), a bridge or host bridge, or an absent address
     #[arg(value_name = "SELECTOR", required_unless_present = "all")]
     pub(crate) selectors: Vec<String>,
-    /// The command, with its arguments
+    /// The command and its arguments
     #[arg(value_name = "COMMAND", last = true, required = true, value_hint = clap::ValueHint::CommandWithArguments)]
     pub(crate) command: Vec<OsString>,
     /// Lock the whole machine
-    #[arg(long, conflicts_with = "selectors")]
+    #[arg(long, conflicts_with = "selectors", help_heading = LOCKING)]
     pub(crate) all: bool,
-    /// Keep out changes, not others who lock with --shared: for a command that only looks
-    #[arg(short, long)]
+    /// Keep out changes but not other readers: for a command that only reads
+    #[arg(short, long, help_heading = LOCKING)]
     pub(crate) shared: bool,
-    /// Let the command, and all that it starts, keep the locks until the last of them has ended
-    #[arg(long)]
+    /// Let the command and everything it starts keep the locks until the last of them exits
+    #[arg(long, help_heading = LOCKING)]
     pub(crate) inherit: bool,
     /// What every changing command takes.
     #[command(flatten)]
@@ -301,25 +305,72 @@ pub(crate) struct LockArgs {
 
 /// `pcictl locks`
 #[derive(Args, Debug)]
-#[command(after_help = SELECTORS)]
+#[command(after_help = help::LOCKS)]
 pub(crate) struct LocksArgs {
-    /// Only the locks at, above and below this function or host bridge
+    /// Function or host bridge: show only the locks at, above and below it [default: all]
     #[arg(value_name = "SELECTOR")]
     pub(crate) selector: Option<String>,
 }
 
+/// Options that every command accepts, hidden where they have no effect.
+#[derive(Args, Debug)]
+pub(crate) struct NoTalk {
+    #[arg(short, long, conflicts_with = "verbose", hide = true)]
+    quiet: bool,
+    #[arg(short, long, hide = true)]
+    verbose: bool,
+}
+
+/// `pcictl status`
+#[derive(Args, Debug)]
+#[command(after_help = help::STATUS)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    talk: NoTalk,
+}
+
 /// `pcictl recover`
 #[derive(Args, Debug)]
+#[command(after_help = help::RECOVER)]
 pub(crate) struct RecoverArgs {
-    /// Which operations, as pcictl status names them; all without one
+    /// Operations to recover, by the ids that pcictl status prints [default: all]
     #[arg(value_name = "OPERATION")]
     pub(crate) ids: Vec<String>,
-    /// What every changing command takes.
+    /// Print what would be recovered without changing anything
+    #[arg(short = 'n', long, help_heading = SAFETY)]
+    pub(crate) dry_run: bool,
+    /// How long to wait for locks.
     #[command(flatten)]
-    pub(crate) changing: Changing,
+    pub(crate) waiting: Waiting,
     /// What every writing command takes.
     #[command(flatten)]
     pub(crate) writing: Writing,
+    /// Refused, because a dumped tree cannot be changed.
+    #[arg(long, value_name = "DIR", hide = true)]
+    sysroot: Option<PathBuf>,
+}
+
+/// `pcictl doctor`
+#[derive(Args, Debug)]
+#[command(after_help = help::DOCTOR)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    talk: NoTalk,
+}
+
+/// `pcictl dump`
+#[derive(Args, Debug)]
+#[command(after_help = help::DUMP)]
+pub(crate) struct DumpArgs {
+    /// A new directory, or a new file whose name ends in .tree
+    #[arg(value_name = "DIR", value_hint = clap::ValueHint::AnyPath)]
+    pub(crate) target: PathBuf,
+    /// Functions or host bridges to copy, with everything above and below them [default: all]
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+    /// Replace MAC and IP addresses, serial numbers, UUIDs, names that people chose, and arguments of commands
+    #[arg(long, help_heading = CONTENTS)]
+    pub(crate) anonymize: bool,
 }
 
 impl Common {
@@ -329,10 +380,35 @@ impl Common {
     }
 }
 
+impl Command {
+    /// Whether it prints a plan and changes nothing.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        match self {
+            Self::Remove(args) => args.changing.dry_run,
+            Self::Rescan(args) => args.changing.dry_run,
+            Self::Replug(args) => args.remove.changing.dry_run,
+            Self::Lock(args) => args.changing.dry_run,
+            Self::Recover(args) => args.dry_run,
+            Self::List(_)
+            | Self::Tree(_)
+            | Self::Show(_)
+            | Self::Locks(_)
+            | Self::Status(_)
+            | Self::Doctor(_)
+            | Self::Dump(_) => false,
+        }
+    }
+}
+
+impl Waiting {
+    fn limit(&self) -> Duration {
+        if self.no_wait { Duration::ZERO } else { self.wait }
+    }
+}
+
 impl Changing {
     fn options(&self, timeout: Duration) -> ChangeOptions {
-        let wait = if self.no_wait { Duration::ZERO } else { self.wait };
-        ChangeOptions { dry_run: self.dry_run, wait, each: self.each, timeout }
+        ChangeOptions { dry_run: self.dry_run, wait: self.waiting.limit(), each: self.each, timeout }
     }
 }
 
@@ -384,7 +460,7 @@ impl ReplugArgs {
 impl RecoverArgs {
     /// The same as plain values.
     pub(crate) fn options(&self) -> ChangeOptions {
-        self.changing.options(self.writing.timeout)
+        ChangeOptions { dry_run: self.dry_run, wait: self.waiting.limit(), each: false, timeout: self.writing.timeout }
     }
 }
 

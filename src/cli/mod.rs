@@ -1,4 +1,11 @@
 //! The command line: what can be typed, and nothing about the machine.
+//!
+//! - [`values`]: how values are spelled and checked.
+//! - [`help`]: headings, tables of selectors and examples of the help texts.
+//! - [`args`]: the commands and their options, with their help; each turns into plain options.
+//! - [`rejection`]: what is said of a command line that cannot be understood.
 
 pub mod args;
+mod help;
+pub mod rejection;
 pub(crate) mod values;

@@ -41,13 +41,47 @@ pub(crate) fn color() -> impl TypedValueParser<Value = ColorChoice> {
     word(ColorChoice::ALL, ColorChoice::name, ColorChoice::meaning)
 }
 
-/// Seconds with a fraction; never negative, at most what a deadline can hold.
-pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
+/// A time in seconds, with a fraction or a unit: `5`, `0.5`, `500ms`, `5s`, `2m`, `1h`. Never negative, and at most what
+/// a deadline can hold.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     /// Ten years: longer than any lock is held, and far from the end of the clock.
     const MOST: f64 = 10.0 * 365.0 * 86_400.0;
-    let seconds: f64 = text.parse().map_err(|_| "give seconds, such as 5 or 0.5".to_owned())?;
+    const UNITS: &[(&str, f64)] = &[("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let (number, unit) = UNITS
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))
+        .filter(|(number, _)| number.ends_with(|last: char| last.is_ascii_digit() || last == '.'))
+        .unwrap_or((text, 1.0));
+    let seconds = number.parse::<f64>().map_err(|_| "use seconds (5, 0.5) or a unit (500ms, 5s, 2m, 1h)".to_owned())?;
+    let seconds = seconds * unit;
     if !(0.0..=MOST).contains(&seconds) {
-        return Err("give seconds between 0 and ten years".to_owned());
+        return Err("use a time between 0 and ten years".to_owned());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// A time limit: as [`parse_duration`], but not zero, which nothing could keep.
+pub(crate) fn parse_time_limit(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("a write to the kernel takes some time; use more than 0".to_owned()),
+        limit => Ok(limit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, milliseconds) in
+            [("5", 5000), ("0.5", 500), ("500ms", 500), ("5s", 5000), ("2m", 120_000), ("1h", 3_600_000), ("0", 0)]
+        {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "s", "-1", "-1s", "5 s", "5d", "nan", "inf", "1e300", "1e9h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        assert!(parse_time_limit("0s").is_err() && parse_time_limit("1ms").is_ok());
+    }
 }

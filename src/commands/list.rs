@@ -2,20 +2,21 @@
 
 use crate::cli::args::ListArgs;
 use crate::error::{ExitStatus, Result};
+use crate::operation::absent::not_there;
 use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::selector::Selector;
 use crate::report::inspector::{Inspector, fields_for};
 use crate::report::rows::{Column, FunctionRow};
 use crate::report::text::list;
-use crate::resolve::functions::{Resolved, Resolver, not_there, parse_selectors};
+use crate::resolve::functions::{Resolved, Resolver, parse_selectors};
 use crate::terminal::Output;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
 use crate::usage::model::{UsageReport, User};
 use crate::usage::scope::Scope;
 
-/// What a listing shows unless columns are named.
+/// The columns of a listing unless others are named.
 const DEFAULT: &[Column] = &[
     Column::Address,
     Column::Class,
@@ -60,14 +61,14 @@ fn everything(context: &Context, wanted: &[Column]) -> Result<(Topology, Vec<Fun
     Ok((topology, ids))
 }
 
-/// The functions that these selectors name, each once, and nothing else is read.
+/// The functions that these selectors match, each once; nothing else is read.
 fn only(context: &Context, selectors: &[Selector], wanted: &[Column]) -> Result<(Topology, Vec<FunctionId>)> {
     let mut resolver = Resolver::new(&context.machine.sysfs);
     let mut addresses: Vec<PciAddress> = Vec::new();
     for selector in selectors {
         match resolver.named(selector)? {
             Resolved::Functions(found) => addresses.extend(found),
-            Resolved::Absent(address) => return Err(not_there(selector, address)),
+            Resolved::Absent(address) => return Err(not_there(context, selector, address)),
             Resolved::HostBridge(path) => {
                 let below = Topology::load_below(&context.machine.sysfs, &path)?;
                 let top = below.find_host_bridge(path.rsplit('/').next().unwrap_or_default());

@@ -30,7 +30,7 @@ pub(crate) fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
     let subject = read()?;
     context.tell_notes(&subject.notes);
     if args.changing.dry_run {
-        context.output.report(&planned(&subject, args), change::planned_lock);
+        context.output.report(&planned(&subject, args), |plan| change::planned_lock(plan, context.output.is_verbose()));
         return Ok(ExitCode::SUCCESS);
     }
     let (held, _) = acquire_and_reread(context, &args.options(), read)?;

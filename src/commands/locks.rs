@@ -6,13 +6,14 @@ use crate::cli::args::LocksArgs;
 use crate::error::{ExitStatus, Result};
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::Holder;
+use crate::operation::absent::not_there;
 use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::pci::selector::Selector;
 use crate::report::change::LockNode;
 use crate::report::text::locks;
-use crate::resolve::functions::{Resolved, Resolver, not_there};
+use crate::resolve::functions::{Resolved, Resolver};
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 
@@ -49,7 +50,7 @@ fn places(context: &Context, selector: &Selector) -> Result<Vec<Place>> {
     let named = resolver.named(selector)?;
     context.tell_notes(&resolver.notes);
     match named {
-        Resolved::Absent(address) => Err(not_there(selector, address)),
+        Resolved::Absent(address) => Err(not_there(context, selector, address)),
         Resolved::HostBridge(path) => {
             let topology = Topology::load_below(&context.machine.sysfs, &path)?;
             let bridge = topology.find_host_bridge(path.rsplit('/').next().unwrap_or_default());

@@ -1,6 +1,13 @@
-//! The commands, a file each, reading like the contract's steps.
+//! The commands, a file each, reading like the contract's steps; this file dispatches.
+//!
+//! - [`list`], [`tree`], [`show`]: look at functions.
+//! - [`remove`], [`rescan`], [`replug`]: change the machine.
+//! - [`lock`], [`locks`]: run something under locks; who holds them.
+//! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
+//! - [`dump`]: copies what the others read.
 
 pub(crate) mod doctor;
+pub(crate) mod dump;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod locks;
@@ -21,18 +28,18 @@ use crate::host::machine::Machine;
 use crate::operation::context::{Context, Rehearsal};
 use crate::terminal::Output;
 
-/// Runs the command that was asked for; the status is its own, except that `lock` passes on its command's.
+/// Runs the command that was asked for and returns its status; that of `lock` is its command's.
 ///
 /// # Errors
-/// Whatever kept it from being done; the error knows the exit status.
+/// The command failed; the error knows the exit status.
 pub fn run(cli: &Cli, output: &Output) -> Result<ExitCode> {
     run_on(cli, output, None)
 }
 
-/// Runs a command that changes a dumped tree by a model of the kernel: what it does is what it would do to a machine.
+/// Runs a command on a dumped tree, with a model of the kernel that changes it.
 ///
 /// # Errors
-/// Whatever kept it from being done; the error knows the exit status.
+/// The command failed; the error knows the exit status.
 pub fn rehearse(cli: &Cli, output: &Output, rehearsal: &Rehearsal) -> Result<ExitCode> {
     run_on(cli, output, Some(rehearsal))
 }
@@ -52,17 +59,21 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         ignore_file_size_limit();
     }
     let status = match &cli.command {
-        Command::Lock(args) => return lock::run(&context, args),
-        Command::List(args) => list::run(&context, args),
-        Command::Tree(args) => tree::run(&context, args),
-        Command::Show(args) => show::run(&context, args),
-        Command::Remove(args) => remove::run(&context, args),
-        Command::Rescan(args) => rescan::run(&context, args),
-        Command::Replug(args) => replug::run(&context, args),
-        Command::Locks(args) => locks::run(&context, args),
-        Command::Status => status::run(&context),
-        Command::Recover(args) => recover::run(&context, args),
-        Command::Doctor => doctor::run(&context),
-    };
-    status.map(ExitCode::from)
+        Command::Lock(args) => lock::run(&context, args),
+        Command::List(args) => list::run(&context, args).map(ExitCode::from),
+        Command::Tree(args) => tree::run(&context, args).map(ExitCode::from),
+        Command::Show(args) => show::run(&context, args).map(ExitCode::from),
+        Command::Remove(args) => remove::run(&context, args).map(ExitCode::from),
+        Command::Rescan(args) => rescan::run(&context, args).map(ExitCode::from),
+        Command::Replug(args) => replug::run(&context, args).map(ExitCode::from),
+        Command::Locks(args) => locks::run(&context, args).map(ExitCode::from),
+        Command::Status(_) => status::run(&context).map(ExitCode::from),
+        Command::Recover(args) => recover::run(&context, args).map(ExitCode::from),
+        Command::Doctor(_) => doctor::run(&context).map(ExitCode::from),
+        Command::Dump(args) => dump::run(&context, args).map(ExitCode::from),
+    }?;
+    if cli.command.is_dry_run() {
+        output.end_dry_run();
+    }
+    Ok(status)
 }

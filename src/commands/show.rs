@@ -1,11 +1,16 @@
 //! `pcictl show`
 
+use std::collections::BTreeSet;
+
 use crate::cli::args::ShowArgs;
 use crate::error::{Error, ExitStatus, Result};
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::Holder;
+use crate::operation::absent::not_there;
 use crate::operation::context::Context;
 use crate::operation::user_check;
+use crate::order;
+use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::pci::selector::Selector;
 use crate::plan::remove::plan_removal;
@@ -13,7 +18,7 @@ use crate::report::change::{PlannedChange, PlannedRemoval};
 use crate::report::inspector::Inspector;
 use crate::report::rows::{Column, FullFunction};
 use crate::report::text::show;
-use crate::resolve::functions::{Resolved, Resolver, not_there};
+use crate::resolve::functions::{Resolved, Resolver};
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::topology::paths::bus_below;
@@ -37,37 +42,59 @@ const EVERYTHING: &[Column] = &[
 
 const BELOW: &[Column] = &[Column::Class, Column::Name, Column::Ids, Column::Driver];
 
-/// Of so many functions below it, VFs not counted, the names are shown; of more, `tree` shows them.
+/// The names of up to so many functions below it are shown, VFs not counted; `tree` shows more.
 const NAMED_BELOW: usize = 12;
+
+/// The document for a group, even if it has one member.
+#[derive(serde::Serialize)]
+struct Group {
+    functions: Vec<FullFunction>,
+}
 
 pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     let selector: Selector = args.selector.parse()?;
     let mut resolver = Resolver::new(&context.machine.sysfs);
-    let named = resolver.targets(&selector, false)?;
+    let named = resolver.named(&selector)?;
     context.tell_notes(&resolver.notes);
-    let address = match named.as_slice() {
-        [Resolved::Functions(found)] if found.len() == 1 => found[0],
-        [Resolved::Absent(address)] => return Err(not_there(&selector, *address)),
-        _ => {
-            return Err(Error::usage(format!(
-                "{selector}: show takes a function; pcictl tree {selector} shows a host bridge"
-            )));
+    let addresses = match named {
+        Resolved::Functions(found) => found,
+        Resolved::Absent(address) => return Err(not_there(context, &selector, address)),
+        Resolved::HostBridge(_) => {
+            let error = Error::usage(format!("{selector}: is a host bridge; show takes functions"));
+            return Err(error.hint(format!("pcictl tree {selector} shows what is below it")));
         }
     };
-    let mut topology = Topology::load_around(&context.machine.sysfs, &[address], Fields::PLAN)?;
-    let id = topology.find(address).ok_or_else(|| not_there(&selector, address))?;
-    let mut below = topology.subtree(id).split_off(1);
-    let is_virtual = |id: &FunctionId| topology.function(*id).virtual_of.is_some();
-    if below.iter().filter(|id| !is_virtual(id)).count() > NAMED_BELOW {
-        below.retain(is_virtual);
+    let mut topology = Topology::load_around(&context.machine.sysfs, &addresses, Fields::PLAN)?;
+    let mut ids = Vec::with_capacity(addresses.len());
+    for address in &addresses {
+        let id = topology.find(*address).ok_or_else(|| not_there(context, &selector, *address))?;
+        ids.push(id);
+        let mut below = topology.subtree(id).split_off(1);
+        let is_virtual = |id: &FunctionId| topology.function(*id).virtual_of.is_some();
+        if below.iter().filter(|id| !is_virtual(id)).count() > NAMED_BELOW {
+            below.retain(is_virtual);
+        }
+        topology.load_ids(&context.machine.sysfs, &below);
     }
-    topology.load_ids(&context.machine.sysfs, &below);
-    context.output.report(&full(context, &topology, id), show::function);
+    // One look at the whole machine, however many functions are shown.
+    let scope = Scope::of(&topology, ids.iter().flat_map(|id| topology.subtree(*id)));
+    let users = find::find(&context.machine, &scope);
+    let mut functions: Vec<FullFunction> =
+        ids.into_iter().map(|id| full(context, &topology, id, users.as_ref())).collect();
+    match functions.pop() {
+        Some(only) if functions.is_empty() && !selector.is_group() => context.output.report(&only, show::function),
+        last => {
+            functions.extend(last);
+            context.output.report(&Group { functions }, |group| {
+                group.functions.iter().map(show::function).collect::<Vec<_>>().join("\n")
+            });
+        }
+    }
     Ok(ExitStatus::Done)
 }
 
-fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction {
-    let users = find::find(&context.machine, &Scope::of(topology, topology.subtree(id)));
+fn full(context: &Context, topology: &Topology, id: FunctionId, users: Result<&UsageReport, &Error>) -> FullFunction {
+    let users = users.map(|users| users_of(topology, id, users));
     let mut inspector = Inspector::new(&context.machine.sysfs);
     let (function, path) = (topology.function(id), topology.path(id));
     let mut above: Vec<_> = std::iter::successors(topology.function_above(id), |id| topology.function_above(*id))
@@ -85,13 +112,21 @@ fn full(context: &Context, topology: &Topology, id: FunctionId) -> FullFunction 
         total_vfs: inspector.attributes.total_vfs(&path),
         names: inspector.attributes.class_devices(&path),
         holders: holders(context, &topology.place(id)),
-        remove: planned(topology, id, users.as_ref()),
+        remove: planned(topology, id, users.as_ref().map_err(|error| *error)),
         users: users.unwrap_or_default(),
         path: context.machine.sysfs.display(&path),
     }
 }
 
-/// Who keeps others from changing the function; none where the locks cannot be seen, which is no reason not to show the rest.
+/// The users of a function and of what is below it.
+fn users_of(topology: &Topology, id: FunctionId, users: &UsageReport) -> UsageReport {
+    let subtree: BTreeSet<PciAddress> =
+        order::set(topology.subtree(id).into_iter().map(|id| topology.function(id).address));
+    let found = users.found.iter().filter(|user| subtree.contains(&user.address)).cloned().collect();
+    UsageReport { found, ..users.clone() }
+}
+
+/// Who keeps others from changing the function; `None` where the locks cannot be read, which hides nothing else.
 fn holders(context: &Context, place: &Place) -> Option<Vec<Holder>> {
     match LockDirectory::open_existing(&context.machine.run) {
         Ok(None) => Some(Vec::new()),

@@ -3,16 +3,17 @@
 use crate::cli::args::TreeArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::host::sysfs::last_step;
+use crate::operation::absent::not_there;
 use crate::operation::context::Context;
 use crate::pci::selector::Selector;
 use crate::report::inspector::{Inspector, fields_for};
 use crate::report::rows::{Column, TreeNode};
 use crate::report::text::tree;
-use crate::resolve::functions::{Resolved, Resolver, not_there};
+use crate::resolve::functions::{Resolved, Resolver};
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, HostBridgeId, Topology};
 
-/// What is said of a function unless columns are named.
+/// The columns of a tree unless others are named.
 const DEFAULT: &[Column] = &[Column::Class, Column::Name, Column::Driver];
 
 #[derive(serde::Serialize)]
@@ -47,7 +48,7 @@ fn below(context: &Context, selector: &Selector, wanted: &[Column]) -> Result<Ve
     let named = resolver.named(selector)?;
     context.tell_notes(&resolver.notes);
     match named {
-        Resolved::Absent(address) => Err(not_there(selector, address)),
+        Resolved::Absent(address) => Err(not_there(context, selector, address)),
         Resolved::HostBridge(path) => {
             let topology = Topology::load_below_with(&context.machine.sysfs, &path, fields(wanted))?;
             let mut grow = Grow::new(context, &topology, wanted);
@@ -59,10 +60,7 @@ fn below(context: &Context, selector: &Selector, wanted: &[Column]) -> Result<Ve
             let mut grow = Grow::new(context, &topology, wanted);
             let ids: Vec<FunctionId> = found.iter().filter_map(|address| topology.find(*address)).collect();
             if ids.is_empty() {
-                return Err(Error::new(
-                    ErrorKind::NoSuchDevice,
-                    format!("{selector}: went away while it was looked at"),
-                ));
+                return Err(Error::new(ErrorKind::NoSuchDevice, format!("{selector}: disappeared while being read")));
             }
             Ok(ids.into_iter().map(|id| grow.function(id)).collect())
         }

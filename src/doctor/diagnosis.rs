@@ -1,8 +1,8 @@
-//! Who is stuck, who is only slow, and what helps: decided from a snapshot of tasks and nothing else.
+//! Tells stuck tasks from slow ones and says what helps, from a snapshot of tasks alone.
 //!
-//! A cycle is claimed only when its members stood still together (see [`crate::doctor::snapshot`]) and their files tie them to the
-//! same device: under a storm of healthy operations tasks stand in the same functions, but never like that. What is not
-//! proven is not claimed; then the tasks are listed as busy, with what they wait for.
+//! A deadlock is reported only if its members stood still together (see [`crate::doctor::snapshot`]) and their files
+//! tie them to the same device: healthy operations under load stand in the same functions, but never like that. Tasks
+//! whose deadlock is not proven are listed as busy, with what they wait for.
 
 use serde::Serialize;
 
@@ -10,22 +10,22 @@ use crate::doctor::stack::{Position, Waits, Work};
 use crate::doctor::task::{Snapshot, Task, VfioUser};
 use crate::pci::address::PciAddress;
 
-/// One task and where it stands.
+/// One task and its position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
     /// The task.
     #[serde(flatten)]
     pub(crate) task: Task,
-    /// Where it stands.
+    /// Its position.
     #[serde(flatten)]
     pub(crate) position: Position,
-    /// The device it works on, as far as its files or its arguments tell.
+    /// The device it works on, if its files or its arguments show it.
     pub(crate) device: Option<PciAddress>,
-    /// It writes to the kernel without taking part in the locks.
+    /// Whether it writes to the kernel without pcictl's locks.
     pub(crate) raw: bool,
 }
 
-/// Why something does not go on by itself.
+/// The kinds of deadlock and endless wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Trouble {
@@ -35,7 +35,7 @@ pub(crate) enum Trouble {
     RemoveAgainstHotplug,
     /// A removal waits for a device's lock, whose holder changes VFs and waits for the removal.
     RemoveAgainstVfs,
-    /// A task waits for the mutex that it has itself.
+    /// A task waits for a mutex it holds.
     AgainstItself,
     /// vfio waits until user space closes the device.
     Vfio,
@@ -46,19 +46,19 @@ pub(crate) enum Trouble {
 /// Something that is stuck.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Stuck {
-    /// How.
+    /// The kind.
     pub(crate) trouble: Trouble,
-    /// The threads that are part of it.
+    /// The threads involved.
     pub(crate) members: Vec<u32>,
-    /// What shows it, a line each.
+    /// The evidence, a line each.
     pub(crate) evidence: Vec<String>,
-    /// What helps.
+    /// The way out.
     pub(crate) helps: String,
-    /// Whether the PCI core's mutex is held by it, so that all PCI removal, rescan and hotplug of the machine waits.
+    /// Whether it holds the PCI core's mutex, so that every PCI removal, rescan and hotplug event waits.
     pub(crate) blocks_all: bool,
 }
 
-/// What was found.
+/// The diagnosis of a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Diagnosis {
     /// What is stuck.
@@ -71,7 +71,7 @@ const REBOOT: &str = "nothing but a reboot ends this. An ordinary reboot may han
     hangs: echo 1 > /proc/sys/kernel/sysrq; echo b > /proc/sysrq-trigger";
 
 impl Diagnosis {
-    /// Looks at a snapshot.
+    /// Diagnoses a snapshot.
     pub(crate) fn of(snapshot: &Snapshot) -> Self {
         let tasks: Vec<Finding> = snapshot.tasks.iter().map(Finding::of).collect();
         let mut stuck = Vec::new();
@@ -85,12 +85,12 @@ impl Diagnosis {
         Self { stuck, tasks }
     }
 
-    /// What keeps the whole PCI core from going on, if anything does.
+    /// The deadlock that blocks the whole PCI core, if there is one.
     pub(crate) fn blocking(&self) -> Option<&Stuck> {
         self.stuck.iter().find(|stuck| stuck.blocks_all)
     }
 
-    /// The tasks that are stuck or behind one that is.
+    /// The number of tasks that wait behind a stuck one.
     pub(crate) fn behind(&self) -> usize {
         if self.blocking().is_none() {
             return 0;
@@ -120,7 +120,7 @@ impl Finding {
         format!("{}, {} {device}{has}, waits for {}", task.in_words(), position.work, position.waits)
     }
 
-    /// The directory of the device that it removes, if it does that by that device's own file.
+    /// The directory of the device it removes, if it writes to that device's own file.
     fn removes(&self) -> Option<&str> {
         self.task.files.iter().find_map(|file| file.strip_suffix("/remove"))
     }
@@ -135,7 +135,7 @@ impl Finding {
     }
 }
 
-/// Files by which one changes a device.
+/// Whether a file of sysfs changes a device when written.
 fn is_written(file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap_or_default();
     matches!(name, "remove" | "rescan" | "unbind" | "bind" | "drivers_probe" | "sriov_numvfs" | "reset" | "power")
@@ -200,7 +200,8 @@ fn against_hotplug(remover: &Finding, all: &[Finding]) -> Option<Stuck> {
     Some(cycle(Trouble::RemoveAgainstHotplug, remover, other, tie))
 }
 
-/// D4: a remover has the mutex and wants a device's lock; who changes that device's VFs has the lock and wants the mutex.
+/// D4: a remover has the mutex and wants a device's lock; who changes that device's VFs has the lock and wants the
+/// mutex.
 fn against_vfs(remover: &Finding, all: &[Finding]) -> Option<Stuck> {
     if !remover.position.has_mutex || remover.position.waits != Waits::DeviceLock {
         return None;
@@ -215,7 +216,7 @@ fn against_vfs(remover: &Finding, all: &[Finding]) -> Option<Stuck> {
     Some(cycle(Trouble::RemoveAgainstVfs, remover, other, tie))
 }
 
-/// A driver that waits for its users, who may be asked to go.
+/// A driver that waits for its users to close the device.
 fn users(finding: &Finding, vfio_users: &[VfioUser]) -> Option<Stuck> {
     let (trouble, helps, evidence) = match finding.position.waits {
         Waits::Vfio => {

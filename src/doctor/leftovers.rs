@@ -1,4 +1,4 @@
-//! What was left behind on a machine whose kernel is well: settings and devices that somebody forgot.
+//! Leftovers on a machine whose kernel is healthy: settings and devices that somebody forgot.
 
 use serde::Serialize;
 
@@ -7,19 +7,19 @@ use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::topology::model::{FunctionId, Topology};
 
-/// Something that was left behind.
+/// A forgotten setting or device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Leftover {
-    /// The function that it is about, if it is about one.
+    /// The function concerned, if it is a single one.
     pub(crate) address: Option<PciAddress>,
-    /// What was found.
+    /// The finding.
     pub(crate) what: String,
-    /// What to do about it.
+    /// The fix.
     pub(crate) helps: String,
 }
 
-/// What the tree of devices shows. Functions that somebody is at work on are not looked at: a driver that is being stopped
-/// is gone from its device already, and one that is being started is not there yet.
+/// Leftovers in the device tree. Functions that somebody works on are skipped: a driver that is stopping is gone from
+/// its device already, and one that is starting is not bound yet.
 pub(crate) fn in_tree(sysfs: &Sysfs, topology: &Topology, is_at_work: &dyn Fn(FunctionId) -> bool) -> Vec<Leftover> {
     let mut found = Vec::new();
     if sysfs.read("bus/pci/drivers_autoprobe").ok().flatten().as_deref() == Some("0") {
@@ -29,7 +29,7 @@ pub(crate) fn in_tree(sysfs: &Sysfs, topology: &Topology, is_at_work: &dyn Fn(Fu
             helps: "echo 1 > /sys/bus/pci/drivers_autoprobe".to_owned(),
         });
     }
-    let mut modules = Modules::new(sysfs.root());
+    let mut modules = Modules::new(sysfs.files());
     for id in topology.by_address() {
         if topology.function(id).driver.is_none() && !is_at_work(id) {
             found.extend(without_driver(sysfs, topology, id, &mut modules));
@@ -57,8 +57,8 @@ fn without_driver(sysfs: &Sysfs, topology: &Topology, id: FunctionId, modules: &
     })
 }
 
-/// A module that is loaded, has a PCI driver and says that it serves such a device. Which of its drivers, only the kernel
-/// knows.
+/// A loaded module with a PCI driver whose aliases match the device. Only the kernel knows which of its drivers would
+/// bind.
 fn loaded_module(sysfs: &Sysfs, modules: &mut Modules, modalias: &str) -> Option<String> {
     let has_driver = |module: &String| {
         let names = sysfs.names(&format!("module/{module}/drivers")).ok().flatten();

@@ -1,7 +1,13 @@
 //! Is the kernel's PCI core stuck, and by whom?
 //!
-//! Reading ([`snapshot`]) is apart from deciding ([`stack`], [`diagnosis`]), so that snapshots of machines that were stuck
-//! are tests. Not promised: tasks of other pid namespaces, or anything without root.
+//! Reading is apart from deciding, so that snapshots of machines that were stuck are tests. Not promised: tasks of other pid
+//! namespaces, or anything without root.
+//!
+//! - [`task`]: tasks inside the kernel's PCI code, as data.
+//! - [`stack`]: what the functions on a task's stack say.
+//! - [`snapshot`]: reads the tasks from /proc.
+//! - [`diagnosis`]: decides who is stuck, who is only slow, and what helps.
+//! - [`leftovers`]: what was left behind on a machine whose kernel is well.
 
 pub(crate) mod diagnosis;
 pub(crate) mod leftovers;

@@ -1,8 +1,8 @@
 //! What the tasks of a machine are doing, from /proc: the only place that reads it for the doctor.
 //!
-//! Nothing here can block: state, wchan and stack are answered from memory, whatever the task waits for. A task that ends
-//! while it is looked at is left out. Every task of interest is read twice, and its count of context switches tells
-//! whether it ran in between: only tasks that all stood still make one picture, and only such a picture can prove
+//! Nothing here can block: the kernel answers state, wchan and stack from memory, whatever the task waits for. A task
+//! that ends while being read is left out. Every task of interest is read twice, and its count of context switches
+//! tells whether it ran in between: only tasks that all stood still make one picture, and only such a picture can prove
 //! anything about who waits for whom.
 
 use std::collections::BTreeMap;
@@ -68,8 +68,8 @@ impl Reader<'_> {
         Some(self.procfs.text(path).ok()??.trim_end_matches('\n').to_owned())
     }
 
-    /// A task that may be in the code we ask for. What runs, or sleeps where user programs sleep, is passed over quickly:
-    /// a machine has thousands of those.
+    /// A task that may be in PCI code. Tasks that run, or sleep where user programs sleep, are skipped quickly: a
+    /// machine has thousands of them.
     fn interesting(&self, pid: u32, tid: u32, state: char) -> Option<(Task, Option<u64>)> {
         let wchan = || self.text(&format!("{}/wchan", task_path(pid, tid)));
         match state {
@@ -107,7 +107,7 @@ impl Reader<'_> {
         is_pcictl(pid) || self.procfs.ancestors(pid).into_iter().take_while(|pid| *pid > 1).any(is_pcictl)
     }
 
-    /// How often it gave up the processor.
+    /// The number of its context switches.
     fn switches(&self, task: &str) -> Option<u64> {
         let status = self.text(&format!("{task}/status"))?;
         let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));

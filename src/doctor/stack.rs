@@ -1,7 +1,7 @@
-//! What the names of kernel functions on a task's stack say: what it is doing, what it holds, what it waits for.
+//! Reads from the kernel functions on a task's stack what it does, what it holds and what it waits for.
 //!
-//! Read off the sources of 6.1 to 6.18. The stack leaves out the scheduler and the mutex code, so the innermost frame is
-//! the function that took a mutex: if that is one which takes the PCI core's, the task waits for it, and if such a
+//! Taken from the sources of 6.1 to 6.18. The stack leaves out the scheduler and the mutex code, so the innermost frame
+//! is the function that took a mutex: if that is one which takes the PCI core's, the task waits for it, and if such a
 //! function stands further out, the task has it.
 
 use std::fmt;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::doctor::task::{Frame, Task};
 use crate::pci::address::PciAddress;
 
-/// What kind of work a task is at.
+/// The kinds of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Work {
@@ -19,9 +19,9 @@ pub(crate) enum Work {
     Remove,
     /// Scanning a bus.
     Rescan,
-    /// Taking a driver off a device.
+    /// Unbinding a driver.
     Unbind,
-    /// Giving a device to a driver.
+    /// Binding a driver.
     Probe,
     /// Changing the number of VFs.
     Vfs,
@@ -29,7 +29,7 @@ pub(crate) enum Work {
     Hotplug,
     /// Resetting a device.
     Reset,
-    /// Something else with a device of PCI.
+    /// Anything else with a PCI device.
     Other,
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum Waits {
     },
     /// Until user space closes a device that vfio has given out.
     Vfio,
-    /// Until the users of an nvidia device are gone, which may never be.
+    /// Until the users of an nvidia device are gone, which may never happen.
     Nvidia,
     /// Until a thread that serves an interrupt has ended.
     IrqThread,
@@ -63,7 +63,7 @@ pub(crate) enum Waits {
     },
 }
 
-/// Where a task stands.
+/// The position of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Position {
     /// What it is doing.
@@ -131,14 +131,14 @@ const WAIT_FOR_IRQ_THREAD: &[&str] =
 
 const DRAIN: &[&str] = &["kernfs_drain", "__kernfs_remove"];
 
-/// Where mutex and scheduler code shows after all, as with lock debugging.
+/// Whether a function belongs to mutex or scheduler code, which shows with lock debugging.
 fn is_plumbing(function: &str) -> bool {
     ["__mutex_lock", "mutex_lock", "schedule", "__schedule", "rt_mutex", "__rt_mutex", "rwsem_", "down_", "__down"]
         .iter()
         .any(|prefix| function.starts_with(prefix))
 }
 
-/// Whether a task that signals can reach may still be one of ours: it waits for the users of a device.
+/// Whether a task in interruptible sleep is of interest: it waits for the users of a device.
 pub(crate) fn waits_for_users(wchan: &str) -> bool {
     wchan.starts_with("vfio_") || wchan.starts_with("nv_")
 }
@@ -165,7 +165,7 @@ fn is_pci_file(file: &str) -> bool {
 }
 
 impl Position {
-    /// Where a task stands; of use only for one that waits.
+    /// The position of a task, which means something only while it waits.
     pub(crate) fn of(task: &Task) -> Self {
         let names: Vec<&str> = task.stack.iter().map(|frame| frame.function.as_str()).collect();
         let names: Vec<&str> = match names.iter().position(|name| !is_plumbing(name)) {

@@ -17,17 +17,17 @@ pub(crate) struct Task {
     pub(crate) comm: String,
     /// The command line; empty for a thread of the kernel.
     pub(crate) command: String,
-    /// As in /proc/PID/stat: D waits and hears no signal, S waits and does, R runs.
+    /// As in /proc/PID/stat: D is uninterruptible sleep, S interruptible sleep, R running.
     pub(crate) state: char,
-    /// What it waits in; none if that cannot be seen.
+    /// The function it waits in; `None` if unknown.
     pub(crate) wchan: Option<String>,
-    /// The kernel functions it is in, the innermost first; empty if they cannot be seen.
+    /// The kernel functions it is in, the innermost first; empty if unknown.
     pub(crate) stack: Vec<Frame>,
     /// Files of sysfs that its process has open, without `/sys/`.
     pub(crate) files: Vec<String>,
-    /// Whether a process of pcictl stands above it, so that it takes part in the locks.
+    /// Whether it runs below a pcictl process, and so under the locks.
     pub(crate) under_pcictl: bool,
-    /// Whether it stood still between the two looks.
+    /// Whether it stood still between the two readings.
     pub(crate) still: bool,
 }
 
@@ -72,7 +72,7 @@ impl Task {
 pub(crate) struct Frame {
     /// Its name, without what the compiler added.
     pub(crate) function: String,
-    /// The module it is in; none if it is built in.
+    /// Its module; `None` for the kernel itself.
     pub(crate) module: Option<String>,
 }
 

@@ -1,5 +1,16 @@
 //! Performs plans. The engine knows a trait, not the kernel; the supervisor makes the writes with helper processes, so
 //! that a write which never returns hangs a helper and not the operator.
+//!
+//! - [`outcome`]: how steps ended.
+//! - [`executor`]: performs a plan by a `StepRunner`, several steps at a time, and undoes it.
+//! - [`journaled`]: a runner that notes each step in the journal.
+//! - [`signals`]: signals as something to poll.
+//! - [`writer`]: the helper process: one write.
+//! - [`helper_pool`]: helpers seen from this side.
+//! - [`supervisor`]: the runner for a real machine, with timeouts and interrupts.
+//! - [`scope`]: a systemd scope for what goes on in the background.
+//! - [`probe`]: reads that may hang, made by a child that can be left behind.
+//! - [`command`]: runs an operator's command under locks.
 
 pub mod executor;
 pub(crate) mod helper_pool;

@@ -4,10 +4,12 @@
 //! changes nothing) and which inherits the locks. This process only waits, and hears signals and deadlines while it does.
 //! When a write takes too long, or a second signal comes, the process forks: the one that the shell knows reports and
 //! ends, the other goes on with the operation in the background, and both locks and journal stay with it. Should all of
-//! them be killed, the helper that is in the kernel still holds the locks until the kernel is done, and notes the end.
+//! them be killed, the helper that is in the kernel still holds the locks until the kernel is done, and notes the end if it
+//! was not killed itself; `pcictl recover` sees it in the tree.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -170,17 +172,25 @@ impl<'a> Supervisor<'a> {
             unfinished.scope = self.move_to_own_scope(None);
             return Some(Event::Detached(Box::new(unfinished)));
         }
+        // The background process reads to its end what the other closes when it has moved it.
+        let (moving, moved) = UnixStream::pair().ok().unzip();
         // SAFETY: this is the only thread, so no lock of another can be left held in the child.
         match unsafe { nix::unistd::fork() } {
             Ok(ForkResult::Parent { child }) => {
+                drop(moved);
                 unfinished.background = u32::try_from(child.as_raw()).ok();
                 // Before this process ends, and its unit or session with it.
                 unfinished.scope = self.move_to_own_scope(unfinished.background);
+                drop(moving);
                 self.pool.abandon();
                 Some(Event::Detached(Box::new(unfinished)))
             }
             Ok(ForkResult::Child) => {
+                drop(moving);
                 self.go_on_in_background();
+                if let Some(moved) = moved {
+                    wait_for_move(moved);
+                }
                 None
             }
             // The helper goes on, and holds the locks; the rest is for `pcictl recover`.
@@ -205,6 +215,14 @@ impl<'a> Supervisor<'a> {
             let _ = nix::unistd::dup2_stdout(&null);
             let _ = nix::unistd::dup2_stderr(&null);
         }
+    }
+}
+
+/// Starts nothing until the scope is there: a helper that began before would stay in the unit, and be killed with it. The
+/// process that asks for the scope may itself be stopped or killed.
+fn wait_for_move(mut moved: UnixStream) {
+    if moved.set_read_timeout(Some(scope::LONGEST)).is_ok() {
+        let _ = moved.read(&mut [0]);
     }
 }
 

@@ -33,7 +33,7 @@ impl Machine {
     /// There is no /sys.
     pub fn open(sysroot: Option<&Path>) -> Result<Self> {
         let sysfs = Sysfs::open(sysroot)?;
-        let procfs = Procfs::open(sysfs.root(), sysfs.is_dump());
+        let procfs = Procfs::open(sysfs.files());
         let own_run = directory("PCICTL_RUN_DIR");
         Ok(Self {
             has_own_run: own_run.is_some(),

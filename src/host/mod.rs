@@ -1,9 +1,25 @@
 //! The machine as files: everything that `--sysroot` replaces by a dumped tree.
+//!
+//! - [`text`]: the one escaper of control characters.
+//! - [`root`]: the one opener below `/` or the top of a dumped tree.
+//! - [`sysfs`]: the one reader of attributes in /sys.
+//! - [`procfs`]: the one reader of /proc.
+//! - [`child`]: looks that may hang, by children that can be left behind.
+//! - [`bounded`]: whole files with a limit of size and time, for those who copy.
+//! - [`walk`]: directories from the top down, links not followed.
+//! - [`machine`]: /sys, /proc, the run and state directories of one machine, and its boot.
+//! - [`modalias`]: which kernel modules are for a function.
+//! - [`pci_ids`]: names of vendors, devices and classes.
+//! - [`uevent`]: what the kernel announces.
 
+pub(crate) mod text;
+pub mod root;
+pub mod sysfs;
+pub(crate) mod procfs;
+pub(crate) mod child;
+pub(crate) mod bounded;
+pub(crate) mod walk;
 pub mod machine;
 pub(crate) mod modalias;
 pub mod pci_ids;
-pub(crate) mod procfs;
-pub mod sysfs;
-pub(crate) mod text;
 pub mod uevent;

@@ -1,16 +1,19 @@
 //! Which kernel modules are for a function: the table that modprobe reads, and those that modprobe must not load.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+
+use crate::host::root::Root;
 
 /// Where modprobe's configuration lies, any of which can forbid a module (modprobe.d(5)).
 const CONFIGURATION: [&str; 4] = ["etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"];
 
+/// `modules.alias` of a distribution has a few MiB; nothing that is read here is larger.
+const LARGEST: usize = 64 << 20;
+
 /// The aliases of the running kernel's modules; read when the first one is asked for.
 #[derive(Debug)]
-pub(crate) struct Modules {
-    root: PathBuf,
+pub(crate) struct Modules<'a> {
+    root: &'a Root,
     release: String,
     loaded: Option<ModuleTable>,
 }
@@ -24,32 +27,36 @@ struct ModuleTable {
     forbidden: HashSet<String>,
 }
 
-impl Modules {
+impl<'a> Modules<'a> {
     /// Those of the running kernel, below this root.
-    pub(crate) fn new(root: &Path) -> Self {
+    pub(crate) fn new(root: &'a Root) -> Self {
         // A dumped tree may say which kernel it was.
-        let dumped = fs::read_to_string(root.join("proc/sys/kernel/osrelease")).map(|text| text.trim().to_owned());
-        let own = || nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
-        Self { root: root.to_path_buf(), release: dumped.or_else(|_| own()).unwrap_or_default(), loaded: None }
+        let dumped = text(root, "proc/sys/kernel/osrelease").map(|text| text.trim().to_owned());
+        let own = || nix::sys::utsname::uname().ok().map(|name| name.release().to_string_lossy().into_owned());
+        Self { root, release: dumped.or_else(own).unwrap_or_default(), loaded: None }
+    }
+
+    /// The kernel whose modules they are.
+    pub(crate) fn release(&self) -> &str {
+        &self.release
     }
 
     /// The modules that say they are for this `modalias` and may be loaded; sorted, without repeats.
     pub(crate) fn for_alias(&mut self, modalias: &str) -> Vec<String> {
-        let (root, release) = (&self.root, &self.release);
+        let (root, release) = (self.root, &self.release);
         let table = self.loaded.get_or_insert_with(|| ModuleTable::read(root, release));
         table.matching(modalias)
     }
 }
 
 impl ModuleTable {
-    fn read(root: &Path, release: &str) -> Self {
-        let directory =
-            ["lib/modules", "usr/lib/modules"].iter().map(|d| root.join(d).join(release)).find(|d| d.is_dir());
-        let text = |name: &str| {
-            let bytes = directory.as_ref().and_then(|directory| fs::read(directory.join(name)).ok());
-            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
-        };
-        let (aliases, builtin) = (text("modules.alias"), text("modules.builtin.modinfo"));
+    fn read(root: &Root, release: &str) -> Self {
+        // The release is a name that a dumped tree may choose.
+        let directories = ["lib/modules", "usr/lib/modules"].iter().filter(|_| !release.contains('/'));
+        let directory = directories.map(|above| format!("{above}/{release}")).find(|directory| root.exists(directory));
+        let table = |name: &str| directory.as_ref().and_then(|directory| text(root, &format!("{directory}/{name}")));
+        let aliases = table("modules.alias").unwrap_or_default();
+        let builtin = table("modules.builtin.modinfo").unwrap_or_default();
         Self { aliases, builtin, forbidden: blocked_modules(root) }
     }
 
@@ -76,11 +83,14 @@ impl ModuleTable {
 
 /// Modules that modprobe does not load by their aliases: `blacklist NAME`, `install NAME /bin/false`, and the same on
 /// the kernel's command line.
-fn blocked_modules(root: &Path) -> HashSet<String> {
+fn blocked_modules(root: &Root) -> HashSet<String> {
     let mut found = HashSet::new();
-    let directories = CONFIGURATION.iter().filter_map(|directory| fs::read_dir(root.join(directory)).ok());
-    for file in directories.flatten().flatten() {
-        let text = fs::read_to_string(file.path()).unwrap_or_default();
+    let listed = |directory: &&str| -> Vec<String> {
+        let names = root.names(directory).ok().flatten().unwrap_or_default();
+        names.into_iter().map(|name| format!("{directory}/{name}")).collect()
+    };
+    for file in CONFIGURATION.iter().flat_map(listed) {
+        let text = text(root, &file).unwrap_or_default();
         for line in text.lines() {
             let mut words = line.split_whitespace();
             match (words.next(), words.next(), words.next()) {
@@ -92,10 +102,15 @@ fn blocked_modules(root: &Path) -> HashSet<String> {
             };
         }
     }
-    let line = fs::read_to_string(root.join("proc/cmdline")).unwrap_or_default();
+    let line = text(root, "proc/cmdline").unwrap_or_default();
     let lists = line.split_whitespace().filter_map(|word| word.strip_prefix("modprobe.blacklist="));
     found.extend(lists.flat_map(|list| list.split(',')).map(normalized));
     found
+}
+
+/// A file that may be absent; one that cannot be read forbids nothing and names nothing.
+fn text(root: &Root, path: &str) -> Option<String> {
+    root.text(path, LARGEST).ok().flatten()
 }
 
 fn is_refusal(command: &str) -> bool {
@@ -191,7 +206,8 @@ mod tests {
         fs::write(root.path().join("proc/sys/kernel/osrelease"), "9.9-theirs\n").unwrap();
         fs::create_dir_all(root.path().join("lib/modules/9.9-theirs")).unwrap();
         fs::write(root.path().join("lib/modules/9.9-theirs/modules.alias"), "alias pci:v*bc01* nvme\n").unwrap();
-        assert_eq!(Modules::new(root.path()).for_alias("pci:v1bc01"), ["nvme"]);
+        let root = Root::open(Some(root.path())).unwrap();
+        assert_eq!(Modules::new(&root).for_alias("pci:v1bc01"), ["nvme"]);
     }
 
     #[test]
@@ -204,10 +220,11 @@ mod tests {
         let aliases = "# made by depmod\nalias pci:v*bc01* nvme\nalias pci:v*bc01* no-way\nalias pci:v*bc01* never\nalias usb:* x\n";
         fs::write(modules.join("modules.alias"), aliases).unwrap();
         fs::write(modules.join("modules.builtin.modinfo"), "ahci.alias=pci:v*bc01*\0ahci.license=GPL\0").unwrap();
-        let mut all = Modules::new(root.path());
+        let opened = Root::open(Some(root.path())).unwrap();
+        let mut all = Modules::new(&opened);
         assert_eq!(all.for_alias("pci:v1bc01"), ["ahci", "never", "no_way", "nvme"]);
         fs::write(root.path().join("etc/modprobe.d/a.conf"), "blacklist no_way\ninstall never /bin/false\n").unwrap();
-        let mut allowed = Modules::new(root.path());
+        let mut allowed = Modules::new(&opened);
         assert_eq!(allowed.for_alias("pci:v1bc01"), ["ahci", "nvme"]);
         assert!(allowed.for_alias("pci:v1bc02").is_empty());
     }

@@ -2,16 +2,17 @@
 //!
 //! The file is sorted, so it is looked into, not parsed: a lookup reads the few pieces of it that it needs and keeps
 //! them. A reader that builds tables of all 40,000 entries costs more than everything else that a listing does. Without
-//! the file names are simply absent; the numbers are always printed. A file whose vendors are not in order loses names,
-//! and nothing worse.
+//! the file, classes have the names that are built in, and vendors and devices have numbers. A file whose vendors are not
+//! in order loses names, and nothing worse.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 
+use crate::host::root::Root;
+use crate::pci::classes::class_name;
 use crate::pci::ids::Ids;
 
 /// Where distributions keep the file, the freshest first (`update-pciids` writes to the first two).
@@ -53,9 +54,9 @@ enum Key {
 }
 
 impl PciIds {
-    /// Opens the file below this root; empty if there is none.
-    pub fn load(root: &Path) -> Self {
-        let text = PLACES.iter().find_map(|place| IdsFile::open(&root.join(place))).unwrap_or_default();
+    /// Opens the file below this root; empty where the system has none.
+    pub fn load(root: &Root) -> Self {
+        let text = PLACES.iter().find_map(|place| IdsFile::open(root, place)).unwrap_or_default();
         Self { text, ..Self::default() }
     }
 
@@ -75,25 +76,33 @@ impl PciIds {
         self.look_up(Key::Device(vendor, device))
     }
 
+    /// The name of a base class.
+    pub(crate) fn base_class(&mut self, base: u8) -> Option<Arc<str>> {
+        self.look_up(Key::Class(base))
+    }
+
+    /// The name of a subclass.
+    pub(crate) fn sub_class(&mut self, base: u8, sub: u8) -> Option<Arc<str>> {
+        self.look_up(Key::SubClass(base, sub))
+    }
+
     /// The name of a 24-bit class code: of its subclass, else of its base class.
     pub(crate) fn class(&mut self, class: u32) -> Option<Arc<str>> {
         let [_, base, sub, _] = class.to_be_bytes();
-        self.look_up(Key::SubClass(base, sub)).or_else(|| self.look_up(Key::Class(base)))
+        let named = self.look_up(Key::SubClass(base, sub)).or_else(|| self.look_up(Key::Class(base)));
+        named.or_else(|| class_name(class).map(Into::into))
     }
 
-    /// "Vendor Device", with numbers for what has no name.
+    /// "Vendor Device", with numbers for what has no name, as lspci does.
     pub(crate) fn function(&mut self, ids: Ids) -> Arc<str> {
         let key = (ids.vendor, ids.device);
         if let Some(known) = self.functions.get(&key) {
             return Arc::clone(known);
         }
-        let device = match self.device(ids.vendor, ids.device) {
-            Some(name) => name.to_string(),
-            None => format!("[{:04x}]", ids.device),
-        };
-        let name: Arc<str> = match self.vendor(ids.vendor) {
-            Some(vendor) => format!("{vendor} {device}").into(),
-            None => format!("[{:04x}] {device}", ids.vendor).into(),
+        let name: Arc<str> = match (self.vendor(ids.vendor), self.device(ids.vendor, ids.device)) {
+            (Some(vendor), Some(device)) => format!("{vendor} {device}").into(),
+            (Some(vendor), None) => format!("{vendor} Device {:04x}", ids.device).into(),
+            (None, _) => format!("Device {:04x}:{:04x}", ids.vendor, ids.device).into(),
         };
         self.functions.insert(key, Arc::clone(&name));
         name
@@ -147,9 +156,10 @@ impl IdsFile {
         Self { file: None, is_read: vec![true; bytes.len().div_ceil(PIECE)], bytes }
     }
 
-    fn open(path: &Path) -> Option<Self> {
-        let file = File::open(path).ok()?;
-        let length = file.metadata().ok().filter(|metadata| metadata.is_file() && metadata.len() <= LARGEST)?.len();
+    fn open(root: &Root, path: &str) -> Option<Self> {
+        // Without the file, or with one that is no file, names are absent.
+        let file = root.file(path).ok()??;
+        let length = file.metadata().ok().filter(|metadata| metadata.len() <= LARGEST)?.len();
         // Memory that was never written to costs nothing: the holes stay holes.
         let bytes = vec![0; length as usize];
         Some(Self { file: Some(file), is_read: vec![false; bytes.len().div_ceil(PIECE)], bytes })
@@ -253,8 +263,8 @@ mod tests {
     #[test]
     fn numbers_stand_in_for_names() {
         let ids = Ids { vendor: 0x8086, device: 0xffff, subsystem_vendor: 0, subsystem_device: 0, class: 0 };
-        assert_eq!(&*PciIds::default().function(ids), "[8086] [ffff]");
-        assert_eq!(&*PciIds::from_text(TEXT.into()).function(ids), "Intel Corporation [ffff]");
+        assert_eq!(&*PciIds::default().function(ids), "Device 8086:ffff");
+        assert_eq!(&*PciIds::from_text(TEXT.into()).function(ids), "Intel Corporation Device ffff");
     }
 
     #[test]
@@ -273,7 +283,7 @@ mod tests {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &text).unwrap();
 
-        let mut names = PciIds::load(directory.path());
+        let mut names = PciIds::load(&Root::open(Some(directory.path())).unwrap());
         assert_eq!(names.device(830, 2).as_deref(), Some("Device 830 2"));
         let pieces = names.text.is_read.iter().filter(|is_read| **is_read).count();
         assert!(pieces * 3 < names.text.is_read.len() * 2, "{pieces} of {}", names.text.is_read.len());
@@ -286,6 +296,7 @@ mod tests {
         assert_eq!(names.vendor(0xffff).as_deref(), Some("Illegal Vendor ID"));
         assert_eq!(names.class(0x01_0802).as_deref(), Some("NVM"));
         assert_eq!(names.class(0xff_0000).as_deref(), Some("Unassigned"));
-        assert_eq!(names.class(0x02_0000), None);
+        assert_eq!(names.class(0x02_0000).as_deref(), Some("Ethernet controller"));
+        assert_eq!(names.class(0x77_0000), None);
     }
 }

@@ -1,6 +1,6 @@
 //! The only place that reads /proc, or a dumped tree of it.
 //!
-//! Every path is relative to the `proc` directory. What has vanished reads as `None`: a process may end while it is looked
+//! Every path is relative to the `proc` directory; in a dumped tree none leads out of it, see [`root`](crate::host::root). What has vanished reads as `None`: a process may end while it is looked
 //! at (ESRCH from an open file, then ENOENT). No link is ever followed, except where a caller knows that the file behind
 //! it sits on a file system of this machine: what a descriptor leads to may sit on a server that is gone, and merely
 //! asking for it would hang.
@@ -9,24 +9,30 @@
 //! they are printed, see [`text`](crate::host::text).
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
-use nix::sys::stat::{FileStat, Mode, fstatat};
 use nix::time::{ClockId, clock_gettime};
-use serde::Serialize;
+use rustix::fs::{AtFlags, Stat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
-use crate::host::sysfs::{Entries, each_entry};
+use crate::host::root::{Directory, Entries, Root, each_entry, present, read_to_end};
+
+/// The largest table that is read whole: the routes of the whole Internet are a fifth of it.
+const LARGEST: usize = 1 << 30;
+
+/// The same of a dumped tree, which somebody else made.
+const LARGEST_DUMPED: usize = 32 << 20;
+
+/// No line of a table is longer: mount points and options are paths.
+const LONGEST_LINE: usize = 1 << 20;
 
 /// The tree of /proc that is looked at. Clones share the directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Procfs {
-    directory: Arc<OwnedFd>,
-    dump: bool,
+    directory: Arc<Directory>,
 }
 
 impl Procfs {
@@ -34,25 +40,19 @@ impl Procfs {
     ///
     /// # Errors
     /// It is there and cannot be opened.
-    pub(crate) fn open(root: &Path, dump: bool) -> io::Result<Option<Self>> {
-        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let directory = present(open(&root.join("proc"), flags, Mode::empty()))?;
-        Ok(directory.map(|directory| Self { directory: Arc::new(directory), dump }))
+    pub(crate) fn open(root: &Root) -> io::Result<Option<Self>> {
+        let directory = present(root.directory().open("proc"))?;
+        Ok(directory.map(|directory| Self { directory: Arc::new(directory) }))
     }
 
     /// Whether this is a dumped tree.
     pub(crate) fn is_dump(&self) -> bool {
-        self.dump
+        self.directory.is_dump()
     }
 
-    fn open_at(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
-        let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-        if self.dump {
-            let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH);
-            openat2(self.directory.as_fd(), path, how)
-        } else {
-            openat(self.directory.as_fd(), path, flags, Mode::empty())
-        }
+    /// The descriptor that everything is opened from.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 
     /// The directory of one process, to read more than one thing of it.
@@ -60,8 +60,7 @@ impl Procfs {
     /// # Errors
     /// Any failure but its absence.
     pub(crate) fn process(&self, pid: u32) -> io::Result<Option<ProcessDirectory>> {
-        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY;
-        Ok(present(self.open_at(&pid.to_string(), flags))?.map(|fd| ProcessDirectory { fd, dump: self.dump }))
+        Ok(gone(self.directory.open(&pid.to_string()))?.map(|directory| ProcessDirectory { directory }))
     }
 
     /// The one that this process sees.
@@ -69,7 +68,7 @@ impl Procfs {
     /// # Errors
     /// It is not mounted, or cannot be opened.
     pub(crate) fn live() -> io::Result<Self> {
-        Self::open(Path::new("/"), false)?.ok_or_else(|| io::Error::from_raw_os_error(Errno::ENOENT as i32))
+        Self::open(&Root::open(None)?)?.ok_or_else(|| Errno::NOENT.into())
     }
 
     /// The ids of all processes, in order.
@@ -77,7 +76,7 @@ impl Procfs {
     /// # Errors
     /// The directory cannot be read.
     pub(crate) fn pids(&self) -> io::Result<Vec<u32>> {
-        let directory = self.open_at(".", OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
+        let directory = self.directory.open(".")?;
         let mut pids = Vec::new();
         each_name(&directory, |name| pids.extend(name.parse::<u32>()))?;
         pids.sort_unstable();
@@ -87,11 +86,10 @@ impl Procfs {
     /// Whether this is a thread of the kernel, which has no program, and so neither memory nor open files. A process
     /// whose first thread has ended looks the same, but for its other threads. Never in a dump, which may lack the links.
     pub(crate) fn is_kernel_thread(&self, pid: u32) -> bool {
-        let threads = || fstatat(self.directory.as_fd(), format!("{pid}/task").as_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+        let program = || self.directory.link(&format!("{pid}/exe"), |_| ());
+        let threads = || self.directory.stat(&format!("{pid}/task"));
         // A directory has a link from each one in it (proc_task_getattr in fs/proc/base.c).
-        !self.dump
-            && readlinkat(self.directory.as_fd(), format!("{pid}/exe").as_str()) == Err(Errno::ENOENT)
-            && threads().is_ok_and(|task| task.st_nlink == 3)
+        !self.is_dump() && matches!(program(), Ok(None)) && threads().is_ok_and(|task| task.st_nlink == 3)
     }
 
     /// A whole file as text; bytes that are no UTF-8 are replaced.
@@ -100,8 +98,22 @@ impl Procfs {
     /// Any failure but its absence.
     pub(crate) fn text(&self, path: &str) -> io::Result<Option<String>> {
         let mut bytes = Vec::new();
-        let read = self.open_at(path, OFlag::O_RDONLY).and_then(|file| read_all(&file, &mut bytes));
-        Ok(present(read)?.map(|()| String::from_utf8_lossy(&bytes).into_owned()))
+        let read = read_whole(&self.directory, path, &mut bytes);
+        Ok(gone(read)?.map(|()| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Gives `take` a file line by line, however long it is; false if it is absent. It ends early when `take` says so.
+    ///
+    /// # Errors
+    /// Any failure but absence, and a line that is too long for any table of the kernel.
+    pub(crate) fn lines(&self, path: &str, take: &mut dyn FnMut(&str) -> Next) -> io::Result<bool> {
+        let mut piece = |piece: &[u8]| {
+            let lines = piece.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let stops = lines.map(|line| take(&String::from_utf8_lossy(line))).any(|next| next == Next::Stop);
+            if stops { Next::Stop } else { Next::Go }
+        };
+        let read = self.directory.kernel_file(path).and_then(|file| each_piece(&file, &mut Vec::new(), &mut piece));
+        Ok(gone(read)?.is_some())
     }
 
     /// Where a link points, as written.
@@ -109,8 +121,7 @@ impl Procfs {
     /// # Errors
     /// Any failure but its absence.
     pub(crate) fn link(&self, path: &str) -> io::Result<Option<String>> {
-        let target = readlinkat(self.directory.as_fd(), path);
-        present(target.map(|target| target.to_string_lossy().into_owned()))
+        gone(self.directory.link(path, |target| String::from_utf8_lossy(target).into_owned())).map(Option::flatten)
     }
 
     /// The names in a directory.
@@ -118,11 +129,7 @@ impl Procfs {
     /// # Errors
     /// Any failure but its absence.
     pub(crate) fn names(&self, path: &str) -> io::Result<Option<Vec<String>>> {
-        let list = || {
-            let directory = self.open_at(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
-            names_in(directory)
-        };
-        present(list())
+        gone(self.directory.open(path).and_then(|directory| names_in(&directory)))
     }
 
     /// A whole file as text; `None` if it is absent, or cannot be read for whatever reason.
@@ -187,13 +194,17 @@ impl Procfs {
     pub(crate) fn descriptor_targets(&self, pid: u32) -> Option<Vec<(String, String)>> {
         let mut found = Vec::new();
         let process = self.process(pid).ok()??;
-        let is_there = process.links("fd", |fd, target| found.push((fd.to_owned(), target.to_owned()))).ok()?;
+        let is_there = process.links("fd", |fd, target| {
+            found.push((fd.to_owned(), target.to_owned()));
+            Next::Go
+        });
+        let is_there = is_there.ok()?;
         is_there.then_some(found)
     }
 }
 
 /// A process, as reports name it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessRef {
     /// Process id.
     pub pid: u32,
@@ -281,46 +292,52 @@ pub(crate) fn unescape(text: &str) -> String {
 /// The open directory of one process.
 #[derive(Debug)]
 pub(crate) struct ProcessDirectory {
-    fd: OwnedFd,
-    dump: bool,
+    directory: Directory,
 }
 
 impl ProcessDirectory {
-    fn open_at(&self, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
-        let flags = flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-        if self.dump {
-            let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH);
-            openat2(self.fd.as_fd(), path, how)
-        } else {
-            openat(self.fd.as_fd(), path, flags, Mode::empty())
-        }
-    }
-
     /// Reads a file into `bytes`, replacing what was there; false if it, or its process, is gone.
     ///
     /// # Errors
     /// Any failure but its absence.
     pub(crate) fn read(&self, path: &str, bytes: &mut Vec<u8>) -> io::Result<bool> {
         bytes.clear();
-        let read = self.open_at(path, OFlag::O_RDONLY).and_then(|file| read_all(&file, bytes));
-        Ok(present(read)?.is_some())
+        Ok(gone(read_whole(&self.directory, path, bytes))?.is_some())
     }
 
-    /// Calls `each` with the name and the target of every link in a directory; false if it is gone.
+    /// Gives `take` a file in pieces of whole lines, however long it is; false if it, or its process, is gone. It ends
+    /// early when `take` says so.
+    ///
+    /// # Errors
+    /// Any failure but absence, and a line that is too long for any table of the kernel.
+    pub(crate) fn pieces(
+        &self,
+        path: &str,
+        buffer: &mut Vec<u8>,
+        take: &mut dyn FnMut(&[u8]) -> Next,
+    ) -> io::Result<bool> {
+        Ok(gone(self.directory.kernel_file(path).and_then(|file| each_piece(&file, buffer, take)))?.is_some())
+    }
+
+    /// Calls `each` with the name and the target of every link in a directory, one after the other, until it says that
+    /// it is enough; false if the directory is gone.
     ///
     /// # Errors
     /// Any failure but absence.
-    pub(crate) fn links(&self, path: &str, mut each: impl FnMut(&str, &str)) -> io::Result<bool> {
-        let mut walk = || -> nix::Result<()> {
-            let directory = self.open_at(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
-            // A descriptor that was closed meanwhile is no error.
+    pub(crate) fn links(&self, path: &str, mut each: impl FnMut(&str, &str) -> Next) -> io::Result<bool> {
+        let mut walk = || -> io::Result<()> {
+            let directory = self.directory.open(path)?;
+            let mut next = Next::Go;
             each_name(&directory, |name| {
-                if let Ok(target) = readlinkat(directory.as_fd(), name) {
-                    each(name, &target.to_string_lossy());
+                if matches!(next, Next::Stop) {
+                    return;
                 }
+                // A descriptor that was closed meanwhile is no error.
+                let link = directory.link(name, |target| each(name, &String::from_utf8_lossy(target)));
+                next = link.ok().flatten().unwrap_or(Next::Go);
             })
         };
-        Ok(present(walk())?.is_some())
+        Ok(gone(walk())?.is_some())
     }
 
     /// The names in a directory.
@@ -328,12 +345,20 @@ impl ProcessDirectory {
     /// # Errors
     /// Any failure but absence.
     pub(crate) fn names(&self, path: &str) -> io::Result<Option<Vec<String>>> {
-        present(self.open_at(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY).and_then(names_in))
+        gone(self.directory.open(path).and_then(|directory| names_in(&directory)))
     }
 
-    /// What a descriptor leads to. Only for one that is known to sit on a file system of this machine.
-    pub(crate) fn behind(&self, path: &str) -> Option<FileStat> {
-        if self.dump { None } else { fstatat(self.fd.as_fd(), path, AtFlags::empty()).ok() }
+    /// Where a link points, as written; `None` if it is absent or cannot be read.
+    pub(crate) fn link(&self, path: &str) -> Option<String> {
+        self.directory.link(path, |target| String::from_utf8_lossy(target).into_owned()).ok().flatten()
+    }
+
+    /// What a descriptor or a mapping leads to. Only for one that is known to sit on a file system of this machine.
+    pub(crate) fn behind(&self, path: &str) -> Option<Stat> {
+        if self.directory.is_dump() {
+            return None;
+        }
+        rustix::fs::statat(&self.directory, path, AtFlags::empty()).ok()
     }
 
     /// The process's user and command line. A process without a command line is named in brackets, as ps does.
@@ -354,55 +379,108 @@ impl ProcessDirectory {
         }
     }
 
-    /// How many entries a directory has below it, by its link count.
-    pub(crate) fn directories_in(&self, path: &str) -> u64 {
-        fstatat(self.fd.as_fd(), path, AtFlags::AT_SYMLINK_NOFOLLOW).map_or(0, |stat| stat.st_nlink.saturating_sub(2))
+    /// Whether more than one thread is in it, by the link count of their directory.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.directory.stat("task").is_ok_and(|stat| stat.st_nlink > 3)
     }
 }
 
-fn names_in(directory: OwnedFd) -> nix::Result<Vec<String>> {
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// There may be more.
+    Go,
+    /// Enough was seen.
+    Stop,
+}
+
+fn names_in(directory: &Directory) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    each_name(&directory, |name| names.push(name.to_owned()))?;
+    each_name(directory, |name| names.push(name.to_owned()))?;
     Ok(names)
 }
 
 /// Gives `take` each name in a directory, in no order.
-fn each_name(directory: &OwnedFd, mut take: impl FnMut(&str)) -> nix::Result<()> {
-    let listed = each_entry(directory, &mut Entries::default(), |name, _| take(name));
-    listed.map_err(|errno| Errno::from_raw(errno.raw_os_error()))
+fn each_name(directory: &Directory, mut take: impl FnMut(&str)) -> io::Result<()> {
+    Ok(each_entry(directory, &mut Entries::default(), |name, _| take(name))?)
 }
 
-fn read_all(file: &OwnedFd, bytes: &mut Vec<u8>) -> nix::Result<()> {
-    /// The kernel fills at most a page a call for most of these files, and more for none.
-    const STEP: usize = 32 << 10;
-    let mut length = bytes.len();
+fn read_whole(directory: &Directory, path: &str, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let limit = if directory.is_dump() { LARGEST_DUMPED } else { LARGEST };
+    read_to_end(&directory.kernel_file(path)?, bytes, limit)
+}
+
+/// Gives `take` an open file in pieces that end with a line. The memory that it takes does not depend on the length of the
+/// file.
+fn each_piece(file: &OwnedFd, buffer: &mut Vec<u8>, take: &mut dyn FnMut(&[u8]) -> Next) -> io::Result<()> {
+    const PIECE: usize = 64 << 10;
+    if buffer.len() < PIECE {
+        buffer.resize(PIECE, 0);
+    }
+    let mut filled = 0;
     loop {
-        if bytes.len() < length + STEP {
-            bytes.resize(length + STEP, 0);
+        if filled == buffer.len() {
+            if filled > LONGEST_LINE {
+                return Err(io::Error::other("a line of it is too long"));
+            }
+            buffer.resize(filled * 2, 0);
         }
-        match nix::unistd::read(file, &mut bytes[length..]) {
-            Ok(0) => break,
-            Ok(more) => length += more,
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
+        let length = rustix::io::retry_on_intr(|| rustix::io::read(file, &mut buffer[filled..]))?;
+        if length == 0 {
+            if filled > 0 {
+                take(&buffer[..filled]);
+            }
+            return Ok(());
+        }
+        let searched = filled;
+        filled += length;
+        if let Some(end) = memchr::memrchr(b'\n', &buffer[searched..filled]).map(|end| searched + end + 1) {
+            if take(&buffer[..end]) == Next::Stop {
+                return Ok(());
+            }
+            buffer.copy_within(end..filled, 0);
+            filled -= end;
         }
     }
-    bytes.truncate(length);
-    Ok(())
 }
 
-/// Turns "it has gone" into `None`.
-fn present<T>(result: nix::Result<T>) -> io::Result<Option<T>> {
+/// Turns "it is gone" into `None`; the table of mounts of a process that has ended cannot be opened for EINVAL.
+fn gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
-        Ok(value) => Ok(Some(value)),
-        Err(Errno::ENOENT | Errno::ESRCH | Errno::ENOTDIR | Errno::EINVAL) => Ok(None),
-        Err(errno) => Err(errno.into()),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => Ok(None),
+        result => present(result),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_table_comes_in_pieces_of_whole_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let lines: Vec<String> =
+            (0..50_000).map(|number| format!("line {number} {}", "x".repeat(number % 97))).collect();
+        std::fs::create_dir(directory.path().join("proc")).unwrap();
+        std::fs::write(directory.path().join("proc/table"), lines.join("\n")).unwrap();
+        let procfs = Procfs::open(&Root::open(Some(directory.path())).unwrap()).unwrap().unwrap();
+        let mut read = Vec::new();
+        let mut take = |line: &str| {
+            read.push(line.to_owned());
+            Next::Go
+        };
+        assert!(procfs.lines("table", &mut take).unwrap());
+        assert_eq!(read, lines);
+        let mut count = 0;
+        let mut first = |_: &str| {
+            count += 1;
+            Next::Stop
+        };
+        procfs.lines("table", &mut first).unwrap();
+        assert_eq!(count, 1);
+        std::fs::write(directory.path().join("proc/table"), vec![b'x'; LONGEST_LINE * 3]).unwrap();
+        assert!(procfs.lines("table", &mut |_| Next::Go).is_err());
+    }
 
     #[test]
     fn escapes_of_the_kernel_are_undone() {

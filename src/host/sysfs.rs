@@ -8,41 +8,32 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
-use rustix::fs::{AtFlags, FileType, OFlags, RawDir, RawDirEntry, ResolveFlags};
+use rustix::fs::{AtFlags, FileType};
+use rustix::io::Errno;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, plain};
+use crate::host::root::{Directory, Entries, Root, each_entry, present};
 use crate::pci::address::PciAddress;
 
 /// sysfs gives out at most one page an attribute (fs/sysfs/file.c).
 const PAGE: usize = 4096;
 
-/// One call brings as many names of a directory as fit in here: about 2,000 functions.
-const ENTRIES: usize = 64 * 1024;
-
 /// The tree of /sys that is looked at: this machine's, or a dumped one that can only be read.
 #[derive(Debug)]
 pub struct Sysfs {
     sys: Dir,
-    root: PathBuf,
+    files: Root,
 }
 
 /// An open directory of the tree. What is read below it costs the kernel no walk from the top.
 #[derive(Debug)]
 pub(crate) struct Dir {
-    fd: OwnedFd,
+    directory: Directory,
     path: String,
-    dump: bool,
 }
-
-/// Room for the names of a directory, to be used again for the next one.
-#[derive(Debug, Default)]
-pub(crate) struct Entries(Vec<u8>);
 
 impl Sysfs {
     /// Opens `/sys`, or `DIR/sys` of a dumped tree.
@@ -50,35 +41,36 @@ impl Sysfs {
     /// # Errors
     /// The directory is not there or cannot be entered.
     pub fn open(sysroot: Option<&Path>) -> Result<Self> {
-        let root = sysroot.unwrap_or(Path::new("/")).to_path_buf();
-        let path = root.join("sys");
+        let files = Root::open(sysroot).map_err(|error| {
+            unusable(&sysroot.unwrap_or(Path::new("/")).display().to_string(), sysroot.is_some(), &error)
+        })?;
         let sys =
-            open(&path, OFlag::O_DIRECTORY | OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).map_err(|errno| {
-                let what = match (errno, sysroot) {
-                    (Errno::ENOENT | Errno::ENOTDIR, Some(_)) => "no dumped tree there: it must hold a directory `sys`",
-                    (Errno::ENOENT | Errno::ENOTDIR, None) => "sysfs is not mounted: mount -t sysfs sysfs /sys",
-                    _ => errno.desc(),
-                };
-                let kind = if errno == Errno::EACCES { ErrorKind::NotPermitted } else { ErrorKind::NoSuchDevice };
-                Error::new(kind, format!("{}: {what}", path.display()))
-            })?;
-        let sys = Dir { fd: sys, path: String::new(), dump: sysroot.is_some() };
-        Ok(Self { sys, root })
+            files.directory().open("sys").map_err(|error| unusable(&files.display("sys"), files.is_dump(), &error))?;
+        Ok(Self { sys: Dir { directory: sys, path: String::new() }, files })
     }
 
     /// A sysfs that was mounted for looking alone, by its descriptor.
-    pub(crate) fn mounted(fd: OwnedFd) -> Self {
-        Self { sys: Dir { fd, path: String::new(), dump: false }, root: PathBuf::from("/") }
+    ///
+    /// # Errors
+    /// There is no root directory to be opened.
+    pub(crate) fn mounted(fd: OwnedFd) -> io::Result<Self> {
+        let sys = Dir { directory: Directory::opened(fd), path: String::new() };
+        Ok(Self { sys, files: Root::open(None)? })
     }
 
     /// Whether this is a dumped tree, in which nothing may be changed.
     pub(crate) fn is_dump(&self) -> bool {
-        self.sys.dump
+        self.files.is_dump()
     }
 
-    /// The root that other parts of the system (/etc, /usr/share) are found under.
+    /// Where the root is that other parts of the system (/etc, /usr/share) are found under.
     pub(crate) fn root(&self) -> &Path {
-        &self.root
+        self.files.path()
+    }
+
+    /// The opener of other parts of the system (/etc, /usr/share).
+    pub fn files(&self) -> &Root {
+        &self.files
     }
 
     /// The directory `sys` itself.
@@ -88,7 +80,7 @@ impl Sysfs {
 
     /// The whole path of something below `sys`, for messages.
     pub(crate) fn display(&self, path: &str) -> String {
-        self.root.join("sys").join(path).display().to_string()
+        self.files.path().join("sys").join(path).display().to_string()
     }
 
     /// Reads an attribute as text without its last newline; `None` if it, or its device, is not there.
@@ -112,7 +104,7 @@ impl Sysfs {
     /// # Errors
     /// Any other failure, rights above all.
     pub(crate) fn file(&self, path: &str) -> io::Result<Option<std::fs::File>> {
-        Ok(present(self.sys.open_at(path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK))?.map(Into::into))
+        Ok(present(self.sys.directory.kernel_file(path))?.map(Into::into))
     }
 
     /// The names in a directory, in no order; `None` if it is not there.
@@ -169,16 +161,6 @@ impl Dir {
         if self.path.is_empty() { name.to_owned() } else { format!("{}/{name}", self.path) }
     }
 
-    /// Opens something below; in a dumped tree the kernel itself refuses (EXDEV) what leads out of it.
-    fn open_at(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        let (flags, mode) = (flags | OFlags::CLOEXEC, rustix::fs::Mode::empty());
-        if self.dump {
-            rustix::fs::openat2(&self.fd, path, flags, mode, ResolveFlags::BENEATH)
-        } else {
-            rustix::fs::openat(&self.fd, path, flags, mode)
-        }
-    }
-
     /// Opens a directory below, to be listed or to read what is in it; `None` if it is not there.
     ///
     /// # Errors
@@ -196,8 +178,8 @@ impl Dir {
     }
 
     fn open_as(&self, route: &str, path: &str) -> io::Result<Option<Self>> {
-        let fd = present(self.open_at(route, OFlags::RDONLY | OFlags::DIRECTORY))?;
-        Ok(fd.map(|fd| Self { fd, path: self.join(path), dump: self.dump }))
+        let directory = present(self.directory.open(route))?;
+        Ok(directory.map(|directory| Self { directory, path: self.join(path) }))
     }
 
     /// Gives `take` an attribute as text without its last newline; `None` if it, or its device, is not there.
@@ -211,7 +193,7 @@ impl Dir {
     fn read_bytes<T>(&self, path: &str, limit: usize, take: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
         let mut buffer = [MaybeUninit::uninit(); PAGE];
         let read = || {
-            let file = self.open_at(path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK)?;
+            let file = self.directory.kernel_file(path)?;
             let (bytes, _) = rustix::io::read(&file, &mut buffer[..limit])?;
             Ok(take(bytes))
         };
@@ -223,25 +205,17 @@ impl Dir {
     /// # Errors
     /// Any other failure, rights above all.
     pub(crate) fn link<T>(&self, path: &str, take: impl FnOnce(&str) -> T) -> io::Result<Option<T>> {
-        let mut buffer = [MaybeUninit::uninit(); PAGE];
-        let read = || {
-            let (target, _) = rustix::fs::readlinkat_raw(&self.fd, path, &mut buffer)?;
-            Ok(take(&text(target)))
-        };
-        match read() {
-            Err(rustix::io::Errno::INVAL) => Ok(None),
-            result => present(result),
-        }
+        self.directory.link(path, |target| take(&text(target)))
     }
 
     /// Whether something is there under that path, links not followed.
     pub(crate) fn exists(&self, path: &str) -> bool {
-        rustix::fs::statat(&self.fd, path, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        self.directory.exists(path)
     }
 
     /// sysfs tells with the name; some file systems that a dump may lie on do not.
     fn is_directory(&self, name: &CStr, kind: FileType) -> bool {
-        let stat = || rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        let stat = || rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW);
         match kind {
             FileType::Unknown => stat().is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir()),
             kind => kind.is_dir(),
@@ -254,37 +228,15 @@ impl Dir {
     /// # Errors
     /// The directory cannot be read, or it went away meanwhile.
     pub(crate) fn each(&self, entries: &mut Entries, mut take: impl FnMut(&str, bool)) -> io::Result<()> {
-        let listed = each_entry(&self.fd, entries, |name, entry| {
+        let listed = each_entry(&self.directory, entries, |name, entry| {
             take(name, self.is_directory(entry.file_name(), entry.file_type()));
         });
         match listed {
             // Removed while it was read: what is gone has nothing in it.
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
-}
-
-/// Gives `take` each name in an open directory of the kernel's file systems, in no order; names that are no text are left
-/// out. A directory can be gone through once.
-///
-/// # Errors
-/// The directory cannot be read, or what it belongs to is gone.
-pub(crate) fn each_entry(
-    directory: impl AsFd,
-    entries: &mut Entries,
-    mut take: impl FnMut(&str, &RawDirEntry<'_>),
-) -> rustix::io::Result<()> {
-    entries.0.reserve(ENTRIES);
-    let mut entries = RawDir::new(directory, entries.0.spare_capacity_mut());
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        match entry.file_name().to_str() {
-            Ok("." | "..") | Err(_) => {}
-            Ok(name) => take(name, &entry),
-        }
-    }
-    Ok(())
 }
 
 /// Bytes as text, which sysfs gives but for a stray one; looking for strays one by one would cost more.
@@ -292,13 +244,19 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
-/// Turns "it has gone" into `None`.
-fn present<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
-    use rustix::io::Errno;
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(Errno::NOENT | Errno::NODEV | Errno::NOTDIR) => Ok(None),
-        Err(errno) => Err(errno.into()),
+/// Why there is no /sys to look at.
+fn unusable(path: &str, is_dump: bool, error: &io::Error) -> Error {
+    let failed = || Error::io(path, error);
+    let missing = |kind: ErrorKind, why: &str, hint: &str| Error::new(kind, format!("{path}: {why}")).hint(hint);
+    match Errno::from_io_error(error) {
+        Some(Errno::NOENT | Errno::NOTDIR) if is_dump => {
+            missing(ErrorKind::Usage, "not a dumped tree", "name the directory that holds the directory `sys`")
+        }
+        Some(Errno::NOENT | Errno::NOTDIR) => {
+            missing(ErrorKind::NoSuchDevice, "sysfs is not mounted", "mount -t sysfs sysfs /sys")
+        }
+        Some(_) => failed(),
+        None => Error::new(ErrorKind::Failed, format!("{path}: {}", plain(error))),
     }
 }
 

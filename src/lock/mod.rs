@@ -10,6 +10,15 @@
 //! is wrong with the files ends in an error; nothing ever goes on unlocked. The files are never unlinked. Processes in
 //! line outside a gate are let in as the kernel wakes them: in order, except for a newcomer that arrives at the very
 //! moment the gate is free.
+//!
+//! - [`claims`]: which nodes an operation must hold, in which mode and order.
+//! - [`offset_tag`]: what a holder lets others see: since when, in which mode.
+//! - [`flock`]: the call itself, and nothing else.
+//! - [`fdinfo`]: which lock files a process has open.
+//! - [`validate`]: why a new lock file may be relied on.
+//! - [`holders`]: who holds or waits, by /proc.
+//! - [`files`]: the lock files, and why they are trusted.
+//! - [`acquire`]: takes locks, one claim after the other, with one deadline.
 
 pub mod acquire;
 pub mod claims;

@@ -1,5 +1,6 @@
-//! Locks, and a second look: what was read before the locks were held may have changed while they were waited for.
+//! Takes the locks and reads again: what was read before the locks were held may have changed in the meantime.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -9,12 +10,15 @@ use crate::lock::files::LockDirectory;
 use crate::lock::holders::describe_holders;
 use crate::operation::context::Context;
 use crate::operation::options::ChangeOptions;
-use crate::terminal::Output;
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::topology::fields::{Fields, IdsOf};
+use crate::topology::model::Topology;
 
-/// How often to plan anew for somebody who does not want to wait.
+/// How often to plan again with --no-wait.
 const MAX_REREADS: u32 = 10;
 
-/// What an operation is going to work on, as it was read at one moment.
+/// What an operation works on, as it was read at one moment.
 pub(crate) trait LockTarget {
     /// What must be held to work on it.
     fn claims(&self) -> &Claims;
@@ -35,7 +39,7 @@ pub(crate) fn acquire_and_reread<T: LockTarget>(
     let deadline = Instant::now() + options.wait;
     let no_wait = options.wait.is_zero();
     let limit = if no_wait { WaitLimit::NoWait } else { WaitLimit::Until(deadline) };
-    let mut watch = Announce { output: context.output, told: Vec::new() };
+    let mut watch = Announce { context, told: Vec::new(), devices: None };
     let mut first = read()?;
     let mut tries = 0;
     loop {
@@ -45,12 +49,12 @@ pub(crate) fn acquire_and_reread<T: LockTarget>(
             return Ok((held, second));
         }
         drop(held);
-        context.output.detail("the device tree changed while the locks were taken; planning anew");
+        context.output.detail("the device tree changed while the locks were taken; planning again");
         tries += 1;
         let enough = if no_wait { tries >= MAX_REREADS } else { Instant::now() >= deadline };
         if enough {
-            let message = "the device tree keeps changing; nothing was done, try again when it has settled";
-            return Err(Error::new(ErrorKind::Failed, message));
+            let message = "the device tree keeps changing; nothing was changed";
+            return Err(Error::new(ErrorKind::Failed, message).hint("try again when hotplug has settled"));
         }
         first = second;
     }
@@ -62,32 +66,51 @@ fn seconds_text(time: Duration) -> String {
     if seconds < 9.5 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
 }
 
-/// Says whom a lock is waited for: a line that is kept up to date on a terminal, else a line at the start and the end.
+/// What is needed to know which function sits at a place.
+const PLACES: Fields = Fields { virtual_of: true, index: true, buses: false, driver: false, ids: IdsOf::Nobody };
+
+/// Reports who holds a lock that is waited for: a line that is kept up to date on a terminal, else a line at the start and
+/// one at the end.
 struct Announce<'a> {
-    output: &'a Output,
+    context: &'a Context<'a>,
     told: Vec<Claim>,
+    /// Which function sits where, read when the first wait begins.
+    devices: Option<HashMap<Place, PciAddress>>,
+}
+
+impl Announce<'_> {
+    /// A node of the lock tree as an operator knows it: the function that sits there, or the host bridge.
+    fn device(&mut self, place: &Place) -> String {
+        let devices = self.devices.get_or_insert_with(|| {
+            let Ok(topology) = Topology::load_all(&self.context.machine.sysfs, PLACES) else { return HashMap::new() };
+            topology.by_address().into_iter().map(|id| (topology.place(id), topology.function(id).address)).collect()
+        });
+        devices.get(place).map_or_else(|| place.to_string(), ToString::to_string)
+    }
 }
 
 impl WatchWait for Announce<'_> {
     fn waiting(&mut self, wait: &Waiting<'_>) {
-        let place = &wait.claim.place;
-        let left = seconds_text(wait.left);
-        if self.output.can_move() {
-            let waited = wait.waited.as_secs();
+        let output = self.context.output;
+        if output.can_move() {
+            let device = self.device(&wait.claim.place);
+            let (waited, limit) = (wait.waited.as_secs(), seconds_text(wait.waited + wait.left));
             let by = describe_holders(&wait.holders());
-            self.output.progress(&format!("{place}: waiting for {waited} s, {left} left; locked by {by}"));
+            output.progress(&format!("{device}: waiting for {by}  {waited} s of {limit}"));
         } else if !self.told.contains(wait.claim) {
             self.told.push(wait.claim.clone());
-            self.output
-                .say(&format!("{place}: waiting for up to {left}; locked by {}", describe_holders(&wait.holders())));
+            let device = self.device(&wait.claim.place);
+            let (left, by) = (seconds_text(wait.left), describe_holders(&wait.holders()));
+            output.say(&format!("{device}: waiting for up to {left}; locked by {by}"));
         }
     }
 
     fn done_waiting(&mut self, claim: &Claim, waited: Duration, well: bool) {
-        self.output.end_progress();
-        // An error says for itself how it ended.
+        self.context.output.end_progress();
+        // An error reports for itself how the wait ended.
         if well {
-            self.output.say(&format!("{}: got the lock after {:.1} s", claim.place, waited.as_secs_f64()));
+            let device = self.device(&claim.place);
+            self.context.output.say(&format!("{device}: got the lock after {:.1} s", waited.as_secs_f64()));
         }
     }
 }

@@ -145,9 +145,11 @@ impl<'a> Return<'a> {
                     self.cut_short = true;
                     return Ok(restored);
                 }
-                let done = perform(operation, &plan)?;
+                let (done, is_cut_short) = perform(operation, &plan)?;
                 changed |= !done.is_empty();
                 restored.extend(done);
+                self.interrupted |= is_cut_short;
+                self.cut_short |= is_cut_short;
             }
             if changed {
                 self.settle(operation)?;
@@ -330,18 +332,21 @@ fn unmet_expectations(context: &Context, after: &Snapshot, options: &SettleOptio
     options.expect.iter().filter_map(lack).collect()
 }
 
-/// Makes the writes of a restoration; what the kernel refuses is told and keeps nothing else from being put back.
-fn perform(operation: &mut Operation, plan: &Plan) -> Result<Vec<Restored>> {
+/// Makes the writes of a restoration, and says whether somebody has interrupted them; what the kernel refuses is told and
+/// keeps nothing else from being put back.
+fn perform(operation: &mut Operation, plan: &Plan) -> Result<(Vec<Restored>, bool)> {
     let outcomes = operation.run(&plan.steps, 1)?;
+    let is_cut_short = outcomes.interrupted && !outcomes.is_complete();
     let ended = |(step, outcome): (&crate::plan::action::Step, &Outcome)| {
         let failure = match outcome {
             Outcome::Done(..) => None,
             Outcome::Failed(errno) => Some(errno.desc().to_owned()),
+            _ if is_cut_short => Some("not tried, because it was interrupted".to_owned()),
             _ => Some("not tried, because what comes before it failed".to_owned()),
         };
         Restored { action: step.action.clone(), failure }
     };
-    Ok(plan.steps.iter().zip(outcomes.each()).map(ended).collect())
+    Ok((plan.steps.iter().zip(outcomes.each()).map(ended).collect(), is_cut_short))
 }
 
 /// Says on a terminal what is still missing.

@@ -1,5 +1,21 @@
 //! Operations: the steps that commands share, from the locks to the report. Sees no clap.
+//!
+//! - [`options`]: what may be asked of an operation, as plain values.
+//! - [`context`]: one machine or dumped tree, and the terminal.
+//! - [`absent`]: what is said of an address that is not there.
+//! - [`failure`]: why an operation stopped, in one sentence.
+//! - [`acquire`]: locks, and a second look at what is locked.
+//! - [`run`]: an operation on its way through the kernel.
+//! - [`user_check`]: looks for users, judges them, says what is overridden.
+//! - [`removal_record`]: writes down what goes, crosses off what came back.
+//! - [`remove`]: the two phases of a removal.
+//! - [`scan`]: which buses, under which locks, and the writes.
+//! - [`bring_back`]: from the last look before a scan to the report.
+//! - [`replug`]: remove, reset or power-cycle, rescan, under one set of locks.
+//! - [`interrupted`]: operations that are not over.
+//! - [`recover`]: brings one of them to its end or back to its start.
 
+pub(crate) mod absent;
 pub(crate) mod acquire;
 pub(crate) mod bring_back;
 pub(crate) mod removal_record;

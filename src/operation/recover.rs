@@ -14,6 +14,7 @@ use crate::operation::options::ChangeOptions;
 use crate::operation::removal_record;
 use crate::operation::run::{Operation, refuse_if_stuck};
 use crate::plan::action::Step;
+use crate::plan::step_state::can_be_put_back;
 use crate::report::status::Recovered;
 use crate::report::text::words;
 use crate::state::journal::progress::{Assessment, Progress, RecoveryAction, other_device};
@@ -101,7 +102,7 @@ fn resume(
         Progress::Complete => return close(&journal, record, "all was done already"),
         Progress::NotStarted => {
             let recovered = close(&journal, record, "all is as it was before");
-            removal_record::discard_returned(context, &record.header);
+            removal_record::discard_returned(context, record);
             return recovered;
         }
         Progress::Partial => {}
@@ -119,7 +120,7 @@ fn resume(
         RecoveryAction::RollBack => "undone",
     };
     if way == RecoveryAction::RollBack {
-        removal_record::discard_returned(context, &record.header);
+        removal_record::discard_returned(context, record);
     }
     Ok(Recovered { steps: done, ..Recovered::new(&record.header.id, what) })
 }
@@ -177,10 +178,9 @@ fn roll_back(
     look: &Assessment,
 ) -> Result<Vec<String>> {
     // What is gone is gone, and nothing of it can be put back.
-    let is_there =
-        |step: &Step| step.action.address().is_some_and(|address| context.machine.sysfs.has_function(address));
+    let can_be = |index: usize| can_be_put_back(&context.machine.sysfs, &record.steps, index);
     let undone: Vec<bool> =
-        record.steps.iter().zip(look.to_roll_back()).map(|(step, done)| done && is_there(step)).collect();
+        look.to_roll_back().into_iter().enumerate().map(|(index, done)| done && can_be(index)).collect();
     let outcomes = Outcomes::done_where(undone.iter().copied());
     let why =
         StepFailure { message: format!("{}: taking back what was done", record.header.id), kind: ErrorKind::Failed };

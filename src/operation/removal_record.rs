@@ -7,10 +7,11 @@ use crate::execute::probe::read_overrides;
 use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
+use crate::plan::action::Action;
 use crate::plan::remove::Removal;
 use crate::resolve::scan_target::ScanTarget;
 use crate::state::file::Invalid;
-use crate::state::journal::record::Header;
+use crate::state::journal::record::OperationRecord;
 use crate::state::ledger::{BadEntry, Ledger, Listing};
 use crate::topology::model::Topology;
 use crate::verify::capture::Observer;
@@ -79,12 +80,26 @@ pub(crate) fn discard_present(context: &Context, entries: &[RemovedDevice]) {
     report_failure(context, ledger(context).discard(&present), "and still says that the devices are gone");
 }
 
-/// Takes back what an operation wrote down for functions that are there, now that it was undone.
-pub(crate) fn discard_returned(context: &Context, header: &Header) {
-    let is_its_own = |entry: &RemovedDevice| {
-        entry.removed_at >= header.began && header.places.iter().any(|top| entry.record.place.is_at_or_below(top))
+/// Takes back what an operation wrote down for functions that are there, now that it was undone. What it removed and is
+/// back stays: that it is as it was, nobody has seen yet.
+pub(crate) fn discard_returned(context: &Context, record: &OperationRecord) {
+    let header = &record.header;
+    let removes = record.steps.iter().any(|step| matches!(step.action, Action::Remove { .. }));
+    let has_removed = |address: PciAddress| {
+        let mut steps = record.steps.iter().enumerate();
+        steps.any(|(index, step)| step.action == Action::Remove { address } && record.succeeded(index))
     };
-    let entries: Vec<RemovedDevice> = listing(context).entries.into_iter().filter(is_its_own).collect();
+    let listing = listing(context);
+    let tops = listing.entries.iter().filter(|entry| entry.top == entry.record.place);
+    let left: Vec<&Place> =
+        tops.filter(|entry| has_removed(entry.record.address)).map(|entry| &entry.record.place).collect();
+    let is_its_own = |entry: &RemovedDevice| {
+        removes
+            && !left.contains(&&entry.top)
+            && entry.removed_at >= header.began
+            && header.places.iter().any(|top| entry.record.place.is_at_or_below(top))
+    };
+    let entries: Vec<RemovedDevice> = listing.entries.iter().filter(|entry| is_its_own(entry)).cloned().collect();
     discard_present(context, &entries);
 }
 

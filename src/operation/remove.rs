@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::outcome::{Outcome, Outcomes};
+use crate::host::sysfs::Sysfs;
 use crate::lock::claims::Claims;
+use crate::operation::absent::not_there;
 use crate::operation::acquire::LockTarget;
 use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
@@ -17,10 +19,12 @@ use crate::pci::ids::Ids;
 use crate::pci::selector::Selector;
 use crate::plan::action::{AUTOPROBE, Step};
 use crate::plan::remove::{Removal, plan_removal};
+use crate::plan::step_state::can_be_put_back;
 use crate::report::change::{FunctionSummary, PlannedChange, RemoveReport};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
-use crate::resolve::functions::{Resolved, Resolver, not_there};
+use crate::resolve::functions::{Resolved, Resolver};
+use crate::topology::device_links::active_links;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
@@ -107,7 +111,7 @@ impl RemovalTarget {
                 match named {
                     Resolved::Functions(found) => addresses.extend(found),
                     Resolved::Absent(address) if options.if_present => absent.push(address.to_string()),
-                    Resolved::Absent(address) => return Err(not_there(selector, address)),
+                    Resolved::Absent(address) => return Err(not_there(context, selector, address)),
                     Resolved::HostBridge(_) => return Err(host_bridge(selector)),
                 }
             }
@@ -128,6 +132,7 @@ impl RemovalTarget {
             absent.push(address.to_string());
         }
         let plan = plan_removal(&topology, &found)?;
+        refuse_consumers(&context.machine.sysfs, &topology, &plan)?;
         let facts = |address: &PciAddress| {
             let function = topology.function(topology.find(*address)?);
             Some((*address, function.ids, function.driver.as_deref().map(str::to_owned)))
@@ -183,6 +188,24 @@ impl LockTarget for RemovalTarget {
     fn same_devices(&self, other: &Self) -> bool {
         self.plan == other.plan && self.functions == other.functions
     }
+}
+
+/// A driver whose end would end others elsewhere, without anybody having looked at what is below those.
+fn refuse_consumers(sysfs: &Sysfs, topology: &Topology, plan: &Removal) -> Result<()> {
+    for (supplier, consumer) in active_links(sysfs) {
+        let Some(id) = topology.find(supplier).filter(|_| plan.gone.contains(&supplier)) else { continue };
+        let above = format!("{}/", topology.path(id));
+        let is_below = topology.find(consumer).is_some_and(|id| topology.path(id).starts_with(&above));
+        if is_below || topology.function(id).driver.is_none() {
+            continue;
+        }
+        let message = format!(
+            "{supplier}: the kernel would stop {consumer} with it, which depends on it (device link) and sits elsewhere"
+        );
+        let error = Error::new(ErrorKind::Refused, message).about(supplier).fact("consumer", consumer.to_string());
+        return Err(error.hint(format!("remove {consumer} first")));
+    }
+    Ok(())
 }
 
 fn host_bridge(selector: &Selector) -> Error {
@@ -270,8 +293,8 @@ impl Stopped<'_> {
         }
         let steps = &self.subject.plan.stop.steps;
         let sysfs = &self.context.machine.sysfs;
-        let is_there = |index: usize| steps[index].action.address().is_some_and(|address| sysfs.has_function(address));
-        operation.roll_back(steps, 0, &self.outcomes.only(is_there), why, lasting)
+        let kept = self.outcomes.only(|index| can_be_put_back(sysfs, steps, index));
+        operation.roll_back(steps, 0, &kept, why, lasting)
     }
 }
 

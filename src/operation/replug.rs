@@ -13,10 +13,11 @@ use crate::operation::{remove, scan};
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::pci::selector::Selector;
-use crate::plan::action::{Plan, Step, in_sequence};
+use crate::plan::action::{Action, Plan, Step, in_sequence};
 use crate::plan::claims_for::Touched;
 use crate::plan::remove::Removal;
 use crate::plan::reset::{plan_power_cycle, plan_reset, plan_reset_below};
+use crate::plan::step_state::is_slot_on;
 use crate::report::change::{PlannedChange, ReplugReport, RescanReport};
 use crate::resolve::scan_target::{ScanTarget, containing_bus, parent_bus};
 use crate::verify::capture::Observer;
@@ -150,12 +151,17 @@ fn escalate(
                      scan: &scan::ScanRequest| {
         context.output.say(&format!("not back yet: {what}"));
         escalations.push(what);
+        // The scan is noted with what it follows: whoever recovers must not end between them.
+        operation.extend(&in_sequence([steps, scan.steps()]))?;
         // One means that fails is no reason not to try the next.
         if let Err(error) = write(operation, steps) {
             if operation.continues_in_background() || error.kind() == ErrorKind::Interrupted {
                 return Err(error);
             }
             context.output.say(&error.to_string());
+            if steps.iter().any(|step| is_off(context, step)) {
+                operation.keep_half_done();
+            }
         }
         let again = bring_back(context, operation, scan, &options.settle)?;
         report.take_over(again);
@@ -175,7 +181,16 @@ fn escalate(
         let what = "switching the power of its slot off and on".to_owned();
         retry(operation, report, what, &subject.slots.steps, &subject.back)?;
     }
+    report.interrupted |= operation.is_interrupted() && !missing(context, subject).is_empty();
     Ok(escalations)
+}
+
+/// Whether this step switches a slot that has no power now.
+fn is_off(context: &Context, step: &Step) -> bool {
+    match &step.action {
+        Action::SlotPower { slot, .. } => is_slot_on(&context.machine.sysfs, slot) == Some(false),
+        _ => false,
+    }
 }
 
 /// What was removed and is not back.

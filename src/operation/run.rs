@@ -186,8 +186,11 @@ impl<'a> Operation<'a> {
         self.kernel.is_interrupted()
     }
 
-    /// Notes steps that go beyond the plan. Each waits for all that was planned before.
-    fn extend(&mut self, steps: &[Step]) -> Result<()> {
+    /// Notes steps that go beyond the plan, all that belong together at once. Each waits for all that was planned before.
+    ///
+    /// # Errors
+    /// They cannot be noted.
+    pub(crate) fn extend(&mut self, steps: &[Step]) -> Result<()> {
         let before = self.next_step;
         let absolute = steps.iter().map(|step| {
             let after = (0..before).chain(step.after.iter().map(|index| before + index)).collect();

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use nix::errno::Errno;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::claims::Claims;
 use crate::operation::acquire::LockTarget;
@@ -133,6 +135,11 @@ pub(crate) fn scan(operation: &mut Operation, subject: &ScanRequest) -> Result<f
     let why = StepFailure::first(steps, &outcomes).filter(|_| !outcomes.is_complete());
     let Some(why) = why else { return Ok(begun.elapsed().as_secs_f64()) };
     let (scanned, of) = (outcomes.changed(), steps.len());
+    if outcomes.failure().is_some_and(|(_, errno)| errno == Errno::ECANCELED) {
+        // Nothing tells whether the kernel had it by then.
+        let message = format!("{}; {scanned} of {of} buses were scanned, and one more may have been", why.message);
+        return Err(Error::new(ErrorKind::Partly, message));
+    }
     let kind = if scanned == 0 || why.kind == ErrorKind::Interrupted { why.kind } else { ErrorKind::Partly };
     Err(Error::new(kind, format!("{}; {scanned} of {of} buses were scanned", why.message)))
 }

@@ -1,4 +1,4 @@
-//! Nobody's device is taken away unasked: users are looked for, judged, and what is overridden is said.
+//! Users of a device are looked for before it is removed: each is a reason to refuse, or is overridden and reported.
 //!
 //! Commands call [`check`] before they take their locks, for the question to the operator may wait for hours, and
 //! [`UserApproval::recheck`] under them, right before they stop anything: a disk can be mounted in a moment.
@@ -13,19 +13,19 @@ use crate::usage::model::{Danger, UsageReport, User, describe_users};
 use crate::usage::policy::{Decision, decide};
 use crate::usage::scope::Scope;
 
-/// What may be overridden, because it was forced and, on a terminal, confirmed.
+/// What may be overridden: it was forced and, on a terminal, confirmed.
 #[derive(Debug)]
 pub(crate) struct UserApproval {
     users: Vec<User>,
     unchecked: Vec<String>,
-    /// A person has seen this very list.
+    /// Whether a person confirmed this very list.
     asked: bool,
 }
 
-/// Looks for users and refuses, or says what is overridden and asks, or says nothing where there is nobody.
+/// Looks for users: refuses, or reports what is overridden and asks.
 ///
 /// # Errors
-/// Somebody uses one of the functions, and that danger was not forced or not confirmed.
+/// One of the functions is in use, and that danger is not forced or not confirmed.
 pub(crate) fn check(context: &Context, scope: &Scope, forcing: &ForceOptions, what: &str) -> Result<UserApproval> {
     let users = find::find(&context.machine, scope)?;
     context.tell_notes(&users.notes);
@@ -35,7 +35,7 @@ pub(crate) fn check(context: &Context, scope: &Scope, forcing: &ForceOptions, wh
         Decision::Override(users, unchecked) => {
             announce(context, &users, &unchecked);
             let asked = !forcing.yes && std::io::stdin().is_terminal();
-            if asked && !confirmed(context, what) {
+            if asked && !confirmed(context, what, &users, &unchecked) {
                 let message = format!("{what}: not confirmed; nothing was changed");
                 return Err(Error::new(ErrorKind::Refused, message));
             }
@@ -45,10 +45,10 @@ pub(crate) fn check(context: &Context, scope: &Scope, forcing: &ForceOptions, wh
 }
 
 impl UserApproval {
-    /// Looks again: nobody may have come meanwhile but those that are overridden. Gives these.
+    /// Looks again and returns the users that are overridden.
     ///
     /// # Errors
-    /// Somebody came.
+    /// New users appeared.
     pub(crate) fn recheck(
         self,
         context: &Context,
@@ -70,17 +70,19 @@ impl UserApproval {
         }
         if self.asked {
             let message = format!(
-                "{what}: {} since you were asked; nothing was changed, run it again to be asked about this too",
+                "{what}: new users appeared after you confirmed: {}; nothing was changed",
                 listed(&new.found, &new.unchecked)
             );
-            return Err(Error::new(ErrorKind::InUse, message).fact("users", serde_json::json!(new.found)));
+            return Err(Error::new(ErrorKind::InUse, message)
+                .hint("run the command again")
+                .fact("users", serde_json::json!(new.found)));
         }
         announce(context, &new.found, &new.unchecked);
         Ok(now.found)
     }
 }
 
-/// The dangers that are not forced and would have to be: for dry runs and `show`.
+/// The dangers that would have to be forced besides these: for dry runs and `show`.
 pub(crate) fn needs_force(users: &UsageReport, forced: &[Danger]) -> Vec<Danger> {
     match decide(users, forced) {
         Decision::Refuse { missing, .. } => missing,
@@ -90,13 +92,10 @@ pub(crate) fn needs_force(users: &UsageReport, forced: &[Danger]) -> Vec<Danger>
 
 fn refused(what: &str, users: &[User], unchecked: &[String], missing: &[Danger]) -> Error {
     let force: Vec<&str> = missing.iter().map(|kind| kind.name()).collect();
-    let next = if missing == [Danger::Unchecked] { "see to that" } else { "end that use first" };
-    let message = format!(
-        "{what}: {}; nothing was changed, {next} or override it with --force {}",
-        listed(users, unchecked),
-        force.join(",")
-    );
+    let next = if missing == [Danger::Unchecked] { "resolve that first" } else { "stop using it first" };
+    let message = format!("{what}: {}; nothing was changed", listed(users, unchecked));
     Error::new(ErrorKind::InUse, message)
+        .hint(format!("{next}, or override with --force {}", force.join(",")))
         .fact("users", serde_json::json!(users))
         .fact("unchecked", serde_json::json!(unchecked))
         .fact("force", serde_json::json!(force))
@@ -111,7 +110,7 @@ fn listed(users: &[User], unchecked: &[String]) -> String {
     parts.join("; ")
 }
 
-/// Says what is overridden, a line each.
+/// Reports what is overridden, a line each.
 fn announce(context: &Context, users: &[User], unchecked: &[String]) {
     for user in users {
         context.output.say(&format!("overriding {}: {}", user.kind.name(), user.description));
@@ -121,9 +120,17 @@ fn announce(context: &Context, users: &[User], unchecked: &[String]) {
     }
 }
 
-/// Asks on the terminal; anything but a yes is a no.
-fn confirmed(context: &Context, what: &str) -> bool {
-    context.output.ask(&format!("{what}: go on? [y/N] "));
+/// Asks on the terminal; any answer but yes means no.
+fn confirmed(context: &Context, what: &str, users: &[User], unchecked: &[String]) -> bool {
+    let first = users.first().map_or_else(
+        || unchecked.first().map_or_else(String::new, |why| format!("not everything could be checked ({why})")),
+        |user| user.description.clone(),
+    );
+    let more = match users.len() + unchecked.len() {
+        0 | 1 => String::new(),
+        all => format!(" (and {} more)", all - 1),
+    };
+    context.output.ask(&format!("remove {what} although {first}{more}? [y/N] "));
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")

@@ -35,7 +35,7 @@ pub struct BusNumber {
     pub bus: u8,
 }
 
-/// Why a text is no PCI address.
+/// Error for a text that is not a PCI address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AddressError(&'static str);
@@ -52,7 +52,7 @@ impl PciAddress {
         BusNumber { domain: self.domain, bus: self.bus }
     }
 
-    /// Where sysfs has every function, below `sys`: a link to its directory, and nothing when it is not there.
+    /// The function's link below `sys`, which exists while the function does.
     pub(crate) fn sysfs_link(self) -> String {
         format!("bus/pci/devices/{self}")
     }
@@ -69,7 +69,7 @@ impl PciAddress {
         Some(Self { domain: digits(domain)?, bus: digits(&[bus_high, bus_low])? as u8, device, function })
     }
 
-    /// The bytes of its name, and how many they are.
+    /// The bytes of its name, and their number.
     fn name(self) -> ([u8; 16], usize) {
         let mut name = [0; 16];
         let domain = (8 - self.domain.leading_zeros() as usize / 4).max(4);
@@ -110,7 +110,7 @@ fn put_hex(text: &mut [u8], number: u32) {
     }
 }
 
-/// Reads one hexadecimal field of at most `digits` digits and at most `max`; signs and spaces are no digits.
+/// Reads one hexadecimal field of at most `digits` digits and at most `max`; signs and spaces are not digits.
 pub(crate) fn hex(text: &str, digits: usize, max: u32, why: &'static str) -> Result<u32, AddressError> {
     if text.is_empty() || text.len() > digits || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(AddressError(why));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_address() {
+    fn refuses_what_is_not_an_address() {
         for text in ["", "03", "03:00.0", "0000:03:00", "0000:03:20.0", "0000:03:00.8", "0000:100:00.0", "+000:03:00.0"]
         {
             assert!(text.parse::<PciAddress>().is_err(), "{text}");

@@ -5,7 +5,7 @@ pub(crate) fn ids_text(ids: Ids) -> String {
     format!("{:04x}:{:04x}", ids.vendor, ids.device)
 }
 
-/// `103c:3250`; none for a function without a subsystem id.
+/// `103c:3250`; `None` for a function without a subsystem id.
 pub(crate) fn subsystem_text(ids: Ids) -> Option<String> {
     (ids.subsystem_vendor != 0).then(|| format!("{:04x}:{:04x}", ids.subsystem_vendor, ids.subsystem_device))
 }

@@ -1,9 +1,9 @@
 //! Where a function sits in the device tree, in a spelling that survives bus renumbering.
 //!
 //! A place is the chain of `device.function` steps from the host bridge down (`pci0000:00/03.0/00.0`). Bus numbers are
-//! left out on purpose: a rescan may deal them anew, while the chain of plugs stays what it is. A virtual function hangs
+//! left out on purpose: a rescan may assign others, while the chain of plugs stays what it is. A virtual function is
 //! below its physical function as `vfN` (N as in the kernel's `virtfnN` link): by device.function alone it could be
-//! taken for a neighbour, and what covers a PF must cover its VFs. Places name the nodes of the lock protocol.
+//! taken for a neighbor, and what covers a PF must cover its VFs. Places name the nodes of the lock protocol.
 
 use std::fmt;
 
@@ -61,7 +61,7 @@ impl Place {
         if self.0.is_empty() { Self(step.to_owned()) } else { Self(format!("{}/{step}", self.0)) }
     }
 
-    /// The next place up; the root has none.
+    /// The next place up; `None` for the root.
     pub(crate) fn parent(&self) -> Option<Self> {
         if self.0.is_empty() {
             return None;
@@ -87,7 +87,7 @@ impl Place {
         &self.0
     }
 
-    /// Reads a chain back, as [`chain`](Self::chain) gave it; none if it holds anything a place cannot.
+    /// Reads a chain back, as [`chain`](Self::chain) gave it; `None` for a text that is not one.
     pub fn from_chain(text: &str) -> Option<Self> {
         let step_ok = |step: &str| {
             step.bytes().any(|b| b.is_ascii_alphanumeric())
@@ -113,7 +113,7 @@ impl<'de> Deserialize<'de> for Place {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let chain = if text == "root" { "" } else { text.as_str() };
-        Self::from_chain(chain).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no place")))
+        Self::from_chain(chain).ok_or_else(|| serde::de::Error::custom(format!("invalid place {text:?}")))
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_is_no_place() {
+    fn foreign_text_is_not_a_place() {
         for text in ["/", "a//b", "a/../b", "A", "a b", "a/"] {
             assert_eq!(Place::from_chain(text), None, "{text}");
         }

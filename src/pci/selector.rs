@@ -1,6 +1,6 @@
 //! What an operator types to name a function: every spelling people paste, read without touching the machine.
 //!
-//! Which functions a selector means on this machine is decided in [`resolve`](crate::resolve::functions).
+//! Which functions a selector matches on this machine is decided in [`resolve`](crate::resolve::functions).
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ pub(crate) struct Selector {
 /// The ways to name functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SelectorKind {
-    /// `0000:03:00.0`, or without the domain, which must then be found out.
+    /// `0000:03:00.0`, or without the domain, which the machine then decides.
     Address(AddressParts),
     /// lspci's wildcards: `03:`, `*:00.0`, `03:00`. Only for commands that look.
     Pattern(AddressPattern),
@@ -36,7 +36,7 @@ pub(crate) enum SelectorKind {
     Id {
         /// The vendor id.
         vendor: u16,
-        /// The device id; none for all devices of that vendor.
+        /// The device id; `None` matches all devices of that vendor.
         device: Option<u16>,
     },
     /// A path below /dev.
@@ -47,7 +47,7 @@ pub(crate) enum SelectorKind {
     Interface(String),
 }
 
-/// An address whose domain may have been left out.
+/// An address whose domain may be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AddressParts {
     /// The domain, if one was given.
@@ -56,7 +56,7 @@ pub(crate) struct AddressParts {
     pub(crate) address: PciAddress,
 }
 
-/// lspci's `-s` pattern; a field that is none matches anything.
+/// lspci's `-s` pattern; a field that is `None` matches anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AddressPattern {
     /// The domain.
@@ -99,19 +99,65 @@ const CLASS_NAMES: &[(&str, &str)] = &[
     ("accelerator", "12"),
 ];
 
-/// Why a text is no selector, and what would be one.
+/// Error for a text that is not a valid selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no selector: {why}")]
+#[error("{text:?} is not a valid selector: {}", problem.why)]
 pub(crate) struct SelectorError {
     /// The text as typed.
-    pub(crate) text: String,
-    /// What is wrong with it and what to type instead.
-    pub(crate) why: String,
+    text: String,
+    problem: Problem,
+}
+
+/// What is wrong with a selector, and what to type instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Problem {
+    why: String,
+    hint: Option<String>,
 }
 
 impl From<SelectorError> for Error {
     fn from(error: SelectorError) -> Self {
-        Self::usage(error.to_string()).fact("selector", error.text)
+        let usage = Self::usage(error.to_string()).fact("selector", error.text);
+        match error.problem.hint {
+            Some(hint) => usage.hint(hint),
+            None => usage,
+        }
+    }
+}
+
+impl Problem {
+    fn with_hint(why: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { why: why.into(), hint: Some(hint.into()) }
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(why: &str) -> Self {
+        Self { why: why.to_owned(), hint: None }
+    }
+}
+
+impl From<AddressError> for Problem {
+    fn from(error: AddressError) -> Self {
+        Self { why: error.to_string(), hint: None }
+    }
+}
+
+impl Selector {
+    /// Whether it stands for a group of functions, however many that are now.
+    pub(crate) fn is_group(&self) -> bool {
+        match self.kind {
+            SelectorKind::Pattern(_)
+            | SelectorKind::Slot(_)
+            | SelectorKind::Driver(_)
+            | SelectorKind::Class(_)
+            | SelectorKind::Id { .. } => true,
+            SelectorKind::Address(_)
+            | SelectorKind::HostBridge(_)
+            | SelectorKind::DeviceNode(_)
+            | SelectorKind::SysfsPath(_)
+            | SelectorKind::Interface(_) => false,
+        }
     }
 }
 
@@ -132,9 +178,12 @@ impl ClassPattern {
     }
 }
 
+/// The text as typed, quoted where it could be misread.
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        // A colon would run into the one that follows.
+        let is_plain = !self.text.is_empty() && !self.text.ends_with(':') && !self.text.contains([' ', '*']);
+        if is_plain { f.write_str(&self.text) } else { write!(f, "'{}'", self.text) }
     }
 }
 
@@ -142,24 +191,22 @@ impl FromStr for Selector {
     type Err = SelectorError;
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
-        let error = |why: &str| SelectorError { text: text.to_owned(), why: why.to_owned() };
+        let error = |problem: Problem| SelectorError { text: text.to_owned(), problem };
         if text.chars().any(|c| c.is_control()) {
-            return Err(error("it holds control characters"));
+            return Err(error("it has control characters".into()));
         }
-        let kind = parse_kind(text).map_err(|why| error(&why))?;
+        let kind = parse_kind(text).map_err(error)?;
         Ok(Self { text: text.to_owned(), kind })
     }
 }
 
 /// Tries the spellings from the most to the least explicit.
-fn parse_kind(text: &str) -> Result<SelectorKind, String> {
+fn parse_kind(text: &str) -> Result<SelectorKind, Problem> {
     if let Some((prefix, rest)) = text.split_once(':') {
         match prefix {
             "slot" | "driver" if rest.is_empty() || rest.contains('/') => {
-                return Err(format!(
-                    "{prefix}: wants a name, such as {prefix}:{}",
-                    if prefix == "slot" { "7" } else { "nvme" }
-                ));
+                let example = if prefix == "slot" { "7" } else { "nvme" };
+                return Err(Problem::with_hint("it needs a name", format!("a {prefix} is written {prefix}:{example}")));
             }
             "slot" => return Ok(SelectorKind::Slot(rest.to_owned())),
             "driver" => return Ok(SelectorKind::Driver(rest.to_owned())),
@@ -175,7 +222,7 @@ fn parse_kind(text: &str) -> Result<SelectorKind, String> {
         return parse_sysfs_path(text);
     }
     if let Some(rest) = text.strip_prefix("pci@") {
-        return parse_address(rest).map_err(|e| e.to_string());
+        return Ok(parse_address(rest)?);
     }
     if let Some(rest) = text.strip_prefix("pci_") {
         return parse_node_device(rest);
@@ -184,7 +231,7 @@ fn parse_kind(text: &str) -> Result<SelectorKind, String> {
         return Ok(SelectorKind::HostBridge(text.to_owned()));
     }
     if text.contains([':', '.', '*']) && text.bytes().all(|b| b.is_ascii_hexdigit() || b":.*".contains(&b)) {
-        return parse_address(text).map_err(|e| e.to_string());
+        return Ok(parse_address(text)?);
     }
     parse_bare_name(text)
 }
@@ -227,21 +274,21 @@ fn field(text: Option<&str>, digits: usize, max: u32, why: &'static str) -> Resu
 }
 
 /// libvirt's `pci_0000_03_00_0`.
-fn parse_node_device(rest: &str) -> Result<SelectorKind, String> {
+fn parse_node_device(rest: &str) -> Result<SelectorKind, Problem> {
     let fields: Vec<&str> = rest.split('_').collect();
     let [domain, bus, device, function] = fields[..] else {
-        return Err("a node device name looks like pci_0000_03_00_0".to_owned());
+        return Err("a node device name looks like pci_0000_03_00_0".into());
     };
-    let address = PciAddress::from_parts(domain, bus, device, function).map_err(|e| e.to_string())?;
+    let address = PciAddress::from_parts(domain, bus, device, function)?;
     Ok(SelectorKind::Address(AddressParts { domain: Some(address.domain), address }))
 }
 
 /// A path into /sys: kept whole, because a class device's path must be followed to its PCI function.
-fn parse_sysfs_path(text: &str) -> Result<SelectorKind, String> {
+fn parse_sysfs_path(text: &str) -> Result<SelectorKind, Problem> {
     if text.starts_with("/sys/") {
         Ok(SelectorKind::SysfsPath(text.to_owned()))
     } else {
-        Err("a path must begin with /sys/ or /dev/".to_owned())
+        Err("a path must begin with /sys/ or /dev/".into())
     }
 }
 
@@ -254,44 +301,55 @@ pub(crate) fn is_host_bridge_name(text: &str) -> bool {
     })
 }
 
-fn parse_class(rest: &str) -> Result<ClassPattern, String> {
+fn parse_class(rest: &str) -> Result<ClassPattern, Problem> {
     let lower = rest.to_ascii_lowercase();
     let digits = CLASS_NAMES.iter().find(|(name, _)| *name == lower).map_or(lower.as_str(), |(_, code)| code);
     if !matches!(digits.len(), 2 | 4 | 6) || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         let names: Vec<&str> = CLASS_NAMES.iter().map(|(name, _)| *name).collect();
-        return Err(format!("class: wants 2, 4 or 6 hexadecimal digits (0108), or one of {}", names.join(", ")));
+        return Err(Problem::with_hint(
+            "not a class",
+            format!("a class is 2, 4 or 6 hexadecimal digits (class:0108), or one of {}", names.join(", ")),
+        ));
     }
-    let code = u32::from_str_radix(digits, 16).map_err(|e| e.to_string())?;
+    let code = u32::from_str_radix(digits, 16).map_err(|_| "not a class")?;
     Ok(ClassPattern { code, digits: digits.len() as u8 })
 }
 
-fn parse_id(rest: &str) -> Result<SelectorKind, String> {
-    const WHY: &str =
-        "id: wants VENDOR:DEVICE in four hexadecimal digits each, such as id:8086:10d3 (id:8086: for all of a vendor)";
-    let (vendor, device) = rest.split_once(':').ok_or(WHY)?;
+fn parse_id(rest: &str) -> Result<SelectorKind, Problem> {
+    let problem = || {
+        Problem::with_hint(
+            "not VENDOR:DEVICE, in four hexadecimal digits each",
+            "an id is written id:8086:10d3, or id:8086: for every device of a vendor",
+        )
+    };
+    let (vendor, device) = rest.split_once(':').ok_or_else(problem)?;
     let id = |text: &str| (text.len() == 4).then(|| u16::from_str_radix(text, 16).ok()).flatten();
-    let vendor = id(vendor).ok_or(WHY)?;
+    let vendor = id(vendor).ok_or_else(problem)?;
     let device = match device {
         "" | "*" => None,
-        text => Some(id(text).ok_or(WHY)?),
+        text => Some(id(text).ok_or_else(problem)?),
     };
     Ok(SelectorKind::Id { vendor, device })
 }
 
 /// What is left is an interface's name, unless it looks like half an address.
-fn parse_bare_name(text: &str) -> Result<SelectorKind, String> {
+fn parse_bare_name(text: &str) -> Result<SelectorKind, Problem> {
     const WANTED: &str = "give an address (0000:03:00.0), a device node (/dev/nvme0n1), a network interface, slot:NAME, driver:NAME, class:CODE or id:VENDOR:DEVICE";
     if text.is_empty() {
-        return Err(WANTED.to_owned());
+        return Err(Problem::with_hint("it is empty", WANTED));
     }
     if text.len() <= 2 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(format!(
-            "{text} alone is never an address; for a device write {text:0>2}:00.0, for a whole bus {text:0>2}:"
+        return Err(Problem::with_hint(
+            format!("{text} alone is never an address"),
+            format!("for a device write {text:0>2}:00.0, for a whole bus {text:0>2}:"),
         ));
     }
     // dev_valid_name() in net/core/dev.c: at most 15 bytes, no slash, colon or space.
     let valid = text.len() <= 15 && !text.contains([':', ' ']) && text != "." && text != "..";
-    if valid { Ok(SelectorKind::Interface(text.to_owned())) } else { Err(WANTED.to_owned()) }
+    if !valid {
+        return Err(Problem::with_hint("neither an address nor a name", WANTED));
+    }
+    Ok(SelectorKind::Interface(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -339,8 +397,8 @@ mod tests {
 
     #[test]
     fn half_an_address_is_refused_with_the_whole_one() {
-        let error = "03".parse::<Selector>().unwrap_err();
-        assert!(error.to_string().contains("03:00.0"), "{error}");
+        let error = Error::from("03".parse::<Selector>().unwrap_err());
+        assert!(error.next().unwrap().contains("03:00.0"), "{error}");
         for text in ["", "03:20.0", "03:00.8", "x:y:z", "slot:", "class:1", "id:8086", "a/b", "0000:00:00:00.0", "a\nb"]
         {
             assert!(text.parse::<Selector>().is_err(), "{text}");

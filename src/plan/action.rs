@@ -117,9 +117,11 @@ pub enum Action {
     Set {
         /// The function.
         address: PciAddress,
-        /// The file in its directory.
+        /// The file in its directory. (A step, into which this is flattened, has a `file` and a `value` of its own.)
+        #[serde(rename = "setting")]
         file: String,
         /// The value.
+        #[serde(rename = "to")]
         value: String,
         /// The value when the plan was made.
         was: String,
@@ -287,7 +289,7 @@ impl Action {
 }
 
 /// Phases as one plan: each step waits for what it waits for in its own phase, and for all phases before.
-pub(crate) fn in_sequence<'a>(phases: impl IntoIterator<Item = &'a [Step]>) -> Vec<Step> {
+pub fn in_sequence<'a>(phases: impl IntoIterator<Item = &'a [Step]>) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for phase in phases {
         let before = steps.len();

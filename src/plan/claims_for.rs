@@ -12,14 +12,15 @@ use crate::topology::model::{FunctionId, Topology};
 
 /// What the kernel touches with one write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Touched {
+pub enum Touched {
     /// One function with its VFs and all below it: removal, driver, override, settings, a reset of the function alone.
     Function(Place),
     /// The VFs of a physical function.
     Vfs {
         /// The physical function.
         physical: Place,
-        /// Some of its VFs are on a bus of their own, which others may share (virtfn_add_bus in drivers/pci/iov.c).
+        /// Some of its VFs are, or may come to be, on a bus that is not the physical function's own, and which others
+        /// may share (virtfn_add_bus in drivers/pci/iov.c).
         on_virtual_bus: bool,
     },
     /// A bus that is scanned, and what appears on it.
@@ -46,12 +47,12 @@ pub(crate) enum Touched {
 
 impl Touched {
     /// What a step of a plan touches; `None` if its function was not read, or if it takes more than the function to tell.
-    pub(crate) fn by_action(topology: &Topology, action: &Action) -> Option<Self> {
+    pub fn by_action(topology: &Topology, action: &Action) -> Option<Self> {
         let place = |address| topology.find(address).map(|id| topology.place(id));
         match action {
             Action::SetVfs { address, .. } => {
                 let id = topology.find(*address)?;
-                Some(Self::Vfs { physical: topology.place(id), on_virtual_bus: has_virtual_bus(topology, id) })
+                Some(Self::Vfs { physical: topology.place(id), on_virtual_bus: may_use_virtual_bus(topology, id) })
             }
             Action::Unbind { address, .. }
             | Action::Bind { address, .. }
@@ -93,18 +94,50 @@ impl Touched {
 }
 
 /// What must be held from the first to the last of these writes.
-pub(crate) fn claims_for<'a>(writes: impl IntoIterator<Item = &'a Touched>) -> Claims {
+pub fn claims_for<'a>(writes: impl IntoIterator<Item = &'a Touched>) -> Claims {
     Claims::changing(writes.into_iter().map(Touched::exclusive).collect())
 }
 
-fn has_virtual_bus(topology: &Topology, physical: FunctionId) -> bool {
+/// Nothing tells where VFs will be that do not exist: their offset and stride may change with their number
+/// (pci_iov_set_numvfs in drivers/pci/iov.c reads both anew), so sriov_offset and sriov_stride at zero VFs say little.
+fn may_use_virtual_bus(topology: &Topology, physical: FunctionId) -> bool {
     let bus = topology.function(physical).address.bus_number();
-    topology.virtual_functions(physical).iter().any(|id| topology.function(*id).address.bus_number() != bus)
+    let vfs = topology.virtual_functions(physical);
+    vfs.is_empty() || vfs.iter().any(|id| topology.function(*id).address.bus_number() != bus)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::model::{Parent, VirtualOf};
+
+    /// A port with a physical function at 01:00.0, and its VF at this address.
+    fn with_vf(vf: Option<&str>) -> Topology {
+        let mut topology = Topology::default();
+        let host = topology.add_host_bridge("pci0000:00", "devices/pci0000:00", None);
+        let port = topology.add_function(Parent::HostBridge(host), "0000:00:03.0".parse().unwrap(), None, None);
+        let physical = topology.add_function(Parent::Function(port), "0000:01:00.0".parse().unwrap(), None, None);
+        if let Some(address) = vf {
+            let id = topology.add_function(Parent::Function(port), address.parse().unwrap(), None, None);
+            topology.set_virtual(id, VirtualOf { physical, index: Some(0) });
+        }
+        topology
+    }
+
+    #[test]
+    fn vfs_of_which_nobody_knows_the_bus_take_the_bridge_above() {
+        let address = "0000:01:00.0".parse().unwrap();
+        for (vf, was, held) in [
+            (Some("0000:01:10.0"), 1, "pci0000:00/03.0/00.0"),
+            (Some("0000:02:10.0"), 1, "pci0000:00/03.0"),
+            (None, 0, "pci0000:00/03.0"),
+        ] {
+            let idle_overrides = std::collections::BTreeMap::new();
+            let action = Action::SetVfs { address, count: 1 - was, was, autoprobe: false, idle_overrides };
+            let touched = Touched::by_action(&with_vf(vf), &action).unwrap();
+            assert_eq!(touched.exclusive(), at(held), "{vf:?}");
+        }
+    }
 
     fn at(chain: &str) -> Place {
         Place::from_chain(chain).unwrap()

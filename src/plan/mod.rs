@@ -1,7 +1,15 @@
 //! What to do, as data: steps, their order, and the claims they need. Nothing here touches a device.
+//!
+//! - [`action`]: the writes to the kernel, each with its file and its undoing.
+//! - [`claims_for`]: what must be held for each write; the one table.
+//! - [`step_state`]: whether the tree shows a step done, and what the kernel's answer means.
+//! - [`remove`]: stop from the bottom up, then remove.
+//! - [`rescan`]: scan the smallest bus that brings a device back.
+//! - [`reset`]: reset or power-cycle what is removed.
+//! - [`restore`]: put back VFs, overrides and power settings.
 
 pub mod action;
-pub(crate) mod claims_for;
+pub mod claims_for;
 pub mod remove;
 pub mod rescan;
 pub(crate) mod reset;

@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
-use crate::plan::action::Action;
+use crate::plan::action::{Action, Step};
 
 /// How a step went well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub fn interpret_result(sysfs: &Sysfs, action: &Action, answer: Result<(), Errno
             let already = match action {
                 Action::Unbind { .. } | Action::Remove { .. } => gone && is_done(sysfs, action) == Some(true),
                 Action::Bind { .. } => is_done(sysfs, action) == Some(true),
+                // pciehp_sysfs_enable_slot and its counterpart (drivers/pci/hotplug/pciehp_ctrl.c) refuse what is so already.
+                Action::SlotPower { slot, on } => is_slot_on(sysfs, slot) == Some(*on),
                 _ => false,
             };
             if already { Ok(Done::Already) } else { Err(errno) }
@@ -47,6 +49,20 @@ pub fn is_done(sysfs: &Sysfs, action: &Action) -> Option<bool> {
         }
         _ => None,
     }
+}
+
+/// Whether what a step did to its device can be put back: the device is there, or it is a VF that comes back when the number
+/// of VFs is put back, before any driver is.
+pub(crate) fn can_be_put_back(sysfs: &Sysfs, steps: &[Step], index: usize) -> bool {
+    let is_there = |step: &Step| step.action.address().is_some_and(|address| sysfs.has_function(address));
+    let takes_it_away = |step: &&Step| matches!(step.action, Action::SetVfs { .. }) && step.after.contains(&index);
+    is_there(&steps[index]) || steps.iter().filter(takes_it_away).any(is_there)
+}
+
+/// Whether a slot has power; none if it does not say.
+pub(crate) fn is_slot_on(sysfs: &Sysfs, slot: &str) -> Option<bool> {
+    let power = sysfs.read(&format!("bus/pci/slots/{slot}/power")).ok().flatten()?;
+    Some(power.trim() != "0")
 }
 
 fn is_vf_link(name: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Plans, and what became of them.
+//! Plans, and the reports of what was done.
 
 use serde::Serialize;
 
@@ -30,10 +30,10 @@ pub(crate) enum PlannedRemoval {
 pub(crate) struct PlannedChange {
     /// What it is about, in words.
     pub(crate) summary: Vec<String>,
-    /// The dangers that would have to be forced on top of those that were; where there are any, it would be refused.
+    /// The dangers that are not forced and would have to be; the change is refused while there are any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) needs_force: Vec<Danger>,
-    /// Who uses what would be taken away.
+    /// The users of what would be removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) users: Option<UsageReport>,
     /// The locks in the order in which they are taken.
@@ -54,7 +54,7 @@ pub(crate) struct LockedPlace {
 /// What `lock` would hold while its command runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct PlannedLock {
-    /// What is locked for its own sake.
+    /// The places that are locked for their own sake.
     pub(crate) targets: Vec<LockedPlace>,
     /// How.
     pub(crate) mode: Mode,
@@ -78,7 +78,7 @@ pub(crate) struct LockNode {
 }
 
 impl PlannedChange {
-    /// What the change would end with, as far as can be told before it is made.
+    /// The exit status the change would have, as far as that is known before it is made.
     pub(crate) fn status(&self) -> ExitStatus {
         if self.needs_force.is_empty() { ExitStatus::Done } else { ExitStatus::Refused }
     }
@@ -97,19 +97,19 @@ pub struct FunctionSummary {
     pub(crate) driver: Option<String>,
 }
 
-/// A setting that was put back, or could not be.
+/// A setting that was restored, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Restored {
     /// What was done.
     #[serde(flatten)]
     pub(crate) action: Action,
-    /// Why it could not be done.
+    /// The reason it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failure: Option<String>,
 }
 
 impl FunctionSummary {
-    /// A function of which only these texts are left.
+    /// A function that is gone, from its record.
     pub(crate) fn of_record(address: PciAddress, ids: Option<String>, driver: Option<String>) -> Self {
         Self { address, ids, name: None, driver }
     }
@@ -136,7 +136,7 @@ pub(crate) struct RemoveReport {
 /// A bus that was scanned, and why this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Scanned {
-    /// The bus; none for all of them.
+    /// The bus; `None` for every bus.
     pub(crate) bus: Option<BusNumber>,
     /// What leads to it.
     pub(crate) bridge: Option<String>,
@@ -151,19 +151,19 @@ pub struct RescanReport {
     pub scanned: Vec<Scanned>,
     /// Functions that were not there before.
     pub appeared: Vec<FunctionSummary>,
-    /// Functions that are there no more.
+    /// Functions that are gone.
     pub vanished: Vec<FunctionSummary>,
-    /// Functions that were removed once and are as they were then.
+    /// Functions that were removed and are back unchanged.
     pub back: Vec<PciAddress>,
-    /// All that is not as it was when it was removed, or just before the scan.
+    /// Everything that differs from when it was removed, or from just before the scan.
     pub differences: Vec<Difference>,
-    /// Addresses that were asked for and are still not there.
+    /// Addresses that were asked for and are still absent.
     pub missing: Vec<PciAddress>,
-    /// Settings that were put back.
+    /// Settings that were restored.
     pub restored: Vec<Restored>,
     /// Whether the wait for what was missing was interrupted.
     pub interrupted: bool,
-    /// Entries of the ledger that end by this.
+    /// Entries of the ledger that are closed by this.
     #[serde(skip)]
     pub ended: Vec<(Place, CloseReason)>,
     /// Seconds the kernel took.
@@ -177,7 +177,7 @@ pub struct RescanReport {
 pub(crate) struct ReplugReport {
     /// The first half.
     pub(crate) removed: RemoveReport,
-    /// What was tried besides when it did not come back.
+    /// The escalations that were tried when it did not come back.
     #[serde(rename = "climbed")]
     pub(crate) escalations: Vec<String>,
     /// The second half.
@@ -185,7 +185,7 @@ pub(crate) struct ReplugReport {
 }
 
 impl RescanReport {
-    /// Adds what a further scan found; what it compared counts instead of what was said before.
+    /// Adds what a further scan found; its comparison replaces the one before.
     pub(crate) fn take_over(&mut self, again: Self) {
         self.appeared.extend(again.appeared);
         self.back.extend(again.back);
@@ -198,7 +198,7 @@ impl RescanReport {
         self.settle_seconds += again.settle_seconds;
     }
 
-    /// Whether nothing came, went or changed.
+    /// Whether nothing appeared, vanished or changed.
     pub(crate) fn is_quiet(&self) -> bool {
         self.appeared.is_empty()
             && self.vanished.is_empty()

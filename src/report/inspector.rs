@@ -1,4 +1,4 @@
-//! What a function is, beyond its place: link, NUMA node, slot, names; read when it is to be shown.
+//! What a function is, beyond its place: link, NUMA node, slot, names; read when it is shown.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(crate) struct Inspector<'a> {
     names: Option<PciIds>,
 }
 
-/// What a topology must have read for these columns.
+/// What a topology must have read to show these columns.
 pub(crate) fn fields_for(columns: &[Column]) -> Fields {
     let any = |wanted: &[Column]| columns.iter().any(|column| wanted.contains(column));
     let ids = any(&[Column::Class, Column::ClassCode, Column::Name, Column::Ids, Column::Subsystem]);
@@ -34,14 +34,14 @@ pub(crate) fn fields_for(columns: &[Column]) -> Fields {
 }
 
 impl<'a> Inspector<'a> {
-    /// Looks into this tree; nothing is read yet.
+    /// An inspector of this tree; reads nothing yet.
     pub(crate) fn new(sysfs: &'a Sysfs) -> Self {
         Self { sysfs, attributes: Attributes::new(sysfs), names: None }
     }
 
     /// Names from pci.ids, which is opened when the first one is asked for.
     fn names(&mut self) -> &mut PciIds {
-        self.names.get_or_insert_with(|| PciIds::load(self.sysfs.root()))
+        self.names.get_or_insert_with(|| PciIds::load(self.sysfs.files()))
     }
 
     /// One function with these columns filled in.
@@ -70,7 +70,7 @@ impl<'a> Inspector<'a> {
         }
     }
 
-    /// A function as reports of a change name it.
+    /// A function as the report of a change names it.
     pub(crate) fn seen(&mut self, address: PciAddress, ids: Option<Ids>, driver: Option<&str>) -> FunctionSummary {
         FunctionSummary {
             address,
@@ -78,6 +78,11 @@ impl<'a> Inspector<'a> {
             name: ids.map(|ids| self.names().function(ids).to_string()),
             driver: driver.map(str::to_owned),
         }
+    }
+
+    /// "Class, vendor and device", for messages.
+    pub(crate) fn description(&mut self, ids: Ids) -> String {
+        format!("{}, {}", self.class(ids), self.names().function(ids))
     }
 
     fn class(&mut self, ids: Ids) -> Arc<str> {

@@ -1,4 +1,10 @@
-//! What the commands found and did, as data, and as text for people.
+//! What commands report: as data for `--json`, and as text for people.
+//!
+//! - [`change`]: plans, and what became of them.
+//! - [`rows`]: functions, trees and what `show` knows.
+//! - [`inspector`]: fills rows.
+//! - [`status`]: the doctor's findings, and operations that are not over.
+//! - [`text`]: all of it as text.
 
 pub(crate) mod inspector;
 pub(crate) mod rows;

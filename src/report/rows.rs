@@ -1,4 +1,4 @@
-//! What the commands found and did, as data: printed for people by `output`, and as it is for `--json`.
+//! Functions as rows of a listing, nodes of a tree and in full: rendered as text, and as they are for `--json`.
 
 use std::sync::Arc;
 
@@ -82,29 +82,29 @@ impl Column {
     /// What it means, for help.
     pub(crate) fn meaning(self) -> &'static str {
         match self {
-            Self::Address => "The address, as sysfs spells it",
-            Self::Class => "The class by name",
-            Self::ClassCode => "The class code, six hexadecimal digits",
-            Self::Name => "Vendor and device by name",
+            Self::Address => "Address, as sysfs spells it",
+            Self::Class => "Class name",
+            Self::ClassCode => "Class code, six hexadecimal digits",
+            Self::Name => "Vendor and device names",
             Self::Ids => "Vendor and device id",
             Self::Subsystem => "Subsystem vendor and device id",
-            Self::Driver => "The driver that has it",
-            Self::Link => "Link speed and width; what it could be, where that is more",
+            Self::Driver => "Driver bound to it",
+            Self::Link => "Link speed and width, and the maximum if that is more",
             Self::Numa => "NUMA node",
             Self::Slot => "Slot name",
             Self::Iommu => "IOMMU group",
-            Self::InUse => "Who uses it",
-            Self::Place => "Place in the device tree, which names its lock",
+            Self::InUse => "Users: mounts, interfaces, processes",
+            Self::Place => "Place in the device tree, the name of its lock",
         }
     }
 }
 
-/// One function, with what was asked for. What many have in common is shared: there may be 65,536 of them.
+/// One function with the columns that were asked for. Strings are shared: there may be 65,536 rows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct FunctionRow {
     /// Its address.
     pub(crate) address: PciAddress,
-    /// The class code; none if it cannot be read.
+    /// The class code; `None` if it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) class_code: Option<String>,
     /// The class by name.
@@ -134,7 +134,7 @@ pub(crate) struct FunctionRow {
     /// IOMMU group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) iommu_group: Option<u32>,
-    /// Who uses it; none if that was not asked for or cannot be told.
+    /// Its users; `None` if not asked for or unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) in_use_by: Option<Vec<User>>,
     /// Place in the device tree.
@@ -150,13 +150,13 @@ pub(crate) struct TreeNode {
     /// The bus it leads to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bus: Option<BusNumber>,
-    /// What it is; none for a host bridge.
+    /// The function; `None` for a host bridge.
     #[serde(flatten)]
     pub(crate) function: Option<FunctionRow>,
     /// Set on a virtual function.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) physical_function: Option<PciAddress>,
-    /// What hangs below it.
+    /// What is below it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) children: Vec<TreeNode>,
 }
@@ -164,7 +164,7 @@ pub(crate) struct TreeNode {
 /// One function in full.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct FullFunction {
-    /// Everything that `list` knows of it.
+    /// Its row of a listing.
     #[serde(flatten)]
     pub(crate) row: FunctionRow,
     /// Its directory in sysfs.
@@ -179,13 +179,13 @@ pub(crate) struct FullFunction {
     pub(crate) physical_function: Option<PciAddress>,
     /// The VFs of a physical function.
     pub(crate) virtual_functions: Vec<PciAddress>,
-    /// How many VFs it could have.
+    /// How many VFs it supports.
     pub(crate) total_vfs: Option<u32>,
-    /// Class devices that hang below it: interfaces, disks and the like, as `CLASS/NAME`.
+    /// Class devices below it: interfaces, disks and the like, as `CLASS/NAME`.
     pub(crate) names: Vec<String>,
-    /// Who holds or waits for its lock; none if that cannot be seen.
+    /// Who holds or waits for its lock; `None` if unknown.
     pub(crate) holders: Option<Vec<Holder>>,
-    /// Who uses it and what is below it.
+    /// The users of it and of what is below it.
     pub(crate) users: UsageReport,
     /// What `remove` would do.
     pub(crate) remove: PlannedRemoval,

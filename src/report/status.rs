@@ -1,4 +1,4 @@
-//! What the doctor found, and operations that are not over.
+//! The doctor's report, and operations that are not over.
 
 use serde::Serialize;
 
@@ -7,26 +7,26 @@ use crate::doctor::leftovers::Leftover;
 use crate::pci::address::PciAddress;
 use crate::state::journal::progress::RecoveryAction;
 
-/// What the doctor comes to.
+/// The doctor's verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Health {
-    /// Nobody is in the kernel's PCI code.
+    /// No task is in the kernel's PCI code.
     Healthy,
-    /// There is nothing to tell it from: a dumped tree without /proc.
+    /// A dumped tree without /proc does not tell.
     Unknown,
-    /// Somebody is, and will be done.
+    /// Tasks are, and will finish.
     Busy,
     /// The kernel is well, but something was left behind.
     Leftovers,
-    /// Something will not go on by itself.
+    /// Something cannot continue by itself.
     Stuck,
 }
 
-/// What the doctor found.
+/// The doctor's report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct DoctorReport {
-    /// What it comes to.
+    /// The verdict.
     pub(crate) verdict: Health,
     /// How many tasks wait behind what is stuck.
     pub(crate) behind: usize,
@@ -37,21 +37,21 @@ pub(crate) struct DoctorReport {
     pub(crate) leftovers: Vec<Leftover>,
 }
 
-/// How an operation stands that is not over.
+/// The state of an operation that is not over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OperationState {
-    /// Somebody works on it.
+    /// A process works on it.
     Running,
-    /// Nobody does, and some of it is done.
+    /// Interrupted, and some of it is done.
     HalfDone,
-    /// Nobody does, and there is nothing left to do.
+    /// Interrupted, and there is nothing left to do.
     Settled,
-    /// The machine was booted anew.
+    /// The machine was rebooted.
     CutOff,
-    /// Its journal is gone, and it was not noted that it ended.
+    /// Its journal is gone, and no end was recorded.
     Lost,
-    /// Its journal makes no sense.
+    /// Its journal is damaged.
     Damaged,
     /// Its journal cannot be read, or not by this version.
     Unreadable,
@@ -62,9 +62,9 @@ pub(crate) enum OperationState {
 /// An operation that is not over.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct OperationStatus {
-    /// Its name; none if it cannot be read.
+    /// Its id; `None` if it cannot be read.
     pub(crate) id: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub(crate) state: OperationState,
     /// Its command line.
     pub(crate) command: Option<String>,
@@ -72,9 +72,9 @@ pub(crate) struct OperationStatus {
     pub(crate) began: Option<u64>,
     /// The process that began it.
     pub(crate) pid: Option<u32>,
-    /// Why it stands so.
+    /// The reason for its state.
     pub(crate) why: Option<String>,
-    /// Steps that the kernel is at.
+    /// Steps the kernel is working on.
     pub(crate) in_kernel: Vec<String>,
     /// Steps that are done.
     pub(crate) done: Vec<String>,
@@ -82,12 +82,12 @@ pub(crate) struct OperationStatus {
     pub(crate) left: Vec<String>,
     /// What `recover` will do.
     pub(crate) way: Option<RecoveryAction>,
-    /// The commands that bring it to an end.
+    /// The commands that complete or undo it.
     pub(crate) commands: Vec<String>,
 }
 
 impl OperationStatus {
-    /// One of which nothing is known yet.
+    /// An operation of which only the state is known.
     pub(crate) fn of(state: OperationState) -> Self {
         Self {
             id: None,
@@ -114,7 +114,7 @@ pub(crate) struct MissingDevice {
     pub(crate) removed_at: u64,
 }
 
-/// What is under way, interrupted or removed.
+/// Operations in progress or interrupted, and missing devices.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct StatusReport {
     /// Operations that are not over.
@@ -125,14 +125,14 @@ pub(crate) struct StatusReport {
     pub(crate) invalid_entries: Vec<String>,
 }
 
-/// What became of one interrupted operation.
+/// The outcome for one interrupted operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Recovered {
-    /// Its name.
+    /// Its id.
     pub(crate) id: String,
-    /// What became of it.
+    /// The outcome.
     pub(crate) what: String,
-    /// What was done for it.
+    /// The steps that were taken.
     pub(crate) steps: Vec<String>,
 }
 
@@ -143,7 +143,7 @@ impl Recovered {
     }
 }
 
-/// What became of interrupted operations.
+/// The outcome for each interrupted operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct RecoverReport {
     /// Each of them.

@@ -1,4 +1,4 @@
-//! Which functions a selector means on this machine.
+//! Which functions a selector matches on this machine.
 
 use std::os::linux::fs::MetadataExt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::sysfs::{Sysfs, follow};
 use crate::pci::address::{BusNumber, PciAddress};
-use crate::pci::selector::{AddressParts, Selector, SelectorKind};
+use crate::pci::selector::{AddressParts, AddressPattern, Selector, SelectorKind};
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 use crate::topology::paths::locate_bus;
@@ -15,35 +15,30 @@ pub(crate) fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>> {
     texts.iter().map(|text| text.parse::<Selector>().map_err(Error::from)).collect()
 }
 
-/// The selectors of a command that changes something: a wildcard is for looking only.
+/// The selectors of a command that changes something, which takes no wildcards.
 pub(crate) fn parse_exact_selectors(texts: &[String]) -> Result<Vec<Selector>> {
     let selectors = parse_selectors(texts)?;
     for selector in &selectors {
-        if matches!(selector.kind, SelectorKind::Pattern(_)) {
-            let message = format!(
-                "{selector}: is a wildcard, and only list, tree and show take those; pcictl list {selector} shows what it means, name one of these"
-            );
-            return Err(Error::usage(message).fact("selector", selector.text.clone()));
+        if let SelectorKind::Pattern(pattern) = &selector.kind {
+            let what = match pattern {
+                AddressPattern { bus: Some(_), device: Some(_), .. } => "matches every function of a device",
+                AddressPattern { bus: Some(_), device: None, function: None, .. } => "matches a whole bus",
+                _ => "is a wildcard",
+            };
+            let message = format!("'{}' {what}; a command that changes something needs one function", selector.text);
+            let hint = format!("name one of those that pcictl list {selector} shows");
+            return Err(Error::usage(message).hint(hint).fact("selector", selector.text.clone()));
         }
     }
     Ok(selectors)
 }
 
-/// A selector that named nothing that is there.
-pub(crate) fn not_there(selector: &Selector, address: crate::pci::address::PciAddress) -> Error {
-    let named = if selector.text == address.to_string() { String::new() } else { format!(" ({address})") };
-    let message = format!(
-        "{selector}{named}: no such device; pcictl list shows what is there, pcictl rescan {address} may bring it back"
-    );
-    Error::new(ErrorKind::NoSuchDevice, message).about(address)
-}
-
 /// What a selector names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Resolved {
-    /// Functions that are there; one, or several for a group.
+    /// Functions that are there: one, or several of a group.
     Functions(Vec<PciAddress>),
-    /// An address at which nothing is now.
+    /// An address where nothing is now.
     Absent(PciAddress),
     /// A host bridge that is there: its directory below `sys`.
     HostBridge(String),
@@ -52,7 +47,7 @@ pub(crate) enum Resolved {
 /// Reads selectors against one machine.
 pub(crate) struct Resolver<'a> {
     sysfs: &'a Sysfs,
-    /// What was assumed, a line each, for people.
+    /// Assumptions that were made, a line each, for people.
     pub(crate) notes: Vec<String>,
 }
 
@@ -62,10 +57,10 @@ impl<'a> Resolver<'a> {
         Self { sysfs, notes: Vec::new() }
     }
 
-    /// Everything that a selector names, wildcards and groups included.
+    /// Everything that a selector matches, wildcards and groups included.
     ///
     /// # Errors
-    /// Nothing fits it.
+    /// Nothing matches it.
     pub(crate) fn named(&mut self, selector: &Selector) -> Result<Resolved> {
         match &selector.kind {
             SelectorKind::Address(parts) => self.address(selector, *parts),
@@ -80,16 +75,15 @@ impl<'a> Resolver<'a> {
     /// The one function, or absent address, or host bridge, that a command which changes something is to work on.
     ///
     /// # Errors
-    /// Nothing fits, or a group does and `each` was not given.
+    /// Nothing matches, or several functions do and `each` is not given.
     pub(crate) fn targets(&mut self, selector: &Selector, each: bool) -> Result<Vec<Resolved>> {
         match self.named(selector)? {
             Resolved::Functions(found) if found.len() > 1 && !each => {
                 let list = listed(&found);
-                let message = format!(
-                    "{selector}: means {} functions ({list}); name one of them, or give --each for all",
-                    found.len()
-                );
-                Err(Error::new(ErrorKind::Ambiguous, message).fact("candidates", serde_json::json!(found)))
+                let message = format!("{selector}: matches {} functions ({list})", found.len());
+                Err(Error::new(ErrorKind::Ambiguous, message)
+                    .hint("name one of them, or accept all with --each")
+                    .fact("candidates", serde_json::json!(found)))
             }
             Resolved::Functions(found) => {
                 Ok(found.into_iter().map(|address| Resolved::Functions(vec![address])).collect())
@@ -109,6 +103,17 @@ impl<'a> Resolver<'a> {
         if self.is_there(address) { Ok(Resolved::Functions(vec![address])) } else { Ok(Resolved::Absent(address)) }
     }
 
+    /// Where a link points. What cannot be read is not missing.
+    fn link(&self, path: &str) -> Result<Option<String>> {
+        self.sysfs.link(path).map_err(|error| Error::io(self.sysfs.display(path), &error))
+    }
+
+    /// The names in a directory; none if it is missing.
+    fn names(&self, path: &str) -> Result<Vec<String>> {
+        let names = self.sysfs.names(path).map_err(|error| Error::io(self.sysfs.display(path), &error))?;
+        Ok(names.unwrap_or_default())
+    }
+
     fn is_there(&self, address: PciAddress) -> bool {
         self.sysfs.has_function(address)
     }
@@ -118,7 +123,7 @@ impl<'a> Resolver<'a> {
         if locate_bus(self.sysfs, address.bus_number())?.is_some() {
             return Ok(None);
         }
-        let names = self.sysfs.names("class/pci_bus").ok().flatten().unwrap_or_default();
+        let names = self.names("class/pci_bus")?;
         let buses = names.iter().filter_map(|name| name.parse::<BusNumber>().ok());
         let mut domains: Vec<u32> = buses.filter(|bus| bus.bus == address.bus).map(|bus| bus.domain).collect();
         domains.sort_unstable();
@@ -128,12 +133,10 @@ impl<'a> Resolver<'a> {
             _ => {
                 let candidates: Vec<PciAddress> =
                     domains.iter().map(|domain| PciAddress { domain: *domain, ..address }).collect();
-                let message = format!(
-                    "{selector}: several domains have bus {:02x}; name one: {}",
-                    address.bus,
-                    listed(&candidates)
-                );
-                Err(Error::new(ErrorKind::Ambiguous, message).fact("candidates", serde_json::json!(candidates)))
+                let message = format!("{selector}: several domains have bus {:02x}", address.bus);
+                Err(Error::new(ErrorKind::Ambiguous, message)
+                    .hint(format!("name one: {}", listed(&candidates)))
+                    .fact("candidates", serde_json::json!(candidates)))
             }
         }
     }
@@ -145,20 +148,20 @@ impl<'a> Resolver<'a> {
             .map_err(|e| Error::usage(format!("{selector}: {e}")))?;
         match locate_bus(self.sysfs, bus)? {
             Some(path) if path.rsplit('/').next() == Some(name) => Ok(Resolved::HostBridge(path)),
-            _ => Err(no_match(selector, "no such host bridge; pcictl tree lists them")),
+            _ => Err(no_match(selector, "no such host bridge").hint("pcictl tree lists them")),
         }
     }
 
     fn interface(&self, selector: &Selector, name: &str) -> Result<Resolved> {
         let class = "class/net";
-        let link = self.sysfs.link(&format!("{class}/{name}")).ok().flatten();
+        let link = self.link(&format!("{class}/{name}"))?;
         let Some(path) = link.and_then(|target| follow(class, &target)) else {
             let hint = if self.sysfs.exists(&format!("class/block/{name}")) {
-                format!("no network interface has that name; for the disk write /dev/{name}")
+                format!("for the disk write /dev/{name}")
             } else {
-                "no network interface has that name, and it is no address (0000:03:00.0)".to_owned()
+                "an address looks like 0000:03:00.0".to_owned()
             };
-            return Err(no_match(selector, &hint));
+            return Err(no_match(selector, "no such network interface").hint(hint));
         };
         self.on_path(selector, &path)
     }
@@ -176,45 +179,45 @@ impl<'a> Resolver<'a> {
             return self.host_bridge(selector, name);
         }
         let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-        let target = self.sysfs.link(path).ok().flatten().and_then(|target| follow(directory, &target));
+        let target = self.link(path)?.and_then(|target| follow(directory, &target));
         target.map_or_else(
-            || Err(no_match(selector, "that path leads to no PCI function")),
+            || Err(no_match(selector, "that path does not lead to a PCI function")),
             |path| self.on_path(selector, &path),
         )
     }
 
     fn device_node(&self, selector: &Selector, node: &str) -> Result<Resolved> {
-        let link = if self.sysfs.is_dump() { self.node_by_name(node) } else { node_by_number(node) };
+        let link = if self.sysfs.is_dump() { self.node_by_name(node)? } else { node_by_number(node) };
         let Some((directory, link)) = link else { return Err(no_match(selector, "no such device node")) };
-        let target = self.sysfs.link(&link).ok().flatten().and_then(|target| follow(&directory, &target));
-        let Some(path) = target else { return Err(no_match(selector, "no device is behind that node")) };
+        let target = self.link(&link)?.and_then(|target| follow(&directory, &target));
+        let Some(path) = target else { return Err(no_match(selector, "not the node of a device in sysfs")) };
         self.on_path(selector, &path)
     }
 
     /// A dumped tree has no device nodes; names are the same in /sys/class.
-    fn node_by_name(&self, node: &str) -> Option<(String, String)> {
+    fn node_by_name(&self, node: &str) -> Result<Option<(String, String)>> {
         let name = node.trim_start_matches("/dev/").replace('/', "!");
-        let classes = self.sysfs.names("class").ok().flatten()?;
-        let found = classes.iter().find(|class| self.sysfs.exists(&format!("class/{class}/{name}")))?;
-        Some((format!("class/{found}"), format!("class/{found}/{name}")))
+        let classes = self.names("class")?;
+        let found = classes.iter().find(|class| self.sysfs.exists(&format!("class/{class}/{name}")));
+        Ok(found.map(|found| (format!("class/{found}"), format!("class/{found}/{name}"))))
     }
 
-    /// The function that a class device hangs below; a multipath NVMe disk hangs below none, but its controllers do.
+    /// The function that a class device is below; a multipath NVMe disk is below none, but its controllers are.
     fn on_path(&self, selector: &Selector, path: &str) -> Result<Resolved> {
         if let Some(address) = last_address(path) {
             return Ok(Resolved::Functions(vec![address]));
         }
         let mut found: Vec<PciAddress> = Vec::new();
         if let Some((subsystem, _)) = path.rsplit_once('/').filter(|(above, _)| above.contains("/nvme-subsystem/")) {
-            for name in self.sysfs.names(subsystem).ok().flatten().unwrap_or_default() {
-                let target = self.sysfs.link(&format!("{subsystem}/{name}")).ok().flatten();
+            for name in self.names(subsystem)? {
+                let target = self.link(&format!("{subsystem}/{name}"))?;
                 found.extend(target.as_deref().and_then(last_address));
             }
         }
         found.sort_unstable();
         found.dedup();
         if found.is_empty() {
-            return Err(no_match(selector, "it hangs below no PCI function; name the function or the disk below it"));
+            return Err(no_match(selector, "not below a PCI function").hint("name the function, or the disk below it"));
         }
         Ok(Resolved::Functions(found))
     }
@@ -227,7 +230,7 @@ impl<'a> Resolver<'a> {
         };
         found.sort_unstable();
         if found.is_empty() {
-            return Err(no_match(selector, "nothing matches; pcictl list shows what is there"));
+            return Err(no_match(selector, "nothing matches").hint("pcictl list shows what is there"));
         }
         Ok(Resolved::Functions(found))
     }
@@ -235,7 +238,9 @@ impl<'a> Resolver<'a> {
     fn in_slot(&self, selector: &Selector, name: &str) -> Result<Vec<PciAddress>> {
         let file = format!("bus/pci/slots/{name}/address");
         let text = self.sysfs.read(&file).map_err(|e| Error::io(self.sysfs.display(&file), &e))?;
-        let Some(text) = text else { return Err(no_match(selector, "no slot has that name; ls /sys/bus/pci/slots")) };
+        let Some(text) = text else {
+            return Err(no_match(selector, "no such slot").hint("ls /sys/bus/pci/slots lists them"));
+        };
         let functions = (0..8).filter_map(|n| PciAddress::from_sysfs_name(&format!("{}.{n}", text.trim())));
         let found: Vec<PciAddress> = functions.filter(|address| self.is_there(*address)).collect();
         if found.is_empty() {
@@ -248,7 +253,7 @@ impl<'a> Resolver<'a> {
         let directory = format!("bus/pci/drivers/{name}");
         let names = self.sysfs.names(&directory).map_err(|e| Error::io(self.sysfs.display(&directory), &e))?;
         let Some(names) = names else {
-            return Err(no_match(selector, "no such driver is loaded; ls /sys/bus/pci/drivers"));
+            return Err(no_match(selector, "no such driver is loaded").hint("ls /sys/bus/pci/drivers lists them"));
         };
         Ok(names.iter().filter_map(|name| PciAddress::from_sysfs_name(name)).collect())
     }

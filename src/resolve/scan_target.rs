@@ -14,7 +14,7 @@ use crate::topology::paths::{bus_below, locate_bus, on_bus};
 /// A bus to be scanned, as the choice fell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanTarget {
-    /// The bus, none for all of them.
+    /// The bus; `None` for every bus.
     pub bus: Option<BusNumber>,
     /// The directory of the bridge that leads to it, below `sys`; empty for all buses.
     pub bridge: String,
@@ -91,8 +91,8 @@ fn target_for_function(sysfs: &Sysfs, address: PciAddress) -> Result<ScanTarget>
 pub(crate) fn containing_bus(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddress]) -> Result<ScanTarget> {
     let topology = Topology::load_only(sysfs, &[address], Fields::default())?;
     let id = topology.find(address).ok_or_else(|| {
-        let message = format!("{address}: went away while it was looked at; try again");
-        Error::new(ErrorKind::NoSuchDevice, message).about(address)
+        let message = format!("{address}: disappeared while being read");
+        Error::new(ErrorKind::NoSuchDevice, message).about(address).hint("try again")
     })?;
     let path = match topology.function(id).parent {
         Parent::Function(above) => topology.path(above),
@@ -102,7 +102,7 @@ pub(crate) fn containing_bus(sysfs: &Sysfs, address: PciAddress, gone: &[PciAddr
     Ok(ScanTarget { empty, ..target(sysfs, &path, format!("{address} sits on it"))? })
 }
 
-/// The bus one step further up; none if the target is a root bus.
+/// The bus one step further up; `None` for a root bus.
 ///
 /// # Errors
 /// The bridge went away.
@@ -121,10 +121,10 @@ pub(crate) fn parent_bus(sysfs: &Sysfs, below: &ScanTarget) -> Result<Option<Sca
 pub(crate) fn target_for_place(sysfs: &Sysfs, address: PciAddress, place: &Place) -> Result<ScanTarget> {
     let wanted = place.parent().unwrap_or_else(Place::root);
     let Some((path, reached)) = nearest_surviving(sysfs, &wanted) else {
-        let message = format!(
-            "{address}: was at {place}, and that host bridge is not there any more; pcictl rescan --all scans everything"
-        );
-        return Err(Error::new(ErrorKind::NoSuchDevice, message).about(address));
+        let message = format!("{address}: was at {place}, and that host bridge is gone");
+        return Err(Error::new(ErrorKind::NoSuchDevice, message)
+            .about(address)
+            .hint("pcictl rescan --all scans everything"));
     };
     let why = if reached == wanted {
         format!("{address} was at {place}, says the ledger")
@@ -164,7 +164,7 @@ fn name_of_step(sysfs: &Sysfs, path: &str, step: &str) -> Option<String> {
     sysfs.names(path).ok().flatten()?.into_iter().find(fits)
 }
 
-/// The bus that a slot is on, whether something sits in the slot or not; none if no slot has that name now.
+/// The bus that a slot is on, occupied or not; `None` where no slot has that name now.
 ///
 /// # Errors
 /// The slot's bus is not there.
@@ -173,8 +173,8 @@ pub(crate) fn target_for_slot(sysfs: &Sysfs, name: &str) -> Result<Option<ScanTa
     let text = sysfs.read(&file).map_err(|e| Error::io(sysfs.display(&file), &e))?;
     let Some(text) = text else { return Ok(None) };
     let gone = || {
-        let message = format!("slot {name}: its bus ({}) is not there; rescan what is above it", text.trim());
-        Error::new(ErrorKind::NoSuchDevice, message)
+        let message = format!("slot {name}: its bus ({}) is absent", text.trim());
+        Error::new(ErrorKind::NoSuchDevice, message).hint("rescan the bridge above it")
     };
     let bus: BusNumber = text.trim().rsplit_once(':').and_then(|(bus, _)| bus.parse().ok()).ok_or_else(gone)?;
     let path = locate_bus(sysfs, bus)?.ok_or_else(gone)?;
@@ -206,10 +206,10 @@ fn target_for_absent(sysfs: &Sysfs, address: PciAddress) -> Result<ScanTarget> {
             );
         }
     }
-    let message = format!(
-        "{address}: nothing on this machine leads to bus {bus}; pcictl tree shows what there is, pcictl rescan --all scans everything"
-    );
-    Err(Error::new(ErrorKind::NoSuchDevice, message).about(address))
+    let message = format!("{address}: nothing on this machine leads to bus {bus}");
+    Err(Error::new(ErrorKind::NoSuchDevice, message)
+        .about(address)
+        .hint("pcictl tree shows what is there; pcictl rescan --all scans everything"))
 }
 
 /// Whether the bus numbers below a bridge reach this far. Host bridges do not tell, so they are taken at their word.
@@ -223,10 +223,8 @@ fn range_covers(sysfs: &Sysfs, path: &str, bus: u8) -> bool {
 
 fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<ScanTarget> {
     let gone = || {
-        Error::new(
-            ErrorKind::NoSuchDevice,
-            format!("{}: went away while it was looked at; try again", sysfs.display(path)),
-        )
+        Error::new(ErrorKind::NoSuchDevice, format!("{}: disappeared while being read", sysfs.display(path)))
+            .hint("try again")
     };
     let bus = bus_below(sysfs, path)?.ok_or_else(gone)?;
     let empty = on_bus(sysfs, path)?.ok_or_else(gone)?.is_empty();

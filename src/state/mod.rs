@@ -1,4 +1,8 @@
 //! What outlives a process: the journals of operations and the ledger of removed devices.
+//!
+//! - [`file`](mod@file): directories that only root can change, files replaced as a whole.
+//! - [`journal`]: what an operation was going to do, and how far it got.
+//! - [`ledger`]: what devices were when they were removed.
 
 pub(crate) mod file;
 pub mod journal;

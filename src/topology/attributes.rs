@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::sysfs::{Dir, Entries, Sysfs, last_step};
+use crate::host::root::Entries;
+use crate::host::sysfs::{Dir, Sysfs, last_step};
 use crate::pci::address::PciAddress;
 use crate::pci::selector::is_host_bridge_name;
 
@@ -118,12 +119,17 @@ impl<'a> Attributes<'a> {
     pub(crate) fn class_devices(&self, path: &str) -> Vec<String> {
         let mut found = Vec::new();
         if let Ok(Some(function)) = self.sysfs.top().open(path) {
-            self.devices_in(&function, &mut found);
+            self.devices_in(&function, &mut found, 0);
         }
         found
     }
 
-    fn devices_in(&self, directory: &Dir, found: &mut Vec<String>) {
+    fn devices_in(&self, directory: &Dir, found: &mut Vec<String>, depth: usize) {
+        /// A disk behind a hub behind hubs behind a USB controller is no deeper.
+        const DEEPEST: usize = 64;
+        if depth > DEEPEST {
+            return;
+        }
         let mut names: Vec<String> = Vec::new();
         // Half a listing is better than none: this is for looking.
         let _ = directory.each(&mut Entries::default(), |name, is_directory| {
@@ -141,7 +147,7 @@ impl<'a> Attributes<'a> {
             }
             if subsystem.is_some() || self.may_hold_devices(directory, &name) {
                 if let Ok(Some(below)) = directory.open(&name) {
-                    self.devices_in(&below, found);
+                    self.devices_in(&below, found, depth + 1);
                 }
             }
         }

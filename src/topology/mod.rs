@@ -1,4 +1,13 @@
-//! The PCI device tree as data: what sits below what, what it is, which driver has it.
+//! The PCI device tree: what sits below what, what it is, which driver has it.
+//!
+//! - [`fields`]: what to read of each function, so that a command reads no more than it shows.
+//! - [`model`]: the tree as data.
+//! - [`paths`]: where functions and buses are in sysfs.
+//! - [`reader`]: reads functions, directory by directory.
+//! - [`parallel`]: reads a whole machine with several threads.
+//! - [`load`]: reads a topology: the whole machine, or a part of it.
+//! - [`device_links`]: functions whose drivers end with that of another one.
+//! - [`attributes`]: attributes of one function: link, NUMA node, IOMMU group, slot, the devices below.
 
 pub(crate) mod load;
 pub(crate) mod attributes;
@@ -7,3 +16,4 @@ pub(crate) mod parallel;
 pub(crate) mod reader;
 pub mod fields;
 pub(crate) mod paths;
+pub(crate) mod device_links;

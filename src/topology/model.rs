@@ -2,7 +2,8 @@
 //!
 //! Parentage is the nesting of the directories in sysfs and nothing else: bus numbers say little (a VF may sit on a bus
 //! with another number, VMD's domain hangs below an endpoint). A topology is what was read at one moment; it may be of
-//! the whole machine or only of some functions, their ancestors and all below them.
+//! the whole machine or only of some functions, their ancestors and all below them. No more than [`DEEPEST`] functions are
+//! above one another, whoever made the tree: what walks it may do so by recursion.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +12,10 @@ use crate::order;
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::ids::Ids;
 use crate::pci::place::Place;
+
+/// How many functions may be nested in one another. A domain has 256 buses, and a path with many more functions than this
+/// is longer than any that the kernel takes.
+pub(crate) const DEEPEST: usize = 256;
 
 /// A function's index in its topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +72,7 @@ pub struct Function {
     pub(crate) driver: Option<Arc<str>>,
     children: Vec<FunctionId>,
     bridges: Vec<HostBridgeId>,
+    virtuals: Vec<FunctionId>,
 }
 
 /// Functions and host bridges as they were read at one moment.
@@ -103,7 +109,7 @@ impl Topology {
         driver: Option<Arc<str>>,
     ) -> FunctionId {
         let id = FunctionId(self.functions.len() as u32);
-        let (children, bridges) = (Vec::new(), Vec::new());
+        let (children, bridges, virtuals) = (Vec::new(), Vec::new(), Vec::new());
         self.functions.push(Function {
             address,
             parent,
@@ -113,6 +119,7 @@ impl Topology {
             driver,
             children,
             bridges,
+            virtuals,
         });
         self.by_address.insert(address, id);
         match parent {
@@ -124,7 +131,10 @@ impl Topology {
 
     /// Says that a function is virtual, and of which one; both must have the same parent.
     pub fn set_virtual(&mut self, id: FunctionId, of: VirtualOf) {
-        self.functions[id.0 as usize].virtual_of = Some(of);
+        let known = self.functions[id.0 as usize].virtual_of.replace(of);
+        if known.is_none_or(|known| known.physical != of.physical) {
+            self.functions[of.physical.0 as usize].virtuals.push(id);
+        }
     }
 
     /// Says which bus a bridge leads to.
@@ -189,16 +199,13 @@ impl Topology {
         if self.function(physical).virtual_of.is_some() {
             return Vec::new();
         }
-        // A VF's directory is a sibling of its PF's, so only siblings need be asked.
-        let siblings = match self.function(physical).parent {
-            Parent::HostBridge(id) => &self.host_bridge(id).children,
-            Parent::Function(id) => &self.function(id).children,
+        // A VF's directory is a sibling of its PF's.
+        let parent = self.function(physical).parent;
+        let is_its = |id: &FunctionId| {
+            let function = self.function(*id);
+            function.parent == parent && function.virtual_of.is_some_and(|of| of.physical == physical)
         };
-        let mut found: Vec<FunctionId> = siblings
-            .iter()
-            .copied()
-            .filter(|id| self.function(*id).virtual_of.is_some_and(|of| of.physical == physical))
-            .collect();
+        let mut found: Vec<FunctionId> = self.function(physical).virtuals.iter().copied().filter(is_its).collect();
         let rank = |id: &FunctionId| {
             let function = self.function(*id);
             (function.virtual_of.and_then(|of| of.index), function.address)

@@ -122,8 +122,11 @@ impl Loader<'_> {
             let virtual_of =
                 function.virtual_of.map(|of| VirtualOf { physical: self.import(&theirs, of.physical), ..of });
             let own = &mut self.topology.functions[id.0 as usize];
-            (own.ids, own.secondary, own.virtual_of) = (function.ids, function.secondary, virtual_of);
+            (own.ids, own.secondary) = (function.ids, function.secondary);
             own.driver.clone_from(&function.driver);
+            if let Some(of) = virtual_of {
+                self.topology.set_virtual(id, of);
+            }
         }
         self.topology.notes.extend(theirs.notes);
     }

@@ -5,12 +5,13 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::sysfs::{Dir, Entries, Sysfs, last_step};
+use crate::host::root::Entries;
+use crate::host::sysfs::{Dir, Sysfs, last_step};
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::ids::Ids;
 use crate::pci::selector::is_host_bridge_name;
 use crate::topology::fields::{Fields, IdsOf};
-use crate::topology::model::{FunctionId, HostBridgeId, Parent, Topology, VirtualOf};
+use crate::topology::model::{DEEPEST, FunctionId, HostBridgeId, Parent, Topology, VirtualOf};
 use crate::topology::paths::{BUSES, DEVICES, bus_below, locate_bus};
 
 /// From so many functions in one directory on, opening it costs less than it saves.
@@ -31,6 +32,7 @@ pub(crate) struct Loader<'a> {
     /// The ids of a physical function's VFs.
     virtual_ids: HashMap<FunctionId, Ids>,
     entries: Entries,
+    is_too_deep: bool,
     failure: Option<Error>,
 }
 
@@ -74,6 +76,7 @@ impl<'a> Loader<'a> {
             links: HashMap::new(),
             virtual_ids: HashMap::new(),
             entries: Entries::default(),
+            is_too_deep: false,
             failure: None,
         }
     }
@@ -90,8 +93,17 @@ impl<'a> Loader<'a> {
 
     /// What cannot be read is a note when looking and an error when something is to be changed.
     fn trouble(&mut self, address: PciAddress, text: String) {
-        self.failure.get_or_insert_with(|| Error::new(ErrorKind::NoSuchDevice, text.clone()).about(address));
-        self.note(text);
+        self.failed(Error::new(ErrorKind::NoSuchDevice, text).about(address));
+    }
+
+    /// Says once that what is below this function is left out.
+    fn too_deep(&mut self, address: PciAddress) {
+        if !std::mem::replace(&mut self.is_too_deep, true) {
+            let text = format!(
+                "{address}: nested too deeply: it is below {DEEPEST} others, and no PCI hierarchy has more; left out"
+            );
+            self.failed(Error::new(ErrorKind::Failed, text).about(address));
+        }
     }
 
     pub(crate) fn finish(mut self) -> Topology {
@@ -130,12 +142,17 @@ impl<'a> Loader<'a> {
     /// Like [`chain`](Self::chain), for a path that may end in a host bridge.
     fn chain_to(&mut self, path: &str) -> Option<Parent> {
         let (mut parent, mut last) = (None, None);
-        let mut end = 0;
+        let (mut end, mut depth) = (0, 0);
         for step in path.split('/') {
             end += step.len();
             let here = &path[..end];
             end += 1;
             if let (Some(parent_now), Some(address)) = (parent, PciAddress::from_sysfs_name(step)) {
+                if depth >= DEEPEST {
+                    self.too_deep(address);
+                    return None;
+                }
+                depth += 1;
                 let id = self.function(parent_now, address);
                 (parent, last) = (Some(Parent::Function(id)), Some(id));
             } else if is_host_bridge_name(step) {
@@ -218,14 +235,14 @@ impl<'a> Loader<'a> {
         let Some(id) = self.chain(path) else { return };
         let location = Location { dir: self.sysfs.top(), name: path };
         self.read(id, location, ReadScope::Target);
-        self.descend(id, location, ReadScope::Target);
+        self.descend(id, location, ReadScope::Target, depth_of(path));
     }
 
     /// Reads all below a bridge or host bridge.
     pub(crate) fn below(&mut self, path: &str) {
         let Some(parent) = self.chain_to(path) else { return };
         if let Some(dir) = self.open(path) {
-            self.children(parent, &dir);
+            self.children(parent, &dir, depth_of(path));
         }
     }
 
@@ -340,12 +357,12 @@ impl<'a> Loader<'a> {
     }
 
     fn unreadable(&mut self, address: PciAddress, file: &str, error: &io::Error) {
-        let (file, why) = (self.sysfs.display(file), crate::error::plain(error));
-        self.trouble(address, format!("{address}: what it is cannot be told: {file}: {why}"));
+        let doing = format!("{address}: what it is cannot be told: {}", self.sysfs.display(file));
+        self.failed(Error::io(doing, error).about(address));
     }
 
     /// Reads all below a function. A virtual function has nothing below it.
-    fn descend(&mut self, id: FunctionId, location: Location, role: ReadScope) {
+    fn descend(&mut self, id: FunctionId, location: Location, role: ReadScope, depth: usize) {
         if self.topology.function(id).virtual_of.is_some() {
             return;
         }
@@ -358,12 +375,12 @@ impl<'a> Loader<'a> {
                     });
                     self.topology.set_secondary(id, bus);
                 }
-                self.children(Parent::Function(id), &dir);
+                self.children(Parent::Function(id), &dir, depth);
             }
             // vmd is the one driver that hangs a host bridge below its endpoint (drivers/pci/controller/vmd.c).
             Ok(None) if self.topology.function(id).driver.as_deref() == Some("vmd") => {
                 if let Some(dir) = self.open(&location.path()) {
-                    self.children(Parent::Function(id), &dir);
+                    self.children(Parent::Function(id), &dir, depth);
                 }
             }
             Ok(None) if role == ReadScope::Target => self.virtual_below(id, location),
@@ -372,7 +389,8 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn children(&mut self, parent: Parent, dir: &Dir) {
+    /// Reads what is in the directory of a function that `depth` functions lead to, itself included, or of a host bridge.
+    fn children(&mut self, parent: Parent, dir: &Dir, depth: usize) {
         let (mut addresses, mut bridges) = (Vec::new(), Vec::new());
         let listed = dir.each(&mut self.entries, |name, is_directory| match PciAddress::from_sysfs_name(name) {
             _ if !is_directory => {}
@@ -386,6 +404,12 @@ impl<'a> Loader<'a> {
         // In one order on every machine, so that the first trouble is the same one.
         addresses.sort_unstable();
         bridges.sort_unstable();
+        if depth >= DEEPEST {
+            if let Some(first) = addresses.first() {
+                self.too_deep(*first);
+            }
+            return;
+        }
         let role = if addresses.len() == 1 { ReadScope::OnlyChild } else { ReadScope::Member };
         let children: Vec<(FunctionId, String)> =
             addresses.into_iter().map(|address| (self.function(parent, address), address.to_string())).collect();
@@ -393,7 +417,7 @@ impl<'a> Loader<'a> {
             self.read(*id, Location { dir, name }, role);
         }
         for (id, name) in &children {
-            self.descend(*id, Location { dir, name }, role);
+            self.descend(*id, Location { dir, name }, role, depth + 1);
         }
         let above = match parent {
             Parent::Function(id) => Some(id),
@@ -403,7 +427,7 @@ impl<'a> Loader<'a> {
             let path = dir.join(&name);
             let id = self.host_bridge(&name, &path, above);
             if let Some(dir) = self.open(&path) {
-                self.children(Parent::HostBridge(id), &dir);
+                self.children(Parent::HostBridge(id), &dir, depth + 1);
             }
         }
     }
@@ -495,4 +519,9 @@ impl<'a> Loader<'a> {
             }
         }
     }
+}
+
+/// How many functions a directory's path leads through, itself included.
+fn depth_of(path: &str) -> usize {
+    path.split('/').filter(|step| PciAddress::from_sysfs_name(step).is_some()).count()
 }

@@ -72,6 +72,9 @@ fn netconsole(sysfs: &Sysfs, scope: &Scope) -> Vec<User> {
     sysfs.names(directory).ok().flatten().unwrap_or_default().iter().filter_map(user).collect()
 }
 
+/// No configuration of a crash dump is larger.
+const LARGEST: usize = 1 << 20;
+
 /// Where a crash dump would go: kdump's target, if a crash kernel is loaded, and pstore's disk.
 fn crash(sysfs: &Sysfs, proc: Option<&Procfs>, storage: &Storage) -> Vec<User> {
     let mut users = Vec::new();
@@ -82,7 +85,7 @@ fn crash(sysfs: &Sysfs, proc: Option<&Procfs>, storage: &Storage) -> Vec<User> {
         }
     };
     if sysfs.read("kernel/kexec_crash_loaded").ok().flatten().as_deref() == Some("1") {
-        let text = std::fs::read_to_string(sysfs.root().join("etc/kdump.conf")).unwrap_or_default();
+        let text = sysfs.files().text("etc/kdump.conf", LARGEST).ok().flatten().unwrap_or_default();
         for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
             if let Some(device) = line.split_whitespace().nth(1) {
                 add(device, "the crash dump");

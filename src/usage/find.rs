@@ -2,17 +2,22 @@
 //!
 //! The answer is put together from links and files that the kernel answers from memory. Nothing here asks hardware,
 //! waits for a driver, follows a descriptor to a file system that may be gone, or opens a device. What it cannot look
-//! into it says (`unchecked`), so that whoever decides can refuse. It does NOT promise that nobody comes after it has
+//! into it says (`unchecked`), so that whoever decides can refuse, and it takes [`TIME`] at most, whatever others have
+//! open, mapped and mounted. It does NOT promise that nobody comes after it has
 //! looked: it is called under the locks and again right before anything is stopped, and what slips in between is the
 //! kernel's to sort out. The README has the table of what is seen and what is not.
+
+use std::time::{Duration, Instant};
 
 use crate::error::{Result, plain};
 use crate::host::machine::Machine;
 use crate::host::procfs::{ProcessRef, Procfs};
 use crate::host::sysfs::Sysfs;
+use crate::order;
 use crate::pci::address::PciAddress;
+use crate::usage::block::mounts::{self, FileSystems, MountSurvey};
 use crate::usage::block::stack::Storage;
-use crate::usage::block::{mounts, zfs};
+use crate::usage::block::zfs;
 use crate::usage::model::{Danger, UsageReport, User};
 use crate::usage::network::interfaces::{self, Session, View};
 use crate::usage::network::routes::Routes;
@@ -71,36 +76,41 @@ impl Search<'_> {
     }
 
     fn try_look(&mut self, proc: &Procfs) -> std::io::Result<()> {
+        let deadline = Instant::now() + TIME;
         let mut pids = proc.pids()?;
         pids.retain(|pid| *pid == KTHREADD || !proc.is_kernel_thread(*pid));
-        let mut namespaces = Namespaces::read(proc, &pids)?;
-        if !proc.is_dump() && !self.storage.is_empty() {
-            let kept = namespaces::mounts(proc, &namespaces.unattended);
-            namespaces.mounts.extend(kept.found);
-            self.users.unchecked.extend(kept.unchecked);
-        }
+        let (namespaces, file_systems) = self.mounts(proc, &pids, deadline)?;
         self.disks(proc, &namespaces)?;
         self.consoles(Some(proc));
-        self.networks(proc, &namespaces);
+        self.networks(proc, &namespaces, deadline);
         let mut wanted = inventory_nodes::want_nodes(self);
         if let Err(why) = nvidia::want_nvidia(proc, self.scope, &mut wanted) {
             self.users.unchecked.push(why);
         }
-        let findings = scan::run(proc, pids, wanted, &namespaces.mounts);
+        let findings = scan::run(proc, pids, &wanted, &file_systems, deadline);
         self.processes(&findings);
-        self.blind_spots(proc, &findings, &namespaces);
+        self.blind_spots(proc, findings, &namespaces);
         Ok(())
+    }
+
+    /// Mounts on the disks, in every namespace.
+    fn mounts(&mut self, proc: &Procfs, pids: &[u32], deadline: Instant) -> std::io::Result<(Namespaces, FileSystems)> {
+        let mut survey = MountSurvey::new(self.sysfs, proc, &self.inventory, &self.storage);
+        let namespaces = Namespaces::read(proc, pids, &mut survey, deadline)?;
+        if !proc.is_dump() && !self.storage.is_empty() {
+            self.users.unchecked.extend(namespaces::mounts(proc, &namespaces.unattended, &mut survey, deadline));
+        }
+        let (users, unclear, file_systems) = survey.end();
+        self.users.found.extend(users);
+        self.users.unchecked.extend(unclear);
+        Ok((namespaces, file_systems))
     }
 
     fn disks(&mut self, proc: &Procfs, namespaces: &Namespaces) -> std::io::Result<()> {
         if self.storage.is_empty() {
             return Ok(());
         }
-        match mounts::mounted(self.sysfs, &self.inventory, &self.storage, &namespaces.mounts) {
-            Ok(users) => self.users.found.extend(users),
-            Err(why) => self.users.unchecked.push(why),
-        }
-        let own = namespaces.mounts.first().filter(|table| table.of.is_none());
+        let own = namespaces.own_mounts.as_deref();
         self.users.found.extend(mounts::swap(proc, &self.inventory, &self.storage, own)?);
         match zfs::members(self.sysfs, proc, &self.storage) {
             Ok(users) => self.users.found.extend(users),
@@ -115,11 +125,11 @@ impl Search<'_> {
     }
 
     /// Every network namespace; a dump has the interfaces of one alone.
-    fn networks(&mut self, proc: &Procfs, namespaces: &Namespaces) {
+    fn networks(&mut self, proc: &Procfs, namespaces: &Namespaces, deadline: Instant) {
         if !proc.is_dump() {
-            let seen = namespaces::users(proc, self.scope, &namespaces.networks);
-            self.users.found.extend(seen.found);
-            self.users.unchecked.extend(seen.unchecked);
+            let (found, unchecked) = namespaces::users(proc, self.scope, &namespaces.networks, deadline);
+            self.users.found.extend(found);
+            self.users.unchecked.extend(unchecked);
         }
         let text = |name: &str| proc.text(&format!("net/{name}"));
         match Routes::read(&text) {
@@ -146,16 +156,26 @@ impl Search<'_> {
     }
 
     /// What could not be seen.
-    fn blind_spots(&mut self, proc: &Procfs, findings: &Findings, namespaces: &Namespaces) {
-        let mut denied: Vec<u32> = findings.denied.iter().chain(&namespaces.denied).copied().collect();
-        denied.sort_unstable();
-        denied.dedup();
-        if let [first, rest @ ..] = denied.as_slice() {
+    fn blind_spots(&mut self, proc: &Procfs, findings: Findings, namespaces: &Namespaces) {
+        let mut denied = findings.denied;
+        denied.extend(namespaces.denied.iter().cloned());
+        order::sort(&mut denied);
+        denied.dedup_by_key(|denied| denied.pid);
+        for same in denied.chunk_by(|a, b| a.why == b.why) {
+            let [first, rest @ ..] = same else { continue };
             let others = if rest.is_empty() { String::new() } else { format!(" and {} more processes", rest.len()) };
-            self.users.unchecked.push(format!("pid {first}{others} may not be looked into (run as root)"));
+            let why = match first.for_rights {
+                true if proc.is_dump() => first.why.clone(),
+                true if !nix::unistd::geteuid().is_root() => "permission denied; run it as root".to_owned(),
+                true => "permission denied although root; a container or an LSM is in the way".to_owned(),
+                false => first.why.clone(),
+            };
+            self.users.unchecked.push(format!("cannot inspect {}{others}: {why}", scan::name(proc, first.pid)));
         }
-        for pid in &findings.stuck {
-            self.users.unchecked.push(format!("pid {pid} does not let its memory map be read, it hangs in the kernel"));
+        self.users.unchecked.extend(findings.unchecked);
+        if let Some(pid) = namespaces.late {
+            let name = scan::name(proc, pid);
+            self.users.unchecked.push(format!("the time for reading mounts was up at the mount namespace of {name}"));
         }
         if !proc.is_dump() && proc.link("self/ns/pid").ok().flatten().is_some_and(|name| name != FIRST_PID_NAMESPACE) {
             let why = "pcictl runs in a container and sees only its processes; run it on the host";
@@ -163,6 +183,10 @@ impl Search<'_> {
         }
     }
 }
+
+/// How long looking at mounts, namespaces and processes may take in all. How many of them there are, and how long their
+/// tables, is up to whoever runs them; a machine with thousands needs a tenth of it.
+const TIME: Duration = Duration::from_secs(10);
 
 /// The first thread of the kernel, and all others' parent: it stays, as the one that shows the namespaces they are in.
 const KTHREADD: u32 = 2;
@@ -235,8 +259,7 @@ mod inventory_nodes {
     use crate::usage::vfio;
 
     pub(crate) fn want_nodes(survey: &Search) -> Wanted {
-        let addresses = survey.scope.iter().map(|(address, _)| address).collect();
-        let mut wanted = Wanted::new(addresses);
+        let mut wanted = Wanted::new(survey.scope);
         for (address, device) in &survey.inventory.characters {
             let danger = if device.path.contains("/vfio-dev/") { Danger::Vfio } else { Danger::Open };
             let node =

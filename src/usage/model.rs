@@ -1,13 +1,13 @@
 //! Who uses a device, as data: what `usage` finds, `policy` judges and people are told.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::host::procfs::ProcessRef;
 use crate::order;
 use crate::pci::address::PciAddress;
 
 /// What could be harmed; each is forced by its own name and no other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Danger {
     /// A file system of it is mounted, in whatever mount namespace.

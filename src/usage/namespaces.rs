@@ -2,21 +2,25 @@
 //! that no process is in.
 //!
 //! A sysfs shows the interfaces of the network namespace that it was mounted in, so each namespace is looked at by a
-//! thread that enters it and opens a sysfs of its own, which is attached nowhere and gone with its descriptor. Nothing
-//! of this can be seen from outside, and the thread ends with it.
+//! child that enters it and opens a sysfs of its own, which is attached nowhere and gone with its descriptor. Nothing
+//! of this can be seen from outside, and it ends with the child.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, setns};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+use serde::{Deserialize, Serialize};
 
 use crate::error::plain;
-use crate::host::procfs::{Procfs, unescape};
+use crate::host::child::{PATIENCE, Sender, Unseen, look_at_each};
+use crate::host::procfs::{Next, Procfs, unescape};
 use crate::host::sysfs::Sysfs;
-use crate::usage::block::mounts::MountTable;
-use crate::usage::model::User;
+use crate::pci::address::PciAddress;
+use crate::usage::block::mounts::MountSurvey;
+use crate::usage::model::{Danger, User};
 use crate::usage::network::interfaces::{self, View};
 use crate::usage::network::routes::Routes;
 use crate::usage::scope::Scope;
@@ -43,63 +47,121 @@ pub(crate) fn bind_mounted(mountinfo: &str, kind: &str) -> Vec<Namespace> {
     mountinfo.lines().filter_map(namespace).collect()
 }
 
-/// What became of looking into namespaces.
-#[derive(Debug)]
-pub(crate) struct NamespaceScan<T> {
-    /// What was found.
-    pub(crate) found: Vec<T>,
-    /// What could not be looked into.
-    pub(crate) unchecked: Vec<String>,
+/// What a child says of a namespace.
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    /// A user, as [`User::new`] takes it.
+    User(Danger, PciAddress, String, String, String),
+    /// A line of mountinfo.
+    Mount(String),
+    /// It cannot be entered or read.
+    Denied(String),
 }
 
-/// Who uses the interfaces of the functions in these network namespaces.
-pub(crate) fn users(proc: &Procfs, scope: &Scope, namespaces: &[Namespace]) -> NamespaceScan<User> {
-    each(namespaces, |namespace| {
-        setns(open(namespace)?, CloneFlags::CLONE_NEWNET)?;
-        let sysfs = Sysfs::mounted(mount_sysfs()?);
-        let text = |name: &str| proc.text(&format!("thread-self/net/{name}"));
-        let routes = Routes::read(&text).map_err(io::Error::other)?;
-        let view = View { sysfs: &sysfs, routes: &routes, of: Some(&namespace.of), session: None };
-        Ok(interfaces::users(&view, scope))
-    })
+/// Who uses the interfaces of the functions in these network namespaces, and what could not be looked at.
+pub(crate) fn users(
+    proc: &Procfs,
+    scope: &Scope,
+    namespaces: &[Namespace],
+    deadline: Instant,
+) -> (Vec<User>, Vec<String>) {
+    let (mut users, mut unchecked) = (Vec::new(), Vec::new());
+    let look = |namespace: &Namespace, sender: &mut Sender| {
+        answer(look_at_interfaces(proc, scope, namespace, sender), sender);
+    };
+    let take = |number: usize, answer: Answer| match answer {
+        Answer::User(kind, address, device, by, description) => {
+            users.push(User::new(kind, address, device, by, description));
+        }
+        Answer::Denied(why) => unchecked.push(cannot_enter(&namespaces[number], &why)),
+        Answer::Mount(_) => {}
+    };
+    let unseen = look_at_each(namespaces, 1, &[proc.descriptor()], deadline, &look, take);
+    // Of those that have one reason in common the first is told, and how many there are.
+    let is_same = |a: &(usize, Unseen), b: &(usize, Unseen)| in_words(&a.1) == in_words(&b.1);
+    for same in unseen.chunk_by(is_same) {
+        let [(first, why), rest @ ..] = same else { continue };
+        let others = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+        unchecked.push(cannot_enter(&namespaces[*first], &format!("{}{others}", in_words(why))));
+    }
+    (users, unchecked)
 }
 
-/// The mounts of these mount namespaces.
-pub(crate) fn mounts(proc: &Procfs, namespaces: &[Namespace]) -> NamespaceScan<MountTable> {
-    each(namespaces, |namespace| {
-        let file = open(namespace)?;
-        // A thread that shares its root with others may not enter.
-        unshare(CloneFlags::CLONE_FS)?;
-        setns(file, CloneFlags::CLONE_NEWNS)?;
-        let text = proc.text("thread-self/mountinfo")?.unwrap_or_default();
-        Ok(vec![MountTable { of: Some(namespace.of.clone()), text }])
-    })
+fn look_at_interfaces(proc: &Procfs, scope: &Scope, namespace: &Namespace, sender: &mut Sender) -> io::Result<()> {
+    setns(File::open(&namespace.file)?, CloneFlags::CLONE_NEWNET)?;
+    let sysfs = Sysfs::mounted(mount_sysfs()?)?;
+    // Routes are as many as whoever owns the namespace likes; they matter where an interface of the functions is.
+    if interfaces::owned(&sysfs, scope).is_empty() {
+        return Ok(());
+    }
+    let text = |name: &str| proc.text(&format!("self/net/{name}"));
+    let routes = Routes::read(&text).map_err(io::Error::other)?;
+    let view = View { sysfs: &sysfs, routes: &routes, of: Some(&namespace.of), session: None };
+    for User { kind, address, device, by, description, .. } in interfaces::users(&view, scope) {
+        sender.send(&Answer::User(kind, address, device, by, description));
+    }
+    Ok(())
 }
 
-/// Looks into each namespace in a thread of its own, which is never used for anything else.
-fn each<T: Send>(namespaces: &[Namespace], look: impl Fn(&Namespace) -> io::Result<Vec<T>> + Sync) -> NamespaceScan<T> {
-    let mut seen = NamespaceScan { found: Vec::new(), unchecked: Vec::new() };
+/// Tells `survey` the mounts of these mount namespaces; returns what could not be looked at.
+pub(crate) fn mounts(
+    proc: &Procfs,
+    namespaces: &[Namespace],
+    survey: &mut MountSurvey<'_>,
+    deadline: Instant,
+) -> Vec<String> {
+    let mut unchecked = Vec::new();
+    let look = |namespace: &Namespace, sender: &mut Sender| answer(look_at_mounts(proc, namespace, sender), sender);
+    // A child that has entered one of them finds the others no more.
     for namespace in namespaces {
-        let result = std::thread::scope(|scope| scope.spawn(|| look(namespace)).join());
-        match result.unwrap_or_else(|_| Err(io::Error::other("the thread that looked into it failed"))) {
-            Ok(found) => seen.found.extend(found),
-            // It ended while the others were looked into.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let kind = if namespace.id.starts_with("net") { "network" } else { "mount" };
-                let why = format!("the {kind} namespace of {} cannot be entered: {}", namespace.of, plain(&error));
-                seen.unchecked.push(why);
-            }
+        survey.enter(Some(namespace.of.clone()));
+        let take = |_: usize, answer: Answer| match answer {
+            Answer::Mount(line) => survey.line(&line),
+            Answer::Denied(why) => unchecked.push(cannot_enter(namespace, &why)),
+            Answer::User(..) => {}
+        };
+        let one = std::slice::from_ref(namespace);
+        let unseen = look_at_each(one, 1, &[proc.descriptor()], deadline, &look, take);
+        unchecked.extend(unseen.iter().map(|(_, why)| cannot_enter(namespace, &in_words(why))));
+    }
+    unchecked
+}
+
+fn look_at_mounts(proc: &Procfs, namespace: &Namespace, sender: &mut Sender) -> io::Result<()> {
+    setns(File::open(&namespace.file)?, CloneFlags::CLONE_NEWNS)?;
+    let mut take = |line: &str| {
+        sender.send(&Answer::Mount(line.to_owned()));
+        Next::Go
+    };
+    proc.lines("self/mountinfo", &mut take)?;
+    Ok(())
+}
+
+/// Says why a namespace cannot be looked at. One that is gone meanwhile needs no looking at.
+fn answer(result: io::Result<()>, sender: &mut Sender) {
+    if let Err(error) = result {
+        if error.kind() != io::ErrorKind::NotFound {
+            sender.send(&Answer::Denied(plain(&error)));
         }
     }
-    seen
 }
 
-fn open(namespace: &Namespace) -> io::Result<OwnedFd> {
-    Ok(File::open(&namespace.file)?.into())
+fn cannot_enter(namespace: &Namespace, why: &str) -> String {
+    let kind = if namespace.id.starts_with("net") { "network" } else { "mount" };
+    format!("the {kind} namespace of {} cannot be entered: {why}", namespace.of)
 }
 
-/// A sysfs of the network namespace that this thread is in.
+fn in_words(why: &Unseen) -> String {
+    match why {
+        Unseen::Hangs => "it hangs in the kernel".to_owned(),
+        Unseen::Slow => format!("it took longer than {} s", PATIENCE.as_secs()),
+        Unseen::OutOfTime => "the time for looking was up".to_owned(),
+        Unseen::NoChild(error) => format!("no process could be started: {}", plain(error)),
+        Unseen::Died => "the child that did it ended".to_owned(),
+    }
+}
+
+/// A sysfs of the network namespace that this process is in.
 fn mount_sysfs() -> io::Result<OwnedFd> {
     let context = fsopen("sysfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&context)?;

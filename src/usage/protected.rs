@@ -3,14 +3,11 @@
 //! A list that cannot be read or understood refuses everything, forced or not: whoever wrote it meant to protect
 //! something, and guessing what would be worse than asking.
 
-use std::fs;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-
 use crate::error::{Error, ErrorKind, Result, plain};
+use crate::host::root::Root;
 use crate::host::sysfs::Sysfs;
 use crate::order;
+use crate::pci::address::PciAddress;
 use crate::pci::selector::Selector;
 use crate::resolve::functions::{Resolved, Resolver};
 use crate::topology::model::Topology;
@@ -19,6 +16,9 @@ use crate::usage::scope::Scope;
 
 /// Where the lists are, below the root.
 const DIRECTORY: &str = "etc/pcictl/protected.d";
+
+/// A list of every function of a large machine has a tenth of this.
+const LARGEST: usize = 1 << 20;
 
 /// One line of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ struct Entry {
 /// A list cannot be read or understood.
 pub(crate) fn users(sysfs: &Sysfs, scope: &Scope) -> Result<Vec<User>> {
     let mut users = Vec::new();
-    for entry in entries(&sysfs.root().join(DIRECTORY))? {
+    for entry in entries(sysfs.files())? {
         for address in named(sysfs, &entry)? {
             if scope.get(address).is_some() {
                 let description = format!("{address} is protected: {} ({})", entry.reason, entry.place);
@@ -46,8 +46,36 @@ pub(crate) fn users(sysfs: &Sysfs, scope: &Scope) -> Result<Vec<User>> {
     Ok(users)
 }
 
+/// An entry that names nothing that is there, so that it protects nothing now: an absent device, or a mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(dead_code)] // For `doctor`, which lists them.
+pub(crate) struct UnmatchedEntry {
+    /// File and line.
+    pub(crate) place: String,
+    /// The selector as it is written.
+    pub(crate) selector: String,
+    /// Why the device is protected, as it is written.
+    pub(crate) reason: String,
+}
+
+/// The entries that match nothing now, in the order of files and lines.
+///
+/// # Errors
+/// A list cannot be read or understood.
+#[allow(dead_code)] // For `doctor`, which lists them.
+pub(crate) fn unmatched(sysfs: &Sysfs) -> Result<Vec<UnmatchedEntry>> {
+    let mut found = Vec::new();
+    for entry in entries(sysfs.files())? {
+        if named(sysfs, &entry)?.is_empty() {
+            let Entry { selector, reason, place } = entry;
+            found.push(UnmatchedEntry { place, selector: selector.text, reason });
+        }
+    }
+    Ok(found)
+}
+
 /// The functions that an entry names now; one that names nothing that is there protects nothing.
-fn named(sysfs: &Sysfs, entry: &Entry) -> Result<Vec<crate::pci::address::PciAddress>> {
+fn named(sysfs: &Sysfs, entry: &Entry) -> Result<Vec<PciAddress>> {
     match Resolver::new(sysfs).named(&entry.selector) {
         Ok(Resolved::Functions(found)) => Ok(found),
         Ok(Resolved::Absent(_)) => Ok(Vec::new()),
@@ -60,37 +88,22 @@ fn named(sysfs: &Sysfs, entry: &Entry) -> Result<Vec<crate::pci::address::PciAdd
     }
 }
 
-fn entries(directory: &Path) -> Result<Vec<Entry>> {
-    let listing = match fs::read_dir(directory) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(broken(&directory.display().to_string(), &plain(&error))),
-    };
-    let mut files: Vec<PathBuf> = Vec::new();
-    for entry in listing {
-        let entry = entry.map_err(|error| broken(&directory.display().to_string(), &plain(&error)))?;
-        files.push(entry.path());
-    }
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
-    order::sort(&mut files);
+fn entries(root: &Root) -> Result<Vec<Entry>> {
+    let names = root.names(DIRECTORY).map_err(|error| broken(&root.display(DIRECTORY), &plain(&error)))?;
+    let mut names = names.unwrap_or_default();
+    names.retain(|name| name.ends_with(".conf"));
+    order::sort(&mut names);
     let mut found = Vec::new();
-    for file in files {
-        found.extend(parse(&file.display().to_string(), &text(&file)?)?);
+    for name in names {
+        let file = format!("{DIRECTORY}/{name}");
+        let place = root.display(&file);
+        let bytes = root.read(&file, LARGEST).map_err(|error| broken(&place, &plain(&error)))?;
+        // A link that leads nowhere, as likely as a list that was removed while the directory was listed.
+        let bytes = bytes.ok_or_else(|| broken(&place, "the file is missing"))?;
+        let text = String::from_utf8(bytes).map_err(|_| broken(&place, "not UTF-8 text"))?;
+        found.extend(parse(&place, &text)?);
     }
     Ok(found)
-}
-
-fn text(file: &Path) -> Result<String> {
-    let place = file.display().to_string();
-    // Without O_NONBLOCK a FIFO of that name would keep pcictl waiting for ever.
-    let opened = fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(file);
-    let mut opened = opened.map_err(|error| broken(&place, &plain(&error)))?;
-    if !opened.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Err(broken(&place, "it is no file"));
-    }
-    let mut text = String::new();
-    opened.read_to_string(&mut text).map_err(|error| broken(&place, &plain(&error)))?;
-    Ok(text)
 }
 
 /// Reads lines of a selector and a reason; `#` begins a comment line.
@@ -113,9 +126,12 @@ fn parse(file: &str, text: &str) -> Result<Vec<Entry>> {
 }
 
 fn broken(place: &str, why: &str) -> Error {
-    let message =
-        format!("{place}: {why}; nothing is changed while the list of protected devices is broken, correct it");
-    Error::new(ErrorKind::Refused, message).fact("protected_list", place)
+    Error::new(
+        ErrorKind::Refused,
+        format!("{place}: {why}; nothing is changed while the list of protected devices is broken"),
+    )
+    .hint("correct the file, or remove it if nothing is to be protected")
+    .fact("protected_list", place)
 }
 
 #[cfg(test)]
@@ -130,6 +146,24 @@ mod tests {
         let read: Vec<_> = found.iter().map(|entry| (entry.selector.text.as_str(), entry.reason.as_str())).collect();
         assert_eq!(read, [("0000:03:00.0", "boots the machine"), ("driver:mlx5_core", "storage net")]);
         assert_eq!(found[1].place, "a.conf:4");
+    }
+
+    #[test]
+    fn an_entry_that_matches_nothing_is_listed_with_its_line() {
+        let root = tempfile::tempdir().unwrap();
+        let make = |path: &str| std::fs::create_dir_all(root.path().join(path)).unwrap();
+        make("sys/devices/pci0000:00/0000:00:03.0");
+        make("sys/bus/pci/devices");
+        make("etc/pcictl/protected.d");
+        let link = root.path().join("sys/bus/pci/devices/0000:00:03.0");
+        std::os::unix::fs::symlink("../../../devices/pci0000:00/0000:00:03.0", link).unwrap();
+        let list = root.path().join("etc/pcictl/protected.d/site.conf");
+        std::fs::write(list, "0000:00:03.0 ours\n0000:77:00.0 typo here\nslot:nope x\n").unwrap();
+        let sysfs = Sysfs::open(Some(root.path())).unwrap();
+        let found = unmatched(&sysfs).unwrap();
+        let lines: Vec<_> = found.iter().map(|entry| (entry.selector.as_str(), entry.reason.as_str())).collect();
+        assert_eq!(lines, [("0000:77:00.0", "typo here"), ("slot:nope", "x")]);
+        assert!(found[0].place.ends_with("protected.d/site.conf:2"), "{found:?}");
     }
 
     #[test]

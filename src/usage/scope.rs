@@ -21,6 +21,13 @@ pub struct ScopedFunction {
     pub(crate) physical: Option<PciAddress>,
 }
 
+impl ScopedFunction {
+    /// Whether a program such as SPDK can drive it: a driver of the kernel is not in its way.
+    pub(crate) fn may_be_claimed(&self) -> bool {
+        self.driver.as_deref().is_none_or(|driver| driver.contains("vfio") || driver.contains("uio"))
+    }
+}
+
 /// The functions that are asked about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope(BTreeMap<PciAddress, ScopedFunction>);

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::host::sysfs::Sysfs;
+use crate::host::root::Root;
+use crate::host::sysfs::{Sysfs, last_step};
 use crate::order;
 use crate::pci::ids::{ids_text, subsystem_text};
 use crate::topology::attributes::{Attributes, LinkStatus};
@@ -170,8 +171,8 @@ impl<'a> Observer<'a> {
         if disks.is_empty() {
             return Vec::new();
         }
-        let root = self.sysfs.root();
-        let links = self.by_id.get_or_insert_with(|| disk_links(&root.join("dev/disk/by-id")));
+        let root = self.sysfs.files();
+        let links = self.by_id.get_or_insert_with(|| disk_links(root, "dev/disk/by-id"));
         let mut found: Vec<String> =
             disks.iter().flat_map(|disk| links.get(disk).cloned().unwrap_or_default()).collect();
         found.sort_unstable();
@@ -186,13 +187,11 @@ fn leads_down(topology: &Topology, id: FunctionId) -> bool {
 }
 
 /// Links by the name they lead to.
-fn disk_links(directory: &std::path::Path) -> HashMap<String, Vec<String>> {
+fn disk_links(root: &Root, directory: &str) -> HashMap<String, Vec<String>> {
     let mut links: HashMap<String, Vec<String>> = HashMap::new();
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        let target = std::fs::read_link(entry.path()).ok();
-        let disk = target.as_deref().and_then(|target| target.file_name()?.to_str().map(str::to_owned));
-        if let (Some(disk), Some(link)) = (disk, entry.file_name().to_str()) {
-            links.entry(disk).or_default().push(link.to_owned());
+    for name in root.names(directory).ok().flatten().unwrap_or_default() {
+        if let Some(target) = root.link(&format!("{directory}/{name}")).ok().flatten() {
+            links.entry(last_step(&target).to_owned()).or_default().push(name);
         }
     }
     links

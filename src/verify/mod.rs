@@ -1,4 +1,14 @@
 //! Did the device come back as it was? Records of what devices were, and comparisons with what they are.
+//!
+//! - [`record`]: what is kept of one function.
+//! - [`overrides`]: driver overrides, which others read.
+//! - [`capture`]: takes down what a function is now.
+//! - [`compare`]: what differs between then and now.
+//! - [`snapshot`]: the scanned part of the machine at one moment.
+//! - [`expectation`]: what `--expect` says must come.
+//! - [`verdict`]: what a rescan came to.
+//! - [`readiness`]: what a function still lacks before it can be used.
+//! - [`settle`]: waits until what came is ready.
 
 pub mod capture;
 pub mod compare;

@@ -24,7 +24,7 @@ const NETWORK: u32 = 0x02;
 pub struct Readiness<'a> {
     sysfs: &'a Sysfs,
     attributes: Attributes<'a>,
-    modules: Modules,
+    modules: Modules<'a>,
     /// Whether udev is there to name interfaces and to make links.
     udev: bool,
     bound_since: HashMap<PciAddress, Instant>,
@@ -45,8 +45,8 @@ pub struct Awaited<'a> {
 impl<'a> Readiness<'a> {
     /// For functions of this machine.
     pub fn new(sysfs: &'a Sysfs) -> Self {
-        let udev = sysfs.root().join("run/udev/control").exists();
-        let modules = Modules::new(sysfs.root());
+        let udev = sysfs.files().exists("run/udev/control");
+        let modules = Modules::new(sysfs.files());
         Self { sysfs, attributes: Attributes::new(sysfs), modules, udev, bound_since: HashMap::new() }
     }
 
@@ -136,7 +136,7 @@ impl<'a> Readiness<'a> {
                 Some("block") => number("dev").map(|number| format!("b{number}")),
                 _ => None,
             };
-            entry.is_some_and(|entry| !self.sysfs.root().join("run/udev/data").join(entry).exists())
+            entry.is_some_and(|entry| !self.sysfs.files().exists(&format!("run/udev/data/{entry}")))
         });
         pending.map(|name| format!("udev is not done with {}", name.rsplit('/').next().unwrap_or(name)))
     }

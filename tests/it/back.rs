@@ -59,13 +59,10 @@ fn what_is_gone_is_looked_for_where_the_ledger_says_it_was() {
         .stdout(
             "\
 would scan bus 0000:03: 0000:03:00.0 was at pci0000:00/01.0/00.0/00.0/00.0, says the ledger
-locks, in this order:
-  shared     all host bridges
-  shared     pci0000:00
-  shared     pci0000:00/01.0
-  exclusive  pci0000:00/01.0/00.0
+locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:03
+dry run: nothing was changed
 ",
         )
         .check();
@@ -82,11 +79,10 @@ fn a_removed_switch_comes_back_by_any_address_below_it() {
             "\
 would scan bus 0000:01: 0000:05:00.0 was at pci0000:00/01.0/00.0/02.0/00.0, says the ledger, and \
     pci0000:00/01.0 is the nearest to it that is still there
-locks, in this order:
-  shared     all host bridges
-  exclusive  pci0000:00
+locks  pci0000:00 exclusive; 1 above it shared
 steps:
     1  rescan bus 0000:01
+dry run: nothing was changed
 ",
         )
         .check();
@@ -95,11 +91,10 @@ steps:
             "\
 would scan bus 0000:01: 0000:02:03.0 was at pci0000:00/01.0/00.0/03.0, says the ledger, and pci0000:00/01.0 \
     is the nearest to it that is still there
-locks, in this order:
-  shared     all host bridges
-  exclusive  pci0000:00
+locks  pci0000:00 exclusive; 1 above it shared
 steps:
     1  rescan bus 0000:01
+dry run: nothing was changed
 ",
         )
         .check();
@@ -107,11 +102,10 @@ steps:
         .stdout(
             "\
 would scan bus 0000:01: 0000:01:00.0 was at pci0000:00/01.0/00.0, says the ledger
-locks, in this order:
-  shared     all host bridges
-  exclusive  pci0000:00
+locks  pci0000:00 exclusive; 1 above it shared
 steps:
     1  rescan bus 0000:01
+dry run: nothing was changed
 ",
         )
         .check();
@@ -126,13 +120,10 @@ fn an_address_that_the_ledger_does_not_know_goes_by_its_number() {
         .stdout(
             "\
 would scan bus 0000:03: 0000:03:00.0 is not there, and its bus is
-locks, in this order:
-  shared     all host bridges
-  shared     pci0000:00
-  shared     pci0000:00/01.0
-  exclusive  pci0000:00/01.0/00.0
+locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:03
+dry run: nothing was changed
 ",
         )
         .stderr("pcictl: 0000:03:00.0: the ledger does not know it; going by its number\n")
@@ -168,13 +159,10 @@ fn an_empty_slot_is_scanned_by_its_name() {
             .stdout(
                 "\
 would scan bus 0000:03: slot 7 is on it
-locks, in this order:
-  shared     all host bridges
-  shared     pci0000:00
-  shared     pci0000:00/01.0
-  exclusive  pci0000:00/01.0/00.0
+locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:03
+dry run: nothing was changed
 ",
             )
             .check();
@@ -187,13 +175,10 @@ steps:
             "\
 would scan bus 0000:02: 0000:03:00.0 was at pci0000:00/01.0/00.0/00.0/00.0, says the ledger, and \
     pci0000:00/01.0/00.0 is the nearest to it that is still there
-locks, in this order:
-  shared     all host bridges
-  shared     pci0000:00
-  shared     pci0000:00/01.0
-  exclusive  pci0000:00/01.0/00.0
+locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:02
+dry run: nothing was changed
 ",
         )
         .check();
@@ -215,13 +200,10 @@ fn a_torn_entry_stays_where_it_is_and_a_look_goes_on_without_it() {
         .stdout(
             "\
 would scan bus 0000:03: 0000:03:00.0 is not there, and its bus is
-locks, in this order:
-  shared     all host bridges
-  shared     pci0000:00
-  shared     pci0000:00/01.0
-  exclusive  pci0000:00/01.0/00.0
+locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:03
+dry run: nothing was changed
 ",
         )
         .stderr(
@@ -248,8 +230,8 @@ fn a_look_at_the_machine_reports_a_torn_entry_each_time() {
             .tree("guest-switch8")
             .state_dir(state.path())
             .stdout(format!(
-                "leftover: {invalid}  the next command that changes something moves a damaged file out of the way\n\
-                 healthy, but something was left behind\n"
+                "warning: {invalid}  fix: the next command that changes something moves a damaged file out of the way\n\
+                 healthy, with warnings\n"
             ))
             .status(1)
             .check();
@@ -351,14 +333,13 @@ would remove 0000:01:00.0
 functions that will be gone: 1
 would scan bus 0000:01: 0000:01:00.0 sits on it
 note        the dumped tree has no proc: mounts, addresses and open files cannot be told
-locks, in this order:
-  shared     all host bridges
-  exclusive  pci0000:00
+locks  pci0000:00 exclusive; 1 above it shared
 steps:
     1  unbind 0000:01:00.0 from nvme
     2  reset the bus below 0000:00:01.0  (after 1)
     3  remove 0000:01:00.0  (after 1-2)
     4  rescan bus 0000:01  (after 1-3)
+dry run: nothing was changed
 ",
         )
         .check();

@@ -1,4 +1,4 @@
-//! Bad input ends in one line that says what to do, exit 2 or 3, and touches nothing: neither the tree nor the locks.
+//! Bad input ends in a message and perhaps a hint, exit 2 or 3, and touches nothing: neither the tree nor the locks.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use crate::support::run::Run;
 use crate::support::scratch_directory;
 
-/// A command that would change something, for real or as a dry run, which is refused in one line.
+/// A command that would change something, for real or as a dry run, which is refused in one line, with a hint or without.
 fn refused(arguments: &[&str]) -> Run {
-    Run::new(arguments).tree("vmd").stderr_like("pcictl: [..]\n")
+    Run::new(arguments).tree("vmd").stderr_like("pcictl: [..]\n...\n")
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::support::run::Run;
 const UPSTREAM: &str = "devices/pci0000:00/0000:00:03.0/0000:01:00.0";
 
 /// The innermost first, as /proc shows it.
-const REMOVER_DRAINS: &[&str] = &[
+pub const REMOVER_DRAINS: &[&str] = &[
     "kernfs_drain+0x11a/0x130",
     "__kernfs_remove.part.0+0x128/0x240",
     "kernfs_remove_by_name_ns+0x5e/0xb0",
@@ -49,7 +49,8 @@ const SLOW_UNBIND: &[&str] = &[
 ];
 
 /// What is said of a writer that is not pcictl.
-const RAW: &str = "writes to the kernel past pcictl's locks; run it by: pcictl lock SELECTOR -- COMMAND";
+const RAW: &str = "writes to the kernel past pcictl's locks
+  fix: run it as: pcictl lock SELECTOR -- COMMAND";
 
 /// What helps where nothing else does.
 const REBOOT: &str = "nothing but a reboot ends this. An ordinary reboot may hang as well: save what you can, sync, and if \
@@ -60,13 +61,13 @@ struct Machine {
     tree: Tree,
 }
 
-struct Task<'a> {
-    pid: u32,
-    comm: &'a str,
-    command: &'a [&'a str],
-    state: char,
-    stack: &'a [&'a str],
-    files: &'a [String],
+pub struct Task<'a> {
+    pub pid: u32,
+    pub comm: &'a str,
+    pub command: &'a [&'a str],
+    pub state: char,
+    pub stack: &'a [&'a str],
+    pub files: &'a [String],
 }
 
 impl Machine {
@@ -75,29 +76,34 @@ impl Machine {
     }
 
     fn with(self, task: &Task) -> Self {
-        let process = self.tree.path().join(format!("proc/{}", task.pid));
-        let thread = process.join(format!("task/{}", task.pid));
-        fs::create_dir_all(&thread).unwrap();
-        fs::create_dir_all(process.join("fd")).unwrap();
-        let stat = format!("{} ({}) {} 1 1 1 0 -1 0\n", task.pid, task.comm, task.state);
-        let stack: String = task.stack.iter().map(|frame| format!("[<0>] {frame}\n")).collect();
-        let wchan = task.stack.first().map_or("0", |frame| frame.split('+').next().unwrap());
-        for directory in [&process, &thread] {
-            fs::write(directory.join("stat"), &stat).unwrap();
-            fs::write(directory.join("comm"), format!("{}\n", task.comm)).unwrap();
-        }
-        fs::write(process.join("cmdline"), task.command.join("\0")).unwrap();
-        fs::write(thread.join("stack"), stack).unwrap();
-        fs::write(thread.join("wchan"), wchan).unwrap();
-        fs::write(thread.join("status"), "voluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t1\n").unwrap();
-        for (number, file) in task.files.iter().enumerate() {
-            symlink(file, process.join(format!("fd/{number}"))).unwrap();
-        }
+        write_task(&self.tree, task);
         self
     }
 
     fn doctor(&self) -> Run {
         Run::words("doctor --color never").on(&self.tree)
+    }
+}
+
+/// Writes what /proc says of a task.
+pub fn write_task(tree: &Tree, task: &Task) {
+    let process = tree.path().join(format!("proc/{}", task.pid));
+    let thread = process.join(format!("task/{}", task.pid));
+    fs::create_dir_all(&thread).unwrap();
+    fs::create_dir_all(process.join("fd")).unwrap();
+    let stat = format!("{} ({}) {} 1 1 1 0 -1 0\n", task.pid, task.comm, task.state);
+    let stack: String = task.stack.iter().map(|frame| format!("[<0>] {frame}\n")).collect();
+    let wchan = task.stack.first().map_or("0", |frame| frame.split('+').next().unwrap());
+    for directory in [&process, &thread] {
+        fs::write(directory.join("stat"), &stat).unwrap();
+        fs::write(directory.join("comm"), format!("{}\n", task.comm)).unwrap();
+    }
+    fs::write(process.join("cmdline"), task.command.join("\0")).unwrap();
+    fs::write(thread.join("stack"), stack).unwrap();
+    fs::write(thread.join("wchan"), wchan).unwrap();
+    fs::write(thread.join("status"), "voluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t1\n").unwrap();
+    for (number, file) in task.files.iter().enumerate() {
+        symlink(file, process.join(format!("fd/{number}"))).unwrap();
     }
 }
 
@@ -122,7 +128,7 @@ fn nobody_at_work_is_healthy() {
     let sleeper =
         Task { pid: 9, comm: "dd", command: &["dd"], state: 'D', stack: &["folio_wait_bit+0x1/0x2"], files: &[] };
     let machine = Machine::new().with(&sleeper);
-    machine.doctor().stdout("healthy: nobody is inside the kernel's PCI core\n").check();
+    machine.doctor().stdout("healthy: no task is inside the kernel's PCI core\n").check();
 }
 
 #[test]
@@ -137,14 +143,14 @@ fn a_removal_above_a_rescan_is_a_proven_cycle_and_only_a_reboot_helps() {
         .doctor()
         .stdout(format!(
             "\
-stuck: a removal and a write below it wait for each other; every PCI removal, rescan and hotplug event of \
-    this machine waits for that (1 do already)
+stuck: a removal and a write below it wait for each other; every PCI removal, rescan and hotplug event on \
+    this machine waits for it (1 already do)
   pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, waits for others to leave the \
     sysfs files of the device
   pid 102 (sh -c runbook), rescanning 0000:02:01.0, waits for the PCI core's mutex
   the removal of /sys/devices/pci0000:00/0000:00:03.0/0000:01:00.0 waits until \
     /sys/devices/pci0000:00/0000:00:03.0/0000:01:00.0/0000:02:01.0/rescan, which lies below it, is left
-  what helps: {REBOOT}
+  fix: {REBOOT}
 busy: pid 103 (sh -c runbook), removing 0000:00:04.0, waits for the PCI core's mutex
 raw: pid 101 (sh -c runbook) {RAW}
 raw: pid 102 (sh -c runbook) {RAW}
@@ -170,7 +176,7 @@ busy: pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, 
 busy: pid 102 (sh -c runbook), rescanning 0000:00:04.0, waits for the PCI core's mutex
 raw: pid 101 (sh -c runbook) {RAW}
 raw: pid 102 (sh -c runbook) {RAW}
-healthy: what is under way is slow at most
+healthy: operations in progress are slow, not stuck
 "
         ))
         .check();
@@ -186,7 +192,7 @@ busy: pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, 
 busy: pid 102 (sh -c runbook), rescanning 0000:00:03.0, waits for the PCI core's mutex
 raw: pid 101 (sh -c runbook) {RAW}
 raw: pid 102 (sh -c runbook) {RAW}
-healthy: what is under way is slow at most
+healthy: operations in progress are slow, not stuck
 "
         ))
         .check();
@@ -201,8 +207,8 @@ fn a_slow_driver_is_named_and_is_not_stuck() {
             "\
 busy: pid 77 (pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:03:00.0 do-0 3,4), unbinding \
     0000:03:00.0, has a device's lock, waits for driver slowpci to stop the device
-  wait: a slow driver ends in its own time, and no signal hurries it
-healthy: what is under way is slow at most
+  fix: wait; a slow driver takes its time, and no signal speeds it up
+healthy: operations in progress are slow, not stuck
 ",
         )
         .check();
@@ -234,7 +240,7 @@ stuck: vfio waits until user space closes a device
   pid 101 (sh -c runbook), unbinding a PCI device, has a device's lock, waits for user space to close the \
     vfio device
   pid 500 (qemu -name vm1) has /dev/vfio/12, anon_inode:[vfio-device] open
-  what helps: end that process, or let it close the device; then this goes on by itself
+  fix: end that process, or let it close the device; then this goes on by itself
 raw: pid 101 (sh -c runbook) {RAW}
 stuck
 "
@@ -267,12 +273,12 @@ fn the_other_cycles_are_told_apart() {
         .stdout(format!(
             "\
 stuck: a removal and a hotplug event below it wait for each other; every PCI removal, rescan and hotplug \
-    event of this machine waits for that
+    event on this machine waits for it
   pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, waits for the thread of an \
     interrupt to end
   kernel thread 60 (irq/24-pciehp), switching a slot of a PCI device, waits for the PCI core's mutex
   the removal waits until irq/24-pciehp ends, and that waits for the removal
-  what helps: {REBOOT}
+  fix: {REBOOT}
 raw: pid 101 (sh -c runbook) {RAW}
 stuck
 "
@@ -301,13 +307,13 @@ stuck
         .doctor()
         .stdout(format!(
             "\
-stuck: a removal and a change of VFs wait for each other; every PCI removal, rescan and hotplug event of this \
-    machine waits for that
+stuck: a removal and a change of VFs wait for each other; every PCI removal, rescan and hotplug event on this \
+    machine waits for it
   pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, waits for the lock of a device
   pid 102 (sh -c runbook), changing the VFs of 0000:01:00.0, has a device's lock, waits for the PCI core's mutex
   the writer of /sys/devices/pci0000:00/0000:00:03.0/0000:01:00.0/sriov_numvfs has the lock of that device, \
     and the removal of it waits for that lock
-  what helps: {REBOOT}
+  fix: {REBOOT}
 raw: pid 101 (sh -c runbook) {RAW}
 raw: pid 102 (sh -c runbook) {RAW}
 stuck
@@ -331,10 +337,10 @@ stuck
         .doctor()
         .stdout(format!(
             "\
-stuck: a task waits for itself; every PCI removal, rescan and hotplug event of this machine waits for that
+stuck: a task waits for itself; every PCI removal, rescan and hotplug event on this machine waits for it
   pid 101 (sh -c runbook), removing 0000:01:00.0, has the PCI core's mutex, waits for the PCI core's mutex
   it waits for the mutex that it has itself
-  what helps: {REBOOT}
+  fix: {REBOOT}
 raw: pid 101 (sh -c runbook) {RAW}
 stuck
 "
@@ -356,7 +362,7 @@ stuck
 stuck: the nvidia driver waits until its users are gone
   pid 101 (sh -c runbook), unbinding 0000:01:00.0, has a device's lock, waits for user space to let go of the \
     nvidia device
-  what helps: end what uses the device (nvidia-smi, lsof /dev/nvidia*, the persistence daemon); with some \
+  fix: end what uses the device (nvidia-smi, lsof /dev/nvidia*, the persistence daemon); with some \
     versions of the driver only a reboot helps
 raw: pid 101 (sh -c runbook) {RAW}
 stuck
@@ -374,9 +380,9 @@ fn leftovers_are_listed_with_what_helps() {
         .doctor()
         .stdout(
             "\
-leftover: drivers_autoprobe is off: devices that come get no driver
-  echo 1 > /sys/bus/pci/drivers_autoprobe
-healthy, but something was left behind
+warning: drivers_autoprobe is off: devices that come get no driver
+  fix: echo 1 > /sys/bus/pci/drivers_autoprobe
+healthy, with warnings
 ",
         )
         .status(1)
@@ -396,7 +402,7 @@ fn a_function_without_its_driver_is_left_over_unless_somebody_is_at_work_on_it()
         fs::write(root.join(path), text).unwrap();
     }
     fs::create_dir_all(root.join("sys/module/slowpci/drivers/pci:slowpci")).unwrap();
-    machine.doctor().stdout("healthy: nobody is inside the kernel's PCI core\n").check();
+    machine.doctor().stdout("healthy: no task is inside the kernel's PCI core\n").check();
 
     let device = machine.tree.device("0000:03:00.0");
     fs::remove_file(device.join("driver")).unwrap();
@@ -404,9 +410,9 @@ fn a_function_without_its_driver_is_left_over_unless_somebody_is_at_work_on_it()
         .doctor()
         .stdout(
             "\
-leftover: 0000:03:00.0: has no driver, and module slowpci is loaded and has one for it
-  echo 0000:03:00.0 > /sys/bus/pci/drivers_probe, if nobody keeps it unbound on purpose
-healthy, but something was left behind
+warning: 0000:03:00.0: has no driver, and module slowpci is loaded and has one for it
+  fix: echo 0000:03:00.0 > /sys/bus/pci/drivers_probe, if nobody keeps it unbound on purpose
+healthy, with warnings
 ",
         )
         .status(1)
@@ -419,8 +425,8 @@ healthy, but something was left behind
             "\
 busy: pid 77 (pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:03:00.0 do-0 3,4), unbinding \
     0000:03:00.0, has a device's lock, waits for driver slowpci to stop the device
-  wait: a slow driver ends in its own time, and no signal hurries it
-healthy: what is under way is slow at most
+  fix: wait; a slow driver takes its time, and no signal speeds it up
+healthy: operations in progress are slow, not stuck
 ",
         )
         .check();
@@ -436,5 +442,5 @@ fn what_is_no_proc_at_all_is_survived() {
     fs::write(proc.join("2/task/2/stat"), b"2 (\xff) D").unwrap();
     fs::write(proc.join("2/task/2/stack"), b"[<0>\n[<0>] \n\xff\xff [x\n").unwrap();
     fs::write(proc.join("3/task/3/stat"), "3 no parentheses").unwrap();
-    machine.doctor().stdout("healthy: nobody is inside the kernel's PCI core\n").check();
+    machine.doctor().stdout("healthy: no task is inside the kernel's PCI core\n").check();
 }

@@ -1,127 +1,22 @@
 //! Everything that can go wrong at every call to the kernel, against a kernel made of files: no panic, a documented
 //! status, and a journal from which the machine is brought to the planned end or back to its start.
 
-use std::cell::RefCell;
+mod answers;
+mod machine;
+mod recovery;
+
 use std::collections::BTreeMap;
-use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::rc::Rc;
-use std::sync::Once;
 
-use clap::Parser;
+use machine::{Ended, Functions, Machine, bind, quiet_crashes, set};
 use nix::errno::Errno;
-use pcictl::cli::args::Cli;
-use pcictl::commands::rehearse;
-use pcictl::error::{Error, ErrorKind};
-use pcictl::execute::executor::StepRunner;
-use pcictl::host::sysfs::Sysfs;
-use pcictl::operation::context::Rehearsal;
-use pcictl::state::journal::progress::{Assessment, Progress};
-use pcictl::state::journal::store::{JournalFile, Journals};
-use pcictl::terminal::Output;
-use tempfile::TempDir;
+use pcictl::error::ErrorKind;
 
-use crate::support::dump::{Dump, Order};
-use crate::support::fake::{Crash, FakeKernel, Fault, Script};
-use crate::support::processes::hold_off_starts;
-use crate::support::run::Run;
-use crate::support::{Tree, load_dump, scratch_directory};
-
-/// A machine that can be worked on, and its directories.
-struct Machine {
-    tree: Rc<Tree>,
-    dump: Rc<Dump>,
-    script: Rc<RefCell<Script>>,
-    directory: TempDir,
-}
-
-/// How a command ended.
-enum Ended {
-    Well,
-    Badly(Error),
-    Otherwise(ExitCode),
-    Crashed,
-}
-
-impl Machine {
-    fn new(name: &str) -> Self {
-        let dump = Rc::new(load_dump(name));
-        let script = Script { fault: Fault::None, at: 0, calls: 0 };
-        let directory = scratch_directory();
-        Self {
-            tree: Rc::new(Tree::unpack(&dump, Order::FirstFirst)),
-            dump,
-            script: Rc::new(RefCell::new(script)),
-            directory,
-        }
-    }
-
-    /// The same machine with nothing noted, if it is as it was at its start; to unpack one takes long.
-    fn again(self, name: &str, start: &BTreeMap<String, Option<String>>) -> Self {
-        if &self.functions() == start { Self { directory: scratch_directory(), ..self } } else { Self::new(name) }
-    }
-
-    fn directory(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// Runs a command, with a fault at one of its calls to the kernel.
-    fn run(&self, words: &[&str], fault: Fault, at: usize) -> Ended {
-        *self.script.borrow_mut() = Script { fault, at, calls: 0 };
-        let root = self.tree.path().to_str().unwrap();
-        let words = [&["pcictl", "--quiet", "--sysroot", root], words].concat();
-        let cli = Cli::parse_from(words);
-        let (tree, dump, script) = (Rc::clone(&self.tree), Rc::clone(&self.dump), Rc::clone(&self.script));
-        let kernel = move || -> Box<dyn StepRunner> {
-            Box::new(FakeKernel::new(Rc::clone(&tree), Rc::clone(&dump), Rc::clone(&script)))
-        };
-        let (run, state) = (self.directory("run"), self.directory("state"));
-        let rehearsal = Rehearsal { run, state, kernel: Box::new(kernel) };
-        let _alone = hold_off_starts();
-        match catch_unwind(AssertUnwindSafe(|| rehearse(&cli, &Output::new(cli.common.talk()), &rehearsal))) {
-            Ok(Ok(code)) if code == ExitCode::SUCCESS => Ended::Well,
-            Ok(Ok(code)) => Ended::Otherwise(code),
-            Ok(Err(error)) => Ended::Badly(error),
-            Err(cause) if cause.is::<Crash>() => Ended::Crashed,
-            Err(cause) => std::panic::resume_unwind(cause),
-        }
-    }
-
-    fn calls(&self) -> usize {
-        self.script.borrow().calls
-    }
-
-    /// Every function that is there, and the driver that has it.
-    fn functions(&self) -> BTreeMap<String, Option<String>> {
-        let devices = self.tree.path().join("sys/bus/pci/devices");
-        let entries = fs::read_dir(devices).unwrap().flatten();
-        let driver = |path: PathBuf| Some(fs::read_link(path.join("driver")).ok()?.file_name()?.to_str()?.to_owned());
-        entries.map(|entry| (entry.file_name().into_string().unwrap(), driver(entry.path()))).collect()
-    }
-
-    /// Whether `status` knows of no operation that somebody would have to put right.
-    fn is_settled(&self) -> bool {
-        let sysfs = Sysfs::open(Some(self.tree.path())).unwrap();
-        let journals = Journals::below(&self.directory("run"), &self.directory("state"));
-        let is_settled = |found: &JournalFile| {
-            let record = found.record.as_ref();
-            record.is_ok_and(|r| r.closed.is_some() || Assessment::of(r, &sysfs).progress() != Progress::Partial)
-        };
-        journals.list().unwrap().iter().all(is_settled)
-    }
-
-    fn status(&self) -> Run {
-        Run::words("status --color never")
-            .on(&self.tree)
-            .run_dir(&self.directory("run"))
-            .state_dir(&self.directory("state"))
-    }
-}
+use crate::support::dump::Dump;
+use crate::support::fake::{Comes, Fault, Script};
 
 /// Every kind of fault. EINTR and a short write are the helper's own business and come out as these.
-const FAULTS: [Fault; 14] = [
+const FAULTS: [Fault; 15] = [
     Fault::NotBegun(Errno::EAGAIN),
     Fault::NotBegun(Errno::ENOMEM),
     Fault::NotBegun(Errno::ENOENT),
@@ -134,37 +29,155 @@ const FAULTS: [Fault; 14] = [
     Fault::KilledBefore,
     Fault::KilledAfter,
     Fault::Interrupted,
+    Fault::InterruptedBefore,
     Fault::CrashBefore,
     Fault::CrashAfter,
 ];
 
-/// The machines and what is done to them: a port with one endpoint, a PF with its VFs, and an empty place.
-const WORK: [(&str, &[&str]); 5] = [
-    ("guest-switch8", &["remove", "0000:02:00.0"]),
-    ("guest-sriov", &["remove", "0000:01:00.0"]),
-    ("guest-switch8", &["remove", "0000:03:00.0", "0000:04:00.0"]),
-    ("guest-switch8", &["rescan", "--settle", "0", "0000:02:00.0"]),
-    ("guest-switch8", &["replug", "--settle", "0", "0000:03:00.0"]),
+/// What is done to a machine.
+struct Work {
+    tree: &'static str,
+    prepare: fn(&mut Dump),
+    /// What was done there before, and went well.
+    before: &'static [&'static str],
+    words: &'static [&'static str],
+    comes: Comes,
+}
+
+impl Work {
+    const fn new(tree: &'static str, words: &'static [&'static str]) -> Self {
+        Self { tree, prepare: |_| (), before: &[], words, comes: Comes::Same }
+    }
+
+    fn machine(&self) -> Machine {
+        let machine = Machine::prepared(self.tree, self.prepare);
+        if !self.before.is_empty() {
+            assert!(matches!(machine.run(self.before), Ended::Well), "{:?}", self.before);
+        }
+        machine
+    }
+
+    fn script(&self, fault: Fault, at: usize) -> Script {
+        Script::new(fault, at, self.comes)
+    }
+
+    /// Every fault; where a removal is only the way to something else, one errno stands for all of its kind.
+    fn faults(&self) -> impl Iterator<Item = Fault> {
+        let is_plain = !self.words.iter().any(|word| word.starts_with("--") && *word != "--settle");
+        let is_of_its_kind = |fault: &Fault| match fault {
+            Fault::NotBegun(errno) | Fault::Refused(errno) => {
+                [Errno::EAGAIN, Errno::EIO, Errno::ENODEV].contains(errno)
+            }
+            _ => true,
+        };
+        FAULTS.into_iter().filter(move |fault| is_plain || is_of_its_kind(fault))
+    }
+
+    fn brings_back(&self) -> bool {
+        self.words[0] != "remove"
+    }
+
+    fn restores(&self) -> bool {
+        self.words.contains(&"--restore")
+    }
+}
+
+const REMOVE_PF: &[&str] = &["remove", "--force", "vfs", "--yes", "0000:01:00.0"];
+
+/// A port with one endpoint, a PF with its VFs, an empty place, a slot, and all that a device can be helped with.
+const WORK: [Work; 13] = [
+    Work::new("guest-switch8", &["remove", "0000:02:00.0"]),
+    Work::new("guest-sriov", &["remove", "0000:01:00.0"]),
+    Work::new("guest-switch8", &["remove", "0000:03:00.0", "0000:04:00.0"]),
+    Work::new("guest-switch8", &["rescan", "--settle", "0", "0000:02:00.0"]),
+    Work::new("guest-switch8", &["replug", "--settle", "0", "0000:03:00.0"]),
+    Work { prepare: use_vfs, ..Work::new("guest-sriov", REMOVE_PF) },
+    Work {
+        prepare: use_vfs,
+        before: REMOVE_PF,
+        ..Work::new("guest-sriov", &["rescan", "--settle", "0", "--restore", "0000:01:00.0"])
+    },
+    Work {
+        prepare: use_vfs,
+        ..Work::new("guest-sriov", &["replug", "--settle", "0", "--restore", "--force", "vfs", "--yes", "0000:01:00.0"])
+    },
+    Work {
+        prepare: override_driver,
+        ..Work::new("guest-mixed", &["replug", "--settle", "0", "--restore", "0000:05:00.0"])
+    },
+    Work::new("guest-mixed", &["replug", "--settle", "0", "--power-cycle", "0000:01:00.0"]),
+    Work::new("guest-switch8", &["replug", "--settle", "0", "--reset", "0000:03:00.0"]),
+    Work {
+        prepare: offer_reset_below,
+        comes: Comes::Late(3),
+        ..Work::new("guest-switch8", &["replug", "--settle", "0", "--escalate", "0000:03:00.0"])
+    },
+    Work::new("guest-switch8", &["replug", "--settle", "0", "--escalate", "0000:03:00.0"]),
 ];
 
-/// A crash is an unwinding here; its message would only be noise.
-fn quiet_crashes() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let others = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !info.payload().is::<Crash>() {
-                others(info);
-            }
-        }));
-    });
+/// VFs at work, one of them with a driver that only an override brings, and a PF that may sleep.
+fn use_vfs(dump: &mut Dump) {
+    let port = "sys/devices/pci0000:00/0000:00:01.0";
+    set(dump, &format!("{port}/0000:01:00.0/sriov_drivers_autoprobe"), "1\n");
+    set(dump, &format!("{port}/0000:01:00.0/power/control"), "auto\n");
+    for driver in ["vfdriver", "vfio-pci"] {
+        set(dump, &format!("sys/bus/pci/drivers/{driver}/bind"), "");
+    }
+    for vf in 1..=4 {
+        let device = format!("{port}/0000:01:00.{vf}");
+        // Of a class from which nobody expects a disk.
+        set(dump, &format!("{device}/class"), "0xff0000\n");
+        set(dump, &format!("{device}/modalias"), "pci:v00001B36d00000010sv00001AF4sd00001100bcFFsc00i00\n");
+        bind(dump, &device, if vf == 2 { "vfio-pci" } else { "vfdriver" });
+    }
+    set(dump, &format!("{port}/0000:01:00.2/driver_override"), "vfio-pci\n");
+}
+
+/// A function with a driver that only an override brings.
+fn override_driver(dump: &mut Dump) {
+    let device = "sys/devices/pci0000:00/0000:00:05.0/0000:05:00.0";
+    set(dump, "sys/bus/pci/drivers/vfio-pci/bind", "");
+    set(dump, &format!("{device}/driver_override"), "vfio-pci\n");
+    dump.0.remove(std::path::Path::new("sys/bus/pci/drivers/slowpci/0000:05:00.0"));
+    bind(dump, device, "vfio-pci");
+}
+
+/// A kernel that can reset the bus below a port.
+fn offer_reset_below(dump: &mut Dump) {
+    set(dump, "sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/0000:02:00.0/reset_subordinate", "");
 }
 
 fn documented(fault: Fault, kind: ErrorKind) -> bool {
     match fault {
-        Fault::Interrupted => kind == ErrorKind::Interrupted,
+        Fault::Interrupted | Fault::InterruptedBefore => kind == ErrorKind::Interrupted,
         Fault::Refused(Errno::EACCES) => matches!(kind, ErrorKind::NotPermitted | ErrorKind::Partly),
         _ => matches!(kind, ErrorKind::Failed | ErrorKind::Partly),
+    }
+}
+
+/// A machine as it is when nothing goes wrong: before it all, before the command, and after it.
+struct Course {
+    whole: Functions,
+    start: Functions,
+    settings: BTreeMap<String, String>,
+    end: Functions,
+    calls: usize,
+}
+
+impl Course {
+    fn of(work: &Work) -> Self {
+        let whole = Machine::prepared(work.tree, work.prepare).functions();
+        let machine = work.machine();
+        let (start, settings) = (machine.functions(), machine.settings());
+        let ended = machine.run_with(work.words, work.script(Fault::None, 0));
+        assert!(matches!(ended, Ended::Well), "{:?} without any fault: {ended:?}", work.words);
+        let (calls, end) = (machine.calls(), machine.functions());
+        assert!(calls > 0 && machine.is_settled(), "{:#?}", machine.journals().list());
+        let gone: Vec<&String> = whole.keys().filter(|function| !end.contains_key(*function)).collect();
+        let known = machine.ledger();
+        assert!(gone.iter().filter(|gone| !machine.is_virtual(gone)).all(|gone| known.contains(*gone)), "{known:?}");
+        assert!(known.iter().all(|known| gone.contains(&known)), "{:?}: still waited for: {known:?}", work.words);
+        Self { whole, start, settings, end, calls }
     }
 }
 
@@ -172,142 +185,102 @@ fn documented(fault: Fault, kind: ErrorKind) -> bool {
 fn every_fault_at_every_call_is_answered_and_can_be_recovered_from() {
     quiet_crashes();
     let mut tried = 0;
-    for (name, words) in WORK {
-        let whole = Machine::new(name);
-        let start = whole.functions();
-        assert!(matches!(whole.run(words, Fault::None, 0), Ended::Well), "{words:?} without any fault");
-        let (calls, end) = (whole.calls(), whole.functions());
-        assert!(calls > 0 && whole.is_settled());
-        let mut machine = Machine::new(name);
-        for fault in FAULTS {
-            for at in 0..calls {
+    for work in &WORK {
+        let course = Course::of(work);
+        let mut machine = Some(work.machine());
+        for fault in work.faults() {
+            for at in 0..course.calls {
                 tried += 1;
-                one(&machine, words, fault, at, &start, &end);
-                machine = machine.again(name, &start);
+                let used = machine.take().unwrap_or_else(|| work.machine());
+                one(&used, work, fault, at, &course);
+                let may_be_used = work.before.is_empty();
+                machine = may_be_used.then(|| used.reused(&course.settings, &course.start)).flatten();
             }
         }
+        println!("{:?}: {} faults at each of {} calls", work.words, work.faults().count(), course.calls);
     }
     println!("{tried} faults");
 }
 
-fn one(
-    machine: &Machine,
-    words: &[&str],
-    fault: Fault,
-    at: usize,
-    start: &BTreeMap<String, Option<String>>,
-    end: &BTreeMap<String, Option<String>>,
-) {
-    let what = format!("{words:?} with {fault:?} at call {at}");
-    match machine.run(words, fault, at) {
+fn one(machine: &Machine, work: &Work, fault: Fault, at: usize, course: &Course) {
+    let what = format!("{:?} with {fault:?} at call {at}", work.words);
+    let ended = machine.run_with(work.words, work.script(fault, at));
+    check_end(&ended, machine, work, fault, course, &what);
+    if fault == Fault::Vanished {
+        // What went away by itself cannot be put back, and no part of it may be made up.
+        let _ = machine.run(&["recover"]);
+        return;
+    }
+    if !matches!(ended, Ended::Crashed) {
+        check_ledger(machine, course, &what);
+    }
+    let changed = machine.functions();
+    let recovered = machine.run(&["recover"]);
+    assert!(matches!(recovered, Ended::Well), "{what}: recover: {recovered:?}; it was {changed:?}");
+    let is_reported = matches!(ended, Ended::Otherwise(_));
+    check_recovered(machine, work, course, is_reported, &what);
+    check_ledger(machine, course, &what);
+}
+
+/// That what was said is true.
+fn check_end(ended: &Ended, machine: &Machine, work: &Work, fault: Fault, course: &Course, what: &str) {
+    match ended {
         Ended::Badly(error) => {
             assert!(documented(fault, error.kind()), "{what}: {:?}: {error}", error.kind());
             if error.kind() == ErrorKind::Failed && fault != Fault::Vanished {
-                assert_eq!(&machine.functions(), start, "{what}: it said that nothing is changed: {error}");
+                assert_eq!(machine.functions(), course.start, "{what}: it said that nothing is changed: {error}");
             }
         }
         Ended::Well if fault == Fault::Vanished => {}
-        Ended::Well => assert_eq!(&machine.functions(), end, "{what}: it said that all is done"),
-        Ended::Otherwise(code) => panic!("{what}: ended with {code:?}"),
+        Ended::Well => assert_eq!(machine.functions(), course.end, "{what}: it said that all is done"),
+        // 6: it is not as it was; 130: what was to be restored, or waited for, was not.
+        Ended::Otherwise(code) => {
+            let is_interrupted = matches!(fault, Fault::Interrupted | Fault::InterruptedBefore);
+            let expected = ExitCode::from(if is_interrupted { 130 } else { 6 });
+            assert!(work.brings_back() && *code == expected, "{what}: ended with {code:?}");
+        }
         Ended::Crashed => assert!(matches!(fault, Fault::CrashBefore | Fault::CrashAfter), "{what}"),
     }
-    let changed = machine.functions();
-    let recovered = machine.run(&["recover"], Fault::None, 0);
-    if fault == Fault::Vanished {
-        // What went away by itself cannot be put back, and no part of it may be made up.
+}
+
+/// That it is at its start or at its end, and nothing is left over that was only meant for the way. What did not come back,
+/// or not as it was, and was reported, can still be asked for.
+fn check_recovered(machine: &Machine, work: &Work, course: &Course, is_reported: bool, what: &str) {
+    let Course { start, end, settings, .. } = course;
+    assert!(machine.is_settled(), "{what}: something is left over");
+    let switches = |settings: BTreeMap<String, String>| -> Vec<(String, String)> {
+        let is_switch = |name: &str| name.ends_with("sriov_drivers_autoprobe") || !name.contains(':');
+        settings.into_iter().filter(|(name, _)| is_switch(name)).collect()
+    };
+    let now_set = switches(machine.settings());
+    let was_set: Vec<_> = switches(settings.clone());
+    let stays = |(name, _): &&(String, String)| now_set.iter().any(|(now, _)| now == name);
+    let was_set: Vec<_> = was_set.iter().filter(stays).cloned().collect();
+    assert!(was_set.iter().all(|setting| now_set.contains(setting)), "{what}: {now_set:?}, and it was {was_set:?}");
+    let mut now = machine.functions();
+    if (work.restores() || is_reported) && now != *start && now != *end {
+        let address = work.words.last().unwrap();
+        let again = machine.run(&["rescan", "--settle", "0", "--restore", address]);
+        now = machine.functions();
+        assert!(&now == end, "{what}: asked for it again: {again:?}, {now:?}");
         return;
     }
-    if let Ended::Badly(error) = recovered {
-        panic!("{what}: recover: {error}; it was {changed:?}");
-    }
-    let now = machine.functions();
     // Of several targets each is at its start or at its end.
-    let as_before = now.iter().all(|(function, driver)| start.get(function) == Some(driver));
+    let as_before =
+        now.iter().all(|(function, driver)| start.get(function) == Some(driver) || end.get(function) == Some(driver));
     let gone = start.keys().filter(|function| !now.contains_key(*function));
     assert!(as_before && gone.clone().all(|function| !end.contains_key(function)), "{what}: now {now:?}");
-    let subtrees = words.iter().filter(|word| start.contains_key(**word)).count();
+    let subtrees = work.words.iter().filter(|word| start.contains_key(**word)).count();
     assert!(subtrees > 1 || &now == start || &now == end, "{what}: neither start nor end, but {now:?}");
-    assert!(machine.is_settled(), "{what}: something is left over");
 }
 
-#[test]
-fn a_crash_while_undoing_and_one_while_recovering_are_recovered_from() {
-    quiet_crashes();
-    let words = ["remove", "0000:02:00.0"];
-    let start = Machine::new("guest-switch8").functions();
-    for at in 0..2 {
-        for crash in [Fault::CrashBefore, Fault::CrashAfter] {
-            let machine = Machine::new("guest-switch8");
-            assert!(matches!(machine.run(&words, Fault::CrashAfter, 1), Ended::Crashed));
-            assert!(matches!(machine.run(&["recover"], crash, at), Ended::Crashed));
-            assert!(matches!(machine.run(&["recover"], Fault::None, 0), Ended::Well), "{crash:?} at {at}");
-            assert_eq!(machine.functions(), start, "{crash:?} at {at}");
-            assert!(machine.is_settled());
-        }
-    }
-}
-
-#[test]
-fn status_says_what_is_done_what_is_not_and_which_commands_put_it_right() {
-    quiet_crashes();
-    let machine = Machine::new("guest-switch8");
-    assert!(matches!(machine.run(&["remove", "0000:02:00.0"], Fault::CrashAfter, 0), Ended::Crashed));
-    machine
-        .status()
-        .stdout_like(
-            "\
-[..]: interrupted, half done: [..]
-  done: unbind 0000:03:00.0 from slowpci
-  not done: unbind 0000:02:00.0 from pcieport
-  not done: remove 0000:02:00.0
-  to undo it: pcictl recover [..]
-  to complete it: pcictl remove 0000:02:00.0
-",
-        )
-        .status(5)
-        .check();
-    // The command that completes it does, and the journal of the first try knows.
-    assert!(matches!(machine.run(&["remove", "0000:02:00.0"], Fault::None, 0), Ended::Well));
-    assert!(machine.is_settled());
-    machine
-        .status()
-        .stdout_like(
-            "\
-[..]: interrupted, but all was done: [..]
-  done: unbind 0000:03:00.0 from slowpci
-0000:02:00.0: removed and not back; pcictl rescan 0000:02:00.0
-0000:03:00.0: removed and not back; pcictl rescan 0000:03:00.0
-",
-        )
-        .check();
-}
-
-#[test]
-fn where_no_journal_can_be_written_nothing_is_begun() {
-    let machine = Machine::new("guest-switch8");
-    let start = machine.functions();
-    fs::create_dir_all(machine.directory("run")).unwrap();
-    fs::write(machine.directory("run").join("journal"), "in the way").unwrap();
-    let Ended::Badly(error) = machine.run(&["remove", "0000:03:00.0"], Fault::None, 0) else { panic!("it was done") };
-    assert_eq!(error.kind(), ErrorKind::Failed);
-    assert!(error.to_string().contains("nothing was changed"), "{error}");
-    assert_eq!((machine.calls(), machine.functions()), (0, start));
-}
-
-#[test]
-fn what_cannot_be_trusted_is_set_aside_and_told() {
-    let machine = Machine::new("guest-switch8");
-    let journals = machine.directory("run").join("journal");
-    quiet_crashes();
-    assert!(matches!(machine.run(&["remove", "0000:03:00.0"], Fault::CrashAfter, 0), Ended::Crashed));
-    let journal = fs::read_dir(&journals).unwrap().flatten().next().unwrap().path();
-    let text = fs::read_to_string(&journal).unwrap();
-    fs::write(&journal, text.replacen("Unbind", "unbind", 1).replacen("slowpci", "slowpcx", 1)).unwrap();
-    let changed = machine.functions();
-    assert!(!machine.is_settled());
-    let recovered = machine.run(&["recover"], Fault::None, 0);
-    assert!(matches!(recovered, Ended::Otherwise(code) if code == ExitCode::from(5)), "not everything could be used");
-    assert_eq!((machine.calls(), machine.functions()), (0, changed), "nothing was done on its word");
-    assert!(machine.is_settled() && !journal.exists());
-    assert!(journal.with_extension("journal.bad").exists());
+/// That the ledger waits for all that is gone, and for nothing that never was.
+fn check_ledger(machine: &Machine, course: &Course, what: &str) {
+    let (known, now) = (machine.ledger(), machine.functions());
+    let gone = course.whole.keys().filter(|function| !now.contains_key(*function) && !machine.is_virtual(function));
+    let forgotten: Vec<&String> = gone.filter(|function| !known.contains(*function)).collect();
+    assert!(forgotten.is_empty(), "{what}: the ledger does not know {forgotten:?}");
+    let wrong: Vec<&String> =
+        known.iter().filter(|known| now.contains_key(*known) && !machine.has_removed(known)).collect();
+    assert!(wrong.is_empty(), "{what}: the ledger waits for {wrong:?}, which never left");
 }

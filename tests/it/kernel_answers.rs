@@ -11,7 +11,7 @@ use pcictl::pci::address::PciAddress;
 use pcictl::plan::action::Action;
 
 use crate::support::dump::Order;
-use crate::support::fake::{FakeKernel, Fault, Script};
+use crate::support::fake::{Comes, FakeKernel, Fault, Script};
 use crate::support::{Tree, load_dump};
 
 const EDU: &str = "0000:02:00.0";
@@ -26,7 +26,7 @@ fn the_fake_kernel_answers_as_real_ones_do() {
 
     let dump = Rc::new(load_dump("guest-sriov"));
     let tree = Rc::new(Tree::unpack(&dump, Order::FirstFirst));
-    let script = Rc::new(RefCell::new(Script { fault: Fault::None, at: 0, calls: 0 }));
+    let script = Rc::new(RefCell::new(Script::new(Fault::None, 0, Comes::Same)));
     let kernel = FakeKernel::new(Rc::clone(&tree), dump, script);
     let mut asked = 0;
     for line in list.lines() {

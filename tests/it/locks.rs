@@ -60,7 +60,7 @@ fn the_deadline_is_for_the_whole_set() {
     machine
         .run(&format!("lock --wait 0.3 {BELOW} {BESIDE} -- true"))
         .stderr_like(format!(
-            "pcictl: {BELOW_PLACE}: waiting for up to 0.[..]\n\
+            "pcictl: {BELOW}: waiting for up to 0.[..]\n\
              pcictl: {BELOW_PLACE}: still locked after [..] by pid {pid} ([..]\n"
         ))
         .status(75)
@@ -73,7 +73,7 @@ fn the_deadline_is_for_the_whole_set() {
 fn a_waiter_says_so_once_and_when_it_is_over() {
     let machine = Machine::new();
     let holder = machine.holder(PORT);
-    let waiter = machine.lock(BELOW, "echo in").stdout("in\n").stderr_like(waited_for(PORT_PLACE)).spawn().waits();
+    let waiter = machine.lock(BELOW, "echo in").stdout("in\n").stderr_like(waited_for(PORT)).spawn().waits();
     holder.end();
     waiter.end();
 }
@@ -148,7 +148,7 @@ fn locks_shows_who_holds_and_who_waits() {
     let holder = machine.lock(PORT, "echo held; read line").stdout("held\n").killed(Signal::SIGKILL);
     let holder = holder.spawn().says("held");
     let waiter = machine.lock(&format!("--shared {BELOW}"), "echo in").stdout("in\n");
-    let waiter = waiter.stderr_like(waited_for(PORT_PLACE)).spawn().waits();
+    let waiter = waiter.stderr_like(waited_for(PORT)).spawn().waits();
 
     let locks = machine.locks();
     let node = machine::node(&locks, PORT_PLACE);
@@ -184,7 +184,7 @@ all host bridges
         .run(&format!("show {BELOW}"))
         .stdout_like(
             "\
-0000:03:00.0 Unclassified device: [1234] [11e8] (slowpci)
+0000:03:00.0 Unclassified device: Device 1234:11e8 (slowpci)
   path            @/sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/0000:02:00.0/0000:03:00.0
   place           pci0000:00/01.0/00.0/00.0/00.0
   ids             1234:11e8
@@ -261,18 +261,14 @@ fn pcictl_does_not_wait_for_itself() {
 fn what_is_not_there_is_locked_where_it_would_come_back() {
     let machine = Machine::new();
     let plan = "would lock pci0000:00/01.0/00.0/00.0 (exclusive): 0000:03:01.0 is not there, and its bus is
-locks, in this order:
-  shared     all host bridges
-  shared     pci0000:00
-  shared     pci0000:00/01.0
-  shared     pci0000:00/01.0/00.0
-  exclusive  pci0000:00/01.0/00.0/00.0
-and run: echo a b
+locks  pci0000:00/01.0/00.0/00.0 exclusive; 4 above it shared
+run    echo a b
+dry run: nothing was changed
 ";
     let said = "pcictl: 0000:03:01.0 is not there, and its bus is; locking pci0000:00/01.0/00.0/00.0\n";
     machine.run("lock -n 0000:03:01.0 -- echo a b").stdout(plan).stderr(said).check();
-    let nowhere = "pcictl: 0001:03:01.0: nothing on this machine leads to bus 0001:03; pcictl tree shows what there is, \
-                   pcictl rescan --all scans everything\n";
+    let nowhere = "pcictl: 0001:03:01.0: nothing on this machine leads to bus 0001:03\n\
+                   hint: pcictl tree shows what is there; pcictl rescan --all scans everything\n";
     machine.run("lock 0001:03:01.0 -- true").stderr(nowhere).status(3).check();
 }
 
@@ -328,7 +324,7 @@ fn wiping_the_run_directory_does_not_unlock_anything() {
         .lock(PORT, "echo never")
         .stderr_like(
             "\
-pcictl: pci0000:00/01.0/00.0/00.0: waiting for up to [..] s; locked by pid [..] (pcictl --sysroot @ lock \
+pcictl: 0000:02:00.0: waiting for up to [..] s; locked by pid [..] (pcictl --sysroot @ lock \
     0000:03:00.0 -- sh -c echo held; read line; exit 0) for [..] s
 pcictl: @run/locks: not to be trusted for locking: it was deleted while in use; nothing was changed
 ",
@@ -380,7 +376,7 @@ fn a_terminal_is_kept_up_to_date() {
     }
     waiter.end_by_itself();
     let shown = String::from_utf8(shown).unwrap();
-    let progress = format!("\r\u{1b}[Kpcictl: {PORT_PLACE}: waiting for ");
+    let progress = format!("\r\u{1b}[Kpcictl: {PORT}: waiting for ");
     assert!(
         shown.matches(&progress).count() >= 2 && !shown[..shown.rfind(&progress).unwrap()].contains('\n'),
         "{shown:?}"

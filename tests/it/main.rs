@@ -6,12 +6,16 @@
 mod back;
 mod bad_input;
 mod doctor;
+mod dump;
 mod faults;
 mod generated;
 mod golden;
+mod hostile_dump;
 mod kernel_answers;
 mod locks;
+mod output;
 mod parts;
+mod refusals;
 mod supervise;
 mod support;
 mod syscalls;

@@ -27,6 +27,7 @@ pub struct Plugged {
     /// None right below the host bridge. For a virtual function this is its physical one.
     pub above: Option<Slot>,
     pub device: u8,
+    pub function: u8,
     pub kind: Kind,
 }
 
@@ -105,6 +106,17 @@ impl Board {
         self.ids().filter(is_of).fold(0, |bits, slot| bits | 1 << slot) & self.virtual_functions()
     }
 
+    /// Whether virtual functions of both sit on one bus that the kernel makes for them (virtfn_add_bus).
+    pub fn share_virtual_bus(&self, one: Slot, other: Slot) -> bool {
+        let at_boot = Config { present: self.all(), bound: 0, renumbered: false };
+        let bus = |slot: Slot| self.address(at_boot, slot).bus;
+        let buses = |physical: Slot| {
+            let slots = self.virtual_functions_of(physical);
+            self.ids().filter(move |slot| slots & 1 << slot != 0).map(bus).filter(move |made| *made != bus(physical))
+        };
+        buses(one).any(|made| buses(other).any(|others| others == made))
+    }
+
     /// What sits right on the bus that a bridge leads to; of the root bus without one.
     pub fn on_bus(&self, bridge: Option<Slot>) -> u8 {
         let on_it = |slot: &Slot| self.slots[usize::from(*slot)].above == bridge;
@@ -133,7 +145,7 @@ impl Board {
             (_, Some(bridge)) => self.secondary(config, bridge).bus,
             (_, None) => 0,
         };
-        PciAddress { domain: 0, bus, device: plugged.device, function: 0 }
+        PciAddress { domain: 0, bus, device: plugged.device, function: plugged.function }
     }
 
     /// What answers at an address.
@@ -214,7 +226,7 @@ pub struct Read {
 
 /// A switch below a root port, with two ports and an endpoint below each.
 pub fn switch() -> Board {
-    let slot = |above, device, kind| Plugged { above, device, kind };
+    let slot = |above, device, kind| Plugged { above, device, function: 0, kind };
     let slots = vec![
         slot(None, 1, Kind::Bridge(1)),
         slot(Some(0), 0, Kind::Bridge(2)),
@@ -228,7 +240,7 @@ pub fn switch() -> Board {
 
 /// A port with a physical function, its virtual one of the same number on the next bus, and a neighbour.
 pub fn sriov() -> Board {
-    let slot = |above, device, kind| Plugged { above, device, kind };
+    let slot = |above, device, kind| Plugged { above, device, function: 0, kind };
     let slots = vec![
         slot(None, 1, Kind::Bridge(1)),
         slot(Some(0), 0, Kind::Bridge(2)),
@@ -238,4 +250,17 @@ pub fn sriov() -> Board {
         slot(Some(2), 1, Kind::Endpoint),
     ];
     Board::new(slots, 1)
+}
+
+/// A port with two physical functions of one device, whose virtual ones are together on the next bus, as igb's are.
+pub fn shared_virtual_bus() -> Board {
+    let slot = |above, device, function, kind| Plugged { above, device, function, kind };
+    let slots = vec![
+        slot(None, 1, 0, Kind::Bridge(1)),
+        slot(Some(0), 0, 0, Kind::Endpoint),
+        slot(Some(0), 0, 1, Kind::Endpoint),
+        slot(Some(1), 16, 0, Kind::Virtual(2)),
+        slot(Some(2), 16, 1, Kind::Virtual(2)),
+    ];
+    Board::new(slots, 0)
 }

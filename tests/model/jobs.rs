@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use pcictl::lock::claims::{Claim, Claims, Mode};
 use pcictl::pci::place::Place;
-use pcictl::plan::action::{Action, Plan, Step};
+use pcictl::plan::action::{Action, Plan, Step, in_sequence};
+use pcictl::plan::claims_for::{Touched, claims_for};
 use pcictl::plan::remove::{Removal, plan_removal};
 use pcictl::plan::rescan::plan_rescan;
 use pcictl::resolve::scan_target::ScanTarget;
@@ -23,7 +24,7 @@ pub enum Job {
     BringBack(Slot),
     RescanAll,
     Replug(Slot),
-    /// Switch the virtual function of a physical one on or off.
+    /// Switch the virtual functions of a physical one on or off.
     SetVfs(Slot, usize),
     Unbind(Slot),
     /// A script's own write, under `pcictl lock`.
@@ -40,6 +41,10 @@ pub enum Mutant {
     NamesByAddress,
     /// The process that writes to the kernel does not keep the locks when pcictl is killed.
     WriterDoesNotInherit,
+    /// A change of virtual functions takes the physical one, wherever the virtual ones sit.
+    VfsLockTheirFunction,
+    /// Nothing orders the changes of virtual functions within one operation.
+    VfsUnordered,
 }
 
 /// A job's plan for what was read; the same plan has the same number.
@@ -49,9 +54,16 @@ pub type PlanId = u16;
 pub struct Planned {
     /// Nodes by number, in the order in which they are taken.
     pub claims: Vec<(u8, Mode)>,
-    pub actions: Vec<Action>,
+    pub steps: Vec<PlannedStep>,
     /// All slots that the job works on, whatever the locks say; a bit a slot.
     pub affected: u8,
+}
+
+#[derive(Debug)]
+pub struct PlannedStep {
+    pub action: Action,
+    /// The steps that must be done before; a bit a step.
+    pub after: u16,
 }
 
 /// All plans of all jobs for all that can be read: planning is a function of these two.
@@ -81,7 +93,7 @@ impl Plans {
                 let claims = in_order(board, config, &read, &subject, job, mutant);
                 // Two readings agree if the product's subjects do; what names are made of is part of the mutant.
                 let id = *known.entry(format!("{subject:?} {claims:?}")).or_insert_with(|| {
-                    let planned = planned(board, config, &subject, &claims, &mut nodes);
+                    let planned = planned(board, config, &subject, &claims, mutant, &mut nodes);
                     plans.plans.push(planned);
                     PlanId::try_from(plans.plans.len() - 1).expect("few plans")
                 });
@@ -135,19 +147,15 @@ fn subject(board: &Board, config: Config, read: &Read, job: &Job) -> Option<Subj
             (subject.other, subject.targets) = (Some(plan), targets);
         }
         Job::SetVfs(slot, count) => {
-            let was = usize::from(config.present & board.virtual_functions() != 0);
-            let action = Action::SetVfs {
-                address: board.address(config, *slot),
-                count: *count,
-                was,
-                autoprobe: false,
-                idle_overrides: BTreeMap::new(),
-            };
-            single(&mut subject, read, id(*slot).filter(|_| config.is_bound(*slot) && was != *count)?, action);
+            let was = usize::from(config.present & board.virtual_functions_of(*slot) != 0);
+            let (address, idle_overrides) = (board.address(config, *slot), BTreeMap::new());
+            let action = Action::SetVfs { address, count: *count, was, autoprobe: false, idle_overrides };
+            id(*slot).filter(|_| config.is_bound(*slot) && was != *count)?;
+            single(&mut subject, read, action)?;
         }
         Job::RawRemove(slot) => {
             let action = Action::Remove { address: board.address(config, *slot) };
-            single(&mut subject, read, id(*slot)?, action);
+            single(&mut subject, read, action)?;
         }
         Job::Unbind(slot) => {
             let action = Action::Unbind {
@@ -155,17 +163,19 @@ fn subject(board: &Board, config: Config, read: &Read, job: &Job) -> Option<Subj
                 driver: "driver".to_owned(),
                 driver_override: None,
             };
-            single(&mut subject, read, id(*slot).filter(|_| config.is_bound(*slot))?, action);
+            id(*slot).filter(|_| config.is_bound(*slot))?;
+            single(&mut subject, read, action)?;
         }
     }
     Some(subject)
 }
 
-/// A change of one function, which locks that function.
-fn single(subject: &mut Subject, read: &Read, id: FunctionId, action: Action) {
-    subject.claims = Claims::changing(vec![read.topology.place(id)]);
+/// One write, with the claims that the product's table has for it; none if its function is not there.
+fn single(subject: &mut Subject, read: &Read, action: Action) -> Option<()> {
+    subject.claims = claims_for(&[Touched::by_action(&read.topology, &action)?]);
     let step = Step { action, file: String::new(), value: String::new(), after: Vec::new() };
     subject.other = Some(Plan { steps: vec![step], claims: subject.claims.clone() });
+    Some(())
 }
 
 fn scan(board: &Board, config: Config, read: &Read, bridge: Slot) -> ScanTarget {
@@ -199,6 +209,7 @@ fn in_order(board: &Board, config: Config, read: &Read, subject: &Subject, job: 
     match mutant {
         Mutant::NoLocks => Vec::new(),
         Mutant::Unsorted => as_typed(read, subject, job),
+        Mutant::VfsLockTheirFunction => functions_only(read, subject, job),
         Mutant::NamesByAddress => {
             let named = subject.claims.tops().iter().map(|top| by_address(board, config, read, top));
             Claims::changing(named.collect()).in_order().to_vec()
@@ -218,6 +229,17 @@ fn as_typed(read: &Read, subject: &Subject, job: &Job) -> Vec<Claim> {
     claims
 }
 
+/// The functions that are named, and not what their virtual ones share with others.
+fn functions_only(read: &Read, subject: &Subject, job: &Job) -> Vec<Claim> {
+    let slots = match job {
+        Job::Remove(slots) => slots,
+        Job::SetVfs(slot, _) => std::slice::from_ref(slot),
+        _ => return subject.claims.in_order().to_vec(),
+    };
+    let ids = slots.iter().filter_map(|slot| read.ids[usize::from(*slot)]);
+    Claims::changing(ids.map(|id| read.topology.place(id)).collect()).in_order().to_vec()
+}
+
 /// The chain of addresses in the place of the chain of plugs, as the directories of sysfs nest.
 fn by_address(board: &Board, config: Config, read: &Read, place: &Place) -> Place {
     let is_there = |slot: &Slot| read.ids[usize::from(*slot)].is_some_and(|id| read.topology.place(id) == *place);
@@ -231,7 +253,14 @@ fn by_address(board: &Board, config: Config, read: &Read, place: &Place) -> Plac
     Place::from_chain(&format!("{chain}/{}", board.address(config, slot))).expect("a chain")
 }
 
-fn planned(board: &Board, config: Config, subject: &Subject, claims: &[Claim], nodes: &mut Vec<Place>) -> Planned {
+fn planned(
+    board: &Board,
+    config: Config,
+    subject: &Subject,
+    claims: &[Claim],
+    mutant: Mutant,
+    nodes: &mut Vec<Place>,
+) -> Planned {
     let mut number = |place: &Place| {
         let known = nodes.iter().position(|node| node == place).unwrap_or_else(|| {
             nodes.push(place.clone());
@@ -240,14 +269,27 @@ fn planned(board: &Board, config: Config, subject: &Subject, claims: &[Claim], n
         u8::try_from(known).expect("few nodes")
     };
     let claims = claims.iter().map(|claim| (number(&claim.place), claim.mode)).collect();
-    let steps = subject.removal.iter().flat_map(Removal::all_steps);
-    let steps = steps.chain(subject.other.iter().flat_map(|plan| plan.steps.clone()));
-    let actions: Vec<Action> = steps.map(|step| step.action).collect();
-    let affected = actions.iter().map(|action| match action {
+    let steps = steps(subject, mutant);
+    let affected = steps.iter().map(|step| match &step.action {
         Action::RescanAll => board.all(),
         Action::Rescan { bus } => board.bridge_to(config, *bus).flatten().map_or(board.all(), |top| board.subtree(top)),
-        _ => action.address().and_then(|address| board.at(config, address)).map_or(0, |top| board.subtree(top)),
+        action => action.address().and_then(|address| board.at(config, address)).map_or(0, |top| board.subtree(top)),
     });
     let affected = affected.fold(0, |all, subtree| all | subtree);
-    Planned { claims, actions, affected }
+    Planned { claims, steps, affected }
+}
+
+/// The steps of a job, each with those that it waits for, or as the mutant has them.
+fn steps(subject: &Subject, mutant: Mutant) -> Vec<PlannedStep> {
+    let removal = subject.removal.as_ref().map(Removal::all_steps).unwrap_or_default();
+    let other = subject.other.as_ref().map(|plan| plan.steps.as_slice()).unwrap_or_default();
+    let steps = in_sequence([removal.as_slice(), other]);
+    let sets_vfs = |index: usize| matches!(steps[index].action, Action::SetVfs { .. });
+    let is_forgotten =
+        |index: usize, before: usize| mutant == Mutant::VfsUnordered && sets_vfs(index) && sets_vfs(before);
+    let planned = steps.iter().enumerate().map(|(index, step)| {
+        let after = step.after.iter().filter(|before| !is_forgotten(index, **before));
+        PlannedStep { action: step.action.clone(), after: after.fold(0, |bits, before| bits | 1 << before) }
+    });
+    planned.collect()
 }

@@ -111,8 +111,8 @@ impl Write {
             }
             (Kind::Rescan(slot), _) => Next::Done(found(board, config, board.subtree(slot) & !(1 << slot))),
             (Kind::RescanAll, _) => Next::Done(found(board, config, board.all())),
-            (Kind::SetVfs(_, on), _) => {
-                let vfs = board.virtual_functions();
+            (Kind::SetVfs(slot, on), _) => {
+                let vfs = board.virtual_functions_of(slot);
                 let add = if on { vfs & !config.present } else { 0 };
                 let take = if on { 0 } else { vfs };
                 let present = config.present & !take | add;
@@ -141,6 +141,13 @@ fn found(board: &Board, config: Config, slots: u8) -> Config {
 pub fn hazard(board: &Board, config: Config, writes: &[Option<Write>]) -> Option<&'static str> {
     for (index, write) in writes.iter().enumerate().filter_map(|(index, write)| Some((index, (*write)?))) {
         let others = || writes.iter().enumerate().filter(|(at, _)| *at != index).filter_map(|(_, other)| *other);
+        if let Kind::SetVfs(physical, _) = write.kind {
+            let shares =
+                |other: Write| matches!(other.kind, Kind::SetVfs(slot, _) if board.share_virtual_bus(physical, slot));
+            if others().any(shares) {
+                return Some("D8: two changes of virtual functions on one virtual bus");
+            }
+        }
         if let Kind::Unbind(physical) = write.kind {
             let has_vfs = config.present & board.virtual_functions_of(physical) != 0;
             let changes = |other: Write| match other.kind {

@@ -1,6 +1,6 @@
 //! Every interleaving of three operators on small machines, with kills anywhere: the product's own planning and ordering
-//! against a model of the kernel: `cargo test -p model --profile model -- --nocapture`, which takes about a minute (a build
-//! without optimization takes twenty times as long). A check that cannot fail is none, so the same model with one thing
+//! against a model of the kernel: `cargo test -p model --profile model -- --nocapture`, which takes a minute or two (a
+//! build without optimization takes twenty times as long). A check that cannot fail is none, so the same model with one thing
 //! broken must fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -8,10 +8,11 @@ mod board;
 mod jobs;
 mod kernel;
 mod system;
+mod work;
 
 use std::time::Instant;
 
-use board::{Board, Config, sriov, switch};
+use board::{Board, Config, shared_virtual_bus, sriov, switch};
 use jobs::{Job, Mutant};
 use kernel::{Kind, Write, hazard};
 use stateright::{Checker, HasDiscoveries, Model};
@@ -52,6 +53,21 @@ fn sriov_jobs() -> Vec<Job> {
     ]
 }
 
+/// Both physical functions in one operation, each by itself, and their virtual functions on and off.
+fn shared_jobs() -> Vec<Job> {
+    vec![
+        Job::Remove(&[1, 2]),
+        Job::SetVfs(1, 1),
+        Job::SetVfs(2, 1),
+        Job::SetVfs(1, 0),
+        Job::SetVfs(2, 0),
+        Job::Remove(&[1]),
+        Job::Remove(&[0]),
+        Job::Rescan(0),
+        Job::Replug(2),
+    ]
+}
+
 fn flapping_jobs() -> Vec<Job> {
     vec![Job::Remove(&[2]), Job::Remove(&[5]), Job::Rescan(1), Job::Remove(&[1]), Job::Replug(3), Job::BringBack(3)]
 }
@@ -73,6 +89,13 @@ fn on_sriov(jobs: Vec<Job>, mutant: Mutant) -> System {
     let board = sriov();
     let starts = vec![without(&board, board.virtual_functions()), without(&board, 0)];
     System::new(board, jobs, starts, false, mutant)
+}
+
+/// Without virtual functions at first, with those of one physical function, and with those of both.
+fn on_shared_bus(jobs: Vec<Job>, mutant: Mutant) -> System {
+    let starts = [0b11000, 0b10000, 0];
+    let starts = starts.map(|absent| without(&shared_virtual_bus(), absent)).to_vec();
+    System::new(shared_virtual_bus(), jobs, starts, false, mutant).side_by_side()
 }
 
 /// Links that go down and up by themselves, which no lock keeps from happening.
@@ -112,6 +135,11 @@ fn a_switch_is_safe() {
 #[test]
 fn virtual_functions_are_safe() {
     holds("virtual functions", on_sriov(sriov_jobs(), Mutant::None));
+}
+
+#[test]
+fn a_shared_virtual_bus_is_safe() {
+    holds("shared virtual bus", on_shared_bus(shared_jobs(), Mutant::None));
 }
 
 #[test]
@@ -162,8 +190,8 @@ fn without_a_second_read_plans_are_stale() {
 
 #[test]
 fn names_by_address_let_two_into_one_place() {
-    // A virtual function is no longer below its physical one.
-    let beside = |mutant| on_sriov(vec![Job::Remove(&[3]), Job::Unbind(4)], mutant);
+    // A virtual function is no longer below its physical one, which takes the driver from under it.
+    let beside = |mutant| on_sriov(vec![Job::Unbind(3), Job::Unbind(4)], mutant);
     finds("names by address, VFs", beside, Mutant::NamesByAddress, EXCLUSION);
     // And what comes back by itself with other numbers has another name than the one that is held.
     let renumbered = |mutant| on_flapping_links(vec![Job::Remove(&[2]), Job::Replug(3)], mutant);
@@ -174,4 +202,31 @@ fn names_by_address_let_two_into_one_place() {
 fn locks_that_end_with_pcictl_are_not_enough() {
     let system = |mutant| on_switch(vec![Job::Remove(&[1]), Job::Rescan(2)], mutant);
     finds("writer does not inherit", system, Mutant::WriterDoesNotInherit, NO_HAZARD);
+}
+
+/// What two changes of virtual functions do to their virtual bus, each adding to it or taking away.
+#[test]
+fn locks_of_the_physical_function_do_not_cover_a_virtual_bus() {
+    for (what, jobs) in [
+        ("add, add", vec![Job::SetVfs(1, 1), Job::SetVfs(2, 1)]),
+        ("remove, add", vec![Job::SetVfs(1, 0), Job::SetVfs(2, 1)]),
+        ("remove, remove", vec![Job::SetVfs(1, 0), Job::SetVfs(2, 0)]),
+        ("removal of one, remove", vec![Job::Remove(&[1]), Job::SetVfs(2, 0)]),
+    ] {
+        finds_d8(what, &jobs, Mutant::VfsLockTheirFunction);
+    }
+}
+
+/// One removal races itself.
+#[test]
+fn unordered_changes_of_virtual_functions_meet_on_their_bus() {
+    finds_d8("unordered", &[Job::Remove(&[1, 2])], Mutant::VfsUnordered);
+    finds_d8("unordered, from above", &[Job::Remove(&[0])], Mutant::VfsUnordered);
+}
+
+fn finds_d8(name: &str, jobs: &[Job], mutant: Mutant) {
+    let system = |mutant| on_shared_bus(jobs.to_vec(), mutant);
+    let state = finds(name, system, mutant, NO_HAZARD);
+    let found = hazard(&shared_virtual_bus(), state.config, &system(mutant).writes(&state));
+    assert_eq!(found, Some("D8: two changes of virtual functions on one virtual bus"), "{name}");
 }

@@ -6,8 +6,8 @@
 //! some thirty steps each do not end while shuttle draws at random. A state that was seen is not visited again here.
 //!
 //! An operator reads, takes its claims one by one through their gates, reads again, and starts over if the plan is not
-//! the same; then it makes its writes and lets go. A kill lets go of everything at once, unless a write is in the
-//! kernel's hands: that goes on, and so do the locks, until it is done.
+//! the same; then it makes its writes, one by one or two side by side as its plan allows, and lets go. A kill lets go of
+//! everything at once, unless a write is in the kernel's hands: that goes on, and so do the locks, until it is done.
 //!
 //! Nobody goes round in circles: an operator that is inside never goes back, starting over takes another plan, plans are
 //! a function of what is read, and that changes only when somebody inside goes on (or at the one link flap). So "always
@@ -17,9 +17,10 @@ use pcictl::lock::claims::Mode;
 use pcictl::plan::action::Action;
 use stateright::{Model, Property};
 
-use crate::board::{Board, Config, Slot};
-use crate::jobs::{Job, Mutant, PlanId, Plans};
-use crate::kernel::{Kind, NOWHERE, Next, Write, hazard};
+use crate::board::{Board, Config};
+use crate::jobs::{Job, Mutant, PlanId, PlannedStep, Plans};
+use crate::kernel::{Kind, Next, Write, hazard};
+use crate::work::{HANDS, Hand, Work};
 
 /// How many operators there are.
 pub const OPERATORS: usize = 3;
@@ -36,17 +37,9 @@ pub enum Phase {
         again: bool,
     },
     /// Has them all and the tree is as planned.
-    Works {
-        plan: PlanId,
-        step: u8,
-        stage: u8,
-    },
-    /// Was killed in the middle of a write, which goes on.
-    Dying {
-        plan: PlanId,
-        step: u8,
-        stage: u8,
-    },
+    Works(Work),
+    /// Was killed, or had a step fail, in the middle of other writes, which go on; no step begins any more.
+    Dying(Work),
     Ended,
 }
 
@@ -54,8 +47,6 @@ pub enum Phase {
 pub struct Operator {
     pub job: u8,
     pub phase: Phase,
-    /// What the write in hand is about: fixed when it begins, for the kernel then has the device and not its name.
-    pub slot: Slot,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,9 +58,10 @@ pub struct State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    Goes(u8),
+    /// An operator goes on, with a step if it is at work.
+    Goes(u8, u8),
     /// The same, and the kernel deals out other bus numbers to what comes back.
-    GoesRenumbered(u8),
+    GoesRenumbered(u8, u8),
     Killed(u8),
     /// The link below the root port goes down and up: all below it is new, with other bus numbers. Nobody's doing.
     Flap,
@@ -82,19 +74,27 @@ pub struct System {
     pub plans: Plans,
     pub starts: Vec<Config>,
     pub may_flap: bool,
+    /// How many steps an operator has under way at a time. More than one costs many states, and shows only what steps of
+    /// one operation do to each other.
+    at_a_time: u8,
 }
 
 impl System {
     pub fn new(board: Board, jobs: Vec<Job>, starts: Vec<Config>, may_flap: bool, mutant: Mutant) -> Self {
         let plans = Plans::new(&board, &jobs, mutant);
-        Self { board, jobs, mutant, plans, starts, may_flap }
+        Self { board, jobs, mutant, plans, starts, may_flap, at_a_time: 1 }
+    }
+
+    /// Each operator has two steps under way, in any order that its plan allows.
+    pub fn side_by_side(self) -> Self {
+        Self { at_a_time: 2, ..self }
     }
 
     fn mode_held(&self, operator: &Operator, node: u8) -> Option<Mode> {
         let (plan, held) = match operator.phase {
             Phase::Locks { plan, held, .. } => (plan, usize::from(held)),
-            Phase::Works { plan, .. } => (plan, usize::MAX),
-            Phase::Dying { plan, .. } if self.mutant != Mutant::WriterDoesNotInherit => (plan, usize::MAX),
+            Phase::Works(work) => (work.plan, usize::MAX),
+            Phase::Dying(work) if self.mutant != Mutant::WriterDoesNotInherit => (work.plan, usize::MAX),
             _ => return None,
         };
         let claims = &self.plans.get(plan).claims;
@@ -111,21 +111,23 @@ impl System {
         self.plans.get(plan).claims.get(usize::from(held)).copied()
     }
 
-    /// The write that the kernel has in hand for an operator.
-    fn write(&self, operator: &Operator) -> Option<Write> {
-        let (Phase::Works { plan, step, stage } | Phase::Dying { plan, step, stage }) = operator.phase else {
-            return None;
-        };
-        let action = self.plans.get(plan).actions.get(usize::from(step)).filter(|_| stage > 0)?;
-        Some(Write::new(action, operator.slot, stage))
+    /// The writes that the kernel has in hand for an operator.
+    fn writes_of(&self, operator: &Operator) -> [Option<Write>; HANDS] {
+        let (Phase::Works(work) | Phase::Dying(work)) = operator.phase else { return [None; HANDS] };
+        let steps = &self.plans.get(work.plan).steps;
+        work.hands.map(|hand| hand.map(|hand| Write::new(&steps[usize::from(hand.step)].action, hand.slot, hand.stage)))
     }
 
-    pub fn writes(&self, state: &State) -> [Option<Write>; OPERATORS] {
-        state.operators.each_ref().map(|operator| self.write(operator))
+    pub fn writes(&self, state: &State) -> [Option<Write>; OPERATORS * HANDS] {
+        let mut writes = [None; OPERATORS * HANDS];
+        for (operator, of_it) in state.operators.iter().zip(writes.chunks_exact_mut(HANDS)) {
+            of_it.copy_from_slice(&self.writes_of(operator));
+        }
+        writes
     }
 
     /// What comes of an operator going on; none if it has to wait or is done.
-    fn goes(&self, state: &State, index: usize) -> Option<State> {
+    fn goes(&self, state: &State, index: usize, step: u8) -> Option<State> {
         let operator = state.operators[index];
         let to = |phase: Phase| {
             let mut next = *state;
@@ -151,14 +153,11 @@ impl System {
                     (true, false) => None,
                 }
             }
-            Phase::Works { plan, step, stage } => self.works(state, index, plan, step, stage),
-            Phase::Dying { plan, step, stage } => self.works(state, index, plan, step, stage).map(|mut next| {
-                next.operators[index].phase = match next.operators[index].phase {
-                    Phase::Works { plan, step: same, stage } if same == step && stage > 0 => {
-                        Phase::Dying { plan, step, stage }
-                    }
-                    _ => Phase::Ended,
-                };
+            Phase::Works(work) => self.works(state, index, work, step),
+            Phase::Dying(work) => self.works(state, index, work, step).map(|mut next| {
+                if let Phase::Works(work) = next.operators[index].phase {
+                    next.operators[index].phase = no_more(work);
+                }
                 next
             }),
             Phase::Ended => None,
@@ -175,42 +174,69 @@ impl System {
     fn looks_again(&self, operator: &Operator, plan: PlanId, config: Config) -> Phase {
         let same = self.plans.read(usize::from(operator.job), config) == Some(plan);
         if same || self.mutant == Mutant::NoSecondRead {
-            return Phase::Works { plan, step: 0, stage: 0 };
+            return Phase::Works(Work::new(plan));
         }
         self.planned(operator.job, config, true)
     }
 
-    fn works(&self, state: &State, index: usize, plan: PlanId, step: u8, stage: u8) -> Option<State> {
+    /// The steps that a phase can go on with, a bit a step; the first for what is no step.
+    fn choices(&self, phase: Phase) -> u16 {
+        let (Phase::Works(work) | Phase::Dying(work)) = phase else { return 1 };
+        let in_hand = work.in_hand();
+        let is_full = in_hand.count_ones() >= u32::from(self.at_a_time);
+        let begins = if is_full || matches!(phase, Phase::Dying(_)) { 0 } else { self.ready(&work) };
+        match in_hand | begins {
+            0 if self.is_done(&work) => 1,
+            choices => choices,
+        }
+    }
+
+    fn is_done(&self, work: &Work) -> bool {
+        work.done.count_ones() as usize == self.plans.get(work.plan).steps.len()
+    }
+
+    /// The steps that may begin: one by one in the plan's order, or side by side as what they wait for allows.
+    fn ready(&self, work: &Work) -> u16 {
+        let steps = &self.plans.get(work.plan).steps;
+        let waits_for_none = |step: &PlannedStep| step.after & !work.done == 0;
+        let free =
+            (0..).zip(steps).filter(|(_, step)| waits_for_none(step)).fold(0, |bits, (index, _)| bits | 1 << index);
+        let ready: u16 = free & !work.done & !work.in_hand();
+        if self.at_a_time == 1 { ready & ready.wrapping_neg() } else { ready }
+    }
+
+    fn works(&self, state: &State, index: usize, work: Work, step: u8) -> Option<State> {
         let mut next = *state;
-        let operator = &mut next.operators[index];
-        let Some(action) = self.plans.get(plan).actions.get(usize::from(step)) else {
-            operator.phase = Phase::Ended;
+        let phase = &mut next.operators[index].phase;
+        if self.is_done(&work) {
+            *phase = Phase::Ended;
             return Some(next);
-        };
-        if stage == 0 {
-            match Write::opens(&self.board, state.config, action) {
-                Some(slot) => operator.slot = slot,
-                // A stopped driver and a function that is gone are as good as done; anything else ends the operation.
+        }
+        let action = &self.plans.get(work.plan).steps[usize::from(step)].action;
+        let begun = work.hands.iter().position(|hand| hand.is_some_and(|hand| hand.step == step));
+        let (slot, stage) = match begun.and_then(|hand| work.hands[hand]) {
+            Some(hand) => (hand.slot, hand.stage),
+            None => match Write::opens(&self.board, state.config, action) {
+                Some(slot) => (slot, 0),
                 None => {
-                    let already = matches!(action, Action::Unbind { .. } | Action::Remove { .. });
-                    operator.phase =
-                        if already { Phase::Works { plan, step: step + 1, stage: 0 } } else { Phase::Ended };
+                    *phase = does_not_open(work, step, action);
                     return Some(next);
                 }
-            }
-        }
-        let write = Write::new(action, operator.slot, stage);
+            },
+        };
+        let write = Write::new(action, slot, stage);
         let mut others = self.writes(state);
-        others[index] = None;
+        if let Some(hand) = begun {
+            others[index * HANDS + hand] = None;
+        }
         match write.next(&self.board, state.config, &others) {
             Next::Waits => return None,
             Next::Stage(stage) => {
-                operator.phase = Phase::Works { plan, step, stage };
+                *phase = Phase::Works(work.with(Hand { step, stage, slot }));
                 next.config = Write { stage, ..write }.stops(&self.board, state.config);
             }
             Next::Done(config) => {
-                operator.phase = Phase::Works { plan, step: step + 1, stage: 0 };
-                operator.slot = NOWHERE;
+                *phase = Phase::Works(work.finished(step));
                 next.config = config;
             }
         }
@@ -221,10 +247,10 @@ impl System {
         let mut next = *state;
         let operator = &mut next.operators[index];
         operator.phase = match operator.phase {
-            Phase::Works { plan, step, stage: stage @ 1.. } => Phase::Dying { plan, step, stage },
-            Phase::Locks { .. } | Phase::Works { .. } => Phase::Ended,
+            Phase::Works(work) => no_more(work),
+            Phase::Locks { .. } => Phase::Ended,
             // Killed before it has begun, it might as well not be there; killed twice is killed.
-            Phase::Begins | Phase::Dying { .. } | Phase::Ended => return None,
+            Phase::Begins | Phase::Dying(_) | Phase::Ended => return None,
         };
         Some(next)
     }
@@ -241,16 +267,17 @@ impl System {
 
     /// All slots that an operator works on; a bit a slot.
     fn affected(&self, state: &State, operator: &Operator) -> u8 {
-        let (Phase::Works { plan, .. } | Phase::Dying { plan, .. }) = operator.phase else { return 0 };
-        let affected = self.plans.get(plan).affected;
+        let (Phase::Works(work) | Phase::Dying(work)) = operator.phase else { return 0 };
+        let affected = self.plans.get(work.plan).affected;
         // The kernel makes room for an empty bus on the bus above it.
-        match self.write(operator).map(|write| write.kind) {
-            Some(Kind::Rescan(bridge)) if self.board.on_bus(Some(bridge)) & state.config.present == 0 => {
+        let with_room = self.writes_of(operator).into_iter().flatten().map(|write| match write.kind {
+            Kind::Rescan(bridge) if self.board.on_bus(Some(bridge)) & state.config.present == 0 => {
                 let above = self.board.slots[usize::from(bridge)].above;
-                affected | above.map_or(0, |above| self.board.subtree(above))
+                above.map_or(0, |above| self.board.subtree(above))
             }
-            _ => affected,
-        }
+            _ => 0,
+        });
+        with_room.fold(affected, |all, room| all | room)
     }
 
     /// Two subtrees overlap if, and only if, they have a slot in common.
@@ -262,7 +289,28 @@ impl System {
     /// Whether nobody can go on although somebody is not done.
     fn is_stuck(&self, state: &State) -> bool {
         let open = state.operators.iter().any(|operator| operator.phase != Phase::Ended);
-        open && (0..OPERATORS).all(|index| self.goes(state, index).is_none())
+        let can_go = |index: usize| {
+            bits(self.choices(state.operators[index].phase)).any(|step| self.goes(state, index, step).is_some())
+        };
+        open && !(0..OPERATORS).any(can_go)
+    }
+}
+
+/// The numbers of the bits that are set.
+fn bits(set: u16) -> impl Iterator<Item = u8> {
+    (0..16).filter(move |bit| set & 1 << bit != 0)
+}
+
+/// What the kernel has in hand goes on, and nothing else.
+fn no_more(work: Work) -> Phase {
+    if work.in_hand() == 0 { Phase::Ended } else { Phase::Dying(work) }
+}
+
+/// A stopped driver and a function that is gone are as good as done; anything else ends the operation.
+fn does_not_open(work: Work, step: u8, action: &Action) -> Phase {
+    match action {
+        Action::Unbind { .. } | Action::Remove { .. } => Phase::Works(work.finished(step)),
+        _ => no_more(work),
     }
 }
 
@@ -276,7 +324,7 @@ impl Model for System {
 
     fn init_states(&self) -> Vec<State> {
         let jobs = u8::try_from(self.jobs.len()).expect("few jobs");
-        let operator = |job: u8| Operator { job, phase: Phase::Begins, slot: NOWHERE };
+        let operator = |job: u8| Operator { job, phase: Phase::Begins };
         let mut states = Vec::new();
         for config in &self.starts {
             // Operators are alike, so only what they do counts, not who does it.
@@ -294,13 +342,16 @@ impl Model for System {
 
     fn actions(&self, state: &State, events: &mut Vec<Event>) {
         for (index, operator) in (0..).zip(&state.operators) {
-            match operator.phase {
-                Phase::Ended => {}
-                Phase::Works { .. } | Phase::Dying { .. } => {
-                    events.extend([Event::Goes(index), Event::GoesRenumbered(index), Event::Killed(index)]);
-                }
-                Phase::Begins | Phase::Locks { .. } => events.extend([Event::Goes(index), Event::Killed(index)]),
+            if operator.phase == Phase::Ended {
+                continue;
             }
+            for step in bits(self.choices(operator.phase)) {
+                events.push(Event::Goes(index, step));
+                if matches!(operator.phase, Phase::Works(_) | Phase::Dying(_)) {
+                    events.push(Event::GoesRenumbered(index, step));
+                }
+            }
+            events.push(Event::Killed(index));
         }
         if self.may_flap && !state.flapped {
             events.push(Event::Flap);
@@ -309,9 +360,9 @@ impl Model for System {
 
     fn next_state(&self, state: &State, event: Event) -> Option<State> {
         match event {
-            Event::Goes(index) => self.goes(state, usize::from(index)),
-            Event::GoesRenumbered(index) => {
-                let mut next = self.goes(state, usize::from(index))?;
+            Event::Goes(index, step) => self.goes(state, usize::from(index), step),
+            Event::GoesRenumbered(index, step) => {
+                let mut next = self.goes(state, usize::from(index), step)?;
                 let top = self.board.renumbered_below;
                 (next.config.has(top) && !state.config.has(top)).then(|| {
                     next.config.renumbered = !next.config.renumbered;
@@ -324,7 +375,7 @@ impl Model for System {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
             Property::always(NO_DEADLOCK, |model: &Self, state: &State| !model.is_stuck(state)),
             Property::always(EXCLUSION, |model: &Self, state: &State| model.is_exclusive(state)),
             Property::always(NO_HAZARD, |model: &Self, state: &State| {
@@ -338,13 +389,24 @@ impl Model for System {
             }),
             Property::sometimes("somebody dies in the middle of a removal", |model: &Self, state: &State| {
                 state.operators.iter().any(|o| {
-                    matches!(o.phase, Phase::Dying { .. })
-                        && model.write(o).is_some_and(|write| matches!(write.kind, Kind::Remove(_)))
+                    let writes = model.writes_of(o);
+                    let removes = writes.iter().flatten().any(|write| matches!(write.kind, Kind::Remove(_)));
+                    matches!(o.phase, Phase::Dying(_)) && removes
                 })
             }),
             Property::sometimes("two work at a time", |_: &Self, state: &State| {
-                state.operators.iter().filter(|o| matches!(o.phase, Phase::Works { .. })).count() == 2
+                state.operators.iter().filter(|o| matches!(o.phase, Phase::Works(_))).count() == 2
             }),
-        ]
+        ];
+        if self.at_a_time > 1 {
+            properties.push(Property::sometimes(
+                "two steps of one operation are under way",
+                |_: &Self, state: &State| {
+                    let is_full = |work: &Work| work.hands.iter().all(Option::is_some);
+                    state.operators.iter().any(|o| matches!(&o.phase, Phase::Works(work) if is_full(work)))
+                },
+            ));
+        }
+        properties
     }
 }

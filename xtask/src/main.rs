@@ -5,6 +5,8 @@
 mod ci;
 mod dependencies;
 mod generate;
+mod man;
+mod man_text;
 mod steps;
 mod third_party;
 
@@ -21,6 +23,7 @@ cargo xtask VERB
   guest [WORD]...    boot kernels in QEMU and run the cases: of a kernel, a topology, with a word in the name
   model              go through every state of the lock protocol
   stress             keep 64 processes at the locks for a minute
+  soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
   small              build the static program and see that it is small enough
   msrv               build pcictl with the oldest supported Rust, which Debian's archive has
   regenerate [DIR]   man pages, completions and THIRD-PARTY.md, here or into DIR
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
-    let takes_more = matches!(verb, "guest" | "regenerate" | "ci");
+    let takes_more = matches!(verb, "guest" | "regenerate" | "soak" | "ci");
     if !takes_more && !rest.is_empty() {
         return Err(format!("{verb} takes no argument\n\n{USAGE}"));
     }
@@ -53,11 +56,15 @@ fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
         "guest" => steps::guest(rest),
         "model" => steps::model(),
         "stress" => steps::stress(),
+        "soak" => match rest.first().and_then(|name| name.to_str()) {
+            Some("systemd") => steps::script_with("tests/soak/systemd", &rest[1..]),
+            _ => Err(format!("soak takes a name: systemd\n\n{USAGE}")),
+        },
         "small" => steps::small(),
         "msrv" => steps::msrv(),
         "regenerate" => {
             let directory = rest.first().map_or_else(root, PathBuf::from);
-            generate::run(&directory)?;
+            generate::run(&directory, &generate::release_date()?)?;
             third_party::write(&directory)
         }
         "demo" => steps::script("tests/demo"),

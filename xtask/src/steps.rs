@@ -1,6 +1,6 @@
 //! The steps: each a name and what is run for it. A step that fails says so and ends everything.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::process::Command;
 
@@ -73,7 +73,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
 
 /// Runs a script of this repository.
 pub(crate) fn script(path: &str) -> Result<(), String> {
-    call(&mut Command::new(root().join(path)))
+    script_with(path, &[])
+}
+
+/// Runs a script of this repository with arguments.
+pub(crate) fn script_with(path: &str, arguments: &[OsString]) -> Result<(), String> {
+    call(Command::new(root().join(path)).args(arguments))
 }
 
 fn clippy() -> Result<(), String> {

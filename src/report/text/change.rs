@@ -1,4 +1,4 @@
-//! Plans, and what became of them.
+//! Plans, and the reports of what was done.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::report::text::words::{count, describe_action, locks, mode, steps};
 use crate::verify::compare::{Difference, DifferenceKind};
 
 /// What `--dry-run` prints: what it is about, the locks, the steps.
-pub(crate) fn planned(plan: &PlannedChange) -> String {
+pub(crate) fn planned(plan: &PlannedChange, verbose: bool) -> String {
     let mut text = String::new();
     for line in &plan.summary {
         text.push_str(&format!("{}\n", escaped(line)));
@@ -27,26 +27,26 @@ pub(crate) fn planned(plan: &PlannedChange) -> String {
     if plan.steps.is_empty() {
         return text;
     }
-    text.push_str(&locks(&plan.locks));
+    text.push_str(&locks(&plan.locks, verbose));
     text.push_str("steps:\n");
     text.push_str(&steps(&plan.steps));
     text
 }
 
 /// What `lock --dry-run` prints.
-pub(crate) fn planned_lock(plan: &PlannedLock) -> String {
+pub(crate) fn planned_lock(plan: &PlannedLock, verbose: bool) -> String {
     let mut text = String::new();
     for target in &plan.targets {
         text.push_str(&format!("would lock {} ({}): {}\n", target.place, mode(plan.mode), escaped(&target.why)));
     }
-    text + &locks(&plan.locks) + &format!("and run: {}\n", escaped(&plan.command.join(" ")))
+    text + &locks(&plan.locks, verbose) + &format!("run    {}\n", escaped(&plan.command.join(" ")))
 }
 
 /// What `remove` did.
 pub(crate) fn removed(report: &RemoveReport) -> String {
     let mut text = String::new();
     for absent in &report.absent {
-        text.push_str(&format!("{}: not there, nothing to remove\n", escaped(absent)));
+        text.push_str(&format!("{}: absent, nothing to remove\n", escaped(absent)));
     }
     if report.targets.is_empty() {
         return text;
@@ -66,7 +66,7 @@ pub(crate) fn removed(report: &RemoveReport) -> String {
     text
 }
 
-/// What `rescan` found; nothing at all where nothing came, went or changed.
+/// What `rescan` found; empty where nothing appeared, vanished or changed.
 pub fn rescanned(report: &RescanReport) -> String {
     if report.is_quiet() {
         return String::new();
@@ -85,7 +85,7 @@ pub fn rescanned(report: &RescanReport) -> String {
     for restored in report.restored.iter().filter(|restored| restored.failure.is_none()) {
         text.push_str(&format!("  = put back: {}\n", describe_action(&restored.action)));
     }
-    for finding in told(&report.differences) {
+    for finding in reported(&report.differences) {
         text.push_str(&difference(finding));
     }
     text
@@ -113,8 +113,8 @@ fn headline(report: &RescanReport) -> String {
     format!("{}: {} in {seconds:.2} s\n", buses.join(", ").bold(), words.join(", "))
 }
 
-/// What need be told: what came is listed already, and what is missing below something missing goes without saying.
-fn told(findings: &[Difference]) -> impl Iterator<Item = &Difference> {
+/// The differences to print: new functions are listed already, and whatever is below a missing bridge is missing, too.
+fn reported(findings: &[Difference]) -> impl Iterator<Item = &Difference> {
     let missing: Vec<&Place> =
         findings.iter().filter(|f| f.kind == DifferenceKind::Missing).filter_map(|f| f.place.as_ref()).collect();
     let implied = move |finding: &&Difference| {
@@ -144,7 +144,7 @@ fn difference(finding: &Difference) -> String {
 /// What `replug` did: both halves.
 pub(crate) fn replugged(report: &ReplugReport) -> String {
     let escalations: String =
-        report.escalations.iter().map(|what| format!("  > not back, so tried: {}\n", escaped(what))).collect();
+        report.escalations.iter().map(|what| format!("  > still missing, tried: {}\n", escaped(what))).collect();
     removed(&report.removed) + &escalations + &rescanned(&report.rescanned)
 }
 

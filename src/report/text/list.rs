@@ -60,7 +60,7 @@ fn width(cell: &str) -> usize {
     if cell.is_ascii() { cell.len() } else { cell.chars().count() }
 }
 
-/// The columns there are, one a line with what it holds.
+/// The available columns, one a line with its meaning.
 pub(crate) fn columns() -> String {
     let mut text = String::new();
     for column in Column::ALL {
@@ -73,7 +73,7 @@ pub(crate) fn heading(column: Column) -> String {
     column.name().to_uppercase()
 }
 
-/// What stands in a cell; `scratch` holds it if it has to be put together.
+/// The text of a cell; `scratch` holds it if it has to be put together.
 pub(crate) fn cell<'a>(row: &'a FunctionRow, column: Column, scratch: &'a mut String) -> Cow<'a, str> {
     scratch.clear();
     let cell = match column {
@@ -106,7 +106,7 @@ fn composed(scratch: &mut String, value: Option<impl std::fmt::Display>) -> Opti
     Some(scratch)
 }
 
-/// `16GT/s x16`, and ` of 32GT/s x16` where it could be more.
+/// `16GT/s x16`, and ` of 32GT/s x16` where the maximum is more.
 pub(crate) fn link(link: &LinkStatus) -> String {
     if link.asleep {
         return "asleep".to_owned();

@@ -1,4 +1,4 @@
-//! `locks` as a tree: nodes, and below each one who is at its lock.
+//! `locks` as a tree: nodes, and below each one who holds or waits for its lock.
 
 use colored::Colorize;
 
@@ -8,7 +8,7 @@ use crate::report::change::LockNode;
 use crate::report::text::tree::Branches;
 use crate::report::text::words::mode;
 
-/// The forest as text. Whoever only passes through a node on the way to another is left out, unless somebody waits there.
+/// The forest as text. Holders that only pass through a node are left out, unless somebody waits there.
 pub(crate) fn lock_forest(roots: &[LockNode]) -> String {
     let mut text = String::new();
     for root in roots.iter().filter(|root| matters(root)) {
@@ -34,7 +34,7 @@ fn draw_below(node: &LockNode, indent: &str, branches: &Branches, text: &mut Str
     }
 }
 
-/// Whether there is anything to show at or below a node: a reader of the whole machine is in every one of them.
+/// Whether there is anything to show at or below a node: a reader of the whole machine holds every one of them.
 fn matters(node: &LockNode) -> bool {
     shown(node).next().is_some() || node.children.iter().any(matters)
 }

@@ -1,6 +1,16 @@
-//! Reports as text for people.
+//! Reports as text for people, a file for each report; they write to a value, never to a stream of the process.
+//!
+//! - [`words`]: actions, locks and counts, which several reports name.
+//! - [`list`], [`tree`], [`show`]: functions.
+//! - [`users`]: users of a device.
+//! - [`locks`]: who is at which lock.
+//! - [`change`]: plans, and what became of them.
+//! - [`operation`]: operations that this process no longer waits for.
+//! - [`status`]: the doctor's findings, interrupted operations, what was recovered.
+//! - [`dump`]: what a dump holds.
 
 pub mod change;
+pub(crate) mod dump;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod operation;

@@ -1,4 +1,4 @@
-//! Operations that this process no longer waits for.
+//! Operations that this process is detached from.
 
 use crate::doctor::stack::Waits;
 use crate::execute::outcome::DetachedWrite;
@@ -28,7 +28,7 @@ pub(crate) fn kernel_state(unfinished: &DetachedWrite) -> Vec<String> {
     lines
 }
 
-/// One line: what is waited for, and who waits now.
+/// One line: what is waited for, and which process waits now.
 pub(crate) fn unfinished(unfinished: &DetachedWrite) -> String {
     let what = format!("{}: {}", describe_action(&unfinished.action), waiting(unfinished));
     let how_long = format!("{:.1} s", unfinished.waited_seconds);
@@ -36,13 +36,13 @@ pub(crate) fn unfinished(unfinished: &DetachedWrite) -> String {
     let who = match unfinished.background {
         Some(pid) => format!("it goes on in the background (pid {pid}, helper pid {}{scope})", unfinished.helper),
         None => format!(
-            "helper pid {} goes on with this one step, and what comes after it waits for pcictl recover",
+            "helper pid {} goes on with this one step, the steps after it wait for pcictl recover",
             unfinished.helper
         ),
     };
-    let keeps = "and keeps its locks until the kernel is done; see pcictl status";
+    let keeps = "and keeps its locks until the kernel is done";
     if unfinished.late {
-        format!("{what}, not done after {how_long}; {who} {keeps}")
+        format!("{what}, not finished after {how_long}; {who} {keeps}")
     } else {
         format!("{what}, interrupted twice after {how_long}; {who} {keeps}")
     }

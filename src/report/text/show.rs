@@ -9,7 +9,7 @@ use crate::report::rows::{FullFunction, FunctionRow};
 use crate::report::text::list;
 use crate::report::text::words::{self, count};
 
-/// Everything about one function.
+/// One function in full.
 pub(crate) fn function(full: &FullFunction) -> String {
     let row = &full.row;
     let mut text = format!("{}\n", headline(row).bold());
@@ -25,12 +25,12 @@ pub(crate) fn function(full: &FullFunction) -> String {
     fact("subsystem", row.subsystem.clone());
     fact("driver", Some(row.driver.as_deref().unwrap_or("none").to_owned()));
     fact("link", row.link.as_deref().map(list::link));
-    fact("numa node", row.numa_node.map(|node| node.to_string()));
-    fact("iommu group", row.iommu_group.map(|group| group.to_string()));
+    fact("NUMA node", row.numa_node.map(|node| node.to_string()));
+    fact("IOMMU group", row.iommu_group.map(|group| group.to_string()));
     fact("slot", row.slot.clone());
     fact("leads to bus", full.bus.map(|bus| bus.to_string()));
-    fact("virtual of", full.physical_function.map(|address| address.to_string()));
-    fact("vfs", full.total_vfs.map(|total| format!("{} of {total}", full.virtual_functions.len())));
+    fact("VF of", full.physical_function.map(|address| address.to_string()));
+    fact("VFs", full.total_vfs.map(|total| format!("{} of {total}", full.virtual_functions.len())));
     fact("above", joined(&full.above));
     fact("names", joined(&full.names));
     fact("lock", Some(lock(full)));
@@ -49,7 +49,7 @@ pub(crate) fn function(full: &FullFunction) -> String {
                 text.push_str("remove would\n");
             } else {
                 let needed = crate::report::text::users::needed(&plan.needs_force);
-                text.push_str(&format!("remove would be refused: {needed}; then it would\n"));
+                text.push_str(&format!("remove would be refused: {needed}; with that, remove would\n"));
             }
             text.push_str(&words::steps(&plan.steps));
         }
@@ -74,7 +74,7 @@ fn headline(row: &FunctionRow) -> String {
 }
 
 fn lock(full: &FullFunction) -> String {
-    let Some(holders) = &full.holders else { return "cannot be seen".to_owned() };
+    let Some(holders) = &full.holders else { return "unknown".to_owned() };
     if holders.is_empty() {
         return "free".to_owned();
     }

@@ -1,4 +1,4 @@
-//! What the doctor found, what is interrupted, and what was recovered.
+//! The doctor's report, operations that are not over, and what was recovered.
 
 use colored::Colorize as _;
 
@@ -7,7 +7,7 @@ use crate::doctor::stack::Waits;
 use crate::host::text::escaped;
 use crate::report::status::{DoctorReport, Health, OperationState, OperationStatus, RecoverReport, StatusReport};
 
-/// What the doctor found: what is stuck first, then who is busy, then what was left behind.
+/// The doctor's report: what is stuck, who is busy, what was left behind.
 pub(crate) fn diagnosed(report: &DoctorReport) -> String {
     let mut text = String::new();
     for stuck in &report.diagnosis.stuck {
@@ -18,27 +18,27 @@ pub(crate) fn diagnosed(report: &DoctorReport) -> String {
     for finding in report.diagnosis.tasks.iter().filter(member) {
         text.push_str(&format!("{}: {}\n", "busy".yellow(), escaped(&finding.in_words())));
         if matches!(finding.position.waits, Waits::Driver { .. }) {
-            text.push_str("  wait: a slow driver ends in its own time, and no signal hurries it\n");
+            text.push_str("  fix: wait; a slow driver takes its time, and no signal speeds it up\n");
         }
     }
     for finding in report.diagnosis.tasks.iter().filter(|finding| finding.raw) {
         text.push_str(&format!(
-            "{}: {} writes to the kernel past pcictl's locks; run it by: pcictl lock SELECTOR -- COMMAND\n",
+            "{}: {} writes to the kernel past pcictl's locks\n  fix: run it as: pcictl lock SELECTOR -- COMMAND\n",
             "raw".yellow(),
             escaped(&finding.task.in_words())
         ));
     }
     for leftover in &report.leftovers {
-        text.push_str(&format!("{}: {}\n", "leftover".yellow(), escaped(&leftover.what)));
+        text.push_str(&format!("{}: {}\n", "warning".yellow(), escaped(&leftover.what)));
         if !leftover.helps.is_empty() {
-            text.push_str(&format!("  {}\n", escaped(&leftover.helps)));
+            text.push_str(&format!("  fix: {}\n", escaped(&leftover.helps)));
         }
     }
     text.push_str(match report.verdict {
-        Health::Healthy => "healthy: nobody is inside the kernel's PCI core\n",
+        Health::Healthy => "healthy: no task is inside the kernel's PCI core\n",
         Health::Unknown => "unknown: this tree has no /proc that would tell\n",
-        Health::Busy => "healthy: what is under way is slow at most\n",
-        Health::Leftovers => "healthy, but something was left behind\n",
+        Health::Busy => "healthy: operations in progress are slow, not stuck\n",
+        Health::Leftovers => "healthy, with warnings\n",
         Health::Stuck => "stuck\n",
     });
     text
@@ -55,20 +55,20 @@ fn one_stuck(stuck: &Stuck, behind: usize) -> String {
     };
     let mut text = format!("{}: {what}", "stuck".red().bold());
     if stuck.blocks_all {
-        text.push_str("; every PCI removal, rescan and hotplug event of this machine waits for that");
+        text.push_str("; every PCI removal, rescan and hotplug event on this machine waits for it");
     }
     if stuck.blocks_all && behind > 0 {
-        text.push_str(&format!(" ({behind} do already)"));
+        text.push_str(&format!(" ({behind} already do)"));
     }
     text.push('\n');
     for line in &stuck.evidence {
         text.push_str(&format!("  {}\n", escaped(line)));
     }
-    text.push_str(&format!("  what helps: {}\n", escaped(&stuck.helps)));
+    text.push_str(&format!("  fix: {}\n", escaped(&stuck.helps)));
     text
 }
 
-/// What is under way, what was interrupted, what is not back.
+/// Operations in progress or interrupted, and missing devices.
 pub(crate) fn status(report: &StatusReport) -> String {
     let mut text: String = report.operations.iter().map(operation).collect();
     for device in &report.removed {
@@ -87,13 +87,13 @@ fn operation(operation: &OperationStatus) -> String {
     let mut text = match operation.state {
         OperationState::Running => format!("{id}: under way: {command}\n"),
         OperationState::HalfDone => format!("{id}: {}: {command}\n", "interrupted, half done".red()),
-        OperationState::Settled if why.is_empty() => format!("{id}: interrupted, but all was done: {command}\n"),
+        OperationState::Settled if why.is_empty() => format!("{id}: interrupted, but complete: {command}\n"),
         OperationState::Settled => format!("{id}: interrupted, and {why}: {command}\n"),
-        OperationState::CutOff => format!("{id}: cut off: {command}; {why}\n"),
+        OperationState::CutOff => format!("{id}: ended by a reboot: {command}; {why}\n"),
         OperationState::Lost => format!("{id}: {}: {command}; {why}\n", "interrupted".red()),
-        OperationState::Unreadable => format!("{}: {why}\n", "a journal that cannot be read".red()),
+        OperationState::Unreadable => format!("{}: {why}\n", "unreadable journal".red()),
         OperationState::Damaged | OperationState::Foreign => {
-            format!("{}: {why}; pcictl recover sets it aside\n", "a journal that cannot be trusted".red())
+            format!("{}: {why}; pcictl recover sets it aside\n", "untrusted journal".red())
         }
     };
     for (title, lines) in
@@ -113,7 +113,7 @@ fn operation(operation: &OperationStatus) -> String {
     text
 }
 
-/// What became of interrupted operations.
+/// The outcome for each interrupted operation.
 pub(crate) fn recovered(report: &RecoverReport) -> String {
     let mut text = String::new();
     for operation in &report.operations {

@@ -8,7 +8,7 @@ use colored::Colorize;
 use crate::host::text::escaped;
 use crate::report::rows::{Column, TreeNode};
 
-/// What a tree is drawn with.
+/// The characters a tree is drawn with.
 pub(crate) struct Branches {
     pub(crate) child: &'static str,
     pub(crate) last: &'static str,
@@ -16,7 +16,7 @@ pub(crate) struct Branches {
 }
 
 impl Branches {
-    /// What the locale can show.
+    /// Those that the locale can show.
     pub(crate) fn of_locale() -> &'static Self {
         if is_utf8() { &LINES } else { &ASCII }
     }
@@ -103,7 +103,7 @@ impl Pen<'_> {
     }
 }
 
-/// The locale's word, in POSIX's order of precedence.
+/// Whether the locale is UTF-8, in POSIX's order of precedence.
 fn is_utf8() -> bool {
     let set = ["LC_ALL", "LC_CTYPE", "LANG"]
         .iter()

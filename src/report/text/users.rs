@@ -3,7 +3,7 @@
 use crate::host::text::escaped;
 use crate::usage::model::{Danger, UsageReport, User};
 
-/// Users, what could not be looked into, and what cannot be seen.
+/// Users, what could not be checked, and notes.
 pub(crate) fn listed(users: &UsageReport, indent: &str) -> String {
     let mut text = String::new();
     for user in &users.found {
@@ -35,7 +35,7 @@ pub(crate) fn short(users: &[User]) -> String {
     words.join(" ")
 }
 
-/// `/boot`, `eth0`, `qemu[812]`: what one looks for to end the use.
+/// `/boot`, `eth0`, `qemu[812]`: the user by one word.
 fn word(user: &User) -> String {
     match (&user.process, user.kind) {
         (Some(process), _) => format!("{}[{}]", user.by, process.pid),
@@ -45,7 +45,7 @@ fn word(user: &User) -> String {
     }
 }
 
-/// What it would take to go on.
+/// What remove needs to proceed.
 pub(crate) fn needed(missing: &[Danger]) -> String {
     let names: Vec<&str> = missing.iter().map(|kind| kind.name()).collect();
     format!("it needs --force {}", names.join(","))

@@ -5,7 +5,11 @@ use crate::lock::claims::{Claim, Mode};
 use crate::order;
 use crate::plan::action::{Action, Step};
 
-pub(crate) fn locks(claims: &[Claim]) -> String {
+/// The locks of a plan: all of them in their order for whoever wants details, else those that matter in one line.
+pub(crate) fn locks(claims: &[Claim], verbose: bool) -> String {
+    if !verbose {
+        return format!("locks  {}\n", locks_in_short(claims));
+    }
     let mut text = "locks, in this order:\n".to_owned();
     for claim in claims {
         text.push_str(&format!("  {:<11}{}\n", mode(claim.mode), claim.place));
@@ -13,12 +17,30 @@ pub(crate) fn locks(claims: &[Claim]) -> String {
     text
 }
 
+/// `pci0000:00/17.0 exclusive; 2 above it shared`
+fn locks_in_short(claims: &[Claim]) -> String {
+    /// More than these nobody reads.
+    const SHOWN: usize = 3;
+    let exclusive: Vec<&Claim> = claims.iter().filter(|claim| claim.mode == Mode::Exclusive).collect();
+    let shared = claims.len() - exclusive.len();
+    if exclusive.is_empty() {
+        return format!("{shared} shared");
+    }
+    let mut names: Vec<String> = exclusive.iter().take(SHOWN).map(|claim| claim.place.to_string()).collect();
+    if exclusive.len() > SHOWN {
+        names.push(format!("{} more", exclusive.len() - SHOWN));
+    }
+    let above = if exclusive.len() == 1 { "it" } else { "them" };
+    let above = if shared == 0 { String::new() } else { format!("; {shared} above {above} shared") };
+    format!("{} exclusive{above}", names.join(", "))
+}
+
 /// A mode in a word.
 pub(crate) fn mode(mode: Mode) -> &'static str {
     if mode == Mode::Shared { "shared" } else { "exclusive" }
 }
 
-/// Numbered steps, with what each one waits for.
+/// Numbered steps, with the steps that each one comes after.
 pub(crate) fn steps(steps: &[Step]) -> String {
     let mut text = String::new();
     for (index, step) in steps.iter().enumerate() {
@@ -36,13 +58,13 @@ pub(crate) fn describe_action(action: &Action) -> String {
     match action {
         Action::Unbind { address, driver, .. } => format!("unbind {address} from {}", escaped(driver)),
         Action::Bind { address, driver } => format!("bind {address} to {}", escaped(driver)),
-        Action::SetVfs { address, count: 0, was, .. } => format!("take away the {} of {address}", count(*was, "VF")),
+        Action::SetVfs { address, count: 0, was, .. } => format!("disable {} of {address}", count(*was, "VF")),
         Action::SetVfs { address, count: vfs, .. } => format!("create {} of {address}", count(*vfs, "VF")),
         Action::Remove { address } => format!("remove {address}"),
         Action::Rescan { bus } => format!("rescan bus {bus}"),
         Action::RescanAll => "rescan every bus".to_owned(),
         Action::Override { address, driver } => format!("set the driver override of {address} to {}", escaped(driver)),
-        Action::Probe { address } => format!("look for a driver of {address}"),
+        Action::Probe { address } => format!("probe drivers for {address}"),
         Action::Set { address, file, value, .. } => format!("set {} of {address} to {}", escaped(file), escaped(value)),
         Action::Reset { address } => format!("reset {address}"),
         Action::ResetBelow { address } => format!("reset the bus below {address}"),

@@ -89,10 +89,13 @@ impl<'a> Assessment<'a> {
     }
 
     /// Which steps a roll back undoes: those that were done, unless the device was brought back since, as a driver that was
-    /// stopped before a removal has nothing to do with the device that came.
+    /// stopped before a removal has nothing to do with the device that came. VFs that were restored stay: somebody may use
+    /// them by now, and nobody looks.
     pub(crate) fn to_roll_back(&self) -> Vec<bool> {
         let is_past = |index: usize| brings_back_after(self.record, index);
-        self.done.iter().enumerate().map(|(index, done)| *done && !is_past(index)).collect()
+        let takes_away = |index: usize| self.record.steps[index].action.undo().iter().any(Action::stops_drivers);
+        let is_undone = |index: usize| !is_past(index) && !takes_away(index);
+        self.done.iter().enumerate().map(|(index, done)| *done && is_undone(index)).collect()
     }
 
     /// Scanning again is always right, and nothing tells whether it was done.
@@ -102,7 +105,11 @@ impl<'a> Assessment<'a> {
 }
 
 /// Whether a scan was started that waits for this step: then the step was done for good, whatever the scan brought back.
+/// Not so a slot that was to be switched on: what sits in it is scanned for all the same if the kernel refused that.
 fn brings_back_after(record: &OperationRecord, index: usize) -> bool {
+    if matches!(record.steps[index].action, Action::SlotPower { on: true, .. }) {
+        return false;
+    }
     let brings_back = |step: &Step| step.action.is_scan() || matches!(step.action, Action::SlotPower { .. });
     let mut scans = record.steps.iter().enumerate().filter(|(_, step)| brings_back(step));
     scans.any(|(scan, step)| record.was_begun(scan) && step.after.contains(&index))
@@ -125,8 +132,11 @@ fn is_all_back(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
 }
 
 /// Whether this only helps to bring devices back, and all that was removed before it is there again: to reset it now would
-/// hit what is at work.
+/// hit what is at work. What is gone has nothing left to be reset.
 fn has_become_needless(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
+    if matches!(record.steps[index].action, Action::Reset { address } if !sysfs.has_function(address)) {
+        return true;
+    }
     let helps = matches!(
         record.steps[index].action,
         Action::Reset { .. } | Action::ResetBelow { .. } | Action::SlotPower { on: false, .. }

@@ -145,10 +145,14 @@ impl OperationRecord {
         Self { header, steps, ends: BTreeMap::new(), undo_actions: BTreeMap::new(), closed: None }
     }
 
-    /// An operation of which nothing but its plan is known: every step may have been given to the kernel.
+    /// An operation of which nothing but its plan is known: every step may have been given to the kernel. What brings back
+    /// counts as not started, unless it is all that was planned: that it was would mean that all before it was done.
     pub(crate) fn all_started(header: Header) -> Self {
         let mut record = Self::new(header);
-        record.ends = (0..record.steps.len()).map(|step| (StepRef { step, undo: false }, None)).collect();
+        let brings_back = |step: &Step| step.action.is_scan() || matches!(step.action, Action::SlotPower { .. });
+        let only_brings_back = record.steps.iter().all(brings_back);
+        let steps = record.steps.iter().enumerate().filter(|(_, step)| only_brings_back || !brings_back(step));
+        record.ends = steps.map(|(step, _)| (StepRef { step, undo: false }, None)).collect();
         record
     }
 
@@ -266,6 +270,17 @@ mod tests {
         assert_eq!(record.header, header());
         assert!(record.was_begun(0) && record.succeeded(0));
         assert_eq!(record.closed.as_deref(), Some("done"));
+    }
+
+    #[test]
+    fn a_setting_among_the_steps_is_read_as_well() {
+        let address = "0000:01:00.0".parse().unwrap();
+        let (file, value) = ("power/control".to_owned(), "auto".to_owned());
+        let action = Action::Set { address, file, value, was: "on".to_owned() };
+        let (file, value) = action.write("d");
+        let steps = vec![Step { action, file, value, after: vec![0] }];
+        let text = JournalLine::Header(header()).text() + &JournalLine::Extended { steps: steps.clone() }.text();
+        assert_eq!(OperationRecord::parse(&text).unwrap().steps[1..], steps);
     }
 
     #[test]

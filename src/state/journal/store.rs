@@ -132,18 +132,19 @@ impl Journals {
         Ok(Some((self.journal(file, &record.header), record)))
     }
 
-    /// Gives a journal back to an operation of this boot that lost it: every step counts as started, and the tree tells
-    /// which of them are done.
+    /// Gives a journal back to an operation of this boot that lost it: every step but those that bring back counts
+    /// as started, and the tree tells which of them are done.
     ///
     /// # Errors
     /// It cannot be written.
     pub(crate) fn restore(&self, header: &Header) -> io::Result<(Journal, OperationRecord)> {
         let directory = Directory::make(&self.journals, 0o700)?;
         let journal = self.journal(create(&directory, header)?, header);
-        for (index, step) in header.steps.iter().enumerate() {
-            journal.begin_step(StepRef { step: index, undo: false }, &step.action)?;
+        let record = OperationRecord::all_started(header.clone());
+        for mark in record.ends.keys() {
+            journal.begin_step(*mark, &record.steps[mark.step].action)?;
         }
-        Ok((journal, OperationRecord::all_started(header.clone())))
+        Ok((journal, record))
     }
 
     fn journal(&self, file: File, header: &Header) -> Journal {

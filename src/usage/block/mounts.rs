@@ -1,4 +1,10 @@
 //! Mounts and swap: which of them stand on the disks of the functions.
+//!
+//! Anybody can mount in a namespace of his own, as often as the kernel lets him and under any name. So a mount counts by
+//! its device number, or by its name if its file system is one that lies on block devices, and what is read of other
+//! namespaces is looked at line by line and not kept.
+
+use std::collections::{HashMap, HashSet};
 
 use procfs_core::process::MountInfo;
 
@@ -8,72 +14,192 @@ use crate::usage::block::stack::{StackedDevice, Storage, holder, members, on_ori
 use crate::usage::model::{Danger, User};
 use crate::usage::scope::{Inventory, number};
 
-/// The mounts of one namespace as the kernel lists them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MountTable {
-    /// A process in it and its name; none for the namespace that pcictl itself is in.
-    pub(crate) of: Option<String>,
-    /// The text of mountinfo.
-    pub(crate) text: String,
+/// So many mounts of one device in a namespace that is not pcictl's own are told each; of the others their number.
+const TOLD: usize = 8;
+
+/// What is known of a file system that something is opened through or mapped from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileSystem {
+    /// sysfs or proc: where register files are.
+    Kernel,
+    /// The kernel answers `stat` of an open file from memory.
+    Local,
+    /// On a server or in user space: asking may hang.
+    Remote,
+}
+
+impl FileSystem {
+    fn of_kind(kind: &str) -> Self {
+        match kind {
+            "sysfs" | "proc" => Self::Kernel,
+            "devtmpfs" | "tmpfs" | "ramfs" | "rootfs" | "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" => Self::Local,
+            _ => Self::Remote,
+        }
+    }
+}
+
+/// The file systems of all mounts that can be seen, by the mount's id and by the device number.
+#[derive(Debug, Default)]
+pub(crate) struct FileSystems {
+    by_mount: HashMap<u64, FileSystem>,
+    by_number: HashMap<(u32, u32), FileSystem>,
+}
+
+impl FileSystems {
+    /// That of a mount; ids are unique on the machine.
+    pub(crate) fn of_mount(&self, id: u64) -> Option<FileSystem> {
+        self.by_mount.get(&id).copied()
+    }
+
+    /// That of a device number, as maps of memory show it.
+    pub(crate) fn of_number(&self, number: (u32, u32)) -> Option<FileSystem> {
+        self.by_number.get(&number).copied()
+    }
+}
+
+/// Which kinds of file systems lie on block devices: what /proc/filesystems lists without `nodev`.
+struct Kinds(HashMap<String, bool>);
+
+impl Kinds {
+    fn read(proc: &Procfs) -> Self {
+        let mut kinds = HashMap::new();
+        for line in proc.text("filesystems").ok().flatten().unwrap_or_default().lines() {
+            if let Some((nodev, kind)) = line.split_once('\t') {
+                kinds.insert(kind.to_owned(), nodev.is_empty());
+            }
+        }
+        Self(kinds)
+    }
+
+    /// Whether a mount of this kind (`ext4`, `fuseblk.ntfs`) can name a disk. A kind that is not listed, as in a dumped
+    /// tree, can, unless it is one that is known not to.
+    fn lies_on_disks(&self, kind: &str) -> bool {
+        const NEVER: [&str; 18] = [
+            "tmpfs", "ramfs", "rootfs", "devtmpfs", "overlay", "fuse", "nfs", "nfs4", "cifs", "smb3", "ceph", "9p",
+            "virtiofs", "afs", "autofs", "proc", "sysfs", "devpts",
+        ];
+        let kind = kind.split('.').next().unwrap_or_default();
+        self.0.get(kind).copied().unwrap_or_else(|| !NEVER.contains(&kind))
+    }
 }
 
 /// A mount on one of the disks, and where it can be seen.
 struct Found<'a> {
     mount: MountInfo,
     reached: &'a StackedDevice,
-    of: Option<&'a str>,
+    of: Option<String>,
 }
 
-/// Who is mounted on the disks, in every namespace; those of pcictl's own namespace speak for copies in others.
-///
-/// # Errors
-/// The line of a mount that matters and cannot be understood.
-pub(crate) fn mounted(
-    sysfs: &Sysfs,
-    inventory: &Inventory,
-    storage: &Storage,
-    tables: &[MountTable],
-) -> Result<Vec<User>, String> {
-    let pools = members(sysfs);
-    let look = Look { inventory, storage, pools: &pools };
-    let mut found: Vec<Found> = Vec::new();
-    for table in tables {
-        for line in table.text.lines() {
-            let Some((mount, reached)) = look.mount(line)? else { continue };
-            let known = found.iter().any(|other| {
-                other.mount.mount_point == mount.mount_point && other.mount.mount_source == mount.mount_source
-            });
-            if !known {
-                found.push(Found { mount, reached, of: table.of.as_deref() });
-            }
-        }
-    }
-    let mut users: Vec<User> = found.iter().map(user).collect();
-    users.extend(look.members_without_mount(&found));
-    Ok(users)
-}
-
-struct Look<'a> {
+/// What the tables of mounts tell, line by line. Those of pcictl's own namespace come first and speak for copies in
+/// others.
+pub(crate) struct MountSurvey<'a> {
     inventory: &'a Inventory,
     storage: &'a Storage,
-    pools: &'a [(String, Vec<String>)],
+    kinds: Kinds,
+    pools: Vec<(String, Vec<String>)>,
+    /// Which pool a disk is a member of.
+    pool_of: HashMap<String, usize>,
+    found: Vec<Found<'a>>,
+    known: HashSet<(String, String)>,
+    /// How many mounts of one device were found in the namespace that is being read.
+    here: HashMap<String, usize>,
+    of: Option<String>,
+    more: Vec<User>,
+    /// The first line that cannot be understood.
+    unclear: Option<String>,
+    file_systems: FileSystems,
 }
 
-impl<'a> Look<'a> {
-    /// A line of mountinfo, if what it tells of stands on one of the disks. Most lines cost no more than their number.
-    fn mount(&self, line: &str) -> Result<Option<(MountInfo, &'a StackedDevice)>, String> {
-        let parse = || MountInfo::from_line(line).map_err(|_| format!("this mount cannot be understood: {line}"));
-        let number = line.split(' ').nth(2).and_then(number);
-        let Some(number) = number else { return Err(format!("this mount cannot be understood: {line}")) };
-        if let Some((_, reached)) = self.storage.numbered(self.inventory, number) {
-            return Ok(Some((parse()?, reached)));
+impl<'a> MountSurvey<'a> {
+    /// For mounts on these disks.
+    pub(crate) fn new(sysfs: &Sysfs, proc: &Procfs, inventory: &'a Inventory, storage: &'a Storage) -> Self {
+        let pools = if storage.is_empty() { Vec::new() } else { members(sysfs) };
+        let mut pool_of = HashMap::new();
+        for (index, (_, devices)) in pools.iter().enumerate() {
+            pool_of.extend(devices.iter().map(|device| (device.clone(), index)));
         }
+        Self {
+            inventory,
+            storage,
+            kinds: Kinds::read(proc),
+            pools,
+            pool_of,
+            found: Vec::new(),
+            known: HashSet::new(),
+            here: HashMap::new(),
+            of: None,
+            more: Vec::new(),
+            unclear: None,
+            file_systems: FileSystems::default(),
+        }
+    }
+
+    /// What comes now is of another namespace: a process in it, or where it is pinned; none for pcictl's own.
+    pub(crate) fn enter(&mut self, of: Option<String>) {
+        self.leave();
+        self.of = of;
+    }
+
+    /// Says how many mounts of the namespace were found besides those that are told.
+    fn leave(&mut self) {
+        let of = self.of.clone().unwrap_or_default();
+        for (label, count) in std::mem::take(&mut self.here) {
+            let first = self.found.iter().rev().find(|found| found.reached.label == label);
+            let Some(reached) = first.filter(|_| count > TOLD).map(|found| found.reached) else { continue };
+            let more = count - TOLD;
+            let description = format!("{more} more mounts are from {label} in the mount namespace of {of}");
+            self.more.push(User::new(Danger::Mounted, reached.address, label, format!("{more} mounts"), description));
+        }
+    }
+
+    /// Takes in a line of mountinfo. Most cost no more than their numbers and their kind.
+    pub(crate) fn line(&mut self, line: &str) {
+        let mut words = line.split(' ');
+        let (id, number) = (words.next().and_then(|id| id.parse().ok()), words.nth(1).and_then(number));
+        let rest = line.split_once(" - ").map(|(_, rest)| rest);
+        let (Some(id), Some(number), Some(rest)) = (id, number, rest) else {
+            self.unclear(line);
+            return;
+        };
+        let kind = rest.split(' ').next().unwrap_or_default();
+        let file_system = FileSystem::of_kind(kind);
+        self.file_systems.by_mount.insert(id, file_system);
+        self.file_systems.by_number.insert(number, file_system);
+        if self.storage.is_empty() {
+            return;
+        }
+        let by_number = self.storage.numbered(self.inventory, number).map(|(_, reached)| reached);
         // btrfs and its like have numbers of their own and name a disk as their source; others name a log in an option.
-        if !line.split_once(" - ").is_some_and(|(_, rest)| rest.contains("/dev/")) {
-            return Ok(None);
+        if by_number.is_none() && !(rest.contains("/dev/") && self.kinds.lies_on_disks(kind)) {
+            return;
         }
-        let mount = parse()?;
-        Ok(self.by_name(&mount).map(|reached| (mount, reached)))
+        let Ok(mount) = MountInfo::from_line(line) else {
+            self.unclear(line);
+            return;
+        };
+        if let Some(reached) = by_number.or_else(|| self.by_name(&mount)) {
+            self.add(mount, reached);
+        }
+    }
+
+    fn unclear(&mut self, line: &str) {
+        self.unclear.get_or_insert_with(|| format!("this mount cannot be understood: {line}"));
+    }
+
+    fn add(&mut self, mount: MountInfo, reached: &'a StackedDevice) {
+        let key = (mount.mount_point.display().to_string(), mount.mount_source.clone().unwrap_or_default());
+        if self.known.contains(&key) {
+            return;
+        }
+        if self.of.is_some() {
+            let here = self.here.entry(reached.label.clone()).or_default();
+            *here += 1;
+            if *here > TOLD {
+                return;
+            }
+        }
+        self.known.insert(key);
+        self.found.push(Found { mount, reached, of: self.of.clone() });
     }
 
     fn by_name(&self, mount: &MountInfo) -> Option<&'a StackedDevice> {
@@ -83,8 +209,8 @@ impl<'a> Look<'a> {
                 return Some(reached);
             }
             let name = path.rsplit('/').next()?;
-            let pool = self.pools.iter().find(|(_, devices)| devices.iter().any(|device| device == name));
-            let ours = pool.and_then(|(_, devices)| devices.iter().find_map(|name| self.storage.kernel_name(name)));
+            let members = self.pool_of.get(name).map(|index| &self.pools[*index].1);
+            let ours = members.and_then(|devices| devices.iter().find_map(|name| self.storage.kernel_name(name)));
             if let Some((_, reached)) = ours {
                 return Some(reached);
             }
@@ -93,13 +219,22 @@ impl<'a> Look<'a> {
         options.filter_map(|path| self.storage.named(path)).map(|(_, reached)| reached).next()
     }
 
+    /// Who is mounted on the disks, what could not be understood, and what file systems there are.
+    pub(crate) fn end(mut self) -> (Vec<User>, Option<String>, FileSystems) {
+        self.leave();
+        let mut users: Vec<User> = self.found.iter().map(user).collect();
+        users.extend(self.members_without_mount());
+        users.append(&mut self.more);
+        (users, self.unclear, self.file_systems)
+    }
+
     /// A member of a file system that is in use, although none of its mounts can be seen.
-    fn members_without_mount(&self, found: &[Found]) -> Vec<User> {
+    fn members_without_mount(&self) -> Vec<User> {
+        let told: HashSet<&str> = self.found.iter().map(|found| found.reached.label.as_str()).collect();
         let mut users = Vec::new();
-        for (pool, devices) in self.pools {
+        for (pool, devices) in &self.pools {
             for (_, reached) in devices.iter().filter_map(|name| self.storage.kernel_name(name)) {
-                let is_told = found.iter().any(|found| found.reached.label == reached.label);
-                if !is_told {
+                if !told.contains(reached.label.as_str()) {
                     users.push(holder(reached, pool, "has as a member"));
                 }
             }
@@ -110,6 +245,7 @@ impl<'a> Look<'a> {
 
 fn user(found: &Found) -> User {
     let Found { mount, reached, of } = found;
+    let of = of.as_deref();
     let point = unescape(&mount.mount_point.display().to_string());
     let what = match point.as_str() {
         "/" => ": the root file system",
@@ -133,14 +269,14 @@ pub(crate) fn swap(
     proc: &Procfs,
     inventory: &Inventory,
     storage: &Storage,
-    own: Option<&MountTable>,
+    own: Option<&str>,
 ) -> std::io::Result<Vec<User>> {
     let mut users = Vec::new();
     for line in proc.text("swaps")?.unwrap_or_default().lines().skip(1) {
         let mut words = line.split_whitespace();
         let (Some(path), Some(kind)) = (words.next().map(unescape), words.next()) else { continue };
         let found = if kind == "file" {
-            own.and_then(|table| below(&path, &table.text)).and_then(|number| storage.numbered(inventory, number))
+            own.and_then(|table| below(&path, table)).and_then(|number| storage.numbered(inventory, number))
         } else {
             storage.named(&path)
         };
@@ -169,7 +305,71 @@ fn below(path: &str, mountinfo: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::topology::fields::Fields;
+    use crate::topology::model::Topology;
+    use crate::usage::scope::Scope;
+
+    /// What a machine with one disk (253:0, vda) finds in these tables, pcictl's own first; the number of lines is
+    /// bounded by time.
+    fn found(filesystems: &str, tables: &[(&str, &[String])]) -> Vec<String> {
+        let root = tempfile::tempdir().unwrap();
+        let path = "devices/pci0000:00/0000:00:03.0";
+        let make = |directory: &str| std::fs::create_dir_all(root.path().join(directory)).unwrap();
+        let link = |target: &str, from: &str| std::os::unix::fs::symlink(target, root.path().join(from)).unwrap();
+        make(&format!("sys/{path}/block/vda"));
+        make("sys/bus/pci/devices");
+        make("sys/dev/block");
+        make("proc");
+        link(&format!("../../../{path}"), "sys/bus/pci/devices/0000:00:03.0");
+        link(&format!("../../{path}/block/vda"), "sys/dev/block/253:0");
+        std::fs::write(root.path().join("proc/filesystems"), filesystems).unwrap();
+        let sysfs = Sysfs::open(Some(root.path())).unwrap();
+        let proc = Procfs::open(sysfs.files()).unwrap().unwrap();
+        let topology = Topology::load_around(&sysfs, &["0000:00:03.0".parse().unwrap()], Fields::default()).unwrap();
+        let scope = Scope::of(&topology, topology.by_address());
+        let inventory = Inventory::read(&sysfs, &scope);
+        let storage = Storage::read(&sysfs, &inventory);
+        let mut survey = MountSurvey::new(&sysfs, &proc, &inventory, &storage);
+        let begun = Instant::now();
+        for (of, lines) in tables {
+            survey.enter((!of.is_empty()).then(|| (*of).to_owned()));
+            lines.iter().for_each(|line| survey.line(line));
+        }
+        let (users, unclear, _) = survey.end();
+        assert!(unclear.is_none() && begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        users.into_iter().map(|user| user.description).collect()
+    }
+
+    const KINDS: &str = "nodev\ttmpfs\nnodev\tfuse\nnodev\tnfs4\n\text4\n\tbtrfs\n\tfuseblk\n";
+
+    #[test]
+    fn a_file_system_that_is_only_called_after_a_disk_does_not_count() {
+        let lines = |kinds: &[&str]| -> Vec<String> {
+            kinds.iter().map(|kind| format!("9 1 0:44 / /m rw - {kind} rw")).collect()
+        };
+        let fakes = lines(&["tmpfs /dev/vda", "fuse.x /dev/vda", "nfs4 host:/dev/vda", "overlay /dev/vda"]);
+        for filesystems in [KINDS, ""] {
+            assert_eq!(found(filesystems, &[("pid 7 (x)", &fakes)]), [""; 0]);
+        }
+        for kind in ["btrfs /dev/vda", "fuseblk.ntfs /dev/vda", "bcachefs /dev/vdb:/dev/vda"] {
+            assert_eq!(found(KINDS, &[("", &lines(&[kind]))]).len(), 1, "{kind}");
+        }
+        let numbered = ["9 1 253:0 / /m rw - ext4 /dev/root rw".to_owned()];
+        assert_eq!(found(KINDS, &[("", &numbered)]), ["/m is mounted from vda (ext4)"]);
+    }
+
+    #[test]
+    fn a_hundred_thousand_mounts_take_no_time_and_no_room() {
+        let lines: Vec<String> =
+            (0..100_000).map(|n| format!("{n} 22 253:0 / /m{n} rw,relatime - ext4 /dev/vda rw")).collect();
+        assert_eq!(found(KINDS, &[("", &lines)]).len(), lines.len());
+        let told = found(KINDS, &[("pid 7 (x)", &lines)]);
+        assert_eq!(told.len(), TOLD + 1);
+        assert_eq!(told[TOLD], "99992 more mounts are from vda in the mount namespace of pid 7 (x)");
+    }
 
     #[test]
     fn a_file_lies_on_the_deepest_mount_above_it() {

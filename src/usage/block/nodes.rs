@@ -1,9 +1,7 @@
 //! Names that udev gives to disks, resolved by the text of their links.
 
-use std::path::Path;
-
 use crate::host::procfs::Procfs;
-use crate::host::sysfs::Sysfs;
+use crate::host::sysfs::{Sysfs, last_step};
 
 /// The node behind the names that udev gives (`/dev/disk/by-uuid/...`, `UUID=...`), by the text of its link.
 pub(crate) fn real_node(sysfs: &Sysfs, proc: Option<&Procfs>, name: &str) -> String {
@@ -14,13 +12,9 @@ pub(crate) fn real_node(sysfs: &Sysfs, proc: Option<&Procfs>, name: &str) -> Str
     };
     // /dev is the kernel's own file system: a link in it can be read without waiting for anybody.
     let is_ours = proc.is_none_or(|proc| !proc.is_dump()) || path.starts_with("/dev/disk/");
-    let link = sysfs.root().join(path.trim_start_matches('/'));
-    match std::fs::read_link(&link).ok().filter(|_| is_ours && path.starts_with("/dev/")) {
-        Some(target) => format!("/dev/{}", last(&target)),
+    let is_node = is_ours && path.starts_with("/dev/");
+    match is_node.then(|| sysfs.files().link(path.trim_start_matches('/')).ok().flatten()).flatten() {
+        Some(target) => format!("/dev/{}", last_step(&target)),
         None => path,
     }
-}
-
-fn last(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -1,14 +1,18 @@
 //! ZFS: the kernel shows its pools but none of their disks; the pool cache file names them.
 
-use std::fs;
-use std::path::Path;
-
+use crate::error::plain;
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 use crate::order;
 use crate::usage::block::nodes::real_node;
 use crate::usage::block::stack::{Storage, holder};
 use crate::usage::model::User;
+
+/// Where the pools that are imported at boot are told.
+const CACHE: &str = "etc/zfs/zpool.cache";
+
+/// A pool of a thousand disks takes less than 1 MiB.
+const LARGEST: usize = 64 << 20;
 
 /// Which disks are members of imported pools.
 ///
@@ -21,11 +25,12 @@ pub(crate) fn members(sysfs: &Sysfs, proc: &Procfs, storage: &Storage) -> Result
     if pools.is_empty() || storage.is_empty() {
         return Ok(Vec::new());
     }
-    let cache = sysfs.root().join("etc/zfs/zpool.cache");
-    let bytes = fs::read(&cache).unwrap_or_default();
+    let named = sysfs.files().display(CACHE);
+    let bytes = sysfs.files().read(CACHE, LARGEST).map_err(|error| format!("{named}: {}", plain(&error)))?;
+    let bytes = bytes.unwrap_or_default();
     let hidden = pools.iter().find(|pool| !has_string(&bytes, pool));
     if let Some(pool) = hidden {
-        return Err(format!("ZFS pool {pool} is imported and {} does not name its disks", shown(&cache)));
+        return Err(format!("ZFS pool {pool} is imported and {named} does not name its disks"));
     }
     let mut users = Vec::new();
     for path in paths(&bytes) {
@@ -36,10 +41,6 @@ pub(crate) fn members(sysfs: &Sysfs, proc: &Procfs, storage: &Storage) -> Result
     order::sort(&mut users);
     users.dedup();
     Ok(users)
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }
 
 /// The cache is an XDR list, in which a string lies as it is.

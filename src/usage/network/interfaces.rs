@@ -46,14 +46,19 @@ const CLASS: &str = "class/net";
 
 /// Who uses the interfaces of the functions in this namespace.
 pub(crate) fn users(view: &View, scope: &Scope) -> Vec<User> {
-    let names = view.sysfs.names(CLASS).ok().flatten().unwrap_or_default();
-    let owned = |name: &String| {
-        let target = view.sysfs.link(&format!("{CLASS}/{name}")).ok().flatten()?;
+    owned(view.sysfs, scope).iter().filter_map(|(address, name)| view.user(*address, name)).collect()
+}
+
+/// The interfaces of the functions in the namespace of this sysfs, in order.
+pub(crate) fn owned(sysfs: &Sysfs, scope: &Scope) -> Vec<(PciAddress, String)> {
+    let names = sysfs.names(CLASS).ok().flatten().unwrap_or_default();
+    let owner = |name: &String| {
+        let target = sysfs.link(&format!("{CLASS}/{name}")).ok().flatten()?;
         Some((scope.owner(&follow(CLASS, &target)?)?, name.clone()))
     };
-    let mut owned: Vec<(PciAddress, String)> = names.iter().filter_map(owned).collect();
+    let mut owned: Vec<(PciAddress, String)> = names.iter().filter_map(owner).collect();
     order::sort(&mut owned);
-    owned.iter().filter_map(|(address, name)| view.user(*address, name)).collect()
+    owned
 }
 
 impl View<'_> {

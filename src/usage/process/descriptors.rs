@@ -1,14 +1,17 @@
 //! One process: which of the wanted nodes and files it has open or mapped.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 
 use memchr::memmem::Finder;
+use serde::{Deserialize, Serialize};
 
-use crate::host::procfs::{ProcessDirectory, unescape};
-use crate::order;
+use crate::host::procfs::{Next, ProcessDirectory, unescape};
 use crate::pci::address::PciAddress;
+use crate::usage::block::mounts::{FileSystem, FileSystems};
 use crate::usage::model::Danger;
+use crate::usage::scope::Scope;
 
 /// A node in /dev that matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +33,16 @@ pub(crate) struct Wanted {
     by_name: HashMap<String, Vec<usize>>,
     by_number: HashMap<(bool, (u32, u32)), Vec<usize>>,
     addresses: Vec<PciAddress>,
+    /// The functions that a program of its own can drive.
+    claimable: Vec<PciAddress>,
 }
 
 impl Wanted {
     /// Looks for register files of these functions, and for the nodes that are added.
-    pub(crate) fn new(addresses: Vec<PciAddress>) -> Self {
-        Self { addresses, ..Self::default() }
+    pub(crate) fn new(scope: &Scope) -> Self {
+        let addresses = scope.iter().map(|(address, _)| address).collect();
+        let claimable = scope.iter().filter(|(_, function)| function.may_be_claimed());
+        Self { addresses, claimable: claimable.map(|(address, _)| address).collect(), ..Self::default() }
     }
 
     /// Looks for a node by its path, and by its number where that is known. Functions may share one.
@@ -70,9 +77,11 @@ impl Wanted {
         is_register.then(|| self.address(parent)).flatten().map(|address| (address, file.to_owned()))
     }
 
-    /// The function whose claim this file of SPDK is (lib/env_dpdk/pci.c).
+    /// The function whose claim this file of SPDK is (lib/env_dpdk/pci.c). Anybody can make and lock such a file, so it
+    /// says something only of a function that SPDK can have.
     fn claim(&self, path: &str) -> Option<PciAddress> {
-        self.address(path.rsplit_once("/spdk_pci_lock_")?.1)
+        let address = self.address(path.rsplit_once("/spdk_pci_lock_")?.1)?;
+        self.claimable.binary_search(&address).is_ok().then_some(address)
     }
 
     fn named(&self, path: &str) -> impl Iterator<Item = &Node> {
@@ -89,7 +98,7 @@ impl Wanted {
 const DELETED: &str = " (deleted)";
 
 /// How a process has what it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum HoldMode {
     /// A descriptor.
     Open,
@@ -100,7 +109,7 @@ pub(crate) enum HoldMode {
 }
 
 /// One thing that a process holds.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct FileUse {
     /// The function.
     pub(crate) address: PciAddress,
@@ -115,20 +124,14 @@ pub(crate) struct FileUse {
 }
 
 /// What one process was found to hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileUses {
     /// What of the functions.
-    pub(crate) holds: Vec<FileUse>,
+    pub(crate) holds: BTreeSet<FileUse>,
     /// It has a VFIO device whose function cannot be told from the descriptor.
     pub(crate) some_vfio: bool,
     /// How many descriptors it has.
     pub(crate) descriptors: usize,
-}
-
-/// The file systems on which the kernel answers for a node from memory, so that it may be asked for its number.
-pub(crate) trait SafeMounts {
-    /// Whether this mount is known to be of that kind.
-    fn is_safe(&self, mount: u64) -> bool;
 }
 
 /// Searches for text in a map of memory, made once for all processes.
@@ -144,46 +147,190 @@ impl Default for Finders {
     }
 }
 
-/// Looks at the descriptors and mappings of one process; `table` is a directory with `fd`, `fdinfo` and `maps`.
-///
-/// # Errors
-/// It may not be looked at.
-pub(crate) fn look(
-    process: &ProcessDirectory,
-    table: &str,
-    wanted: &Wanted,
-    safe: &dyn SafeMounts,
-    finders: &Finders,
-    buffer: &mut Vec<u8>,
-) -> io::Result<Option<FileUses>> {
-    let mut holds = FileUses::default();
-    let mut candidates: Vec<(String, String)> = Vec::new();
-    let is_there = process.links(&format!("{table}fd"), |fd, target| {
-        holds.descriptors += 1;
-        if target.starts_with('/') {
-            if may_matter(target) {
-                candidates.push((fd.to_owned(), target.to_owned()));
+/// What is the same for every process that is looked at.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    /// What to look for.
+    pub(crate) wanted: &'a Wanted,
+    /// What is known of file systems.
+    pub(crate) file_systems: &'a FileSystems,
+    /// The user namespace that pcictl is in.
+    pub(crate) user_namespace: Option<String>,
+    /// Made once.
+    pub(crate) finders: Finders,
+}
+
+/// One process, and how it is looked at.
+pub(crate) struct Look<'a> {
+    /// Its directory.
+    pub(crate) process: &'a ProcessDirectory,
+    /// Where `fd`, `fdinfo` and `maps` are in it: nothing, or the directory of a thread.
+    pub(crate) table: &'a str,
+    /// What to look for.
+    pub(crate) question: &'a Question<'a>,
+    /// Whether it is in a user namespace that is not pcictl's.
+    pub(crate) is_foreign: OnceCell<bool>,
+}
+
+impl Look<'_> {
+    /// Looks at descriptors and mappings, however many there are; none if the process is gone. `go_on` is asked now and
+    /// then, and what was found so far is of no use if it says no.
+    ///
+    /// # Errors
+    /// It may not be looked at.
+    pub(crate) fn all(&self, go_on: &mut dyn FnMut() -> Next, buffer: &mut Vec<u8>) -> io::Result<Option<FileUses>> {
+        /// So many descriptors are looked at between two questions.
+        const STEP: usize = 64;
+        let mut uses = FileUses::default();
+        let is_there = self.process.links(&format!("{}fd", self.table), |fd, target| {
+            uses.descriptors += 1;
+            if target.starts_with('/') {
+                if may_matter(target) {
+                    self.descriptor(fd, target, buffer, &mut uses.holds);
+                }
+            } else if target == "anon_inode:[vfio-device]" {
+                uses.some_vfio = true;
             }
-        } else if target == "anon_inode:[vfio-device]" {
-            holds.some_vfio = true;
+            if uses.descriptors % STEP == 0 { go_on() } else { Next::Go }
+        })?;
+        if !is_there {
+            return Ok(None);
         }
-    })?;
-    if !is_there {
-        return Ok(None);
+        let mut mapped = BTreeSet::new();
+        let mut take = |piece: &[u8]| {
+            self.mappings(piece, &mut mapped);
+            go_on()
+        };
+        self.process.pieces(&format!("{}maps", self.table), buffer, &mut take)?;
+        // Most of what is mapped is open as well, and is told once.
+        mapped.retain(|new: &FileUse| {
+            !uses.holds.iter().any(|hold| hold.address == new.address && hold.what == new.what)
+        });
+        uses.holds.append(&mut mapped);
+        Ok(Some(uses))
     }
-    for (fd, target) in candidates {
-        descriptor(process, table, &fd, &target, wanted, safe, buffer, &mut holds.holds);
+
+    /// What a process opened itself in a user namespace of its own is no device: the kernel opens none on the file
+    /// systems that can be mounted there. Only file systems that pcictl knows can tell otherwise.
+    fn is_foreign(&self) -> bool {
+        *self.is_foreign.get_or_init(|| {
+            let own = self.question.user_namespace.as_deref();
+            own.is_some() && self.process.link("ns/user").is_some_and(|theirs| Some(theirs.as_str()) != own)
+        })
     }
-    if process.read(&format!("{table}maps"), buffer)? {
-        mappings(buffer, wanted, finders, &mut holds.holds);
+
+    /// Whether a file that is called like a register file is one.
+    fn is_kernel_file(&self, file_system: Option<FileSystem>) -> bool {
+        file_system.map_or_else(|| !self.is_foreign(), |file_system| file_system == FileSystem::Kernel)
     }
-    order::sort(&mut holds.holds);
-    holds.holds.dedup();
-    Ok(Some(holds))
+
+    fn descriptor(&self, fd: &str, target: &str, buffer: &mut Vec<u8>, holds: &mut BTreeSet<FileUse>) {
+        let Self { process, table, question: Question { wanted, file_systems, .. }, .. } = self;
+        let is_open = |address, what, origin, how| FileUse { address, what, origin, danger: Danger::Open, how };
+        if let Some((address, what)) = wanted.register_file(target) {
+            let mount = Info::read(process, table, fd, buffer).mount;
+            if self.is_kernel_file(mount.and_then(|mount| file_systems.of_mount(mount))) {
+                holds.insert(is_open(address, what, String::new(), HoldMode::Open));
+            }
+            return;
+        }
+        if let Some(address) = wanted.claim(target) {
+            if Info::read(process, table, fd, buffer).locked {
+                let origin = ", which claims the function for SPDK".to_owned();
+                holds.insert(is_open(address, target.to_owned(), origin, HoldMode::Locked));
+            }
+            return;
+        }
+        if !target.contains("/dev/") {
+            return;
+        }
+        let info = Info::read(process, table, fd, buffer);
+        let how = if info.locked { HoldMode::Locked } else { HoldMode::Open };
+        let mut hold = |node: &Node| {
+            let what = if target == node.path { target.to_owned() } else { format!("{} ({target})", node.path) };
+            let Node { address, danger, .. } = *node;
+            holds.insert(FileUse { address, what, origin: node.origin.clone(), danger, how });
+        };
+        let file_system = info.mount.and_then(|mount| file_systems.of_mount(mount));
+        match self.node_behind(file_system, &format!("{table}fd/{fd}")) {
+            Behind::Device(number) => wanted.numbered(number).for_each(&mut hold),
+            Behind::NoDevice => {}
+            Behind::Unknown => wanted.named(target).for_each(&mut hold),
+        }
+    }
+
+    /// Mappings of nodes and register files.
+    fn mappings(&self, maps: &[u8], holds: &mut BTreeSet<FileUse>) {
+        let Self { question: Question { wanted, file_systems, finders, .. }, .. } = self;
+        let starts = finders.nodes.find_iter(maps).chain(finders.functions.find_iter(maps));
+        for at in starts {
+            let begin = memchr::memrchr(b'\n', &maps[..at]).map_or(0, |end| end + 1);
+            let end = memchr::memchr(b'\n', &maps[at..]).map_or(maps.len(), |end| at + end);
+            let line = String::from_utf8_lossy(&maps[begin..end]);
+            // Five columns, then the path, which may hold spaces (fs/proc/task_mmu.c).
+            let Some(start) = line.find('/') else { continue };
+            let path = unescape(&line[start..]);
+            let mut columns = line[..start].split_ascii_whitespace();
+            let (range, device) = (columns.next().unwrap_or_default(), columns.nth(2));
+            let file_system = device.and_then(hexadecimal).and_then(|number| file_systems.of_number(number));
+            let mapped =
+                |address, what, origin, danger| FileUse { address, what, origin, danger, how: HoldMode::Mapped };
+            if let Some((address, what)) = wanted.register_file(&path) {
+                if self.is_kernel_file(file_system) {
+                    holds.insert(mapped(address, what, String::new(), Danger::Open));
+                }
+                continue;
+            }
+            // A path that nobody asks about is not worth a question.
+            if wanted.named(&path).next().is_none() {
+                continue;
+            }
+            let hold = |node: &Node| mapped(node.address, node.path.clone(), node.origin.clone(), node.danger);
+            match self.node_behind(file_system, &format!("map_files/{range}")) {
+                Behind::Device(number) => holds.extend(wanted.numbered(number).map(hold)),
+                Behind::NoDevice => {}
+                Behind::Unknown => holds.extend(wanted.named(&path).map(hold)),
+            }
+        }
+    }
+
+    /// What a link of /proc leads to. It is asked for only on a file system that answers from memory.
+    fn node_behind(&self, file_system: Option<FileSystem>, link: &str) -> Behind {
+        use nix::sys::stat::{SFlag, major, minor};
+        match file_system {
+            Some(FileSystem::Local) => {}
+            Some(FileSystem::Kernel) => return Behind::NoDevice,
+            Some(FileSystem::Remote) | None if self.is_foreign() => return Behind::NoDevice,
+            Some(FileSystem::Remote) | None => return Behind::Unknown,
+        }
+        let Some(stat) = self.process.behind(link) else { return Behind::Unknown };
+        let number = (major(stat.st_rdev) as u32, minor(stat.st_rdev) as u32);
+        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFBLK => Behind::Device((true, number)),
+            SFlag::S_IFCHR => Behind::Device((false, number)),
+            _ => Behind::NoDevice,
+        }
+    }
+}
+
+/// What is behind a link of /proc.
+enum Behind {
+    /// A block device (`true`) or a character device, by its number.
+    Device((bool, (u32, u32))),
+    /// Something else.
+    NoDevice,
+    /// That cannot be asked for: its name must do.
+    Unknown,
+}
+
+/// Reads `08:01`, as maps show a device.
+fn hexadecimal(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once(':')?;
+    Some((u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?))
 }
 
 /// A cheap look at a path: the nodes that every process has open, and plain files, are left out.
-fn may_matter(path: &str) -> bool {
+pub(crate) fn may_matter(path: &str) -> bool {
     if let Some(node) = path.strip_prefix("/dev/") {
         let everybody = matches!(node, "null" | "zero" | "full" | "random" | "urandom" | "kmsg" | "ptmx" | "tty");
         return !everybody && !node.starts_with("pts/") && !node.starts_with("shm/");
@@ -195,63 +342,6 @@ fn may_matter(path: &str) -> bool {
         || path.contains("/spdk_pci_lock_")
         || path.contains("/resource")
         || path.ends_with("/config")
-}
-
-#[allow(clippy::too_many_arguments)]
-fn descriptor(
-    process: &ProcessDirectory,
-    table: &str,
-    fd: &str,
-    target: &str,
-    wanted: &Wanted,
-    safe: &dyn SafeMounts,
-    buffer: &mut Vec<u8>,
-    holds: &mut Vec<FileUse>,
-) {
-    if let Some((address, what)) = wanted.register_file(target) {
-        holds.push(FileUse { address, what, origin: String::new(), danger: Danger::Open, how: HoldMode::Open });
-        return;
-    }
-    if let Some(address) = wanted.claim(target) {
-        if Info::read(process, table, fd, buffer).locked {
-            let origin = ", which claims the function for SPDK".to_owned();
-            holds.push(FileUse {
-                address,
-                what: target.to_owned(),
-                origin,
-                danger: Danger::Open,
-                how: HoldMode::Locked,
-            });
-        }
-        return;
-    }
-    if !target.contains("/dev/") {
-        return;
-    }
-    let info = Info::read(process, table, fd, buffer);
-    let how = if info.locked { HoldMode::Locked } else { HoldMode::Open };
-    let mut hold = |node: &Node| {
-        let what = if target == node.path { target.to_owned() } else { format!("{} ({target})", node.path) };
-        holds.push(FileUse { address: node.address, what, origin: node.origin.clone(), danger: node.danger, how });
-    };
-    match info.mount.filter(|mount| safe.is_safe(*mount)).and_then(|_| behind(process, table, fd)) {
-        Some(Some(number)) => wanted.numbered(number).for_each(&mut hold),
-        Some(None) => {}
-        None => wanted.named(target).for_each(&mut hold),
-    }
-}
-
-/// The device number behind a descriptor: none if it cannot be asked for, `Some(None)` if it is no device.
-#[allow(clippy::option_option)]
-fn behind(process: &ProcessDirectory, table: &str, fd: &str) -> Option<Option<(bool, (u32, u32))>> {
-    use nix::sys::stat::{SFlag, major, minor};
-    let stat = process.behind(&format!("{table}fd/{fd}"))?;
-    let number = (major(stat.st_rdev) as u32, minor(stat.st_rdev) as u32);
-    Some(match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
-        SFlag::S_IFBLK => Some((true, number)),
-        SFlag::S_IFCHR => Some((false, number)),
-        _ => None,
-    })
 }
 
 /// What `fdinfo` says of a descriptor (fs/proc/fd.c, seq_show).
@@ -274,40 +364,5 @@ impl Info {
             }
         }
         info
-    }
-}
-
-/// Mappings of nodes and register files. Their paths are all that is known of them.
-fn mappings(maps: &[u8], wanted: &Wanted, finders: &Finders, holds: &mut Vec<FileUse>) {
-    let starts = finders.nodes.find_iter(maps).chain(finders.functions.find_iter(maps));
-    for at in starts {
-        let begin = memchr::memrchr(b'\n', &maps[..at]).map_or(0, |end| end + 1);
-        let end = memchr::memchr(b'\n', &maps[at..]).map_or(maps.len(), |end| at + end);
-        let line = String::from_utf8_lossy(&maps[begin..end]);
-        // Five columns, then the path, which may hold spaces (fs/proc/task_mmu.c).
-        let Some(start) = line.find('/') else { continue };
-        let path = unescape(&line[start..]);
-        let mut found: Vec<FileUse> = Vec::new();
-        match wanted.register_file(&path) {
-            Some((address, what)) => {
-                found.push(FileUse {
-                    address,
-                    what,
-                    origin: String::new(),
-                    danger: Danger::Open,
-                    how: HoldMode::Mapped,
-                });
-            }
-            None => found.extend(wanted.named(&path).map(|node| FileUse {
-                address: node.address,
-                what: node.path.clone(),
-                origin: node.origin.clone(),
-                danger: node.danger,
-                how: HoldMode::Mapped,
-            })),
-        }
-        // Most of what is mapped is open as well, and is told once.
-        found.retain(|new| !holds.iter().any(|hold| hold.address == new.address && hold.what == new.what));
-        holds.extend(found);
     }
 }

@@ -1,247 +1,301 @@
 //! One pass over all processes, however many devices are asked about.
 //!
 //! Reading a process's map of memory waits for a lock of that process, and a process that hangs in the kernel may never
-//! give it back. So the pass is made by threads that are watched: one that stays with a process for too long is left
-//! behind, the process is named as one that could not be looked into, and another thread takes its place.
+//! give it back. So the pass is made by children that are watched, see [`child`](crate::host::child): a process at which
+//! one makes no progress is named as one that could not be looked at. How much a process has mapped and open is up to
+//! whoever runs it, so those that take long are left for the end, and all together have until a deadline: nobody can keep
+//! pcictl longer than that, and who takes the time is named.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::host::procfs::{ProcessRef, Procfs};
+use serde::{Deserialize, Serialize};
+
+use crate::error::plain;
+use crate::host::child::{PATIENCE, Sender, Unseen, look_at_each};
+use crate::host::procfs::{Next, ProcessRef, Procfs};
 use crate::order;
-use crate::usage::block::mounts::MountTable;
+use crate::usage::block::mounts::{FileSystems, MountSurvey};
 use crate::usage::namespaces::{Namespace, bind_mounted};
-use crate::usage::process::descriptors::{FileUses, Finders, SafeMounts, Wanted, look};
+use crate::usage::process::descriptors::{FileUses, Finders, Look, Question, Wanted};
 
-/// How long one process may take to be looked at; thousands take less.
-const PROCESS_TIME: Duration = Duration::from_secs(2);
+/// A process that takes longer is left for the end; thousands take less.
+const QUICK: Duration = Duration::from_millis(250);
 
-/// More threads than this only fight over the kernel's locks.
-const MOST_THREADS: usize = 4;
+/// More children than this only fight over the kernel's locks.
+const MOST_CHILDREN: usize = 4;
+
+/// So many processes are worth a child of their own.
+const WORTH_A_CHILD: usize = 64;
 
 /// What the pass found.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     /// The processes that hold something.
     pub(crate) holders: Vec<(ProcessRef, FileUses)>,
-    /// Processes that may not be looked into, with the reason.
-    pub(crate) denied: Vec<u32>,
-    /// Processes that did not answer in time.
-    pub(crate) stuck: Vec<u32>,
+    /// Processes that may not be looked at.
+    pub(crate) denied: Vec<Denied>,
+    /// What else could not be looked at, in words.
+    pub(crate) unchecked: Vec<String>,
+}
+
+/// A process that may not be looked at, and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Denied {
+    /// Whether it is for want of rights.
+    pub(crate) for_rights: bool,
+    /// What the system says.
+    pub(crate) why: String,
+    /// The process.
+    pub(crate) pid: u32,
+}
+
+impl Denied {
+    pub(crate) fn new(pid: u32, error: &io::Error) -> Self {
+        Self { for_rights: error.kind() == io::ErrorKind::PermissionDenied, why: plain(error), pid }
+    }
+}
+
+/// What a child says of a process.
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    Holder(ProcessRef, FileUses),
+    Denied(bool, String),
+    /// It takes longer than [`QUICK`].
+    Long,
 }
 
 /// Looks at all these processes.
-pub(crate) fn run(proc: &Procfs, pids: Vec<u32>, wanted: Wanted, tables: &[MountTable]) -> Findings {
+pub(crate) fn run(
+    proc: &Procfs,
+    mut pids: Vec<u32>,
+    wanted: &Wanted,
+    file_systems: &FileSystems,
+    deadline: Instant,
+) -> Findings {
     let own = std::process::id();
-    let dump = proc.is_dump();
-    let pids: Vec<u32> = pids.into_iter().filter(|pid| dump || *pid != own).collect();
-    let threads =
-        std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS).min(pids.len() / 32 + 1);
-    let shared = Arc::new(Shared {
-        proc: proc.clone(),
-        pids,
-        wanted,
-        safe: Safe::read(tables),
-        finders: Finders::default(),
-        state: Mutex::default(),
-        changed: Condvar::new(),
-    });
-    for _ in 0..threads {
-        spawn(&shared);
-    }
-    supervise(&shared)
+    pids.retain(|pid| proc.is_dump() || *pid != own);
+    let user_namespace = proc.link("self/ns/user").ok().flatten();
+    let question = Question { wanted, file_systems, user_namespace, finders: Finders::default() };
+    let mut pass = Pass { proc, question: &question, deadline, findings: Findings::default() };
+    let long = pass.over(&pids, true);
+    pass.over(&long, false);
+    let mut findings = pass.findings;
+    order::sort_by(&mut findings.holders, |(a, _), (b, _)| a.pid.cmp(&b.pid));
+    findings
 }
 
-/// Waits until every process was looked at or given up.
-fn supervise(shared: &Arc<Shared>) -> Findings {
-    let mut state = shared.state();
-    loop {
-        if state.working.is_empty() && (state.next >= shared.pids.len() || state.workers == 0) {
-            let mut findings = std::mem::take(&mut state.findings);
-            // No thread could be had for these.
-            findings.stuck.extend(shared.pids.iter().skip(state.next));
-            order::sort_by(&mut findings.holders, |(a, _), (b, _)| a.pid.cmp(&b.pid));
-            return findings;
-        }
-        let late: Vec<usize> =
-            state.working.iter().filter(|(_, (_, since))| since.elapsed() > PROCESS_TIME).map(|(id, _)| *id).collect();
-        for id in late {
-            if let Some((pid, _)) = state.working.remove(&id) {
-                state.findings.stuck.push(pid);
-                state.workers -= 1;
-                drop(state);
-                spawn(shared);
-                state = shared.state();
-            }
-        }
-        let waited = shared.changed.wait_timeout(state, PROCESS_TIME / 4);
-        state = waited.unwrap_or_else(PoisonError::into_inner).0;
-    }
-}
-
-fn spawn(shared: &Arc<Shared>) {
-    let mut state = shared.state();
-    let id = state.started;
-    state.started += 1;
-    let theirs = Arc::clone(shared);
-    if std::thread::Builder::new().name(format!("users-{id}")).spawn(move || theirs.work(id)).is_ok() {
-        state.workers += 1;
-    }
-}
-
-struct Shared {
-    proc: Procfs,
-    pids: Vec<u32>,
-    wanted: Wanted,
-    safe: Safe,
-    finders: Finders,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    next: usize,
-    started: usize,
-    workers: usize,
-    /// Which thread is with which process, and since when.
-    working: HashMap<usize, (u32, Instant)>,
+struct Pass<'a> {
+    proc: &'a Procfs,
+    question: &'a Question<'a>,
+    deadline: Instant,
     findings: Findings,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn work(&self, id: usize) {
-        let mut buffer = Vec::new();
-        while let Some(pid) = self.next(id) {
-            let found = self.look(pid, &mut buffer);
-            let mut state = self.state();
-            // Left behind meanwhile: another thread goes on in this one's place.
-            if state.working.remove(&id).is_none() {
-                return;
-            }
-            match found {
-                Ok(Some(found)) => state.findings.holders.push(found),
-                Ok(None) => {}
-                Err(_) => state.findings.denied.push(pid),
-            }
+impl Pass<'_> {
+    /// Looks at these; returns those that take long, if only a quick look was wanted.
+    fn over(&mut self, pids: &[u32], quick: bool) -> Vec<u32> {
+        if pids.is_empty() {
+            return Vec::new();
         }
-        let mut state = self.state();
-        state.workers -= 1;
-        drop(state);
-        self.changed.notify_all();
+        let (proc, question) = (self.proc, self.question);
+        let look = |pid: &u32, sender: &mut Sender| {
+            let found = match answer(proc, question, *pid, quick, sender) {
+                Ok(found) => found,
+                Err(error) => {
+                    let Denied { for_rights, why, .. } = Denied::new(*pid, &error);
+                    Some(Answer::Denied(for_rights, why))
+                }
+            };
+            found.iter().for_each(|answer| sender.send(answer));
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let worth = if quick { pids.len() / WORTH_A_CHILD + 1 } else { pids.len() };
+        let children = processors.min(MOST_CHILDREN).min(worth);
+        let mut long = Vec::new();
+        let findings = &mut self.findings;
+        let take = |number: usize, answer: Answer| match answer {
+            Answer::Holder(process, uses) => findings.holders.push((process, uses)),
+            Answer::Denied(for_rights, why) => findings.denied.push(Denied { for_rights, why, pid: pids[number] }),
+            Answer::Long => long.push(pids[number]),
+        };
+        let unseen = look_at_each(pids, children, &[proc.descriptor()], self.deadline, &look, take);
+        self.tell(pids, unseen);
+        long
     }
 
-    fn next(&self, id: usize) -> Option<u32> {
-        let mut state = self.state();
-        let pid = *self.pids.get(state.next)?;
-        state.next += 1;
-        state.working.insert(id, (pid, Instant::now()));
-        Some(pid)
+    /// Says which processes were not looked at to the end, and why.
+    fn tell(&mut self, pids: &[u32], unseen: Vec<(usize, Unseen)>) {
+        let (mut late, mut childless) = (Vec::new(), Vec::new());
+        for (number, why) in unseen {
+            let pid = pids[number];
+            let text = match why {
+                Unseen::Hangs => {
+                    format!("{} hangs in the kernel: its memory map cannot be read", self.name(pid))
+                }
+                Unseen::Slow => {
+                    format!("reading the memory map of {} took longer than {} s", self.name(pid), PATIENCE.as_secs())
+                }
+                Unseen::Died => format!("looking at {} failed: the child that did it ended", self.name(pid)),
+                Unseen::OutOfTime => {
+                    late.push(pid);
+                    continue;
+                }
+                Unseen::NoChild(error) => {
+                    childless.push((pid, error));
+                    continue;
+                }
+            };
+            self.findings.unchecked.push(text);
+        }
+        if let [first, rest @ ..] = late.as_slice() {
+            let others = if rest.is_empty() { String::new() } else { format!(" and {} more processes", rest.len()) };
+            let by = self.proc.uid(*first).map_or_else(String::new, |uid| format!(" of user {uid}"));
+            let name = self.name(*first);
+            self.findings.unchecked.push(format!("the time for looking at processes was up at {name}{by}{others}"));
+        }
+        if let [(first, error), rest @ ..] = childless.as_slice() {
+            let others = if rest.is_empty() { String::new() } else { format!(" and {} more processes", rest.len()) };
+            let (name, why) = (self.name(*first), plain(error));
+            self.findings.unchecked.push(format!("cannot inspect {name}{others}: no process could be started: {why}"));
+        }
     }
 
-    fn look(&self, pid: u32, buffer: &mut Vec<u8>) -> io::Result<Option<(ProcessRef, FileUses)>> {
-        let Some(process) = self.proc.process(pid)? else { return Ok(None) };
-        let mut look = |table: &str| look(&process, table, &self.wanted, &self.safe, &self.finders, buffer);
-        let Some(mut holds) = look("")? else { return Ok(None) };
-        // When a process's first thread has ended and others go on, only theirs show what it has open.
-        if holds.descriptors == 0 && process.directories_in("task") > 1 {
-            for thread in process.names("task")?.unwrap_or_default() {
-                if thread != pid.to_string() {
-                    holds = look(&format!("task/{thread}/"))?.unwrap_or_default();
-                    if holds.descriptors > 0 {
-                        break;
-                    }
+    fn name(&self, pid: u32) -> String {
+        name(self.proc, pid)
+    }
+}
+
+/// `pid 812 (dd)`. Nothing that is read for it waits for the process.
+pub(crate) fn name(proc: &Procfs, pid: u32) -> String {
+    proc.comm(&pid.to_string()).map_or_else(|| format!("pid {pid}"), |comm| format!("pid {pid} ({comm})"))
+}
+
+/// Looks at one process, in a child; nothing if it is gone, or holds nothing.
+fn answer(
+    proc: &Procfs,
+    question: &Question<'_>,
+    pid: u32,
+    quick: bool,
+    sender: &mut Sender,
+) -> io::Result<Option<Answer>> {
+    let Some(process) = proc.process(pid)? else { return Ok(None) };
+    let begun = Instant::now();
+    let mut is_long = false;
+    let mut go_on = || {
+        sender.is_alive();
+        is_long |= quick && begun.elapsed() > QUICK;
+        if is_long { Next::Stop } else { Next::Go }
+    };
+    let mut buffer = Vec::new();
+    let mut look = |table: &str, go_on: &mut dyn FnMut() -> Next| {
+        Look { process: &process, table, question, is_foreign: OnceCell::new() }.all(go_on, &mut buffer)
+    };
+    let Some(mut uses) = look("", &mut go_on)? else { return Ok(None) };
+    // When a process's first thread has ended and others go on, only theirs show what it has open.
+    if uses.descriptors == 0 && process.has_threads() {
+        for thread in process.names("task")?.unwrap_or_default() {
+            if thread != pid.to_string() {
+                uses = look(&format!("task/{thread}/"), &mut go_on)?.unwrap_or_default();
+                if uses.descriptors > 0 {
+                    break;
                 }
             }
         }
-        if holds.holds.is_empty() && !holds.some_vfio {
-            return Ok(None);
-        }
-        Ok(Some((process.identity(pid, buffer), holds)))
     }
-}
-
-/// Mounts whose file systems answer `stat` of an open file from memory. One on a server or in user space may hang.
-struct Safe(BTreeSet<u64>);
-
-impl Safe {
-    fn read(tables: &[MountTable]) -> Self {
-        const KINDS: [&str; 9] = ["devtmpfs", "tmpfs", "ramfs", "rootfs", "ext2", "ext3", "ext4", "xfs", "btrfs"];
-        let safe = |line: &str| {
-            let (_, rest) = line.split_once(" - ")?;
-            KINDS.contains(&rest.split(' ').next()?).then(|| line.split(' ').next()?.parse().ok())?
-        };
-        Self(order::set(tables.iter().flat_map(|table| table.text.lines()).filter_map(safe)))
+    if is_long {
+        return Ok(Some(Answer::Long));
     }
-}
-
-impl SafeMounts for Safe {
-    fn is_safe(&self, mount: u64) -> bool {
-        self.0.contains(&mount)
+    if uses.holds.is_empty() && !uses.some_vfio {
+        return Ok(None);
     }
+    Ok(Some(Answer::Holder(process.identity(pid, &mut buffer), uses)))
 }
 
 /// The namespaces of all processes: one process of each.
 #[derive(Debug, Default)]
 pub(crate) struct Namespaces {
-    /// The mounts of each mount namespace; pcictl's own first.
-    pub(crate) mounts: Vec<MountTable>,
+    /// The mounts of pcictl's own mount namespace.
+    pub(crate) own_mounts: Option<String>,
     /// Every network namespace but pcictl's own.
     pub(crate) networks: Vec<Namespace>,
     /// Mount namespaces that no process is in, and that are kept by a mount.
     pub(crate) unattended: Vec<Namespace>,
     /// Processes whose namespaces may not be asked for.
-    pub(crate) denied: Vec<u32>,
+    pub(crate) denied: Vec<Denied>,
+    /// The process whose mounts were being read when the time was up.
+    pub(crate) late: Option<u32>,
 }
 
 impl Namespaces {
-    /// Asks every process for its namespaces. Nothing that is read here waits for a process.
+    /// Asks every process for its namespaces, and tells `survey` the mounts of each. Nothing that is read here waits for
+    /// a process.
     ///
     /// # Errors
     /// The mounts of pcictl's own namespace cannot be read.
-    pub(crate) fn read(proc: &Procfs, pids: &[u32]) -> io::Result<Self> {
+    pub(crate) fn read(
+        proc: &Procfs,
+        pids: &[u32],
+        survey: &mut MountSurvey<'_>,
+        deadline: Instant,
+    ) -> io::Result<Self> {
         let mut found = Self::default();
         // A dump has no process of pcictl's own; its first one stands for the machine.
         let own = if proc.is_dump() { pids.first().map_or("1".to_owned(), u32::to_string) } else { "self".to_owned() };
-        let mut seen: BTreeSet<String> = BTreeSet::new();
+        let mut seen: HashSet<String> = HashSet::new();
         seen.extend(proc.link(&format!("{own}/ns/mnt"))?);
         seen.extend(proc.link(&format!("{own}/ns/net"))?);
-        if let Some(text) = proc.text(&format!("{own}/mountinfo"))? {
-            found.mounts.push(MountTable { of: None, text });
-        }
+        found.own_mounts = proc.text(&format!("{own}/mountinfo"))?;
+        let own = found.own_mounts.as_deref().unwrap_or_default();
+        own.lines().for_each(|line| survey.line(line));
+        let (unattended, networks) = (bind_mounted(own, "mnt"), bind_mounted(own, "net"));
         for pid in pids {
-            if found.add(proc, *pid, &mut seen).is_err() {
-                found.denied.push(*pid);
+            if Instant::now() >= deadline {
+                found.late = Some(*pid);
+                break;
+            }
+            if let Err(error) = found.add(proc, *pid, survey, &mut seen, deadline) {
+                found.denied.push(Denied::new(*pid, &error));
             }
         }
-        let own = found.mounts.first().map(|table| table.text.as_str()).unwrap_or_default();
         let mut is_new = |namespace: &Namespace| seen.insert(namespace.id.clone());
-        let networks: Vec<Namespace> = bind_mounted(own, "net").into_iter().filter(&mut is_new).collect();
-        found.unattended = bind_mounted(own, "mnt").into_iter().filter(is_new).collect();
-        found.networks.extend(networks);
+        found.networks.extend(networks.into_iter().filter(&mut is_new));
+        found.unattended.extend(unattended.into_iter().filter(is_new));
         Ok(found)
     }
 
-    fn add(&mut self, proc: &Procfs, pid: u32, seen: &mut BTreeSet<String>) -> io::Result<()> {
-        let who = || {
-            let name = proc.process(pid).ok().flatten().map(|process| process.comm(&mut Vec::new()));
-            format!("pid {pid} ({})", name.unwrap_or_default())
-        };
+    fn add(
+        &mut self,
+        proc: &Procfs,
+        pid: u32,
+        survey: &mut MountSurvey<'_>,
+        seen: &mut HashSet<String>,
+        deadline: Instant,
+    ) -> io::Result<()> {
         if let Some(id) = proc.link(&format!("{pid}/ns/mnt"))?.filter(|id| !seen.contains(id)) {
+            survey.enter(Some(name(proc, pid)));
+            let (mut lines, mut is_late) = (0_usize, false);
+            let mut take = |line: &str| {
+                lines += 1;
+                is_late |= lines % 256 == 0 && Instant::now() >= deadline;
+                if is_late {
+                    return Next::Stop;
+                }
+                survey.line(line);
+                Next::Go
+            };
             // Remembered only once it was read: this process may end meanwhile, and the next one must do.
-            if let Some(text) = proc.text(&format!("{pid}/mountinfo"))? {
+            if proc.lines(&format!("{pid}/mountinfo"), &mut take)? {
                 seen.insert(id);
-                self.mounts.push(MountTable { of: Some(who()), text });
+            }
+            if is_late {
+                self.late = Some(pid);
             }
         }
         if let Some(id) = proc.link(&format!("{pid}/ns/net"))?.filter(|id| seen.insert(id.clone())) {
-            self.networks.push(Namespace { id, file: format!("/proc/{pid}/ns/net"), of: who() });
+            self.networks.push(Namespace { id, file: format!("/proc/{pid}/ns/net"), of: name(proc, pid) });
         }
         Ok(())
     }

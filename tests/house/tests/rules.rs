@@ -214,3 +214,61 @@ fn the_house_stands() {
     let findings: Vec<String> = house.findings().iter().map(|finding| format!("src/{finding}")).collect();
     assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
 }
+
+/// The comment that a file begins with.
+fn head(text: &str) -> String {
+    text.lines().take_while(|line| line.starts_with("//!")).collect::<Vec<_>>().join("\n")
+}
+
+/// The modules that a file declares, those of tests left out.
+fn declared(text: &str) -> Vec<String> {
+    let name = |line: &str| {
+        let (before, name) = line.split_once("mod ")?;
+        let is_declaration = before.is_empty() || (before.starts_with("pub") && before.ends_with(' '));
+        name.strip_suffix(';').filter(|name| is_declaration && *name != "tests").map(str::to_owned)
+    };
+    text.lines().filter_map(name).collect()
+}
+
+/// Every `mod.rs` below a directory.
+fn module_files(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(module_files(&path));
+        } else if path.ends_with("mod.rs") || path.ends_with("lib.rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn every_room_says_what_its_files_are() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src");
+    for path in module_files(&source) {
+        let text = fs::read_to_string(&path).unwrap();
+        let head = head(&text);
+        for module in declared(&text) {
+            assert!(head.contains(&format!("[`{module}`]")), "{}: its head does not name {module}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_map_for_contributors_is_that_of_the_sources() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = fs::read_to_string(root.join("src/lib.rs")).unwrap();
+    let map = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let listed = |text: &str| -> Vec<String> {
+        let rows = text.lines().filter_map(|line| line.trim_start_matches("//! ").strip_prefix("| "));
+        let room = |row: &str| row.split(" |").next().map(|name| name.trim_matches(['[', ']', '`', '/']).to_owned());
+        rows.filter_map(room).collect()
+    };
+    let rooms = declared(&text);
+    let only_rooms = |names: Vec<String>| names.into_iter().filter(|name| rooms.contains(name)).collect::<Vec<_>>();
+    assert_eq!(only_rooms(listed(&head(&text))), rooms, "the head of src/lib.rs");
+    assert_eq!(only_rooms(listed(&map)), rooms, "CONTRIBUTING.md");
+}

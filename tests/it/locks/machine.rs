@@ -57,9 +57,9 @@ impl Machine {
     }
 }
 
-/// What a command says that had to wait for a lock at this place and got it.
-pub fn waited_for(place: &str) -> String {
-    format!("pcictl: {place}: waiting for up to [..]\npcictl: {place}: got the lock after [..] s\n")
+/// What a command says that had to wait for this device's lock and got it.
+pub fn waited_for(device: &str) -> String {
+    format!("pcictl: {device}: waiting for up to [..]\npcictl: {device}: got the lock after [..] s\n")
 }
 
 /// The node of a place in what `pcictl locks --json` printed.

@@ -4,11 +4,13 @@
 //! drivers/base/bus.c and drivers/pci/pci-sysfs.c do, and asserts what must never be asked of them: nobody removes a
 //! function whose driver was not stopped, or what is above one that is at work.
 
+mod arrival;
+
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
@@ -19,7 +21,7 @@ use pcictl::plan::action::{Action, Step, StepRef};
 use pcictl::plan::step_state::{interpret_result, is_done};
 
 use super::Tree;
-use super::dump::Dump;
+use super::dump::{Dump, Node};
 
 /// What goes wrong, and at which of the kernel's calls, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +40,23 @@ pub enum Fault {
     KilledAfter,
     /// Somebody interrupts while the kernel is at it.
     Interrupted,
+    /// Somebody interrupts when this write is the next one.
+    InterruptedBefore,
     /// pcictl is killed before the write.
     CrashBefore,
     /// pcictl is killed when the kernel is done.
     CrashAfter,
+}
+
+/// What a scan finds where something was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comes {
+    /// The device, as the kernel makes it: without VFs and overrides, its settings at their defaults.
+    Same,
+    /// The device, once so many scans have found nothing.
+    Late(usize),
+    /// A device with other IDs.
+    Another,
 }
 
 /// What stands for SIGKILL: the program ends here, and what it held is let go.
@@ -52,15 +67,43 @@ pub struct FakeKernel {
     tree: Rc<Tree>,
     dump: Rc<Dump>,
     state: Rc<RefCell<Script>>,
-    running: VecDeque<(StepRef, Step, Fault)>,
+    running: VecDeque<(usize, StepRef, Step, Fault)>,
 }
 
-/// The fault, and how many calls there were.
-#[derive(Debug)]
+/// What somebody else does right after a call.
+pub type Meanwhile = Box<dyn Fn(&FakeKernel)>;
+
+/// What is to happen, and what did.
 pub struct Script {
     pub fault: Fault,
     pub at: usize,
+    pub comes: Comes,
     pub calls: usize,
+    /// How often it was scanned, be it by a slot that was switched on.
+    pub scans: usize,
+    /// Every write that was made, as `VALUE > FILE`.
+    pub writes: Vec<String>,
+    /// Every function that was removed.
+    pub removed: BTreeSet<String>,
+    pub meanwhile: Option<(usize, Meanwhile)>,
+    /// Somebody has asked to stop, and that stays so.
+    pub is_interrupted: bool,
+}
+
+impl Script {
+    pub fn new(fault: Fault, at: usize, comes: Comes) -> Self {
+        Self {
+            fault,
+            at,
+            comes,
+            calls: 0,
+            scans: 0,
+            writes: Vec::new(),
+            removed: BTreeSet::new(),
+            meanwhile: None,
+            is_interrupted: false,
+        }
+    }
 }
 
 impl FakeKernel {
@@ -90,15 +133,12 @@ impl FakeKernel {
             Action::Unbind { address, driver, .. } => self.unbind(*address, driver),
             Action::Bind { address, driver } => self.bind(*address, driver),
             Action::Remove { address } => self.remove(*address),
-            Action::Rescan { .. } | Action::RescanAll => self.rescan(),
-            Action::SetVfs { address, count: 0, .. } => self.take_vfs(*address),
-            // The links come back with the functions; which of several PFs it was for does not matter here.
-            Action::SetVfs { address, count, .. } if self.is_there(*address) => match self.vfs(*address) {
-                0 => self.rescan(),
-                vfs if vfs == *count => Ok(()),
-                _ => Err(Errno::EBUSY),
-            },
-            Action::SetVfs { .. } => Err(Errno::ENOENT),
+            // Whatever it finds, dev_rescan_store answers that all is well.
+            Action::Rescan { .. } | Action::RescanAll => {
+                let _ = self.scan();
+                Ok(())
+            }
+            Action::SetVfs { address, count, .. } => self.set_vfs(*address, *count),
             Action::Override { address, driver } => self.set(*address, "driver_override", driver),
             Action::Set { address, file, value, .. } => self.set(*address, file, value),
             Action::Probe { address } => self.probe(*address),
@@ -117,25 +157,54 @@ impl FakeKernel {
         fs::write(path, format!("{value}\n")).map_err(|_| Errno::EIO)
     }
 
-    /// The driver that the override names, else the one that it had when all was well.
+    /// A function without a driver gets the one that takes it, if any does.
     fn probe(&self, address: PciAddress) -> Result<(), Errno> {
         if !self.is_there(address) {
             return Err(Errno::ENODEV);
         }
-        if self.device(address).join("driver").is_symlink() {
+        let Some(driver) = self.override_of(address).or_else(|| self.usual_driver(address)) else { return Ok(()) };
+        if self.device(address).join("driver").is_symlink() || !self.may_probe(address) {
             return Ok(());
         }
-        let text = fs::read_to_string(self.device(address).join("driver_override")).unwrap_or_default();
-        let wanted = Some(text.trim()).filter(|text| !text.is_empty() && *text != "(null)").map(str::to_owned);
-        let usual = || Some(self.original(address, "driver")?.rsplit('/').next()?.to_owned());
-        match wanted.or_else(usual) {
-            Some(driver) => self.bind(address, &driver),
-            None => Ok(()),
+        self.bind(address, &driver)
+    }
+
+    fn override_of(&self, address: PciAddress) -> Option<String> {
+        let text = fs::read_to_string(self.device(address).join("driver_override")).ok()?;
+        Some(text.trim()).filter(|text| !text.is_empty() && *text != "(null)").map(str::to_owned)
+    }
+
+    /// The driver that a function has of itself: the one that it had when all was well, or, where that took an override,
+    /// the one of its like.
+    fn usual_driver(&self, address: PciAddress) -> Option<String> {
+        if !self.original_override(address) {
+            return self.original_driver(address);
         }
+        let modalias = |path: &Path| match self.dump.0.get(&path.join("modalias")) {
+            Some(Node::File { content, .. }) => Some(content.clone()),
+            _ => None,
+        };
+        let own = modalias(&self.original_directory(address)?);
+        let devices = self.sys("bus/pci/devices");
+        let others = fs::read_dir(devices)
+            .expect("devices")
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<PciAddress>().ok());
+        let alike = |other: &PciAddress| {
+            !self.original_override(*other) && self.original_directory(*other).and_then(|path| modalias(&path)) == own
+        };
+        others.filter(alike).find_map(|other| self.original_driver(other))
+    }
+
+    /// pci_device_can_probe in drivers/pci/pci-driver.c.
+    fn may_probe(&self, address: PciAddress) -> bool {
+        let device = self.device(address);
+        let autoprobe = fs::read_to_string(device.join("physfn/sriov_drivers_autoprobe"));
+        autoprobe.map_or(true, |text| text.trim() == "1") || self.override_of(address).is_some()
     }
 
     /// What is reset is not at work.
-    fn reset(&self, device: &std::path::Path, file: &str) -> Result<(), Errno> {
+    fn reset(&self, device: &Path, file: &str) -> Result<(), Errno> {
         if !device.join(file).is_file() {
             return Err(Errno::ENOENT);
         }
@@ -146,16 +215,23 @@ impl FakeKernel {
         Ok(())
     }
 
-    /// The slot's power changes only from the other state, as pciehp_sysfs_enable_slot does.
+    /// The slot's power changes only from the other state, as in pciehp_sysfs_enable_slot; and nobody takes it from a
+    /// device that is at work.
     fn power(&self, slot: &str, on: bool) -> Result<(), Errno> {
-        let file = self.sys(&format!("bus/pci/slots/{slot}/power"));
-        let was = fs::read_to_string(&file).map_err(|_| Errno::ENOENT)?;
-        if was.trim() == if on { "1" } else { "0" } {
-            return Err(Errno::EINVAL);
+        let directory = self.sys(&format!("bus/pci/slots/{slot}"));
+        let read = |file: &str| fs::read_to_string(directory.join(file)).map_err(|_| Errno::ENOENT);
+        if read("power")?.trim() == if on { "1" } else { "0" } {
+            return Err(Errno::ENODEV);
         }
-        fs::write(&file, if on { "1\n" } else { "0\n" }).map_err(|_| Errno::EIO)?;
-        // What sits in a slot that is on is found at once.
-        if on { self.rescan() } else { Ok(()) }
+        let set = |value: &str| fs::write(directory.join("power"), value).expect("a switch");
+        set(if on { "1\n" } else { "0\n" });
+        if !on {
+            let first: PciAddress = format!("{}.0", read("address")?.trim()).parse().expect("an address");
+            assert!(!self.device(first).join("driver").is_symlink(), "slot {slot} is switched off at work");
+            return Ok(());
+        }
+        // A slot in which nothing is found is switched off again.
+        self.scan().inspect_err(|_| set("0\n"))
     }
 
     fn driver(&self, name: &str) -> Result<PathBuf, Errno> {
@@ -186,10 +262,15 @@ impl FakeKernel {
         if self.device(address).join("driver").is_symlink() {
             return Err(Errno::EBUSY);
         }
-        // Every function sits as deep as its original link says, whichever driver that named.
-        let link = self.original(address, "driver").ok_or(Errno::ENODEV)?;
-        let up = link.rsplit_once('/').expect("a path").0;
-        symlink(format!("{up}/{driver}"), self.device(address).join("driver")).expect("a driver");
+        // An override names the one driver that matches; without it, one that only an override brings does not.
+        let wanted = self.override_of(address).or_else(|| self.usual_driver(address));
+        if wanted.as_deref() != Some(driver) || !self.may_probe(address) {
+            return Err(Errno::ENODEV);
+        }
+        let depth =
+            self.device(address).canonicalize().expect("there").strip_prefix(self.sys("")).expect("sys").iter().count();
+        symlink(format!("{}bus/pci/drivers/{driver}", "../".repeat(depth)), self.device(address).join("driver"))
+            .expect("a driver");
         symlink(self.device(address).canonicalize().expect("there"), directory.join(address.to_string())).expect("it");
         Ok(())
     }
@@ -202,47 +283,20 @@ impl FakeKernel {
         let bound = |path: &PathBuf| path.join("driver").is_symlink();
         assert!(!bound(&top), "{address} is removed with its driver at work");
         assert!(!any_below(&top, &bound), "{address} is removed above a function at work");
+        let before = self.tree.functions();
         self.tree.remove(&address.to_string());
+        let now = self.tree.functions();
+        self.state.borrow_mut().removed.extend(before.into_keys().filter(|function| !now.contains_key(function)));
         Ok(())
     }
 
-    /// What is not there comes back as it was, drivers and all. (Real VFs would not, before somebody sets their number.)
-    fn rescan(&self) -> Result<(), Errno> {
-        let missing = self.dump.0.iter().filter(|(path, _)| !self.tree.path().join(path).is_symlink());
-        let missing = missing.filter(|(path, _)| !self.tree.path().join(path).exists());
-        let missing = Dump(missing.map(|(path, node)| (path.clone(), node.clone())).collect());
-        missing.unpack(self.tree.path(), &super::trees_dir(), super::dump::Order::FirstFirst).expect("it comes back");
-        Ok(())
-    }
-
-    fn take_vfs(&self, address: PciAddress) -> Result<(), Errno> {
-        if !self.is_there(address) {
-            return Err(Errno::ENOENT);
-        }
-        assert!(self.device(address).join("driver").is_symlink(), "nobody could take the VFs of {address}");
-        for index in 0..self.vfs(address) {
-            let link = self.device(address).join(format!("virtfn{index}"));
-            let target = fs::read_link(&link).expect("a virtual function");
-            self.tree.remove(target.file_name().expect("a name").to_str().expect("text"));
-            let _ = fs::remove_file(link);
-        }
-        Ok(())
-    }
-
-    /// Where a link of the function pointed when all was well.
-    fn original(&self, address: PciAddress, name: &str) -> Option<String> {
-        let ends = format!("/{address}/{name}");
-        let node = self.dump.0.iter().find(|(path, _)| path.to_string_lossy().ends_with(&ends));
-        match node {
-            Some((_, super::dump::Node::Link(target))) => Some(target.clone()),
-            _ => None,
-        }
-    }
-
+    /// A VF goes with its PF, and a PF with its VFs.
     fn vanish(&self, action: &Action) {
-        if let Some(address) = action.address().filter(|address| self.is_there(*address)) {
-            self.tree.remove(&address.to_string());
-        }
+        let Some(address) = action.address().filter(|address| self.is_there(*address)) else { return };
+        let physical = self.device(address).join("physfn").canonicalize().ok();
+        let physical = physical.and_then(|path| path.file_name()?.to_str()?.parse().ok()).unwrap_or(address);
+        self.take_vfs(physical);
+        self.tree.remove(&physical.to_string());
     }
 }
 
@@ -254,46 +308,69 @@ fn any_below(directory: &PathBuf, test: &dyn Fn(&PathBuf) -> bool) -> bool {
 
 impl StepRunner for FakeKernel {
     fn begin(&mut self, mark: StepRef, step: &Step) -> Result<(), Errno> {
-        let fault = {
+        let (call, fault) = {
             let mut script = self.state.borrow_mut();
             script.calls += 1;
-            if script.calls == script.at + 1 { script.fault } else { Fault::None }
+            (script.calls - 1, if script.calls == script.at + 1 { script.fault } else { Fault::None })
         };
         match fault {
             Fault::NotBegun(errno) => return Err(errno),
             Fault::CrashBefore => std::panic::panic_any(Crash),
-            _ => self.running.push_back((mark, step.clone(), fault)),
+            _ => self.running.push_back((call, mark, step.clone(), fault)),
         }
         Ok(())
     }
 
     fn next_event(&mut self) -> Event {
-        let (mark, step, fault) = self.running.pop_front().expect("somebody waits for nothing");
-        let killed = |kernel: &Self| {
-            let done = is_done(&kernel.sysfs(), &step.action) == Some(true);
-            if done { Ok(()) } else { Err(Errno::ECANCELED) }
+        let (call, mark, step, fault) = self.running.pop_front().expect("somebody waits for nothing");
+        if fault == Fault::Interrupted {
+            self.state.borrow_mut().is_interrupted = true;
+            self.running.push_front((call, mark, step, Fault::None));
+            return Event::Interrupted;
+        }
+        let answer = self.answer(&step, fault);
+        let meanwhile = self.state.borrow_mut().meanwhile.take();
+        match meanwhile {
+            Some((after, act)) if after == call => act(self),
+            other => self.state.borrow_mut().meanwhile = other,
+        }
+        Event::Ended(mark, interpret_result(&self.sysfs(), &step.action, answer))
+    }
+
+    fn is_interrupted(&mut self) -> bool {
+        let mut script = self.state.borrow_mut();
+        script.is_interrupted |= script.fault == Fault::InterruptedBefore && script.calls >= script.at;
+        script.is_interrupted
+    }
+}
+
+impl FakeKernel {
+    /// What the kernel answers, and does before that.
+    fn answer(&self, step: &Step, fault: Fault) -> Result<(), Errno> {
+        let killed = || match is_done(&self.sysfs(), &step.action) {
+            Some(true) => Ok(()),
+            _ => Err(Errno::ECANCELED),
         };
-        let answer = match fault {
-            Fault::Interrupted => {
-                self.running.push_front((mark, step, Fault::None));
-                return Event::Interrupted;
-            }
+        let write = || {
+            self.state.borrow_mut().writes.push(format!("{} > {}", step.value, step.file));
+            self.write(&step.action)
+        };
+        match fault {
             Fault::Refused(errno) => Err(errno),
-            Fault::KilledBefore => killed(self),
+            Fault::KilledBefore => killed(),
             Fault::Vanished => {
                 self.vanish(&step.action);
                 Err(Errno::ENODEV)
             }
             Fault::KilledAfter => {
-                let _ = self.write(&step.action);
-                killed(self)
+                let _ = write();
+                killed()
             }
             Fault::CrashAfter => {
-                let _ = self.write(&step.action);
+                let _ = write();
                 std::panic::panic_any(Crash);
             }
-            _ => self.write(&step.action),
-        };
-        Event::Ended(mark, interpret_result(&self.sysfs(), &step.action, answer))
+            _ => write(),
+        }
     }
 }

@@ -112,6 +112,13 @@ impl Tree {
         link.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", link.display()))
     }
 
+    /// Every function that is there, and the driver that has it.
+    pub fn functions(&self) -> BTreeMap<String, Option<String>> {
+        let entries = fs::read_dir(self.path().join("sys/bus/pci/devices")).expect("devices").flatten();
+        let driver = |path: PathBuf| Some(fs::read_link(path.join("driver")).ok()?.file_name()?.to_str()?.to_owned());
+        entries.map(|entry| (entry.file_name().into_string().expect("text"), driver(entry.path()))).collect()
+    }
+
     /// Writes a file, given relative to the root; links on the way are followed, and a missing file is made.
     pub fn edit(&self, path: &str, content: impl AsRef<[u8]>) {
         let target = self.path().join(path);

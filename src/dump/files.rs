@@ -1,0 +1,299 @@
+//! Copies the rest: the site's list of protected devices, journals, the ledger, links to disks, where a crash dump goes;
+//! and makes small tables of names and of modules, with what the functions of the dump need of them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::dump::collector::Collector;
+use crate::dump::format::{UNREADABLE, changed_lines};
+use crate::error::{Result, plain};
+use crate::host::bounded::BoundedReader;
+use crate::host::modalias::Modules;
+use crate::host::pci_ids::PciIds;
+use crate::host::walk::{EntryKind, walk};
+use crate::order;
+use crate::topology::fields::{Fields, IdsOf};
+use crate::topology::model::Topology;
+use crate::verify::record::RemovedDevice;
+
+/// As long as journals may be; entries of the ledger are shorter.
+const LONGEST: usize = 8 << 20;
+
+/// Lists that people write.
+const LIST: usize = 1 << 20;
+
+/// The ids of functions: vendor, device and class.
+type Names = Vec<(u16, u16, u32)>;
+
+/// Copies all that lies neither in /sys nor in /proc.
+///
+/// # Errors
+/// The dump cannot be written.
+pub(crate) fn copy(collector: &mut Collector) -> Result<()> {
+    protected(collector)?;
+    crash_target(collector)?;
+    pool_cache(collector)?;
+    disk_links(collector)?;
+    let mut names = Names::new();
+    let machine = collector.machine;
+    let (run, state) = (machine.run.clone(), machine.state.clone());
+    if collector.names.is_some() {
+        let note = "journals and the history of the ledger are left out: names in them cannot be replaced one by one";
+        collector.summary.notes.push(note.to_owned());
+    } else {
+        own(collector, &run.join("journal"), "run/pcictl/journal", |name| name.ends_with(".journal"), &mut names)?;
+        own(collector, &state.join("operations"), "var/lib/pcictl/operations", is_json, &mut names)?;
+    }
+    own(collector, &state.join("ledger"), "var/lib/pcictl/ledger", is_json, &mut names)?;
+    tables(collector, names)
+}
+
+fn is_json(name: &str) -> bool {
+    name.ends_with(".json") && !name.starts_with("corrupt/")
+}
+
+/// Paths below the root of all plain files and links right in a directory or deeper.
+fn listed(collector: &mut Collector, directory: &str) -> Result<Vec<(String, EntryKind)>> {
+    if !collector.is_inside(directory) {
+        collector.miss(&format!("/{directory}"), "a link on its way leads out of the tree");
+        return Ok(Vec::new());
+    }
+    let (mut found, mut trouble) = (Vec::new(), Vec::new());
+    let mut visit = |path: &str, kind| {
+        if kind != EntryKind::Directory {
+            found.push((format!("{directory}/{path}"), kind));
+        }
+        Ok(true)
+    };
+    let root = collector.machine.sysfs.root().join(directory);
+    walk(&root, &mut visit, &mut |path, error| trouble.push((path.display().to_string(), plain(error))))?;
+    for (path, why) in trouble {
+        collector.miss(&path, why);
+    }
+    Ok(found)
+}
+
+/// The site's own list. Reasons are for those who know the site.
+fn protected(collector: &mut Collector) -> Result<()> {
+    let directory = "etc/pcictl/protected.d";
+    for (path, kind) in listed(collector, directory)? {
+        if !path.ends_with(".conf") || path[directory.len() + 1..].contains('/') {
+            continue;
+        }
+        if kind != EntryKind::File {
+            collector.miss(&format!("/{path}"), "it is no plain file");
+            collector.bare(&path, UNREADABLE)?;
+        } else if collector.names.is_none() {
+            collector.copy(&path, LIST)?;
+        } else if let Some(text) = collector.read_text(&path, LIST) {
+            let lines = changed_lines(&text, &|line| {
+                let line = line.trim();
+                let selector = line.split(char::is_whitespace).next().filter(|_| !line.starts_with('#'))?;
+                (!selector.is_empty()).then(|| format!("{selector} reason"))
+            });
+            collector.put(&path, lines.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// The lines of kdump's configuration that name a disk.
+fn crash_target(collector: &mut Collector) -> Result<()> {
+    let Some(text) = inside(collector, "etc/kdump.conf", LIST) else { return Ok(()) };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines = changed_lines(&text, &|line| {
+        let second = line.split_whitespace().nth(1)?;
+        let kinds = ["/dev/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="];
+        let names_disk = !line.trim().starts_with('#') && kinds.iter().any(|kind| second.starts_with(kind));
+        names_disk.then(|| line.trim().to_owned())
+    });
+    if lines.is_empty() { Ok(()) } else { collector.put("etc/kdump.conf", lines.as_bytes()) }
+}
+
+/// The pools and the paths of disks in the cache of ZFS, as strings: the rest of it names the host.
+fn pool_cache(collector: &mut Collector) -> Result<()> {
+    let Some(bytes) = inside(collector, "etc/zfs/zpool.cache", LONGEST) else { return Ok(()) };
+    let Some(procfs) = collector.machine.procfs() else { return Ok(()) };
+    let mut strings: Vec<String> = Vec::new();
+    for pool in procfs.names("spl/kstat/zfs").ok().flatten().unwrap_or_default() {
+        if memchr::memmem::find(&bytes, pool.as_bytes()).is_some() {
+            strings.push(collector.names.as_ref().map_or(pool.clone(), |names| names.name(&pool)));
+        }
+    }
+    for start in memchr::memmem::find_iter(&bytes, b"/dev/") {
+        let rest = &bytes[start..];
+        let end = rest.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(rest.len());
+        let path = String::from_utf8_lossy(&rest[..end]).into_owned();
+        strings.push(collector.names.as_ref().map_or(path.clone(), |names| names.path(&path)));
+    }
+    strings.sort_unstable();
+    strings.dedup();
+    collector.put_replaced("etc/zfs/zpool.cache", strings.join("\0").as_bytes())
+}
+
+/// The names that udev gives to disks. Many hold a serial number.
+fn disk_links(collector: &mut Collector) -> Result<()> {
+    let is_anonymous = collector.names.is_some();
+    for (path, kind) in listed(collector, "dev/disk")? {
+        let names_nobody = ["dev/disk/by-path/", "dev/disk/by-partuuid/"].iter().any(|kind| path.starts_with(kind));
+        if kind == EntryKind::Link && (names_nobody || !is_anonymous) {
+            collector.copy_link(&path)?;
+        }
+    }
+    if is_anonymous {
+        let note =
+            "links of /dev/disk/by-id, by-uuid and by-label are left out: they are made of serial numbers and names";
+        collector.summary.notes.push(note.to_owned());
+    }
+    Ok(())
+}
+
+/// What pcictl wrote itself, wherever its directories are, to where they are by default.
+fn own(collector: &mut Collector, from: &Path, to: &str, is_ours: fn(&str) -> bool, names: &mut Names) -> Result<()> {
+    // Directories that the environment names are the operator's own; in a tree nothing may lead out of it.
+    let below = from.strip_prefix(collector.machine.sysfs.root()).ok().and_then(Path::to_str).map(str::to_owned);
+    if below.is_some_and(|below| !collector.is_inside(&below)) {
+        collector.miss(&format!("/{to}"), "a link on its way leads out of the tree");
+        return Ok(());
+    }
+    let Ok(mut reader) = BoundedReader::new(from, true) else { return Ok(()) };
+    let (mut found, mut trouble) = (Vec::new(), Vec::new());
+    let mut visit = |path: &str, kind| {
+        if kind == EntryKind::File && is_ours(path) {
+            found.push(path.to_owned());
+        }
+        Ok(path == "history")
+    };
+    walk(from, &mut visit, &mut |path, error| trouble.push((path.display().to_string(), plain(error))))?;
+    collector.directory(to)?;
+    for name in found {
+        let path = format!("{to}/{name}");
+        match reader.read(&name, LONGEST) {
+            Ok(Some(bytes)) => entry(collector, &path, bytes, names)?,
+            Ok(None) => {}
+            Err(error) => trouble.push((from.join(&name).display().to_string(), plain(&error))),
+        }
+    }
+    for (path, why) in trouble {
+        collector.miss(&path, why);
+    }
+    Ok(())
+}
+
+fn entry(collector: &mut Collector, path: &str, bytes: Vec<u8>, names: &mut Names) -> Result<()> {
+    let device = serde_json::from_slice::<RemovedDevice>(&bytes).ok();
+    if let Some(record) = device.as_ref().map(|device| &device.record) {
+        let number = |text: &str| u16::from_str_radix(text, 16).ok();
+        let ids = record.ids.as_deref().and_then(|ids| ids.split_once(':'));
+        if let Some((Some(vendor), Some(device))) = ids.map(|(vendor, device)| (number(vendor), number(device))) {
+            let class = record.class.as_deref().and_then(|class| u32::from_str_radix(class, 16).ok());
+            names.push((vendor, device, class.unwrap_or_default()));
+        }
+    }
+    match (&collector.names, device) {
+        (None, _) => collector.put_replaced(path, &bytes),
+        (Some(anonymizer), Some(mut device)) => {
+            anonymizer.record(&mut device.record);
+            let bytes = serde_json::to_vec_pretty(&device).unwrap_or_default();
+            collector.put_replaced(path, &bytes)
+        }
+        // A damaged entry, or the history of a place.
+        (Some(_), None) => Ok(()),
+    }
+}
+
+/// Names of what is in the dump, and the modules for what has no driver.
+fn tables(collector: &mut Collector, mut names: Names) -> Result<()> {
+    let sysfs = &collector.machine.sysfs;
+    let fields = Fields { ids: IdsOf::Everyone, driver: true, ..Fields::default() };
+    let mut aliases = BTreeSet::new();
+    if let Ok(topology) = Topology::load_all(sysfs, fields) {
+        for id in topology.by_address() {
+            let function = topology.function(id);
+            if !collector.scope.has(function.address) {
+                continue;
+            }
+            names.extend(function.ids.map(|ids| (ids.vendor, ids.device, ids.class)));
+            if function.driver.is_none() {
+                aliases.extend(sysfs.modalias(function.address));
+            }
+        }
+    }
+    order::sort(&mut names);
+    names.dedup();
+    let text = ids(&mut PciIds::load(sysfs.files()), &names);
+    if !text.is_empty() {
+        collector.put_replaced("usr/share/misc/pci.ids", text.as_bytes())?;
+    }
+    let mut modules = Modules::new(sysfs.files());
+    let mut lines: Vec<String> = Vec::new();
+    for alias in &aliases {
+        for module in modules.for_alias(alias) {
+            lines.push(format!("alias {alias} {module}\n"));
+        }
+    }
+    let release = modules.release().to_owned();
+    if lines.is_empty() || release.contains('/') || release.is_empty() {
+        return Ok(());
+    }
+    collector.put_replaced(&format!("lib/modules/{release}/modules.alias"), lines.concat().as_bytes())
+}
+
+/// The part of pci.ids that names these functions.
+fn ids(pci_ids: &mut PciIds, names: &Names) -> String {
+    let mut text = String::new();
+    let mut last = None;
+    // They are sorted: all of a vendor stand together.
+    for (vendor, device, _) in names {
+        let Some(name) = pci_ids.vendor(*vendor) else { continue };
+        if last.replace(*vendor) != Some(*vendor) {
+            text.push_str(&format!("{vendor:04x}  {name}\n"));
+        }
+        if let Some(name) = pci_ids.device(*vendor, *device) {
+            let line = format!("\t{device:04x}  {name}\n");
+            if !text.ends_with(&line) {
+                text.push_str(&line);
+            }
+        }
+    }
+    let mut classes: Vec<u32> = names.iter().map(|(_, _, class)| class >> 8).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let mut last = None;
+    for class in classes {
+        let [_, _, base, sub] = class.to_be_bytes();
+        let Some(name) = pci_ids.base_class(base) else { continue };
+        if last.replace(base) != Some(base) {
+            text.push_str(&format!("C {base:02x}  {name}\n"));
+        }
+        if let Some(name) = pci_ids.sub_class(base, sub) {
+            text.push_str(&format!("\t{sub:02x}  {name}\n"));
+        }
+    }
+    text
+}
+
+/// A file below the root, unless a link on its way leads out of a tree.
+fn inside(collector: &mut Collector, path: &str, limit: usize) -> Option<Vec<u8>> {
+    if collector.is_inside(path) { collector.read(path, limit) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_names_reads_like_the_whole() {
+        let text = "8086  Intel Corporation\n\t10d3  82574L\n\t10d4  other\n10de  NVIDIA\nC 02  Network controller\n\t00  Ethernet controller\n\t80  Other\n";
+        let mut whole = PciIds::from_text(text.as_bytes().to_vec());
+        let names = Names::from([(0x8086, 0x10d3, 0x02_0000), (0x1234, 1, 0xff_0000)]);
+        let part = ids(&mut whole, &names);
+        assert_eq!(
+            part,
+            "8086  Intel Corporation\n\t10d3  82574L\nC 02  Network controller\n\t00  Ethernet controller\n"
+        );
+        let mut part = PciIds::from_text(part.into_bytes());
+        assert_eq!(part.class(0x02_0000), whole.class(0x02_0000));
+        assert_eq!(part.class(0x02_8000).as_deref(), Some("Network controller"));
+    }
+}

@@ -1,0 +1,401 @@
+//! Looks that may hang, made by child processes that can be left behind.
+//!
+//! What the kernel shows of a process may wait for a lock of that process, and a process that hangs in the kernel never
+//! gives it back. A thread that waits there could not be ended, and would keep pcictl from ever forking again; a child
+//! can be killed, and if it cannot, it harms nobody: it has closed every descriptor but those that it was left, so it
+//! holds no lock and no terminal, and it dies with its parent.
+//!
+//! One that makes no progress is given up, its item is told, and another child goes on with the next. It does NOT promise
+//! that a child that was given up is gone: the kernel decides.
+
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::host::procfs::Procfs;
+
+/// A child that says nothing for so long hangs; thousands of processes are looked at in less.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a child says that it is at work.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(100);
+
+/// Why an item was not looked at to its end.
+#[derive(Debug)]
+pub(crate) enum Unseen {
+    /// The child waits in the kernel, where no signal reaches it.
+    Hangs,
+    /// The child made no progress for [`PATIENCE`].
+    Slow,
+    /// The time for all items was up.
+    OutOfTime,
+    /// No child could be started.
+    NoChild(io::Error),
+    /// The child ended by itself.
+    Died,
+}
+
+/// The child's end: what it sends is given to its parent.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pipe: std::fs::File,
+    said: Instant,
+}
+
+impl Sender {
+    /// Sends what was found.
+    pub(crate) fn send(&mut self, found: &impl Serialize) {
+        // A value that cannot be written as JSON does not exist here; the parent would miss the line and go on.
+        let mut line = serde_json::to_vec(found).unwrap_or_default();
+        line.insert(0, FOUND);
+        self.line(line);
+    }
+
+    /// Says that the work goes on, not too often.
+    pub(crate) fn is_alive(&mut self) {
+        if self.said.elapsed() > SIGN_OF_LIFE {
+            self.line(Vec::new());
+        }
+    }
+
+    fn line(&mut self, mut line: Vec<u8>) {
+        line.push(b'\n');
+        if self.pipe.write_all(&line).is_err() {
+            // Nobody is left who would want to know.
+            leave();
+        }
+        self.said = Instant::now();
+    }
+}
+
+/// What a line begins with: an item's number, something found, the end.
+const BEGUN: u8 = b'B';
+
+const FOUND: u8 = b'F';
+
+const ENDED: u8 = b'E';
+
+/// Has children look at each item, some at a time; `take` gets what they send, with the item's number. What a child may
+/// use besides memory is its own, and the descriptors that are left to it.
+pub(crate) fn look_at_each<T, M: Serialize + DeserializeOwned>(
+    items: &[T],
+    children: usize,
+    left: &[BorrowedFd<'_>],
+    deadline: Instant,
+    look: &dyn Fn(&T, &mut Sender),
+    mut take: impl FnMut(usize, M),
+) -> Vec<(usize, Unseen)> {
+    let work = |numbers: &[usize], sender: &mut Sender| {
+        for number in numbers {
+            let mut line = vec![BEGUN];
+            line.extend_from_slice(number.to_string().as_bytes());
+            sender.line(line);
+            look(&items[*number], sender);
+        }
+        sender.line(vec![ENDED]);
+    };
+    let mut found = |number: usize, json: &[u8]| {
+        if let Ok(message) = serde_json::from_slice(json) {
+            take(number, message);
+        }
+    };
+    supervise(items.len(), children.clamp(1, items.len().max(1)), left, deadline, &work, &mut found)
+}
+
+type Work<'a> = &'a dyn Fn(&[usize], &mut Sender);
+
+fn supervise(
+    items: usize,
+    children: usize,
+    left: &[BorrowedFd<'_>],
+    deadline: Instant,
+    work: Work<'_>,
+    found: &mut dyn FnMut(usize, &[u8]),
+) -> Vec<(usize, Unseen)> {
+    let mut unseen = Vec::new();
+    let start = |numbers: Vec<usize>, unseen: &mut Vec<(usize, Unseen)>| -> Option<Child> {
+        if numbers.is_empty() {
+            return None;
+        }
+        match Child::start(numbers.clone(), left, work) {
+            Ok(child) => Some(child),
+            Err(error) => {
+                let code = error.raw_os_error().unwrap_or_default();
+                unseen.extend(numbers.iter().map(|n| (*n, Unseen::NoChild(io::Error::from_raw_os_error(code)))));
+                None
+            }
+        }
+    };
+    let parts = (0..children).map(|part| (part..items).step_by(children).collect::<Vec<usize>>());
+    let mut running: Vec<Child> = parts.filter_map(|numbers| start(numbers, &mut unseen)).collect();
+    while !running.is_empty() {
+        let mut next = Vec::new();
+        wait_for_any(&running);
+        let is_late = Instant::now() >= deadline;
+        for mut child in running {
+            let is_over = child.take_in(found);
+            let given_up = match child.given_up(is_over, is_late) {
+                None if is_over => continue,
+                None => {
+                    next.push(child);
+                    continue;
+                }
+                Some(why) => why,
+            };
+            let (first, rest) = child.left();
+            drop(child);
+            unseen.extend(first.map(|number| (number, given_up)));
+            if is_late {
+                unseen.extend(rest.into_iter().map(|number| (number, Unseen::OutOfTime)));
+            } else {
+                next.extend(start(rest, &mut unseen));
+            }
+        }
+        running = next;
+    }
+    unseen.sort_by_key(|(number, _)| *number);
+    unseen
+}
+
+fn wait_for_any(running: &[Child]) {
+    let mut pipes: Vec<PollFd> =
+        running.iter().map(|child| PollFd::new(child.pipe.as_fd(), PollFlags::POLLIN)).collect();
+    // A signal, or an error of poll, ends the wait like a message does: the caller looks again.
+    let _ = poll(&mut pipes, PollTimeout::from(100u8));
+}
+
+/// The parent's end.
+struct Child {
+    pid: Pid,
+    pipe: OwnedFd,
+    numbers: Vec<usize>,
+    /// The item that it is at; none before the first.
+    current: Option<usize>,
+    heard: Instant,
+    bytes: Vec<u8>,
+    has_ended: bool,
+}
+
+impl Child {
+    fn start(numbers: Vec<usize>, left: &[BorrowedFd<'_>], work: Work<'_>) -> io::Result<Self> {
+        let (pipe, theirs) = pipe2(OFlag::O_CLOEXEC)?;
+        nix::fcntl::fcntl(&pipe, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let parent = getpid();
+        // SAFETY: pcictl has one thread when it looks for users. Where the library is used by a program with more, as by
+        // its tests, the child takes no lock that another thread could have held but that of malloc, which both glibc and
+        // musl hand over to a child in a usable state. It ends by _exit and never returns from here.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(Self {
+                pid: child,
+                pipe,
+                numbers,
+                current: None,
+                heard: Instant::now(),
+                bytes: Vec::new(),
+                has_ended: false,
+            }),
+            ForkResult::Child => {
+                let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+                let kept: Vec<RawFd> = left.iter().map(AsRawFd::as_raw_fd).chain([theirs.as_raw_fd()]).collect();
+                if getppid() == parent && close_all_but(kept).is_ok() {
+                    let mut sender = Sender { pipe: theirs.into(), said: Instant::now() };
+                    // A test's panic would go on in a copy of the test program.
+                    let _ = catch_unwind(AssertUnwindSafe(|| work(&numbers, &mut sender)));
+                }
+                leave()
+            }
+        }
+    }
+
+    /// Takes in what it has said; whether it will say no more.
+    fn take_in(&mut self, found: &mut dyn FnMut(usize, &[u8])) -> bool {
+        let mut buffer = [0; 16 << 10];
+        let is_over = loop {
+            match nix::unistd::read(&self.pipe, &mut buffer) {
+                Ok(0) => break true,
+                Ok(length) => self.bytes.extend_from_slice(&buffer[..length]),
+                Err(Errno::EINTR) => continue,
+                Err(Errno::EAGAIN) => break false,
+                Err(_) => break true,
+            }
+            self.heard = Instant::now();
+            // One that talks without end must not keep the others from being heard.
+            if self.bytes.len() > 1 << 20 {
+                break false;
+            }
+        };
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut rest = bytes.as_slice();
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            match rest[..end].split_first() {
+                Some((&BEGUN, number)) => {
+                    self.current = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
+                }
+                Some((&FOUND, json)) => self.current.into_iter().for_each(|number| found(number, json)),
+                Some((&ENDED, _)) => self.has_ended = true,
+                _ => {}
+            }
+            rest = &rest[end + 1..];
+        }
+        self.bytes = rest.to_vec();
+        is_over
+    }
+
+    /// Why it is given up, if it is.
+    fn given_up(&self, is_over: bool, is_late: bool) -> Option<Unseen> {
+        if self.has_ended {
+            return None;
+        }
+        if is_over {
+            return Some(Unseen::Died);
+        }
+        if self.heard.elapsed() > PATIENCE {
+            return Some(if self.is_in_kernel() { Unseen::Hangs } else { Unseen::Slow });
+        }
+        is_late.then_some(Unseen::OutOfTime)
+    }
+
+    /// Whether it sleeps where no signal wakes it.
+    fn is_in_kernel(&self) -> bool {
+        Procfs::live().is_ok_and(|procfs| procfs.stat(&self.pid.to_string()).is_some_and(|stat| stat.state == 'D'))
+    }
+
+    /// The item that it is at, or would have begun with, and those after it.
+    fn left(&self) -> (Option<usize>, Vec<usize>) {
+        let at = self.current.and_then(|at| self.numbers.iter().position(|number| *number == at)).unwrap_or(0);
+        let left = &self.numbers[at..];
+        (left.first().copied(), left.get(1..).unwrap_or_default().to_vec())
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let _ = kill(self.pid, Signal::SIGKILL);
+        }
+        // One that does not end is left behind, and is nobody's child when pcictl ends.
+        for _ in 0..20 {
+            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
+                Ok(nix::sys::wait::WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(1)),
+                Err(Errno::EINTR) => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Closes every descriptor of this process but these.
+fn close_all_but(mut kept: Vec<RawFd>) -> io::Result<()> {
+    kept.sort_unstable();
+    let mut first = 0;
+    for fd in kept {
+        close_range(first, fd.saturating_sub(1))?;
+        first = fd + 1;
+    }
+    close_range(first, RawFd::MAX)
+}
+
+fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
+    use nix::libc;
+    if first > last {
+        return Ok(());
+    }
+    // SAFETY: this is a child that uses nothing but the descriptors that are not in any such range, and that ends without
+    // dropping the values that own the others.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
+        return Ok(());
+    }
+    // Before Linux 5.9.
+    for fd in Procfs::live()?.names("self/fd")?.unwrap_or_default() {
+        if let Some(fd) = fd.parse::<RawFd>().ok().filter(|fd| (first..=last).contains(fd)) {
+            // SAFETY: as above.
+            unsafe { libc::close(fd) };
+        }
+    }
+    Ok(())
+}
+
+/// Ends a child at once, without what the parent would do at its own end.
+fn leave() -> ! {
+    // SAFETY: it does not return and runs nothing.
+    unsafe { nix::libc::_exit(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[test]
+    fn each_item_is_looked_at_once_and_what_is_found_comes_back() {
+        let items: Vec<u32> = (0..1000).collect();
+        let look = |item: &u32, sender: &mut Sender| sender.send(&(item * 2));
+        let mut found = vec![None; items.len()];
+        let unseen = look_at_each(&items, 3, &[], soon(), &look, |number, twice: u32| found[number] = Some(twice));
+        assert!(unseen.is_empty(), "{unseen:?}");
+        assert!(found.iter().enumerate().all(|(number, twice)| *twice == Some(number as u32 * 2)));
+    }
+
+    #[test]
+    fn one_that_makes_no_progress_is_given_up_and_the_others_are_looked_at() {
+        let look = |item: &u32, sender: &mut Sender| {
+            if *item == 1 {
+                std::thread::sleep(Duration::from_secs(3600));
+            }
+            if *item == 3 {
+                leave();
+            }
+            sender.send(item);
+        };
+        let mut found = Vec::new();
+        let begun = Instant::now();
+        let unseen = look_at_each(&[0, 1, 2, 3, 4], 1, &[], soon(), &look, |_, item: u32| found.push(item));
+        assert_eq!(found, [0, 2, 4]);
+        assert!(matches!(unseen[..], [(1, Unseen::Slow), (3, Unseen::Died)]), "{unseen:?}");
+        assert!(begun.elapsed() < PATIENCE * 3);
+    }
+
+    #[test]
+    fn slow_is_not_stuck_and_the_time_for_all_is_bounded() {
+        let look = |item: &Duration, sender: &mut Sender| {
+            let end = Instant::now() + *item;
+            while Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(20));
+                sender.is_alive();
+            }
+            sender.send(&());
+        };
+        let items = [PATIENCE + Duration::from_millis(500), Duration::from_secs(3600), Duration::ZERO];
+        let mut found = Vec::new();
+        let deadline = Instant::now() + PATIENCE + Duration::from_secs(2);
+        let unseen = look_at_each(&items, 1, &[], deadline, &look, |number, ()| found.push(number));
+        assert_eq!(found, [0]);
+        assert!(matches!(unseen[..], [(1, Unseen::OutOfTime), (2, Unseen::OutOfTime)]), "{unseen:?}");
+    }
+
+    #[test]
+    fn a_child_has_no_descriptor_that_was_not_left_to_it() {
+        let file = tempfile::tempfile().unwrap();
+        let look = |_: &(), sender: &mut Sender| {
+            let names = Procfs::live().unwrap().names("self/fd").unwrap().unwrap();
+            // Two are the walk's own.
+            sender.send(&names.len());
+        };
+        let mut count = 0;
+        look_at_each(&[()], 1, &[file.as_fd()], soon(), &look, |_, open: usize| count = open);
+        assert!((2..=5).contains(&count), "{count} descriptors");
+    }
+}

@@ -1,0 +1,171 @@
+//! What is written, in which order, and what is said when something comes between: each of these was wrong once.
+
+use std::fs;
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use pcictl::error::{Error, ErrorKind};
+use pcictl::plan::action::Action;
+
+use super::machine::{Ended, Machine, quiet_crashes};
+use super::{REMOVE_PF, use_vfs};
+use crate::doctor::{REMOVER_DRAINS, Task, write_task};
+use crate::support::fake::{Comes, FakeKernel, Fault, Script};
+
+const PORT: &str = "0000:02:00.0";
+const ENDPOINT: &str = "0000:03:00.0";
+
+fn unbind(address: &str, driver: &str) -> Action {
+    Action::Unbind { address: address.parse().unwrap(), driver: driver.to_owned(), driver_override: None }
+}
+
+fn bind(address: &str, driver: &str) -> Action {
+    Action::Bind { address: address.parse().unwrap(), driver: driver.to_owned() }
+}
+
+fn error(ended: Ended) -> Error {
+    let Ended::Badly(error) = ended else { panic!("{ended:?}") };
+    error
+}
+
+/// Somebody else's write right after one of the calls, and a fault at another.
+fn script(after: usize, theirs: Action, fault: Fault, at: usize) -> Script {
+    let act = move |kernel: &FakeKernel| kernel.write(&theirs).unwrap();
+    Script { meanwhile: Some((after, Box::new(act))), ..Script::new(fault, at, Comes::Same) }
+}
+
+#[test]
+fn a_signal_between_two_writes_of_a_removal_rolls_it_back() {
+    let machine = Machine::new("guest-switch8");
+    let start = machine.functions();
+    let error = error(machine.run_at(&["remove", PORT], Fault::InterruptedBefore, 1));
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert_eq!(error.to_string(), "interrupted after 1 of 2 steps; the one step was undone");
+    assert_eq!(
+        machine.writes(),
+        ["0000:03:00.0 > bus/pci/drivers/slowpci/unbind", "0000:03:00.0 > bus/pci/drivers/slowpci/bind",]
+    );
+    assert!(machine.functions() == start && machine.is_settled() && machine.ledger().is_empty());
+}
+
+#[test]
+fn a_signal_between_two_scans_ends_there_and_says_how_far_it_got() {
+    let machine = Machine::new("guest-switch8");
+    let words = ["rescan", "--settle", "0", PORT, "0000:02:01.0"];
+    let error = error(machine.run_at(&words, Fault::InterruptedBefore, 1));
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    assert_eq!(error.to_string(), "interrupted after 1 of 2 steps; 1 of 2 buses were scanned");
+    assert_eq!(machine.calls(), 1);
+}
+
+#[test]
+fn a_driver_that_let_go_by_itself_is_not_put_back() {
+    quiet_crashes();
+    for fault in [Fault::Refused(Errno::EIO), Fault::CrashBefore] {
+        let machine = Machine::new("guest-switch8");
+        let ended = machine.run_with(&["remove", PORT], script(0, unbind(PORT, "pcieport"), fault, 2));
+        let mut writes = machine.writes();
+        if let Ended::Crashed = ended {
+            assert!(matches!(machine.run(&["recover"]), Ended::Well));
+            writes.extend(machine.writes());
+        } else {
+            assert_eq!(error(ended).kind(), ErrorKind::Failed);
+        }
+        assert_eq!(
+            writes,
+            [
+                "0000:03:00.0 > bus/pci/drivers/slowpci/unbind",
+                "0000:02:00.0 > bus/pci/drivers/pcieport/unbind",
+                "0000:03:00.0 > bus/pci/drivers/slowpci/bind",
+            ],
+            "{fault:?}"
+        );
+        assert_eq!(machine.functions()[PORT], None);
+    }
+}
+
+#[test]
+fn vfs_are_put_back_without_drivers_and_then_get_their_own() {
+    let machine = Machine::prepared("guest-sriov", use_vfs);
+    let start = machine.functions();
+    assert_eq!(error(machine.run_at(REMOVE_PF, Fault::Refused(Errno::EIO), 6)).kind(), ErrorKind::Failed);
+    let writes = machine.writes();
+    let first = writes.iter().position(|write| write.ends_with("/bind")).unwrap();
+    assert_eq!(
+        writes[first..],
+        [
+            "0000:01:00.0 > bus/pci/drivers/nvme/bind",
+            "0 > bus/pci/devices/0000:01:00.0/sriov_drivers_autoprobe",
+            "4 > bus/pci/devices/0000:01:00.0/sriov_numvfs",
+            "1 > bus/pci/devices/0000:01:00.0/sriov_drivers_autoprobe",
+            "0000:01:00.4 > bus/pci/drivers/vfdriver/bind",
+            "0000:01:00.3 > bus/pci/drivers/vfdriver/bind",
+            "vfio-pci > bus/pci/devices/0000:01:00.2/driver_override",
+            "0000:01:00.2 > bus/pci/drivers/vfio-pci/bind",
+            "0000:01:00.1 > bus/pci/drivers/vfdriver/bind",
+        ]
+    );
+    assert_eq!(machine.functions(), start);
+}
+
+#[test]
+fn a_removal_that_failed_gives_back_the_entry_that_it_replaced() {
+    let machine = Machine::new("guest-switch8");
+    assert!(matches!(machine.run(&["remove", ENDPOINT]), Ended::Well));
+    let file = machine.directory("state").join("ledger/pci0000:00+01.0+00.0+00.0+00.0.json");
+    let mut entry: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    entry["removed_at"] = 1.into();
+    fs::write(&file, entry.to_string()).unwrap();
+    machine.kernel().write(&Action::RescanAll).unwrap();
+    assert_eq!(error(machine.run_at(&["remove", ENDPOINT], Fault::Refused(Errno::EIO), 1)).kind(), ErrorKind::Failed);
+    let now: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(now, entry);
+}
+
+#[test]
+fn another_device_at_the_address_is_a_missing_one_and_keeps_its_power() {
+    let machine = Machine::new("guest-switch8");
+    let words = ["replug", "--settle", "0", "--escalate", ENDPOINT];
+    let ended = machine.run_with(&words, Script::new(Fault::None, 0, Comes::Another));
+    assert!(matches!(ended, Ended::Otherwise(code) if code == ExitCode::from(6)), "{ended:?}");
+    let writes = machine.writes();
+    assert!(!writes.iter().any(|write| write.contains("slots/")), "{writes:?}");
+    assert!(writes.iter().filter(|write| write.ends_with("/rescan")).count() > 1, "it was escalated: {writes:?}");
+    machine.status().stdout("0000:03:00.0: removed and not back; pcictl rescan 0000:03:00.0\n").check();
+}
+
+#[test]
+fn a_driver_that_is_bound_during_a_removal_ends_it() {
+    let machine = Machine::new("guest-switch8");
+    let start = machine.functions();
+    let ended = machine.run_with(&["remove", PORT], script(1, bind(ENDPOINT, "slowpci"), Fault::None, 0));
+    let error = error(ended);
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert_eq!(
+        error.to_string(),
+        "0000:03:00.0: driver slowpci was bound to it while it was being removed; see what binds it (udev, driverctl), \
+         then try again; all 2 steps were undone"
+    );
+    assert_eq!(machine.functions(), start);
+    assert!(machine.is_settled() && machine.ledger().is_empty());
+}
+
+#[test]
+fn nothing_is_begun_below_what_somebody_is_removing() {
+    let machine = Machine::new("guest-switch8");
+    let start = machine.functions();
+    let files = ["/sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/remove".to_owned()];
+    let command = ["sh", "-c", "runbook"];
+    write_task(
+        &machine.tree,
+        &Task { pid: 101, comm: "sh", command: &command, state: 'D', stack: REMOVER_DRAINS, files: &files },
+    );
+    fs::create_dir_all(machine.tree.path().join("proc/self")).unwrap();
+    fs::write(machine.tree.path().join("proc/self/stack"), "").unwrap();
+    let force = ["remove", "--force", "unchecked", "--yes", ENDPOINT];
+    let error = error(machine.run(&force));
+    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert!(error.to_string().contains("removing 0000:01:00.0"), "{error}");
+    assert_eq!((machine.calls(), machine.functions()), (0, start));
+    assert!(machine.is_settled() && machine.ledger().is_empty());
+}

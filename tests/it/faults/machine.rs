@@ -1,0 +1,231 @@
+//! A machine made of files that commands work on, and how they end.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Once;
+
+use clap::Parser;
+use pcictl::cli::args::Cli;
+use pcictl::commands::rehearse;
+use pcictl::error::Error;
+use pcictl::execute::executor::StepRunner;
+use pcictl::host::sysfs::Sysfs;
+use pcictl::operation::context::Rehearsal;
+use pcictl::state::journal::progress::{Assessment, Progress};
+use pcictl::state::journal::store::{JournalFile, Journals};
+use pcictl::terminal::Output;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::dump::{Dump, Node, Order};
+use crate::support::fake::{Comes, Crash, FakeKernel, Fault, Script};
+use crate::support::processes::hold_off_starts;
+use crate::support::run::Run;
+use crate::support::{Tree, load_dump, scratch_directory};
+
+/// Every function, with its driver.
+pub type Functions = BTreeMap<String, Option<String>>;
+
+/// A machine that can be worked on, and its directories.
+pub struct Machine {
+    pub tree: Rc<Tree>,
+    dump: Rc<Dump>,
+    script: Rc<RefCell<Script>>,
+    directory: Rc<TempDir>,
+    /// Every function that was removed in any run.
+    removed: RefCell<BTreeSet<String>>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub enum Ended {
+    Well,
+    Badly(Error),
+    Otherwise(ExitCode),
+    Crashed,
+}
+
+impl Machine {
+    pub fn new(name: &str) -> Self {
+        Self::prepared(name, |_| ())
+    }
+
+    /// The machine of a dump to which this was done first.
+    pub fn prepared(name: &str, prepare: fn(&mut Dump)) -> Self {
+        let mut dump = load_dump(name);
+        prepare(&mut dump);
+        let tree = Tree::unpack(&dump, Order::FirstFirst);
+        Self::of(Rc::new(tree), Rc::new(dump), Rc::new(scratch_directory()))
+    }
+
+    fn of(tree: Rc<Tree>, dump: Rc<Dump>, directory: Rc<TempDir>) -> Self {
+        let script = Rc::new(RefCell::new(Script::new(Fault::None, 0, Comes::Same)));
+        Self { tree, dump, script, directory, removed: RefCell::default() }
+    }
+
+    /// The same machine with nothing noted, if nothing about it is changed; to unpack one takes long.
+    pub fn reused(self, settings: &BTreeMap<String, String>, functions: &Functions) -> Option<Self> {
+        let is_as_new = &self.functions() == functions && &self.settings() == settings;
+        is_as_new.then(|| Self::of(self.tree, self.dump, Rc::new(scratch_directory())))
+    }
+
+    /// The same machine and directories, for somebody else who works there at the same time.
+    pub fn shared(&self) -> Self {
+        Self::of(Rc::clone(&self.tree), Rc::clone(&self.dump), Rc::clone(&self.directory))
+    }
+
+    pub fn directory(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Runs a command.
+    pub fn run(&self, words: &[&str]) -> Ended {
+        self.run_with(words, Script::new(Fault::None, 0, Comes::Same))
+    }
+
+    /// Runs a command, with a fault at one of its calls to the kernel.
+    pub fn run_at(&self, words: &[&str], fault: Fault, at: usize) -> Ended {
+        self.run_with(words, Script::new(fault, at, Comes::Same))
+    }
+
+    /// The kernel, for what somebody else writes to it.
+    pub fn kernel(&self) -> FakeKernel {
+        FakeKernel::new(Rc::clone(&self.tree), Rc::clone(&self.dump), Rc::clone(&self.script))
+    }
+
+    /// Runs a command by a script.
+    pub fn run_with(&self, words: &[&str], script: Script) -> Ended {
+        let _alone = hold_off_starts();
+        self.run_beside(words, script)
+    }
+
+    /// The same inside another run.
+    pub fn run_beside(&self, words: &[&str], script: Script) -> Ended {
+        *self.script.borrow_mut() = script;
+        let root = self.tree.path().to_str().unwrap();
+        let words = [&["pcictl", "--quiet", "--sysroot", root], words].concat();
+        let cli = Cli::parse_from(words);
+        let (tree, dump, script) = (Rc::clone(&self.tree), Rc::clone(&self.dump), Rc::clone(&self.script));
+        let kernel = move || -> Box<dyn StepRunner> {
+            Box::new(FakeKernel::new(Rc::clone(&tree), Rc::clone(&dump), Rc::clone(&script)))
+        };
+        let (run, state) = (self.directory("run"), self.directory("state"));
+        let rehearsal = Rehearsal { run, state, kernel: Box::new(kernel) };
+        let ended = catch_unwind(AssertUnwindSafe(|| rehearse(&cli, &Output::new(cli.common.talk()), &rehearsal)));
+        self.removed.borrow_mut().append(&mut self.script.borrow_mut().removed);
+        match ended {
+            Ok(Ok(code)) if code == ExitCode::SUCCESS => Ended::Well,
+            Ok(Ok(code)) => Ended::Otherwise(code),
+            Ok(Err(error)) => Ended::Badly(error),
+            Err(cause) if cause.is::<Crash>() => Ended::Crashed,
+            Err(cause) => std::panic::resume_unwind(cause),
+        }
+    }
+
+    pub fn calls(&self) -> usize {
+        self.script.borrow().calls
+    }
+
+    /// The writes of the last run, as `VALUE > FILE`.
+    pub fn writes(&self) -> Vec<String> {
+        self.script.borrow().writes.clone()
+    }
+
+    /// Whether a function was ever removed.
+    pub fn has_removed(&self, function: &str) -> bool {
+        self.removed.borrow().contains(function)
+    }
+
+    /// Every function that is there, and the driver that has it.
+    pub fn functions(&self) -> Functions {
+        self.tree.functions()
+    }
+
+    /// Whether a function of the dump is virtual.
+    pub fn is_virtual(&self, function: &str) -> bool {
+        let link = format!("{function}/physfn");
+        self.dump.0.keys().any(|path| path.ends_with(&link))
+    }
+
+    /// What is switched on and set, by its file.
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        let mut settings = BTreeMap::new();
+        for (top, files) in [
+            ("sys/bus/pci/slots", &["power"][..]),
+            ("sys/bus/pci/devices", &["driver_override", "power/control", "sriov_numvfs", "sriov_drivers_autoprobe"]),
+        ] {
+            for entry in fs::read_dir(self.tree.path().join(top)).into_iter().flatten().flatten() {
+                for file in files {
+                    let Ok(text) = fs::read_to_string(entry.path().join(file)) else { continue };
+                    let text = if text == "(null)\n" { "" } else { text.trim() };
+                    settings.insert(format!("{}/{file}", entry.file_name().to_str().unwrap()), text.to_owned());
+                }
+            }
+        }
+        settings
+    }
+
+    /// The functions that the ledger waits for.
+    pub fn ledger(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(self.directory("state").join("ledger")).into_iter().flatten().flatten();
+        let files = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "json"));
+        let address = |path: PathBuf| {
+            let entry: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+            entry["address"].as_str().unwrap().to_owned()
+        };
+        files.map(address).collect()
+    }
+
+    /// Whether `status` knows of no operation that somebody would have to put right.
+    pub fn is_settled(&self) -> bool {
+        let sysfs = Sysfs::open(Some(self.tree.path())).unwrap();
+        let is_settled = |found: &JournalFile| {
+            let record = found.record.as_ref();
+            record.is_ok_and(|r| r.closed.is_some() || Assessment::of(r, &sysfs).progress() != Progress::Partial)
+        };
+        self.journals().list().unwrap().iter().all(is_settled)
+    }
+
+    pub fn journals(&self) -> Journals {
+        Journals::below(&self.directory("run"), &self.directory("state"))
+    }
+
+    pub fn status(&self) -> Run {
+        Run::words("status --color never")
+            .on(&self.tree)
+            .run_dir(&self.directory("run"))
+            .state_dir(&self.directory("state"))
+    }
+}
+
+/// Writes a file of a dump.
+pub fn set(dump: &mut Dump, path: &str, text: &str) {
+    dump.0.insert(path.into(), Node::File { content: text.into(), mode: 0o644 });
+}
+
+/// Gives a function of a dump to a driver, as deep below `sys` as it sits.
+pub fn bind(dump: &mut Dump, device: &str, driver: &str) {
+    let address = device.rsplit('/').next().unwrap();
+    let up = "../".repeat(device.split('/').count() - 1);
+    dump.0.insert(format!("{device}/driver").into(), Node::Link(format!("{up}bus/pci/drivers/{driver}")));
+    let below = device.strip_prefix("sys/").unwrap();
+    dump.0.insert(format!("sys/bus/pci/drivers/{driver}/{address}").into(), Node::Link(format!("../../../../{below}")));
+}
+
+/// A crash is an unwinding here; its message would only be noise.
+pub fn quiet_crashes() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !info.payload().is::<Crash>() {
+                others(info);
+            }
+        }));
+    });
+}

@@ -1,0 +1,161 @@
+//! What is left of an operation that was cut off: how it is told, and who brings it to its end or back to its start.
+
+use std::fs;
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use pcictl::error::ErrorKind;
+use pcictl::plan::action::Action;
+
+use super::machine::{Ended, Machine, quiet_crashes};
+use super::{Course, WORK, check_recovered};
+use crate::support::fake::{Comes, FakeKernel, Fault, Script};
+
+#[test]
+fn a_crash_while_undoing_and_one_while_recovering_are_recovered_from() {
+    quiet_crashes();
+    let words = ["remove", "0000:02:00.0"];
+    let start = Machine::new("guest-switch8").functions();
+    for at in 0..2 {
+        for crash in [Fault::CrashBefore, Fault::CrashAfter] {
+            let machine = Machine::new("guest-switch8");
+            assert!(matches!(machine.run_at(&words, Fault::CrashAfter, 1), Ended::Crashed));
+            assert!(matches!(machine.run_at(&["recover"], crash, at), Ended::Crashed));
+            assert!(matches!(machine.run(&["recover"]), Ended::Well), "{crash:?} at {at}");
+            assert_eq!(machine.functions(), start, "{crash:?} at {at}");
+            assert!(machine.is_settled());
+        }
+    }
+}
+
+#[test]
+fn status_says_what_is_done_what_is_not_and_which_commands_put_it_right() {
+    quiet_crashes();
+    let machine = Machine::new("guest-switch8");
+    assert!(matches!(machine.run_at(&["remove", "0000:02:00.0"], Fault::CrashAfter, 0), Ended::Crashed));
+    machine
+        .status()
+        .stdout_like(
+            "\
+[..]: interrupted, half done: [..]
+  done: unbind 0000:03:00.0 from slowpci
+  not done: unbind 0000:02:00.0 from pcieport
+  not done: remove 0000:02:00.0
+  to undo it: pcictl recover [..]
+  to complete it: pcictl remove 0000:02:00.0
+",
+        )
+        .status(5)
+        .check();
+    // The command that completes it does, and the journal of the first try knows.
+    assert!(matches!(machine.run(&["remove", "0000:02:00.0"]), Ended::Well));
+    assert!(machine.is_settled());
+    machine
+        .status()
+        .stdout_like(
+            "\
+[..]: interrupted, but complete: [..]
+  done: unbind 0000:03:00.0 from slowpci
+0000:02:00.0: removed and not back; pcictl rescan 0000:02:00.0
+0000:03:00.0: removed and not back; pcictl rescan 0000:03:00.0
+",
+        )
+        .check();
+}
+
+#[test]
+fn where_no_journal_can_be_written_nothing_is_begun() {
+    let machine = Machine::new("guest-switch8");
+    let start = machine.functions();
+    fs::create_dir_all(machine.directory("run")).unwrap();
+    fs::write(machine.directory("run").join("journal"), "in the way").unwrap();
+    let Ended::Badly(error) = machine.run(&["remove", "0000:03:00.0"]) else { panic!("it was done") };
+    assert_eq!(error.kind(), ErrorKind::Failed);
+    assert!(error.to_string().contains("nothing was changed"), "{error}");
+    assert_eq!((machine.calls(), machine.functions()), (0, start));
+}
+
+#[test]
+fn what_cannot_be_trusted_is_set_aside_and_told() {
+    let machine = Machine::new("guest-switch8");
+    let journals = machine.directory("run").join("journal");
+    quiet_crashes();
+    assert!(matches!(machine.run_at(&["remove", "0000:03:00.0"], Fault::CrashAfter, 0), Ended::Crashed));
+    let journal = fs::read_dir(&journals).unwrap().flatten().next().unwrap().path();
+    let text = fs::read_to_string(&journal).unwrap();
+    fs::write(&journal, text.replacen("Unbind", "unbind", 1).replacen("slowpci", "slowpcx", 1)).unwrap();
+    let changed = machine.functions();
+    assert!(!machine.is_settled());
+    let recovered = machine.run(&["recover"]);
+    assert!(matches!(recovered, Ended::Otherwise(code) if code == ExitCode::from(5)), "not everything could be used");
+    assert_eq!((machine.calls(), machine.functions()), (0, changed), "nothing was done on its word");
+    assert!(machine.is_settled() && !journal.exists());
+    assert!(journal.with_extension("journal.bad").exists());
+}
+
+#[test]
+fn what_somebody_else_has_recovered_meanwhile_is_left_alone() {
+    quiet_crashes();
+    let machine = Machine::new("guest-switch8");
+    for address in ["0000:03:00.0", "0000:04:00.0"] {
+        assert!(matches!(machine.run_at(&["remove", address], Fault::CrashAfter, 0), Ended::Crashed));
+    }
+    // While the first operation is undone somebody else recovers the second, and then an operator takes the driver away.
+    let beside = Rc::new(machine.shared());
+    let theirs = Rc::clone(&beside);
+    let meanwhile = move |kernel: &FakeKernel| {
+        let ended = theirs.run_beside(&["recover"], Script::new(Fault::None, 0, Comes::Same));
+        assert!(matches!(ended, Ended::Well), "{ended:?}");
+        let address = theirs.writes()[0].split(' ').next().unwrap().parse().unwrap();
+        kernel.write(&Action::Unbind { address, driver: "slowpci".into(), driver_override: None }).unwrap();
+    };
+    let script = Script::new(Fault::None, 0, Comes::Same);
+    let ended = machine.run_with(&["recover"], Script { meanwhile: Some((0, Box::new(meanwhile))), ..script });
+    assert!(matches!(ended, Ended::Well), "{ended:?}");
+    let (mine, theirs) = (machine.writes(), beside.writes());
+    assert!(mine.len() == 1 && theirs.len() == 1 && mine != theirs, "{mine:?} and {theirs:?}");
+    let now = machine.functions();
+    assert!(now["0000:03:00.0"].is_none() != now["0000:04:00.0"].is_none(), "what the operator did stays: {now:?}");
+    assert!(machine.is_settled());
+}
+
+#[test]
+fn an_operation_whose_journal_was_deleted_is_told_and_recovered() {
+    quiet_crashes();
+    let mut recovered = 0;
+    let works = WORK.iter().filter(|work| work.before.is_empty() && !work.restores() && work.comes == Comes::Same);
+    for work in works {
+        let course = Course::of(work);
+        for at in 0..course.calls {
+            for crash in [Fault::CrashBefore, Fault::CrashAfter] {
+                let what = format!("{:?} with {crash:?} at call {at}", work.words);
+                let machine = work.machine();
+                assert!(matches!(machine.run_with(work.words, work.script(crash, at)), Ended::Crashed));
+                fs::remove_dir_all(machine.directory("run").join("journal")).unwrap();
+                let ended = machine.run(&["recover"]);
+                assert!(matches!(ended, Ended::Well), "{what}: {ended:?}");
+                check_recovered(&machine, work, &course, false, &what);
+                recovered += 1;
+            }
+        }
+    }
+    println!("{recovered} operations recovered without their journals");
+}
+
+#[test]
+fn status_tells_of_an_operation_whose_journal_was_deleted() {
+    quiet_crashes();
+    let machine = Machine::new("guest-switch8");
+    assert!(matches!(machine.run_at(&["remove", "0000:03:00.0"], Fault::CrashAfter, 0), Ended::Crashed));
+    fs::remove_dir_all(machine.directory("run").join("journal")).unwrap();
+    machine
+        .status()
+        .stdout_like(
+            "\
+[..]: interrupted: [..]; its journal is gone, and nobody noted its end
+  to complete it: pcictl recover [..]
+",
+        )
+        .status(5)
+        .check();
+}

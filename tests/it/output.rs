@@ -1,0 +1,97 @@
+//! What is printed, arrives or is reported as lost; and color goes to terminals alone, as they and the operator want it.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Output, Stdio};
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+
+use crate::support::processes::{hold_off_starts, start};
+use crate::support::{Tree, scratch_directory};
+
+/// A run whose standard output is this.
+fn to(stdout: impl Into<Stdio>, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let (tree, run) = (Tree::shared("vmd"), scratch_directory());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pcictl"));
+    command.args(arguments).env("PCICTL_RUN_DIR", run.path()).env("LC_ALL", "C").env_remove("NO_COLOR");
+    command.env("TERM", "xterm").envs(environment.iter().copied());
+    if !arguments.iter().any(|word| word.starts_with("--he") || word.starts_with("--ver")) {
+        command.arg("--sysroot").arg(tree.path());
+    }
+    start(command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped())).wait_with_output().unwrap()
+}
+
+const LOST: &str = "pcictl: cannot write to standard output: No space left on device\n";
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    for words in [
+        "list",
+        "list --json",
+        "list --list-columns",
+        "tree",
+        "show 0000:00:0e.0",
+        "show --json 0000:00:0e.0",
+        "remove -n 0000:00:0e.0",
+        "rescan -n --all",
+        "locks --json",
+        "status",
+        "doctor",
+        "--help",
+        "--version",
+        "remove --help",
+    ] {
+        let output = to(full(), &words.split(' ').collect::<Vec<_>>(), &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.ends_with(LOST)), (Some(1), true), "{words}: {said}");
+    }
+    // A status that says more is kept: this error is a document that is lost.
+    let output = to(full(), &["show", "--json", "0000:99:00.0"], &[]);
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(3), LOST));
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    for words in [&["list"][..], &["tree", "--json"], &["show", "0000:00:0e.0"], &["--help"]] {
+        let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+        drop(reader);
+        let output = to(writer, words, &[]);
+        assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()), "{words:?}");
+    }
+}
+
+/// What a run prints on a terminal.
+fn on_terminal(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let terminal = {
+        // Whoever is started before they are marked keeps them open.
+        let _alone = hold_off_starts();
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        for fd in [&terminal.master, &terminal.slave] {
+            fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        }
+        terminal
+    };
+    let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
+    let output = to(end(&terminal.slave), arguments, environment);
+    assert_eq!(output.stderr, b"");
+    // All of it is in the terminal's buffer: it is short.
+    let mut shown = [0; 4096];
+    let length = nix::unistd::read(&terminal.master, &mut shown).unwrap();
+    String::from_utf8_lossy(&shown[..length]).into_owned()
+}
+
+#[test]
+fn color_is_for_terminals_that_have_it() {
+    let is_colored =
+        |arguments: &[&str], environment: &[(&str, &str)]| on_terminal(arguments, environment).contains('\u{1b}');
+    let tree = ["tree", "10001:e1:00.0"];
+    assert!(is_colored(&tree, &[]));
+    assert!(is_colored(&tree, &[("NO_COLOR", "")]), "an empty NO_COLOR counts as not set");
+    assert!(!is_colored(&tree, &[("NO_COLOR", "1")]));
+    assert!(!is_colored(&tree, &[("TERM", "dumb")]));
+    assert!(!is_colored(&[&tree[..], &["--color", "never"]].concat(), &[]));
+    assert!(is_colored(&[&tree[..], &["--color", "always"]].concat(), &[("TERM", "dumb")]));
+    let piped = to(Stdio::piped(), &tree, &[]);
+    assert!(!piped.stdout.contains(&0x1b));
+}

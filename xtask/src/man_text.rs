@@ -1,0 +1,238 @@
+//! What the man pages say besides the help: what each command does, the files it uses, the environment.
+
+use clap::{Arg, Command};
+
+/// A file or a variable, and the commands whose pages name it; none means all.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) meaning: &'static str,
+    commands: &'static [&'static str],
+}
+
+impl Entry {
+    pub(crate) fn is_for(&self, command: &str) -> bool {
+        command == "pcictl" || self.commands.is_empty() || self.commands.contains(&command)
+    }
+}
+
+/// An option that belongs to the operands of one form of the command.
+pub(crate) fn is_operand(command: &Command, arg: &Arg) -> bool {
+    matches!((command.get_name(), arg.get_id().as_str()), ("rescan", "all" | "slot") | ("lock", "all"))
+}
+
+/// What follows the options, a form a line.
+pub(crate) fn forms(command: &Command) -> &'static [&'static str] {
+    match command.get_name() {
+        "pcictl" => &["\\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]"],
+        "list" => &["[\\fISELECTOR\\fR.\\|.\\|.]"],
+        "tree" | "locks" => &["[\\fISELECTOR\\fR]"],
+        "show" => &["\\fISELECTOR\\fR"],
+        "remove" | "replug" => &["\\fISELECTOR\\fR.\\|.\\|."],
+        "rescan" => &["\\fISELECTOR\\fR.\\|.\\|.", "\\fB\\-\\-slot\\fR \\fINAME\\fR.\\|.\\|.", "\\fB\\-\\-all\\fR"],
+        "lock" => &[
+            "\\fISELECTOR\\fR.\\|.\\|. \\fB\\-\\-\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]",
+            "\\fB\\-\\-all\\fR \\fB\\-\\-\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]",
+        ],
+        "dump" => &["\\fIDIR\\fR [\\fISELECTOR\\fR.\\|.\\|.]"],
+        "recover" => &["[\\fIOPERATION\\fR.\\|.\\|.]"],
+        _ => &[""],
+    }
+}
+
+/// What a command does, in paragraphs.
+pub(crate) fn description(command: &str) -> &'static str {
+    match command {
+        "pcictl" => {
+            "\
+pcictl removes PCI devices from a running system and brings them back.
+It does what writing to the files \"remove\" and \"rescan\" in sysfs does, but in an order the kernel can bear: under
+locks that keep operators apart, after checking who uses the device, and with the drivers stopped before the kernel's
+PCI mutex is taken.
+
+The locks are advisory.
+A script that writes to sysfs itself takes part by running under \"pcictl lock\".
+
+Reports go to standard output, messages to standard error.
+With --json a report is one JSON document with \"schema\": 1, and so is an error.
+pcictl asks a question only on a terminal."
+        }
+        "list" => {
+            "\
+Prints a line for each function.
+The column IN-USE shows \"-\" where nobody uses the function itself, and \"?\" where that could not be checked; -v tells
+why.
+Users of what is below a bridge are shown by pcictl-show(8).
+
+A device whose link is asleep is not woken: its link reads \"asleep\"."
+        }
+        "tree" => {
+            "\
+Prints the device tree: host bridges at the top, below each bridge the functions behind it, below a physical function
+its virtual functions, marked VF.
+The number in brackets is the bus behind a bridge."
+        }
+        "show" => {
+            "\
+Prints what is known of a function: what is above and below it, its disks and interfaces, its link, slot, NUMA node and
+IOMMU group, who holds its lock, who uses it, and what remove would do.
+
+A selector that stands for a group shows each of its functions.
+The JSON document of a group has them in \"functions\"; that of a single function has its facts at the top level."
+        }
+        "remove" => {
+            "\
+Removes functions, each with everything below it.
+
+pcictl plans the removal, takes the locks of the subtree, and reads the tree again: if it is not the same devices any
+more, it plans again.
+It looks for users of every function that would be removed, and refuses with status 4 if there are any, unless each kind
+of use is named with --force; on a terminal it then asks for confirmation unless --yes is given.
+It unbinds the drivers from the bottom up, those that do not depend on each other at the same time, while no PCI lock of
+the kernel is held.
+Only then it removes the top of the subtree, and checks that every function is gone.
+If a driver fails to stop, those that were stopped are bound again.
+
+What each function was is saved in the ledger for pcictl-rescan(8).
+A single disk or interface stands for its whole controller: pcictl-show(8) lists what else is on it.
+
+The kernel cannot be interrupted in a write.
+If one takes longer than --timeout, pcictl says what the kernel waits for and exits with status 124, while the operation
+continues in the background and keeps its locks.
+An interrupt (SIGINT) waits for the writes in progress and undoes what was done; a second one detaches at once."
+        }
+        "rescan" => {
+            "\
+Scans a bus for devices.
+For a bridge that is the bus below it, for any other function the bus it is on.
+An address that is absent is looked up in the ledger, which tells the place it was removed from; without an entry the
+bus is chosen by the number.
+If the bridges above the place are gone as well, the bus of the nearest one that is left is scanned.
+
+pcictl refuses below a bridge that does not answer.
+After the scan it waits until drivers, disks and interfaces are ready, for --settle at most, and compares each device
+with what the ledger says it was: serial number, driver, link, BARs, virtual functions, names, IOMMU group.
+Every difference is reported with its old and its new value, and the exit status is 6; --accept makes a kind of
+difference acceptable.
+An entry stays in the ledger until its device is back unchanged or the difference is accepted."
+        }
+        "replug" => {
+            "\
+Removes functions as pcictl-remove(8) does and brings them back as pcictl-rescan(8) does, without releasing the lock in
+between.
+With --reset or --power-cycle the device is reset in between.
+
+If the device is removed and cannot be brought back, the exit status is 5, and pcictl-recover(8) continues."
+        }
+        "lock" => {
+            "\
+Runs a command while pcictl holds the locks of one or more subtrees, so that an existing script that writes to sysfs
+takes part in the locking."
+        }
+        "locks" => {
+            "\
+Prints the nodes of the device tree whose locks are held or waited for, with the processes, as the kernel tells.
+A node is a place, the chain of device and function numbers from the host bridge down, because bus numbers may change
+with a rescan."
+        }
+        "status" => {
+            "\
+Prints the operations that are under way or were interrupted, by a signal, a crash or a reboot: what is done, what is
+not, and which commands complete or undo it.
+Devices that were removed and are not back are listed as well."
+        }
+        "recover" => {
+            "\
+Completes interrupted operations, or undoes them, as pcictl-status(8) says, under the same locks.
+An operation whose devices are others by now, or whose journal cannot be trusted, is set aside."
+        }
+        "doctor" => {
+            "\
+Tells a kernel whose PCI core is stuck from one that is slow, by the kernel stacks of the tasks in it.
+A deadlock is reported only if its members are proven to wait for each other.
+pcictl doctor also warns about what was left behind: devices without a driver, operations half done, entries of the
+ledger for devices that are there."
+        }
+        "dump" => {
+            "\
+Copies what the other commands read into a new directory, or into one text file if its name ends in .tree.
+With \"pcictl --sysroot DIR\" the commands that only look, and every dry run, work on the copy as on the machine.
+Root sees more than others: without it processes of other users are left out."
+        }
+        _ => "",
+    }
+}
+
+/// Files.
+pub(crate) const FILES: &[Entry] = &[
+    Entry {
+        name: "/etc/pcictl/protected.d/*.conf",
+        meaning: "Devices that must not be removed: a selector and the reason on each line.\nA list that cannot be read \
+                  refuses every removal, whatever is forced.",
+        commands: &["list", "show", "remove", "replug"],
+    },
+    Entry {
+        name: "/run/pcictl/locks",
+        meaning: "Lock files, one for each node of the device tree.",
+        commands: &["show", "remove", "rescan", "replug", "lock", "locks", "recover"],
+    },
+    Entry {
+        name: "/run/pcictl/journal",
+        meaning: "Operations: each step is recorded before it is done.",
+        commands: &["remove", "rescan", "replug", "status", "recover", "doctor"],
+    },
+    Entry {
+        name: "/var/lib/pcictl/ledger",
+        meaning: "What each removed device was, in a JSON file.",
+        commands: &["remove", "rescan", "replug", "status", "doctor"],
+    },
+    Entry {
+        name: "/usr/share/misc/pci.ids, /usr/share/hwdata/pci.ids, /var/lib/pciutils/pci.ids",
+        meaning: "Names of vendors and devices; the first that is there.\nClass names are built in.",
+        commands: &["list", "tree", "show", "remove", "rescan", "replug"],
+    },
+];
+
+/// Environment variables.
+pub(crate) const ENVIRONMENT: &[Entry] = &[
+    Entry {
+        name: "NO_COLOR",
+        meaning: "If set and not empty, no color is used unless --color is given.\nNor is it if TERM is \"dumb\".",
+        commands: &[],
+    },
+    Entry {
+        name: "LC_ALL, LC_CTYPE, LANG",
+        meaning: "The first that is set tells whether trees are drawn with UTF-8 lines.",
+        commands: &["tree", "locks"],
+    },
+    Entry {
+        name: "PCICTL_STATE_DIR",
+        meaning: "A directory to use instead of /var/lib/pcictl.",
+        commands: &["remove", "rescan", "replug", "status", "recover", "doctor"],
+    },
+    Entry {
+        name: "PCICTL_RUN_DIR",
+        meaning: "A directory to use instead of /run/pcictl, for trying things out with --sysroot.\nOn a machine that is \
+                  changed everybody must use the same one: locks in two directories do not see each other.",
+        commands: &["show", "remove", "rescan", "replug", "lock", "locks", "status", "recover", "doctor"],
+    },
+];
+
+/// Related pages, `name.section`.
+pub(crate) fn see_also(command: &str) -> Vec<&'static str> {
+    let related: &[&str] = match command {
+        "pcictl" => &["flock.1", "lspci.8", "setpci.8", "udevadm.8"],
+        "list" => &["pcictl.8", "pcictl-show.8", "pcictl-tree.8", "lspci.8"],
+        "tree" => &["pcictl.8", "pcictl-list.8", "lspci.8"],
+        "show" => &["pcictl.8", "pcictl-list.8", "pcictl-remove.8", "lspci.8"],
+        "remove" => &["pcictl.8", "pcictl-replug.8", "pcictl-rescan.8", "pcictl-show.8", "pcictl-status.8"],
+        "rescan" => &["pcictl.8", "pcictl-remove.8", "pcictl-replug.8", "udevadm.8"],
+        "replug" => &["pcictl.8", "pcictl-recover.8", "pcictl-remove.8", "pcictl-rescan.8"],
+        "lock" => &["pcictl.8", "pcictl-locks.8", "flock.1"],
+        "locks" => &["pcictl.8", "pcictl-lock.8", "lslocks.8"],
+        "status" => &["pcictl.8", "pcictl-doctor.8", "pcictl-recover.8"],
+        "recover" => &["pcictl.8", "pcictl-status.8"],
+        "dump" => &["pcictl.8", "pcictl-list.8"],
+        _ => &["pcictl.8", "pcictl-locks.8", "pcictl-status.8"],
+    };
+    related.to_vec()
+}
