@@ -175,7 +175,7 @@ refused() {
     for part in "$@"; do contains "$err" "$part"; done
     contains "$err" "--force $kind"
     contains "$err" 'nothing was changed'
-    [ "$(echo "$err" | wc -l)" = 1 ] || fail "more than a line: $err"
+    [ "$(echo "$err" | wc -l)" = 2 ] || fail "more than a line and a hint: $err"
     same "$before_refusal" "$(functions)"
 }
 
