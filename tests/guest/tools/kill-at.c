@@ -106,6 +106,8 @@ int main(int argc, char **argv)
 	pid_t first = fork();
 
 	if (first == 0) {
+		/* A shell has what it runs in the background ignore it. */
+		signal(SIGINT, SIG_DFL);
 		ptrace(PTRACE_TRACEME, 0, 0, 0);
 		raise(SIGSTOP);
 		filter_calls();
