@@ -147,7 +147,7 @@ impl RemovalTarget {
         let overrides = removal_record::overrides(context, &self.plan.gone);
         self.entries = removal_record::capture(context, &self.topology, &self.plan, &overrides);
         let sysfs = &context.machine.sysfs;
-        self.plan.remember(&overrides, |physical| {
+        self.plan.remember(&self.topology, &overrides, |physical| {
             let file = format!("{}/{AUTOPROBE}", physical.sysfs_link());
             matches!(sysfs.read(&file), Ok(Some(text)) if text.trim() == "1")
         });

@@ -1,5 +1,6 @@
 //! What to do, as data: steps, what each must wait for, and the claims it takes. Nothing here touches a machine.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
@@ -84,6 +85,9 @@ pub enum Action {
         /// each gets the driver that it had and no other.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         autoprobe: bool,
+        /// What `driver_override` says of VFs that no driver has: where VFs are put back they get it back.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        idle_overrides: BTreeMap<PciAddress, String>,
     },
     /// Remove a function and all below it.
     Remove {
@@ -231,15 +235,28 @@ impl Action {
     pub fn undo(&self) -> Vec<Self> {
         match self {
             Self::Unbind { address, driver, driver_override } => {
-                let driver_override =
-                    driver_override.clone().map(|driver| Self::Override { address: *address, driver });
                 let bind = Self::Bind { address: *address, driver: driver.clone() };
-                driver_override.into_iter().chain([bind]).collect()
+                let overriding = |driver: &String| Self::Override { address: *address, driver: driver.clone() };
+                match driver_override {
+                    None => vec![bind],
+                    Some(name) if name == driver => vec![overriding(name), bind],
+                    // It was set for the next driver, and keeps every other one out (driver_match_device).
+                    Some(name) => vec![overriding(driver), bind, overriding(name)],
+                }
             }
-            Self::SetVfs { address, count, was, autoprobe } => {
-                let set = Self::SetVfs { address: *address, count: *was, was: *count, autoprobe: *autoprobe };
+            Self::SetVfs { address, count, was, autoprobe, idle_overrides } => {
+                let set = Self::SetVfs {
+                    address: *address,
+                    count: *was,
+                    was: *count,
+                    autoprobe: *autoprobe,
+                    idle_overrides: BTreeMap::new(),
+                };
+                let overrides = idle_overrides
+                    .iter()
+                    .map(|(address, driver)| Self::Override { address: *address, driver: driver.clone() });
                 if !*autoprobe || *was == 0 {
-                    return vec![set];
+                    return [set].into_iter().chain(overrides).collect();
                 }
                 let probing = |value: &str, was: &str| Self::Set {
                     address: *address,
@@ -248,7 +265,7 @@ impl Action {
                     was: was.to_owned(),
                 };
                 // It must be on again before the VFs are bound: while it is off, no driver may have them (pci_device_probe).
-                vec![probing("0", "1"), set, probing("1", "0")]
+                [probing("0", "1"), set].into_iter().chain(overrides).chain([probing("1", "0")]).collect()
             }
             Self::Set { address, file, value, was } => {
                 vec![Self::Set { address: *address, file: file.clone(), value: was.clone(), was: value.clone() }]

@@ -132,7 +132,8 @@ mod tests {
             (Some("0000:02:10.0"), 1, "pci0000:00/03.0"),
             (None, 0, "pci0000:00/03.0"),
         ] {
-            let action = Action::SetVfs { address, count: 1 - was, was, autoprobe: false };
+            let idle_overrides = std::collections::BTreeMap::new();
+            let action = Action::SetVfs { address, count: 1 - was, was, autoprobe: false, idle_overrides };
             let touched = Touched::by_action(&with_vf(vf), &action).unwrap();
             assert_eq!(touched.exclusive(), at(held), "{vf:?}");
         }

@@ -5,6 +5,8 @@
 //! two passes). A port is stopped only after all below it: its driver ends in pci_disable_device, which stops the DMA of
 //! whatever is still at work there. VFs go before their PF: a PF removed with its VFs on hangs some kernels.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::claims::Claims;
 use crate::pci::address::{BusNumber, PciAddress};
@@ -39,11 +41,22 @@ impl Removal {
 
     /// Fills in what it takes to put VFs and drivers back: the driver overrides, and which physical functions give VFs
     /// that appear to drivers.
-    pub(crate) fn remember(&mut self, overrides: &Overrides, autoprobe: impl Fn(PciAddress) -> bool) {
+    pub(crate) fn remember(
+        &mut self,
+        topology: &Topology,
+        overrides: &Overrides,
+        autoprobe: impl Fn(PciAddress) -> bool,
+    ) {
         for step in &mut self.stop.steps {
             match &mut step.action {
                 Action::Unbind { address, driver_override, .. } => *driver_override = overrides.get(address).cloned(),
-                Action::SetVfs { address, autoprobe: is_on, .. } => *is_on = autoprobe(*address),
+                Action::SetVfs { address, autoprobe: is_on, idle_overrides, .. } => {
+                    *is_on = autoprobe(*address);
+                    let vfs = topology.find(*address).map(|id| topology.virtual_functions(id)).unwrap_or_default();
+                    let idle = vfs.into_iter().map(|id| topology.function(id)).filter(|vf| vf.driver.is_none());
+                    *idle_overrides =
+                        idle.filter_map(|vf| Some((vf.address, overrides.get(&vf.address)?.clone()))).collect();
+                }
                 _ => {}
             }
         }
@@ -154,7 +167,7 @@ fn stop_virtual(topology: &Topology, physical: FunctionId, plan: &mut Plan) -> R
     for id in virtual_functions {
         pending.extend(stop(topology, id, plan)?);
     }
-    let disable = Action::SetVfs { address, count: 0, was, autoprobe: false };
+    let disable = Action::SetVfs { address, count: 0, was, autoprobe: false, idle_overrides: BTreeMap::new() };
     Ok(vec![plan.push(disable, &topology.path(physical), pending)])
 }
 

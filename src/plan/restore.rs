@@ -3,6 +3,8 @@
 //! In this order: VFs, so that they are there to be given drivers; then driver overrides, of VFs, too; then power
 //! settings. One case turns it around: a physical function that needs its override to have the driver that makes VFs.
 
+use std::collections::BTreeMap;
+
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Plan};
 use crate::verify::record::{DeviceRecord, VirtualRecord};
@@ -22,7 +24,13 @@ pub(crate) fn plan_virtual(was: &DeviceRecord, now: &DeviceRecord, directory: &s
     }
     // The kernel changes the number only from zero: those that are there would have to go first, and may be in use.
     if now.vfs.is_empty() {
-        let set = Action::SetVfs { address: now.address, count: was.vfs.len(), was: 0, autoprobe: false };
+        let set = Action::SetVfs {
+            address: now.address,
+            count: was.vfs.len(),
+            was: 0,
+            autoprobe: false,
+            idle_overrides: BTreeMap::new(),
+        };
         plan.push_last(set, directory);
     }
     plan

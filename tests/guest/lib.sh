@@ -175,7 +175,7 @@ refused() {
     for part in "$@"; do contains "$err" "$part"; done
     contains "$err" "--force $kind"
     contains "$err" 'nothing was changed'
-    [ "$(echo "$err" | wc -l)" = 1 ] || fail "more than a line: $err"
+    [ "$(echo "$err" | wc -l)" = 2 ] || fail "more than a line and a hint: $err"
     same "$before_refusal" "$(functions)"
 }
 
@@ -220,6 +220,7 @@ killed_at() {
 $(functions)
 $(cat /tmp/case/out /tmp/case/status /tmp/case/recover)"
     pcictl status >/tmp/case/status 2>&1 || fail "$where, recovered, and then: $(cat /tmp/case/status)"
+    pcictl doctor >/tmp/case/doctor 2>&1 || fail "$where, recovered, and then: $(cat /tmp/case/doctor)"
     [ "$got" != 3 ]
 }
 

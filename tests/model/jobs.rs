@@ -1,6 +1,6 @@
 //! What operators do, planned by the product's own code from what they read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use pcictl::lock::claims::{Claim, Claims, Mode};
 use pcictl::pci::place::Place;
@@ -148,7 +148,8 @@ fn subject(board: &Board, config: Config, read: &Read, job: &Job) -> Option<Subj
         }
         Job::SetVfs(slot, count) => {
             let was = usize::from(config.present & board.virtual_functions_of(*slot) != 0);
-            let action = Action::SetVfs { address: board.address(config, *slot), count: *count, was, autoprobe: false };
+            let (address, idle_overrides) = (board.address(config, *slot), BTreeMap::new());
+            let action = Action::SetVfs { address, count: *count, was, autoprobe: false, idle_overrides };
             id(*slot).filter(|_| config.is_bound(*slot) && was != *count)?;
             single(&mut subject, read, action)?;
         }

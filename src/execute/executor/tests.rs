@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use nix::errno::Errno;
 
 use crate::execute::executor::{Event, StepRunner, execute, undo};
@@ -96,7 +98,9 @@ fn vfs_are_put_back_without_drivers_and_get_their_own_override_first() {
     let address: crate::pci::address::PciAddress = "0000:01:00.0".parse().unwrap();
     let vf: crate::pci::address::PciAddress = "0000:01:00.1".parse().unwrap();
     let unbind = Action::Unbind { address: vf, driver: "vfio-pci".into(), driver_override: Some("vfio-pci".into()) };
-    let disable = Action::SetVfs { address, count: 0, was: 4, autoprobe: true };
+    let idle: crate::pci::address::PciAddress = "0000:01:00.2".parse().unwrap();
+    let idle_overrides = BTreeMap::from([(idle, "pci-stub".to_owned())]);
+    let disable = Action::SetVfs { address, count: 0, was: 4, autoprobe: true, idle_overrides };
     let steps = [unbind, disable].map(|action| {
         let (file, value) = action.write("d");
         Step { action, file, value, after: Vec::new() }
@@ -113,9 +117,18 @@ fn vfs_are_put_back_without_drivers_and_get_their_own_override_first() {
         [
             "0 > d/sriov_drivers_autoprobe",
             "4 > d/sriov_numvfs",
+            "pci-stub > d/driver_override",
             "1 > d/sriov_drivers_autoprobe",
             "vfio-pci > d/driver_override",
             "0000:01:00.1 > bus/pci/drivers/vfio-pci/bind",
         ]
     );
+}
+
+#[test]
+fn an_override_for_the_next_driver_does_not_keep_the_present_one_out() {
+    let address: crate::pci::address::PciAddress = "0000:01:00.0".parse().unwrap();
+    let unbind = Action::Unbind { address, driver: "nvme".into(), driver_override: Some("vfio-pci".into()) };
+    let writes: Vec<String> = unbind.undo().iter().map(|action| action.write("d").1).collect();
+    assert_eq!(writes, ["nvme", "0000:01:00.0", "vfio-pci"]);
 }

@@ -15,7 +15,7 @@ interrupted() {
     pid=$!
     wait_until 30 begun || fail "nothing began: $(cat /tmp/case/out)"
     kill -"$2" $pid
-    wait_until 30 grep -q 'a second time gives the terminal back' /tmp/case/out || fail "unheard: $(cat /tmp/case/out)"
+    wait_until 30 grep -q 'interrupt again to detach' /tmp/case/out || fail "unheard: $(cat /tmp/case/out)"
     if [ "$1" = 2 ]; then
         kill -"$2" $pid
     else

@@ -2,13 +2,14 @@
 /*
  * kill-at N WHO COMMAND...: run COMMAND, and kill it by SIGKILL where it is about to make its Nth system call that changes
  * anything. The call itself is not made any more. WHO is `main` (the process that was started), `helper` (those that it
- * started; then only their calls count) or `all`.
+ * started; then only their calls count) or `all`. With `interrupt` the process that was started gets a SIGINT before its
+ * own Nth call instead, and goes on; how it ended is the last line on stderr: `ended with STATUS`.
  *
  * What counts is what others can see afterwards: fsync, mkdir, fork and exit do not, the states around them are the same.
  * Counting begins with the first rename: until the journal has its name nothing has happened. This way every point at
  * which an operation can die is found by counting up, with no hook in the program itself.
  *
- * Ends with 0 if it killed, 3 if the command ended first, 4 if WHO was not there to be killed.
+ * Ends with 0 if it killed or interrupted, 3 if the command ended first, 4 if WHO was not there to be killed.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -73,10 +75,20 @@ static int changes(pid_t pid)
 	return counting && (call != SYS_write || regs.rdi > 2);
 }
 
+/* Whether this process's calls count. */
+static int is_counted(const char *who, pid_t pid, pid_t first)
+{
+	if (strcmp(who, "helper") == 0)
+		return pid != first;
+	return strcmp(who, "interrupt") != 0 || pid == first;
+}
+
 static int kill_them(const char *who, pid_t first)
 {
 	int killed = 0;
 
+	if (strcmp(who, "interrupt") == 0)
+		return kill(first, SIGINT) == 0;
 	for (int i = 0; i < count; i++) {
 		int is_main = tracees[i] == first;
 		if (strcmp(who, "all") == 0 || (strcmp(who, "main") == 0 && is_main) || (strcmp(who, "helper") == 0 && !is_main))
@@ -94,6 +106,8 @@ int main(int argc, char **argv)
 	pid_t first = fork();
 
 	if (first == 0) {
+		/* A shell has what it runs in the background ignore it. */
+		signal(SIGINT, SIG_DFL);
 		ptrace(PTRACE_TRACEME, 0, 0, 0);
 		raise(SIGSTOP);
 		filter_calls();
@@ -109,17 +123,22 @@ int main(int argc, char **argv)
 	ptrace(PTRACE_CONT, first, 0, 0);
 
 	/* Whoever is not killed is seen through to its end: without a tracer the filter would refuse its calls. */
-	int result = 3;
+	int result = 3, ended = 0;
 	for (;;) {
 		pid_t pid = waitpid(-1, &status, __WALL);
+		if (pid < 0 && errno == ECHILD && strcmp(who, "interrupt") == 0)
+			fprintf(stderr, "ended with %d\n", ended);
 		if (pid < 0)
 			return errno == ECHILD ? result : 99;
 		know(pid);
-		if (!WIFSTOPPED(status))
+		if (!WIFSTOPPED(status)) {
+			if (pid == first)
+				ended = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 			continue;
+		}
 		int signal = WSTOPSIG(status);
 		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_SECCOMP << 8)) {
-			int counts = changes(pid) && (pid != first || strcmp(who, "helper") != 0);
+			int counts = changes(pid) && is_counted(who, pid, first);
 			if (result == 3 && counts && ++seen == wanted)
 				result = kill_them(who, first) ? 0 : 4;
 			signal = 0;
