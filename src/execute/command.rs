@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigHandler, SigSet, Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::{Pid, getppid};
 
@@ -52,6 +52,9 @@ pub(crate) fn run_under(held: &Held, mut command: Command, inherit: bool) -> Res
     };
     // SAFETY: between fork and exec only system calls are made (sigprocmask, prctl, getppid), and no memory is allocated.
     unsafe { command.pre_exec(prepare) };
+    // Whoever ignores it would never hear that the command has ended, and an ignored signal stays so over an exec.
+    // SAFETY: no handler is installed.
+    unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map_err(trouble)?;
     let mut child = command.spawn().map_err(|error| cannot_run(&command, &error))?;
     wait_for(&mut child, &signals)
 }

@@ -120,6 +120,17 @@ fn signals_are_passed_on() {
     }
 }
 
+/// As under a daemon that does not care for its children: the end of the command is no secret all the same.
+#[test]
+fn an_ignored_sigchld_does_not_keep_pcictl_waiting() {
+    let machine = Machine::new();
+    let inner = machine.lock(PORT, "exit 7").command_line();
+    let mut command = Command::new("timeout");
+    command.args(["-k", "1", "30", "env", "--ignore-signal=CHLD"]).args(inner).env_clear();
+    command.env("PATH", "/usr/bin:/bin").env("PCICTL_RUN_DIR", machine.run_dir());
+    assert_eq!(processes::output(&mut command).status.code(), Some(7));
+}
+
 /// It may be in the kernel, where nobody can stop it.
 #[test]
 fn a_command_keeps_the_lock_when_pcictl_is_killed() {

@@ -202,6 +202,9 @@ fn names_by_address_let_two_into_one_place() {
 fn locks_that_end_with_pcictl_are_not_enough() {
     let system = |mutant| on_switch(vec![Job::Remove(&[1]), Job::Rescan(2)], mutant);
     finds("writer does not inherit", system, Mutant::WriterDoesNotInherit, NO_HAZARD);
+    // The same for a script under `pcictl lock --close`.
+    let script = |mutant| on_switch(vec![Job::RawRemove(1), Job::Rescan(2)], mutant);
+    finds("script does not inherit", script, Mutant::WriterDoesNotInherit, NO_HAZARD);
 }
 
 /// What two changes of virtual functions do to their virtual bus, each adding to it or taking away.

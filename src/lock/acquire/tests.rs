@@ -9,6 +9,7 @@ use crate::lock::acquire::{Held, WaitLimit, Waiting, WatchWait};
 use crate::lock::claims::{Claims, Mode};
 use crate::lock::files::LockDirectory;
 use crate::lock::flock;
+use crate::lock::host_view::HostView;
 use crate::lock::proc_locks::{Role, all_flocks};
 use crate::pci::place::Place;
 
@@ -102,6 +103,72 @@ fn whoever_can_rename_the_directory_could_replace_it() {
         let error = LockDirectory::open(&above.path().join(link)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LockFiles, "{link}");
     }
+}
+
+#[test]
+fn whoever_can_rename_any_directory_above_could_replace_it() {
+    let above = tempfile::tempdir().unwrap();
+    let between = above.path().join("between");
+    fs::create_dir(&between).unwrap();
+    for (mode, is_safe) in [(0o777, false), (0o775, false), (0o1777, true), (0o755, true)] {
+        fs::set_permissions(above.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let opened = LockDirectory::open(&between.join("run"));
+        assert_eq!(opened.is_ok(), is_safe, "{mode:o}");
+    }
+    // By a link, too, although nothing is wrong with where it leads.
+    fs::set_permissions(above.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    symlink(elsewhere.path(), above.path().join("link")).unwrap();
+    assert_eq!(LockDirectory::open(&above.path().join("link/run")).unwrap_err().kind(), ErrorKind::LockFiles);
+}
+
+/// The first process's root, by a /proc of the test's own.
+#[test]
+fn locks_of_this_machine_are_those_that_its_first_process_sees() {
+    let (proc, run) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for directory in ["self/ns", "1"] {
+        fs::create_dir_all(proc.path().join(directory)).unwrap();
+    }
+    symlink("pid:[4026531836]", proc.path().join("self/ns/pid")).unwrap();
+    let root = proc.path().join("1/root");
+    symlink("/", &root).unwrap();
+    let host = HostView::of(proc.path().to_owned());
+    let directory = LockDirectory::open_on_host(run.path(), host.clone()).unwrap();
+    take(&directory, "h").unwrap();
+    // It is covered for the first process after it was opened here.
+    let other = tempfile::tempdir().unwrap();
+    fs::remove_file(&root).unwrap();
+    symlink(other.path(), &root).unwrap();
+    assert_eq!(take(&directory, "h").unwrap_err().kind(), ErrorKind::Refused);
+    assert_eq!(LockDirectory::open_on_host(run.path(), host).unwrap_err().kind(), ErrorKind::Refused);
+}
+
+/// Whoever has waited for a lock in a directory that is another one by now has got nothing.
+#[test]
+fn a_directory_that_is_moved_while_somebody_waits_is_found_out() {
+    let above = tempfile::tempdir().unwrap();
+    let run = above.path().join("run");
+    let directory = LockDirectory::open(&run).unwrap();
+    let held = take(&directory, "h").unwrap();
+    let claims = Claims::changing(vec![at("h")]);
+    struct Told<'a>(&'a dyn Fn());
+    impl WatchWait for Told<'_> {
+        fn waiting(&mut self, _: &Waiting<'_>) {
+            self.0();
+        }
+    }
+    let held = std::cell::Cell::new(Some(held));
+    let move_away = || {
+        if let Some(held) = held.take() {
+            fs::rename(&run, above.path().join("old")).unwrap();
+            LockDirectory::open(&run).unwrap();
+            drop(held);
+        }
+    };
+    let limit = WaitLimit::Until(Instant::now() + Duration::from_secs(60));
+    let error = directory.acquire(&claims, limit, &mut Told(&move_away)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LockFiles);
+    assert!(error.to_string().contains("moved"), "{error}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ mkdir /tmp/mnt/bin /tmp/mnt/proc /tmp/mnt/sys /tmp/mnt/dev /tmp/mnt/run
 cp /bin/busybox /tmp/mnt/bin/sh
 cp "\$(command -v pcictl)" /tmp/mnt/bin/pcictl
 for directory in proc sys dev; do mount --bind /\$directory /tmp/mnt/\$directory; done
-mount -t tmpfs -o mode=755 run /tmp/mnt/run
+mount --bind /run /tmp/mnt/run
 cd /tmp/mnt
 mount --move . /
 exec chroot . /bin/pcictl remove $disk
