@@ -19,14 +19,7 @@ impl Signals {
     /// # Errors
     /// There are no descriptors left.
     pub(crate) fn listen() -> io::Result<Self> {
-        let ignored = ignored();
-        let mut heard = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
-            if ignored & (1 << (signal as i32 - 1)) == 0 {
-                heard.add(signal);
-            }
-        }
-        heard.thread_block()?;
+        let heard = hold()?;
         let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self { heard, signals })
     }
@@ -48,6 +41,18 @@ impl Drop for Signals {
         self.take();
         let _ = self.heard.thread_unblock();
     }
+}
+
+/// Ends nobody from here on: a wish to stop is kept for whoever [listens](Signals::listen) next.
+///
+/// # Errors
+/// Never on Linux.
+pub(crate) fn hold() -> io::Result<SigSet> {
+    let ignored = ignored();
+    let wishes = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+    let heard: SigSet = wishes.into_iter().filter(|signal| ignored & (1 << (*signal as i32 - 1)) == 0).collect();
+    heard.thread_block()?;
+    Ok(heard)
 }
 
 /// A limit on the size of files makes writes fail from here on, instead of ending the program between two steps.

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::execute::executor::{StepRunner, execute, undo};
 use crate::execute::journaled::Journaled;
 use crate::execute::outcome::{DetachedWrite, Outcome, Outcomes};
+use crate::execute::signals;
 use crate::execute::supervisor::Supervisor;
 use crate::lock::acquire::Held;
 use crate::operation::context::Context;
@@ -81,6 +82,10 @@ impl<'a> Operation<'a> {
     /// The journal cannot be written, or there are no descriptors left.
     pub(crate) fn begin(context: &'a Context<'a>, held: Held, steps: &[Step], timeout: Duration) -> Result<Self> {
         let header = header(context, held.claims().tops().to_vec(), steps);
+        if context.rehearsal.is_none() {
+            // Or else one that comes before the first step would leave the journal behind.
+            signals::hold().map_err(|error| Error::io("signals", &error))?;
+        }
         let (journal, warning) = context.journals().begin(header)?;
         if let Some(warning) = warning {
             context.output.say(&warning);
