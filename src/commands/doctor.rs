@@ -16,6 +16,7 @@ use crate::report::text::status;
 use crate::state::journal::store::JournalFile;
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
+use crate::usage::protected;
 
 pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
     let taken = snapshot::take(context.machine.procfs());
@@ -62,6 +63,7 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
         }
         Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
     }
+    found.extend(protecting_nothing(context));
     let listing = removal_record::listing(context);
     for bad in &listing.bad {
         let helps = "the next command that changes something moves a damaged file out of the way".to_owned();
@@ -79,6 +81,24 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
         Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
     }
     found
+}
+
+/// Entries of the site's own list that match nothing: a slip of the pen, or a device that is gone.
+fn protecting_nothing(context: &Context) -> Vec<Leftover> {
+    match protected::unmatched(&context.machine.sysfs) {
+        Ok(entries) => entries
+            .into_iter()
+            .map(|entry| Leftover {
+                address: None,
+                what: format!(
+                    "{}: protects nothing: no device matches {} ({})",
+                    entry.place, entry.selector, entry.reason
+                ),
+                helps: "correct the line, or remove it if that device is gone for good".to_owned(),
+            })
+            .collect(),
+        Err(error) => vec![Leftover { address: None, what: error.to_string(), helps: String::new() }],
+    }
 }
 
 /// The devices that somebody is at work on right now, and all that is below them; `None` if somebody is at work on who

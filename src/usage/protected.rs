@@ -48,7 +48,6 @@ pub(crate) fn users(sysfs: &Sysfs, scope: &Scope) -> Result<Vec<User>> {
 
 /// An entry that names nothing that is there, so that it protects nothing now: an absent device, or a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(dead_code)] // For `doctor`, which lists them.
 pub(crate) struct UnmatchedEntry {
     /// File and line.
     pub(crate) place: String,

@@ -390,6 +390,25 @@ healthy, with warnings
 }
 
 #[test]
+fn a_line_of_the_sites_list_that_protects_nothing_is_listed() {
+    let machine = Machine::new();
+    let list = machine.tree.path().join("etc/pcictl/protected.d");
+    fs::create_dir_all(&list).unwrap();
+    fs::write(list.join("site.conf"), "0000:77:00.0 the storage team's\n").unwrap();
+    machine
+        .doctor()
+        .stdout(
+            "\
+warning: @/etc/pcictl/protected.d/site.conf:1: protects nothing: no device matches 0000:77:00.0 (the storage team's)
+  fix: correct the line, or remove it if that device is gone for good
+healthy, with warnings
+",
+        )
+        .status(1)
+        .check();
+}
+
+#[test]
 fn a_function_without_its_driver_is_left_over_unless_somebody_is_at_work_on_it() {
     let machine = Machine { tree: Tree::load("guest-switch8") };
     let root = machine.tree.path();

@@ -98,7 +98,18 @@ A single disk or interface stands for its whole controller: pcictl-show(8) lists
 The kernel cannot be interrupted in a write.
 If one takes longer than --timeout, pcictl says what the kernel waits for and exits with status 124, while the operation
 continues in the background and keeps its locks.
-An interrupt (SIGINT) waits for the writes in progress and undoes what was done; a second one detaches at once."
+Where systemd runs the machine and its system bus answers within two seconds, that happens in a scope of its own,
+pcictl-PID.scope, which the report names, so that it outlives the unit or session that started it.
+Otherwise the end of that unit or session may kill it (KillMode= of units, KillUserProcesses= of sessions, and whatever
+ends the tasks of Ansible or Slurm).
+A write that the kernel has begun cannot be killed: its helper holds the locks until the kernel is done, and until then
+pcictl-status(8) says that the operation is under way.
+After that it says what is done and what is not, and pcictl-recover(8) undoes a removal that had only stopped drivers, by
+binding them again.
+
+An interrupt (SIGINT) waits for the writes in progress and undoes what was done; a second one detaches at once.
+It also ends the operation where it comes between two writes.
+That nobody reads the standard output any more ends nothing: the operation is completed, and its report is lost."
         }
         "rescan" => {
             "\
