@@ -7,29 +7,43 @@ use std::io::{self, Write as _};
 use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{CommandFactory, FromArgMatches};
 use pcictl::cli::args::Cli;
 use pcictl::cli::rejection;
-use pcictl::error::ExitStatus;
+use pcictl::error::{Error, ErrorKind, ExitStatus};
 use pcictl::terminal::{Output, Talk};
+
+/// What went wrong with a report that could not be printed.
+const LOST: &str = "cannot write to standard output";
 
 fn main() -> ExitCode {
     if let Some(code) = pcictl::execute::run_if_child() {
         return code;
     }
+    let mut status = ExitCode::SUCCESS;
+    if let Err(error) = run(&mut status) {
+        Output::new(Talk::PLAIN).error(&Error::new(ErrorKind::Failed, format!("{error:#}")));
+        // What was done stays done, and any other status says more than that its report was lost.
+        if status == ExitCode::SUCCESS {
+            status = ExitStatus::Failed.into();
+        }
+    }
+    status
+}
+
+/// Sets the status of the command that was asked for; an error is about what was printed, and comes on top.
+fn run(status: &mut ExitCode) -> anyhow::Result<()> {
     let cli = match parse() {
         Ok(cli) => cli,
-        Err(error) => return not_run(&error),
+        Err(error) => return not_run(&error, status),
     };
     let output = Output::new(cli.common.talk());
-    let status = match pcictl::commands::run(&cli, &output) {
-        Ok(status) => status,
-        Err(error) => {
-            output.error(&error);
-            error.status().into()
-        }
-    };
-    with_lost_output(&output, status)
+    *status = pcictl::commands::run(&cli, &output).unwrap_or_else(|error| {
+        output.error(&error);
+        error.status().into()
+    });
+    output.written().context(LOST)
 }
 
 /// What `Cli::try_parse` does, but that the definition of the command line is left to the end of the process: taking it
@@ -41,29 +55,21 @@ fn parse() -> Result<Cli, clap::Error> {
 }
 
 /// Help and version are printed; a command line that is not valid is an error, or a JSON document.
-fn not_run(error: &clap::Error) -> ExitCode {
+fn not_run(error: &clap::Error, status: &mut ExitCode) -> anyhow::Result<()> {
     use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let output = Output::new(Talk { json: rejection::wants_json(&words), ..Talk::PLAIN });
     match error.kind() {
-        DisplayHelp | DisplayVersion => {
-            output.record(error.print().and_then(|()| io::stdout().flush()));
-            with_lost_output(&output, ExitStatus::Done.into())
-        }
+        DisplayHelp | DisplayVersion => output.record(error.print().and_then(|()| io::stdout().flush())),
         DisplayHelpOnMissingArgumentOrSubcommand => {
+            *status = ExitStatus::Usage.into();
             // A closed stderr has no reader.
             let _ = error.print();
-            ExitStatus::Usage.into()
         }
         _ => {
+            *status = ExitStatus::Usage.into();
             output.error(&rejection::explain(error, &words));
-            ExitStatus::Usage.into()
         }
     }
-}
-
-/// Success turns into failure when a report could not be printed. What was done stays done, and any other status says
-/// more than that.
-fn with_lost_output(output: &Output, status: ExitCode) -> ExitCode {
-    if output.report_lost() && status == ExitCode::SUCCESS { ExitStatus::Failed.into() } else { status }
+    output.written().context(LOST)
 }

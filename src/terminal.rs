@@ -143,11 +143,12 @@ impl Output {
         }
     }
 
-    /// Reports on stderr that a report could not be printed; false if all were.
-    pub fn report_lost(&self) -> bool {
-        let Some(error) = self.lost.get() else { return false };
-        self.talk(&format!("cannot write to standard output: {}", plain(error)));
-        true
+    /// Whether everything could be printed.
+    ///
+    /// # Errors
+    /// Why the first report that was lost could not be.
+    pub fn written(&self) -> io::Result<()> {
+        self.lost.get().map_or(Ok(()), |error| Err(io::Error::new(error.kind(), plain(error))))
     }
 
     /// Like [`report`](Self::report), for what a quiet user does not want to see.

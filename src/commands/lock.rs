@@ -4,7 +4,7 @@
 //! `--close` keeps the locks from it, so nothing that it leaves behind can hold them for ever. In return it must not outlive
 //! pcictl: were pcictl killed, the kernel kills the command with it, rather than let it go on unlocked.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use crate::cli::args::LockArgs;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,7 +24,6 @@ use crate::resolve::scan_target::scan_targets;
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 
-#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the operator's command, which this one waits for"))]
 pub(crate) fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
     refuse_in_dump(context, args)?;
     let selectors = parse_exact_selectors(&args.selectors)?;
@@ -36,9 +35,7 @@ pub(crate) fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (held, _) = acquire_and_reread(context, &args.options(), read)?;
-    let mut command = Command::new(&args.command[0]);
-    command.args(&args.command[1..]);
-    let status = run_under(&held, command, !args.close)?;
+    let status = run_under(&held, &args.command, !args.close)?;
     Ok(ExitCode::from(shell_status(status)))
 }
 

@@ -1,5 +1,6 @@
 //! Runs an operator's command under locks, and passes signals and its exit status on.
 
+use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 
@@ -28,9 +29,13 @@ const SIGNALS: [Signal; 8] = [
     Signal::SIGALRM,
 ];
 
-/// Runs the command to its end and passes on to it what is sent to pcictl meanwhile. A command that does not inherit the
-/// locks does not outlive pcictl.
-pub(crate) fn run_under(held: &Held, mut command: Command, inherit: bool) -> Result<ExitStatus> {
+/// Runs the command, a program and its arguments, to its end and passes on to it what is sent to pcictl meanwhile. A command
+/// that does not inherit the locks does not outlive pcictl.
+#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the operator's command, which this one waits for"))]
+pub(crate) fn run_under(held: &Held, words: &[OsString], inherit: bool) -> Result<ExitStatus> {
+    let [program, arguments @ ..] = words else { return Err(Error::usage("a command is missing after --")) };
+    let mut command = Command::new(program);
+    command.args(arguments);
     let waited_for: SigSet = SIGNALS.into_iter().collect();
     let mut before = SigSet::empty();
     let trouble = |errno: Errno| Error::io("signals cannot be passed on", &errno.into());
