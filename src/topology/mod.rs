@@ -4,6 +4,7 @@
 //! - [`model`]: the tree as data.
 //! - [`paths`]: where functions and buses are in sysfs.
 //! - [`reader`]: reads functions, directory by directory.
+//! - [`identity`]: reads what one function is, and which driver has it.
 //! - [`parallel`]: reads a whole machine with several threads.
 //! - [`load`]: reads a topology: the whole machine, or a part of it.
 //! - [`device_links`]: functions whose drivers end with that of another one.
@@ -14,6 +15,7 @@ pub(crate) mod attributes;
 pub mod model;
 pub(crate) mod parallel;
 pub(crate) mod reader;
+pub(crate) mod identity;
 pub mod fields;
 pub(crate) mod paths;
 pub(crate) mod device_links;

@@ -26,11 +26,11 @@ pub(crate) struct Loader<'a> {
     pub(crate) topology: Topology,
     /// Whether a function's own files were read, or only its name in a path.
     pub(crate) is_read: Vec<bool>,
-    drivers: HashSet<Arc<str>>,
+    pub(super) drivers: HashSet<Arc<str>>,
     /// The `virtfnN` links of physical functions that were read already.
     links: HashMap<FunctionId, Vec<(u32, PciAddress)>>,
     /// The ids of a physical function's VFs.
-    virtual_ids: HashMap<FunctionId, Ids>,
+    pub(super) virtual_ids: HashMap<FunctionId, Ids>,
     entries: Entries,
     is_too_deep: bool,
     failure: Option<Error>,
@@ -38,18 +38,18 @@ pub(crate) struct Loader<'a> {
 
 /// A function's directory: its name as seen from one that is open.
 #[derive(Clone, Copy)]
-struct Location<'d> {
-    dir: &'d Dir,
-    name: &'d str,
+pub(super) struct Location<'d> {
+    pub(super) dir: &'d Dir,
+    pub(super) name: &'d str,
 }
 
 impl Location<'_> {
-    fn file(&self, name: &str) -> String {
+    pub(super) fn file(&self, name: &str) -> String {
         format!("{}/{name}", self.name)
     }
 
     /// The same seen from `sys`.
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         self.dir.join(self.name)
     }
 }
@@ -92,7 +92,7 @@ impl<'a> Loader<'a> {
     }
 
     /// What cannot be read is a note when looking and an error when something is to be changed.
-    fn trouble(&mut self, address: PciAddress, text: String) {
+    pub(super) fn trouble(&mut self, address: PciAddress, text: String) {
         self.failed(Error::new(ErrorKind::NoSuchDevice, text).about(address));
     }
 
@@ -287,80 +287,6 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn device_ids(&mut self, id: FunctionId, address: PciAddress, location: Location) -> Option<Ids> {
-        let Some(of) = self.topology.function(id).virtual_of else { return self.ids(address, location) };
-        if let Some(ids) = self.virtual_ids.get(&of.physical) {
-            return Some(*ids);
-        }
-        let ids = self.ids(address, location)?;
-        self.virtual_ids.insert(of.physical, ids);
-        Some(ids)
-    }
-
-    fn ids(&mut self, address: PciAddress, location: Location) -> Option<Ids> {
-        let file = location.file("modalias");
-        match location.dir.read(&file, |text| Ids::from_modalias(text).ok_or_else(|| text.to_owned())) {
-            // Gone between the listing and the read: normal.
-            Ok(None) => self.ids_one_by_one(address, location),
-            Ok(Some(Ok(ids))) => Some(ids),
-            Ok(Some(Err(text))) => {
-                let file = self.sysfs.display(&location.dir.join(&file));
-                self.trouble(address, format!("{address}: what it is cannot be told: {file} reads {text:?}"));
-                None
-            }
-            Err(error) => {
-                self.unreadable(address, &location.dir.join(&file), &error);
-                None
-            }
-        }
-    }
-
-    /// A dumped tree may lack `modalias`; the kernel always has it.
-    fn ids_one_by_one(&mut self, address: PciAddress, location: Location) -> Option<Ids> {
-        let parse = |text: &str| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok();
-        let number = |name: &str| location.dir.read(&location.file(name), parse).ok().flatten().flatten();
-        let short = |name: &str| number(name).and_then(|id| u16::try_from(id).ok());
-        let found = short("vendor").zip(short("device")).zip(number("class"));
-        if let Some(((vendor, device), class)) = found {
-            let subsystem_vendor = short("subsystem_vendor").unwrap_or(0);
-            let subsystem_device = short("subsystem_device").unwrap_or(0);
-            return Some(Ids { vendor, device, subsystem_vendor, subsystem_device, class });
-        }
-        if location.dir.exists(location.name) {
-            let file = self.sysfs.display(&location.path());
-            self.trouble(
-                address,
-                format!(
-                    "{address}: what it is cannot be told: {file} has neither modalias nor vendor, device and class"
-                ),
-            );
-        }
-        None
-    }
-
-    fn driver(&mut self, address: PciAddress, location: Location) -> Option<Arc<str>> {
-        let file = location.file("driver");
-        let drivers = &mut self.drivers;
-        let found = location.dir.link(&file, |target| {
-            let name = last_step(target);
-            if let Some(known) = drivers.get(name) {
-                return Arc::clone(known);
-            }
-            let name: Arc<str> = name.into();
-            drivers.insert(Arc::clone(&name));
-            name
-        });
-        found.unwrap_or_else(|error| {
-            self.unreadable(address, &location.dir.join(&file), &error);
-            None
-        })
-    }
-
-    fn unreadable(&mut self, address: PciAddress, file: &str, error: &io::Error) {
-        let doing = format!("{address}: what it is cannot be told: {}", self.sysfs.display(file));
-        self.failed(Error::io(doing, error).about(address));
-    }
-
     /// Reads all below a function. A virtual function has nothing below it.
     fn descend(&mut self, id: FunctionId, location: Location, role: ReadScope, depth: usize) {
         if self.topology.function(id).virtual_of.is_some() {
@@ -474,7 +400,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    fn failed(&mut self, error: Error) {
+    pub(super) fn failed(&mut self, error: Error) {
         self.note(error.to_string());
         self.failure.get_or_insert(error);
     }
