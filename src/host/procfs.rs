@@ -116,6 +116,15 @@ impl Procfs {
         Ok(gone(read)?.is_some())
     }
 
+    /// The start of a file as text, as far as the kernel gives it at once into this buffer: for many small files.
+    ///
+    /// # Errors
+    /// Any failure but its absence.
+    pub(crate) fn start_of(&self, path: &str, buffer: &mut [u8]) -> io::Result<Option<String>> {
+        let read = self.open_at(path, OFlag::O_RDONLY).and_then(|file| nix::unistd::read(&file, buffer));
+        Ok(present(read)?.map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned()))
+    }
+
     /// Where a link points, as written.
     ///
     /// # Errors

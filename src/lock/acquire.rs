@@ -14,6 +14,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::error::{Error, ErrorKind, Result, plain};
 use crate::lock::claims::{Claim, Claims, Mode};
 use crate::lock::conflict::{self, NodeName};
+use crate::lock::fdinfo::each_descriptor;
 use crate::lock::files::{LockDirectory, LockFile, LockFileState};
 use crate::lock::flock;
 use crate::lock::holders::{self, Holder, conflicting};
@@ -364,7 +365,12 @@ impl Wait<'_> {
     /// `pcictl lock X -- pcictl remove X` would wait for itself.
     fn refuse_to_wait_for_ancestor(&self) -> Result<()> {
         let procfs = self.directory.procfs();
-        let ancestors = procfs.own_pid().map_or_else(Vec::new, |pid| procfs.ancestors(pid));
+        let mut ancestors = procfs.own_pid().map_or_else(Vec::new, |pid| procfs.ancestors(pid));
+        // Who else holds it takes a look at everybody, which is too much for every wait.
+        ancestors.retain(|pid| self.has_lock(*pid));
+        if ancestors.is_empty() {
+            return Ok(());
+        }
         let own = |holder: &Holder| {
             holder.role == Role::Holds && holder.process.pid != 1 && ancestors.contains(&holder.process.pid)
         };
@@ -376,6 +382,16 @@ impl Wait<'_> {
         );
         let hint = "under pcictl lock, change the device with plain writes, or run this outside";
         Err(self.locked(message, &holders).hint(hint))
+    }
+
+    /// Whether a process has a lock on what is waited for, in whichever mode; not if it may not be looked into.
+    fn has_lock(&self, pid: u32) -> bool {
+        let [lock, _] = self.directory.kernel_files(&self.claim.place);
+        let mut has_it = false;
+        let _ = each_descriptor(self.directory.procfs(), pid, &mut |descriptor| {
+            has_it |= lock.is_some() && descriptor.info.locked == lock;
+        });
+        has_it
     }
 
     fn finish(&mut self, well: bool) {

@@ -76,6 +76,8 @@ pub(crate) enum Access {
 /// # Errors
 /// This process has too few descriptors or too little memory left to look.
 pub(crate) fn each_descriptor(procfs: &Procfs, pid: u32, each: &mut dyn FnMut(&Descriptor<'_>)) -> io::Result<Access> {
+    // That of a lock file takes a tenth of it.
+    let mut buffer = [0; 2048];
     let Some(numbers) = told(procfs.names(&format!("{pid}/fd")))? else { return Ok(Access::Denied) };
     for number in numbers.unwrap_or_default() {
         let target = match procfs.link(&format!("{pid}/fd/{number}")) {
@@ -87,7 +89,9 @@ pub(crate) fn each_descriptor(procfs: &Procfs, pid: u32, each: &mut dyn FnMut(&D
             },
         };
         let Some(target) = target.filter(|target| may_be_lock_file(target)) else { continue };
-        let Some(text) = told(procfs.text(&format!("{pid}/fdinfo/{number}")))? else { return Ok(Access::Denied) };
+        let Some(text) = told(procfs.start_of(&format!("{pid}/fdinfo/{number}"), &mut buffer))? else {
+            return Ok(Access::Denied);
+        };
         let Some(text) = text else { continue };
         each(&Descriptor { number: &number, target: &target, info: Fdinfo::parse(&text) });
     }

@@ -6,6 +6,9 @@
 //! order (a node's gate, its lock, then the next node's), and whoever is in a gate waits only for what comes later in
 //! it; so somebody can always go on.
 //!
+//! A lock file is known by the mark in it and by what the kernel says of it, never by the path that somebody has it open by
+//! (`validate`); and all of the machine uses the directory that its first process sees (`host_view`).
+//!
 //! Not promised: the locks are advisory (a raw `echo` does not take part), and they hold on one machine only. Whatever
 //! is wrong with the files ends in an error; nothing ever goes on unlocked. The files are never unlinked. Processes in
 //! line outside a gate are let in as the kernel wakes them: in order, except for a newcomer that arrives at the very

@@ -22,7 +22,7 @@ impl Owner {
     /// # Errors
     /// This process has too few descriptors or too little memory left to look.
     pub(crate) fn of(procfs: &Procfs, pid: u32) -> io::Result<Option<Self>> {
-        let status = told(procfs.text(&format!("{pid}/status")))?;
+        let status = told(procfs.start_of(&format!("{pid}/status"), &mut [0; 4096]))?;
         let Some(status) = status else { return Ok(Some(Self { uids: vec![0], is_nested: false })) };
         Ok(status.map(|status| Self::parse(&status)))
     }

@@ -13,6 +13,7 @@
 //! Processes whose users may not open lock files cannot hold one on purpose, cannot write to the kernel's files either, and
 //! are passed over: nobody can keep the machine's locks from being used by opening files that merely look like them.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -117,13 +118,15 @@ impl Searched<'_> {
     fn look(&self) -> io::Result<StaleHolders> {
         let mut found = StaleHolders::default();
         let (mut explained, mut denied) = (Vec::new(), Vec::new());
+        // Many hold the same few files shared.
+        let mut seen = HashMap::new();
         let pids = self.procfs.pids()?;
         for pid in &pids {
             let Some(owner) = Owner::of(self.procfs, *pid)?.filter(Owner::may_open_lock_files) else { continue };
             let mut is_stale = false;
             let access = each_descriptor(self.procfs, *pid, &mut |descriptor| {
                 explained.extend(descriptor.info.locked);
-                is_stale |= self.is_stale(*pid, &owner, descriptor);
+                is_stale |= self.is_stale(*pid, &owner, descriptor, &mut seen);
             })?;
             match access {
                 // Nobody but root looks into what belongs to root.
@@ -171,16 +174,29 @@ impl Searched<'_> {
         Ok(holders)
     }
 
-    fn is_stale(&self, pid: u32, owner: &Owner, descriptor: &Descriptor<'_>) -> bool {
+    fn is_stale(
+        &self,
+        pid: u32,
+        owner: &Owner,
+        descriptor: &Descriptor<'_>,
+        seen: &mut HashMap<KernelFile, Option<FileId>>,
+    ) -> bool {
         let Some(file) = descriptor.info.locked else { return false };
         if descriptor.info.tag.is_none_or(|tag| !tag.is_plausible()) {
             return false;
         }
         if file.device == self.device {
-            let own = |id: &FileId| Some(pid) == self.procfs.own_pid() && self.new.contains(id);
-            return self
-                .marked_name(pid, descriptor.number)
-                .is_some_and(|(name, id)| (self.file_named)(&name) != Some(id) && !own(&id));
+            let older = match seen.get(&file) {
+                Some(older) => *older,
+                None => match self.marked_name(pid, descriptor.number) {
+                    Some((name, id)) => {
+                        *seen.entry(file).or_insert(((self.file_named)(&name) != Some(id)).then_some(id))
+                    }
+                    // No lock file, or this process has just closed it: another one may still have it.
+                    None => return false,
+                },
+            };
+            return older.is_some_and(|id| Some(pid) != self.procfs.own_pid() || !self.new.contains(&id));
         }
         // On another file system nothing but the text can be had: the directory was covered, or the process sees another one.
         owner.is_trusted() && self.is_lock_path(descriptor.target)

@@ -24,7 +24,8 @@ for covered in /run /run/pcictl; do
 done
 
 # A mount namespace that leaves /run alone is nobody's harm.
-expect_status 0 unshare -m sh /tmp/case/private /mnt pcictl lock "$device" -- true
+mkdir /tmp/case/mnt
+expect_status 0 unshare -m sh /tmp/case/private /tmp/case/mnt pcictl lock "$device" -- true
 
 # The directory is covered for all while somebody waits: the lock that comes is worth nothing.
 pcictl lock "$device" -- sleep 1000 &
