@@ -121,8 +121,9 @@ impl Procfs {
     /// # Errors
     /// Any failure but its absence.
     pub(crate) fn start_of(&self, path: &str, buffer: &mut [u8]) -> io::Result<Option<String>> {
-        let read = self.open_at(path, OFlag::O_RDONLY).and_then(|file| nix::unistd::read(&file, buffer));
-        Ok(present(read)?.map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned()))
+        let file = self.directory.kernel_file(path);
+        let read = file.and_then(|file| nix::unistd::read(&file, buffer).map_err(io::Error::from));
+        Ok(gone(read)?.map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned()))
     }
 
     /// Where a link points, as written.
