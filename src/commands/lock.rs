@@ -17,6 +17,7 @@ use crate::pci::address::PciAddress;
 use crate::pci::ids::Ids;
 use crate::pci::place::Place;
 use crate::pci::selector::Selector;
+use crate::plan::claims_for::Touched;
 use crate::report::change::{LockedPlace, PlannedLock};
 use crate::report::text::change;
 use crate::resolve::functions::{Resolved, Resolver, parse_exact_selectors};
@@ -72,7 +73,7 @@ impl LockRequest {
         let mut resolver = Resolver::new(&context.machine.sysfs);
         for selector in selectors {
             for named in resolver.targets(selector, args.changing.each)? {
-                subject.read_one(context, selector, &named, &mut below)?;
+                subject.read_one(context, selector, &named, args.shared, &mut below)?;
             }
         }
         subject.notes.splice(..0, resolver.notes);
@@ -86,6 +87,7 @@ impl LockRequest {
         context: &Context,
         selector: &Selector,
         named: &Resolved,
+        shared: bool,
         below: &mut Vec<Place>,
     ) -> Result<()> {
         let (topology, place, why) = match named {
@@ -94,10 +96,16 @@ impl LockRequest {
                 let topology = Topology::load_around(&context.machine.sysfs, found, Fields::PLAN)?;
                 // One that went away between the two looks is absent like any other.
                 let Some(id) = topology.find(*address) else {
-                    return self.read_one(context, selector, &Resolved::Absent(*address), below);
+                    return self.read_one(context, selector, &Resolved::Absent(*address), shared, below);
                 };
-                let place = topology.place(id);
-                (topology, place, format!("{address} sits there"))
+                let own = topology.place(id);
+                // A reader changes no number of VFs.
+                let place = match Touched::by_any_change(&context.machine.sysfs, &topology, id) {
+                    _ if shared => own.clone(),
+                    touched => touched.exclusive(),
+                };
+                let why = if place == own { "sits there" } else { "may have VFs on a bus that others share" };
+                (topology, place, format!("{address} {why}"))
             }
             Resolved::HostBridge(path) => {
                 let topology = Topology::load_below(&context.machine.sysfs, path)?;

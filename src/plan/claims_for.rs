@@ -4,6 +4,7 @@
 //! Everything named here is held exclusively, and all above it shared. A row says what the kernel touches with the write,
 //! not what the write is meant for; the reasons are in the pairs that deadlock or corrupt memory when they meet.
 
+use crate::host::sysfs::Sysfs;
 use crate::lock::claims::Claims;
 use crate::pci::place::Place;
 use crate::plan::action::Action;
@@ -65,6 +66,15 @@ impl Touched {
             Action::RescanAll => Some(Self::Everything),
             Action::Rescan { .. } | Action::SlotPower { .. } => None,
         }
+    }
+
+    /// What is touched by whatever may be written to a function: the number of VFs, where it can have any.
+    pub(crate) fn by_any_change(sysfs: &Sysfs, topology: &Topology, id: FunctionId) -> Self {
+        let place = topology.place(id);
+        if !sysfs.exists(&format!("{}/sriov_numvfs", topology.path(id))) {
+            return Self::Function(place);
+        }
+        Self::Vfs { physical: place, on_virtual_bus: may_use_virtual_bus(topology, id) }
     }
 
     /// What a scan touches.

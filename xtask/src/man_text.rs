@@ -222,8 +222,8 @@ pub(crate) const ENVIRONMENT: &[Entry] = &[
     },
     Entry {
         name: "PCICTL_RUN_DIR",
-        meaning: "A directory to use instead of /run/pcictl, for trying things out with --sysroot.\nOn a machine that is \
-                  changed everybody must use the same one: locks in two directories do not see each other.",
+        meaning: "A directory to use instead of /run/pcictl, together with --sysroot only: a machine has one lock \
+                  directory, and without --sysroot the exit status is 2.",
         commands: &["show", "remove", "rescan", "replug", "lock", "locks", "status", "recover", "doctor"],
     },
 ];
