@@ -46,10 +46,12 @@ const BELOW: &[Column] = &[Column::Class, Column::Name, Column::Ids, Column::Dri
 /// The names of up to so many functions below it are shown, VFs not counted; `tree` shows more.
 const NAMED_BELOW: usize = 12;
 
-/// The document for a group, even if it has one member.
+/// The document for a group. Of a group of one its facts stand at the top level, too, as they do for a single function.
 #[derive(serde::Serialize)]
-struct Group {
-    functions: Vec<FullFunction>,
+struct Group<'a> {
+    #[serde(flatten)]
+    only: Option<&'a FullFunction>,
+    functions: &'a [FullFunction],
 }
 
 pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
@@ -81,16 +83,12 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     let scope = Scope::of(&topology, ids.iter().flat_map(|id| topology.subtree(*id)));
     let users = find::find(&context.machine, &scope);
     context.tell_notes(&other_world(context).into_iter().collect::<Vec<_>>());
-    let mut functions: Vec<FullFunction> =
-        ids.into_iter().map(|id| full(context, &topology, id, users.as_ref())).collect();
-    match functions.pop() {
-        Some(only) if functions.is_empty() && !selector.is_group() => context.output.report(&only, show::function),
-        last => {
-            functions.extend(last);
-            context.output.report(&Group { functions }, |group| {
-                group.functions.iter().map(show::function).collect::<Vec<_>>().join("\n")
-            });
-        }
+    let functions: Vec<FullFunction> = ids.into_iter().map(|id| full(context, &topology, id, users.as_ref())).collect();
+    let text = |_: &_| functions.iter().map(show::function).collect::<Vec<_>>().join("\n");
+    let only = if let [only] = functions.as_slice() { Some(only) } else { None };
+    match only {
+        Some(only) if !selector.is_group() => context.output.report(only, show::function),
+        only => context.output.report(&Group { only, functions: &functions }, text),
     }
     Ok(ExitStatus::Done)
 }

@@ -77,7 +77,8 @@ Prints what is known of a function: what is above and below it, its disks and in
 IOMMU group, who holds its lock, who uses it, and what remove would do.
 
 A selector that stands for a group shows each of its functions.
-The JSON document of a group has them in \"functions\"; that of a single function has its facts at the top level."
+The JSON document of a group has them in \"functions\"; the facts of a single function, or of a group of one, are at the top
+level."
         }
         "remove" => {
             "\
