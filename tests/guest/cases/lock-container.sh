@@ -22,7 +22,7 @@ for what in "remove $endpoint" "rescan $switch" "replug $endpoint" "lock $endpoi
     contains "$err" 'another directory for this process than for the rest of the machine'
     # shellcheck disable=SC2086
     expect_status 4 contained pcictl $what
-    contains "$err" 'this runs in a container'
+    contains "$err" 'runs in a container'
 done
 same "$before" "$(functions)"
 # Looking is free.
