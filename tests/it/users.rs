@@ -99,6 +99,19 @@ fn a_file_that_is_only_called_like_a_register_file_does_not_count() {
         let plan = users(&tree, &[IDLE], if counts { 4 } else { 0 });
         assert_eq!(forced(plan).is_some(), counts, "mount {mount}");
     }
+    // Whoever only reads the configuration space looks, as lspci does; the text about the regions is none of them.
+    let info = tree.path().join("proc/930/fdinfo/77");
+    for (target, flags, counts) in [
+        ("/sys/devices/pci0000:00/0000:06:00.0/config", "0100000", false),
+        ("/sys/devices/pci0000:00/0000:06:00.0/config", "0100002", true),
+        ("/sys/devices/pci0000:00/0000:06:00.0/resource0", "0100000", true),
+        ("/sys/devices/pci0000:00/0000:06:00.0/resource", "0100002", false),
+    ] {
+        open("77", target, "90");
+        fs::write(&info, format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t90\n")).unwrap();
+        let plan = users(&tree, &[IDLE], if counts { 4 } else { 0 });
+        assert_eq!(forced(plan).is_some(), counts, "{target} {flags}");
+    }
     // The same in a map of memory, which has the device's number.
     open("77", "/dev/null", "23");
     for (device, counts) in [("00:5b", false), ("00:5c", false), ("00:5a", true), ("00:63", true)] {

@@ -73,7 +73,9 @@ impl Wanted {
             let domain = if parent.contains(':') { String::new() } else { "0000:".to_owned() };
             return Some((self.address(&format!("{domain}{parent}:{file}"))?, path.to_owned()));
         }
-        let is_register = file == "config" || file == "rom" || file.starts_with("resource");
+        // The plain `resource` is a text about them.
+        let is_region = |name: &str| name.starts_with(|first: char| first.is_ascii_digit());
+        let is_register = file == "config" || file == "rom" || file.strip_prefix("resource").is_some_and(is_region);
         is_register.then(|| self.address(parent)).flatten().map(|address| (address, file.to_owned()))
     }
 
@@ -228,8 +230,13 @@ impl Look<'_> {
         let Self { process, table, question: Question { wanted, file_systems, .. }, .. } = self;
         let is_open = |address, what, origin, how| FileUse { address, what, origin, danger: Danger::Open, how };
         if let Some((address, what)) = wanted.register_file(target) {
-            let mount = Info::read(process, table, fd, buffer).mount;
-            if self.is_kernel_file(mount.and_then(|mount| file_systems.of_mount(mount))) {
+            let info = Info::read(process, table, fd, buffer);
+            // Whoever only reads the configuration space looks, as lspci and pcictl do, and drives nothing. Of a region even
+            // that may be a mapping to come.
+            if info.is_read_only && !what.starts_with("resource") {
+                return;
+            }
+            if self.is_kernel_file(info.mount.and_then(|mount| file_systems.of_mount(mount))) {
                 holds.insert(is_open(address, what, String::new(), HoldMode::Open));
             }
             return;
@@ -349,6 +356,8 @@ pub(crate) fn may_matter(path: &str) -> bool {
 struct Info {
     mount: Option<u64>,
     locked: bool,
+    /// Opened to read only; false where that is not told.
+    is_read_only: bool,
 }
 
 impl Info {
@@ -357,6 +366,10 @@ impl Info {
         if matches!(process.read(&format!("{table}fdinfo/{fd}"), buffer), Ok(true)) {
             for line in String::from_utf8_lossy(buffer).lines() {
                 match line.split_once(':') {
+                    // In octal, with O_RDONLY, O_WRONLY or O_RDWR in the last two bits (proc(5)).
+                    Some(("flags", value)) => {
+                        info.is_read_only = i64::from_str_radix(value.trim(), 8).is_ok_and(|flags| flags & 3 == 0);
+                    }
                     Some(("mnt_id", value)) => info.mount = value.trim().parse().ok(),
                     Some(("lock", value)) => info.locked |= !value.contains("->"),
                     _ => {}
