@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use crate::execute::executor::{Event, StepRunner};
 use crate::plan::action::{Step, StepRef};
 use crate::plan::step_state::Done;
+use crate::state::journal::record::ALREADY;
 use crate::state::journal::store::Journal;
 use crate::terminal::Output;
 
@@ -37,7 +38,7 @@ impl StepRunner for Journaled<'_> {
                 let errno = match result {
                     Ok(Done::Done) => 0,
                     // It was so before, and undoing it would be wrong.
-                    Ok(Done::Already) => Errno::EALREADY as i32,
+                    Ok(Done::Already) => ALREADY,
                     Err(errno) => *errno as i32,
                 };
                 let _ = self.journal.end_step(*mark, errno);

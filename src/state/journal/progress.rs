@@ -53,7 +53,9 @@ impl<'a> Assessment<'a> {
         };
         let satisfied: Vec<bool> = record.steps.iter().enumerate().map(is_satisfied).collect();
         // A driver that let go by itself is not our doing: only what was started can have been done.
-        let done = satisfied.iter().enumerate().map(|(index, is)| *is && record.may_have_done(index)).collect();
+        // One whose undoing was cut off is undone once more: its last write may be what gives drivers their devices.
+        let is_done = |(index, is): (usize, &bool)| *is && record.may_have_done(index) || record.undo_was_cut(index);
+        let done = satisfied.iter().enumerate().map(is_done).collect();
         Self { record, done, satisfied }
     }
 

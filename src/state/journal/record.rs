@@ -13,6 +13,9 @@ use crate::pci::place::Place;
 use crate::plan::action::{Action, Step, StepRef};
 use crate::state::file::Invalid;
 
+/// What ends a step that was done before it began.
+pub(crate) const ALREADY: i32 = nix::errno::Errno::EALREADY as i32;
+
 /// The form that is written; a reader that does not know the number keeps its hands off.
 pub(crate) const SCHEMA: u32 = 1;
 
@@ -211,6 +214,14 @@ impl OperationRecord {
     pub(crate) fn may_have_done(&self, step: usize) -> bool {
         let end = self.ends.get(&StepRef { step, undo: false });
         end.is_some_and(|end| end.is_none_or(|errno| errno == 0))
+    }
+
+    /// Whether undoing a step was started and not brought to the end of its last write.
+    pub(crate) fn undo_was_cut(&self, step: usize) -> bool {
+        let Some(latest) = self.undo_actions.get(&step) else { return false };
+        let end = self.ends.get(&StepRef { step, undo: true }).copied().flatten();
+        let last = self.steps.get(step).and_then(|step| step.action.undo().pop());
+        last.as_ref() != Some(latest) || !matches!(end, Some(0 | ALREADY))
     }
 
     /// Whether the kernel said that it did a step, and it was not undone.

@@ -8,7 +8,7 @@ use pcictl::error::ErrorKind;
 use pcictl::plan::action::Action;
 
 use super::machine::{Ended, Machine, quiet_crashes};
-use super::{Course, WORK, check_recovered};
+use super::{Course, REMOVE_PF, WORK, check_recovered, use_vfs};
 use crate::support::fake::{Comes, FakeKernel, Fault, Script};
 
 #[test]
@@ -26,6 +26,36 @@ fn a_crash_while_undoing_and_one_while_recovering_are_recovered_from() {
             assert!(machine.is_settled());
         }
     }
+}
+
+#[test]
+fn an_undoing_of_vfs_that_was_cut_off_anywhere_is_brought_to_its_end() {
+    quiet_crashes();
+    let whole = Machine::prepared("guest-sriov", use_vfs);
+    let (start, settings) = (whole.functions(), whole.settings());
+    let is_bound = |(function, driver): &(&String, &Option<String>)| whole.is_virtual(function) && driver.is_some();
+    let unbound_before = start.iter().filter(is_bound).count();
+    let mut crashes = 0;
+    for crash in [Fault::CrashBefore, Fault::CrashAfter] {
+        for at in 0.. {
+            let machine = Machine::prepared("guest-sriov", use_vfs);
+            // The VFs have been disabled, and their physical function has its driver yet.
+            assert!(matches!(machine.run_at(REMOVE_PF, Fault::CrashAfter, unbound_before), Ended::Crashed));
+            if !matches!(machine.run_at(&["recover"], crash, at), Ended::Crashed) {
+                break;
+            }
+            crashes += 1;
+            assert!(matches!(machine.run(&["recover"]), Ended::Well), "{crash:?} at {at}");
+            assert_eq!(
+                (machine.functions(), machine.settings()),
+                (start.clone(), settings.clone()),
+                "{crash:?} at {at}"
+            );
+            assert!(machine.is_settled(), "{crash:?} at {at}");
+        }
+    }
+    println!("{crashes} crashes while undoing");
+    assert!(crashes >= 6, "three writes and more");
 }
 
 #[test]
