@@ -227,8 +227,9 @@ impl Journals {
             |found: &JournalFile| !found.busy && found.record.as_ref().is_ok_and(|record| record.closed.is_some());
         let found = names.into_iter().map(|name| examine(directory, name));
         for old in found.filter(is_over).take(surplus) {
+            // Its marker may have been left behind by a kill right after the last line, and would say that a journal was lost.
             // One that stays is only one more.
-            let _ = directory.remove(&old.name);
+            let _ = remove_marker(&self.markers, old.id()).and_then(|()| directory.remove(&old.name).map(|_| ()));
         }
     }
 

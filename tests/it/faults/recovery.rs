@@ -189,3 +189,27 @@ fn status_tells_of_an_operation_whose_journal_was_deleted() {
         .status(5)
         .check();
 }
+
+/// A kill between a journal's last line and the removal of its marker leaves the marker behind.
+#[test]
+fn a_marker_that_was_left_behind_goes_with_the_journal() {
+    let machine = Machine::new("guest-switch8");
+    assert!(matches!(machine.run(&["remove", "0000:03:00.0"]), Ended::Well));
+    let journals = machine.directory("run").join("journal");
+    let written = fs::read_dir(&journals).unwrap().flatten().next().unwrap().path();
+    let text = fs::read_to_string(&written).unwrap();
+    let mut first: serde_json::Value =
+        serde_json::from_str(text.lines().next().unwrap().split_once(' ').unwrap().1).unwrap();
+    first["header"]["id"] = "1000000000-1".into();
+    let (journal, marker) =
+        (journals.join("1000000000-1.journal"), machine.directory("state").join("operations/1000000000-1.json"));
+    fs::write(&marker, first["header"].to_string()).unwrap();
+    // So many later ones that the oldest is dropped.
+    for later in 0..64 {
+        fs::copy(&written, journals.join(format!("9{later:09}-1.journal"))).unwrap();
+    }
+    fs::rename(&written, &journal).unwrap();
+    assert!(matches!(machine.run(&["rescan", "--settle", "0", "0000:03:00.0"]), Ended::Well));
+    assert_eq!((journal.exists(), marker.exists()), (false, false));
+    machine.status().stdout("nothing is under way, interrupted or removed\n").check();
+}
