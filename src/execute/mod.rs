@@ -9,12 +9,10 @@
 //! - [`helper_pool`]: helpers seen from this side.
 //! - [`supervisor`]: the runner for a real machine, with timeouts and interrupts.
 //! - [`scope`]: a systemd scope for what goes on in the background.
-//! - [`probe`]: reads that may hang, made by a child that can be left behind.
 //! - [`command`]: runs an operator's command under locks.
 
 pub mod executor;
 pub(crate) mod helper_pool;
-pub(crate) mod probe;
 pub(crate) mod signals;
 pub mod supervisor;
 pub mod writer;
@@ -22,9 +20,3 @@ pub(crate) mod command;
 pub(crate) mod journaled;
 pub(crate) mod outcome;
 pub(crate) mod scope;
-
-/// Does the work of a child process, if this process was started to be one: pcictl runs itself for writes and reads that
-/// may never return.
-pub fn run_if_child() -> Option<std::process::ExitCode> {
-    writer::run_if_helper().or_else(probe::run_if_probe)
-}

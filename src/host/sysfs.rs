@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType};
@@ -33,6 +33,12 @@ pub struct Sysfs {
 pub(crate) struct Dir {
     directory: Directory,
     path: String,
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
 }
 
 impl Sysfs {

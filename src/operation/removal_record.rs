@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Result, plain};
-use crate::execute::probe::read_overrides;
 use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
@@ -16,7 +15,7 @@ use crate::state::ledger::{BadEntry, Ledger, Listing};
 use crate::topology::model::Topology;
 use crate::verify::capture::Observer;
 use crate::verify::compare::is_same_device;
-use crate::verify::overrides::Overrides;
+use crate::verify::overrides::{Overrides, read_overrides};
 use crate::verify::record::RemovedDevice;
 use crate::verify::snapshot::Snapshot;
 use crate::verify::verdict::CloseReason;

@@ -1,7 +1,7 @@
 //! Did the device come back as it was? Records of what devices were, and comparisons with what they are.
 //!
 //! - [`record`]: what is kept of one function.
-//! - [`overrides`]: driver overrides, which others read.
+//! - [`overrides`]: driver overrides, read by a child that can be left behind.
 //! - [`capture`]: takes down what a function is now.
 //! - [`compare`]: what differs between then and now.
 //! - [`snapshot`]: the scanned part of the machine at one moment.
