@@ -122,8 +122,9 @@ impl LockRequest {
                 let Some(target) = scan_targets(&context.machine.sysfs, named, &known)?.into_iter().next() else {
                     return Ok(());
                 };
-                self.notes.push(format!("{}; locking {}", target.why, target.locked_place()));
-                (Topology::load_below(&context.machine.sysfs, &target.bridge)?, target.locked_place(), target.why)
+                let place = Touched::by_scan(&target).exclusive();
+                self.notes.push(format!("{}; locking {place}", target.why));
+                (Topology::load_below(&context.machine.sysfs, &target.bridge)?, place, target.why)
             }
         };
         self.see(&topology, &place, below);

@@ -39,9 +39,15 @@ mod tests {
 
     #[test]
     fn an_empty_bus_takes_the_bus_above_it() {
-        assert_eq!(target("pci0000:00/03.0/00.0", "0000:02", true).locked_place().chain(), "pci0000:00/03.0");
-        assert_eq!(target("pci0000:00/03.0/00.0", "0000:02", false).locked_place().chain(), "pci0000:00/03.0/00.0");
-        assert_eq!(target("pci0000:00", "0000:00", true).locked_place().chain(), "pci0000:00");
+        assert_eq!(
+            Touched::by_scan(&target("pci0000:00/03.0/00.0", "0000:02", true)).exclusive().chain(),
+            "pci0000:00/03.0"
+        );
+        assert_eq!(
+            Touched::by_scan(&target("pci0000:00/03.0/00.0", "0000:02", false)).exclusive().chain(),
+            "pci0000:00/03.0/00.0"
+        );
+        assert_eq!(Touched::by_scan(&target("pci0000:00", "0000:00", true)).exclusive().chain(), "pci0000:00");
     }
 
     #[test]

@@ -39,14 +39,6 @@ impl ScanTarget {
         }
     }
 
-    /// The node that must be held exclusively.
-    pub(crate) fn locked_place(&self) -> Place {
-        if !self.empty || self.is_root_bus() {
-            return self.place.clone();
-        }
-        self.place.parent().unwrap_or_else(Place::root)
-    }
-
     pub(crate) fn is_root_bus(&self) -> bool {
         self.bridge.rsplit('/').next().is_none_or(crate::pci::selector::is_host_bridge_name)
     }
