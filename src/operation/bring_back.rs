@@ -162,7 +162,7 @@ impl<'a> Return<'a> {
     fn to_restore(&self) -> Vec<(DeviceRecord, DeviceRecord, String)> {
         let mut observer = Observer::new(&self.context.machine.sysfs);
         let pair = |entry: &RemovedDevice| {
-            let (topology, id) = self.after.find(self.after.at(&entry.record.place)?)?;
+            let (topology, id) = self.after.at(&entry.record.place)?;
             let now = observer.record(topology, id, &Overrides::new());
             is_same_device(&entry.record, &now).then(|| (entry.record.clone(), now, topology.path(id)))
         };
@@ -251,7 +251,7 @@ impl<'a> Return<'a> {
         for (address, (topology, id)) in
             self.after.addresses().filter_map(|address| Some((address, self.after.find(address)?)))
         {
-            // One that had no driver before pending none.
+            // One that had no driver before lacks none.
             let was = self.known.get(&topology.place(id));
             let has_one = topology.function(id).driver.is_some() || was.is_some_and(|was| was.driver.is_none());
             let Some(why) = heard.failure(address).filter(|_| !has_one) else { continue };
@@ -356,7 +356,7 @@ struct Progress<'a> {
 
 impl WatchSettle for Progress<'_> {
     fn missing(&mut self, pending: &[Pending], waited: Duration, longest: Duration) {
-        // A wait that is over in a moment is not state a word.
+        // A wait that is over in a moment is not worth a word.
         if waited < Duration::from_millis(300) || !self.output.can_move() {
             return;
         }

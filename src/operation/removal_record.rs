@@ -117,7 +117,7 @@ pub(crate) fn back_and_missing(
     let sysfs = &context.machine.sysfs;
     let (there, observer) = (Snapshot::take(sysfs, &[ScanTarget::all()])?, Observer::new(sysfs));
     let is_back = |entry: &RemovedDevice| {
-        let found = there.at(&entry.record.place).and_then(|address| there.find(address));
+        let found = there.at(&entry.record.place);
         found.is_some_and(|(topology, id)| is_same_device(&entry.record, &observer.brief(topology, id)))
     };
     Ok(entries.into_iter().partition(is_back))

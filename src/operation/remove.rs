@@ -76,7 +76,7 @@ fn take_away(
     Ok(RemovalTiming { overridden, stop_seconds, remove_seconds })
 }
 
-/// How long the two phases timing, and from whom it was taken.
+/// How long the two phases took, and from whom it was taken.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RemovalTiming {
     pub(crate) overridden: Vec<User>,
@@ -120,7 +120,7 @@ impl RemovalTarget {
         let fields = if options.change.dry_run { Fields::PLAN } else { Fields::ALL };
         let topology = Topology::load_around(&context.machine.sysfs, &addresses, fields)?;
         let found: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
-        // One that went away reset_steps the two looks is absent like any other.
+        // One that went away between the two looks is absent like any other.
         for address in addresses.iter().filter(|address| topology.find(**address).is_none()) {
             if !options.if_present {
                 return Err(Error::new(

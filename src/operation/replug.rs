@@ -207,7 +207,7 @@ fn missing(context: &Context, subject: &ReplugTarget) -> Vec<Missing> {
     let there = Snapshot::take(sysfs, &subject.back.targets).unwrap_or_default();
     let mut observer = Observer::new(sysfs);
     let missing = |was: &DeviceRecord| {
-        let found = there.at(&was.place).and_then(|address| there.find(address));
+        let found = there.at(&was.place);
         let is_back =
             found.is_some_and(|(topology, id)| is_same_device(was, &observer.record(topology, id, &Overrides::new())));
         (!is_back).then_some(Missing { address: was.address, is_occupied: found.is_some() })

@@ -1,4 +1,4 @@
-//! What a function still pending before it can be used.
+//! What a function still lacks before it can be used.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ impl<'a> Readiness<'a> {
         alias.map_or_else(Vec::new, |alias| self.modules.for_alias(&alias))
     }
 
-    /// What a function pending; nothing if it is ready, or if it has failed and waiting would not help.
+    /// What a function lacks; nothing if it is ready, or if it has failed and waiting would not help.
     pub fn pending(&mut self, awaited: &Awaited<'_>, heard: &UeventLog) -> Option<Pending> {
         let function = awaited.topology.function(awaited.id);
         let what = match function.driver.as_deref() {

@@ -66,9 +66,9 @@ impl Snapshot {
         self.functions.get(&address).map(|(index, id)| (&self.topologies[*index], *id))
     }
 
-    /// Where the function at a place answers.
-    pub(crate) fn at(&self, place: &Place) -> Option<PciAddress> {
-        self.places.get(place).copied()
+    /// The function at a place.
+    pub(crate) fn at(&self, place: &Place) -> Option<(&Topology, FunctionId)> {
+        self.find(*self.places.get(place)?)
     }
 
     /// What can be told of all of them without asking the hardware.
