@@ -46,7 +46,7 @@ pub(crate) fn stop_and_remove(
     reset_steps: &[Step],
 ) -> Result<RemovalTiming> {
     removal_record::save(context, &subject.entries);
-    let timing = take_away(context, operation, subject, options, approval, reset_steps);
+    let timing = Removing { context, subject, options }.perform(operation, approval, reset_steps);
     // Who goes on in the background finds what was written, and takes it back if it must.
     let timing = timing.inspect_err(|_| {
         if !operation.continues_in_background() {
@@ -55,25 +55,6 @@ pub(crate) fn stop_and_remove(
     })?;
     verify_gone(context, subject)?;
     Ok(timing)
-}
-
-/// From the last look at who uses it to the last write.
-fn take_away(
-    context: &Context,
-    operation: &mut Operation,
-    subject: &RemovalTarget,
-    options: &RemoveOptions,
-    approval: UserApproval,
-    reset_steps: &[Step],
-) -> Result<RemovalTiming> {
-    let overridden = approval.recheck(context, &subject.scope(), &options.forcing, &subject.what())?;
-    refuse_if_being_removed(context, &subject.directories())?;
-    let (stop_seconds, stopped) = stop(operation, subject, options)?;
-    let removal = Stopped { context, subject, options, outcomes: stopped };
-    removal.run_while_stopped(operation, reset_steps)?;
-    removal.look_again(operation)?;
-    let remove_seconds = removal.remove(operation)?;
-    Ok(RemovalTiming { overridden, stop_seconds, remove_seconds })
 }
 
 /// How long the two phases took, and from whom it was taken.
@@ -215,43 +196,58 @@ fn host_bridge(selector: &Selector) -> Error {
     Error::usage(message)
 }
 
-/// The stop phase: no kernel PCI lock is held while drivers let go. If one will not, the others are given back.
-fn stop(operation: &mut Operation, subject: &RemovalTarget, options: &RemoveOptions) -> Result<(f64, Outcomes)> {
-    let begun = Instant::now();
-    let steps = &subject.plan.stop.steps;
-    let outcomes = operation.run(steps, options.jobs)?;
-    match StepFailure::first(steps, &outcomes) {
-        None => Ok((begun.elapsed().as_secs_f64(), outcomes)),
-        Some(why) if options.no_rollback => Err(without_rollback(operation, why, &outcomes)),
-        Some(why) => Err(operation.roll_back(steps, 0, &outcomes, why, "")),
-    }
-}
-
-/// A removal whose drivers are stopped.
-struct Stopped<'a> {
+/// A removal on its way.
+struct Removing<'a> {
     context: &'a Context<'a>,
     subject: &'a RemovalTarget,
     options: &'a RemoveOptions,
-    /// How the steps of the stop phase ended: what was so before is not put back.
-    outcomes: Outcomes,
 }
 
-impl Stopped<'_> {
+impl Removing<'_> {
+    /// From the last look at who uses it to the last write.
+    fn perform(
+        &self,
+        operation: &mut Operation,
+        approval: UserApproval,
+        reset_steps: &[Step],
+    ) -> Result<RemovalTiming> {
+        let Self { context, subject, options } = self;
+        let overridden = approval.recheck(context, &subject.scope(), &options.forcing, &subject.what())?;
+        refuse_if_being_removed(context, &subject.directories())?;
+        let (stop_seconds, stopped) = self.stop(operation)?;
+        self.run_while_stopped(operation, &stopped, reset_steps)?;
+        self.look_again(operation, &stopped)?;
+        let remove_seconds = self.remove(operation, &stopped)?;
+        Ok(RemovalTiming { overridden, stop_seconds, remove_seconds })
+    }
+
+    /// The stop phase: no kernel PCI lock is held while drivers let go. If one will not, the others are given back.
+    fn stop(&self, operation: &mut Operation) -> Result<(f64, Outcomes)> {
+        let begun = Instant::now();
+        let steps = &self.subject.plan.stop.steps;
+        let outcomes = operation.run(steps, self.options.jobs)?;
+        match StepFailure::first(steps, &outcomes) {
+            None => Ok((begun.elapsed().as_secs_f64(), outcomes)),
+            Some(why) if self.options.no_rollback => Err(without_rollback(operation, why, &outcomes)),
+            Some(why) => Err(operation.roll_back(steps, 0, &outcomes, why, "")),
+        }
+    }
+
     /// What is done between the two phases, a reset for one.
-    fn run_while_stopped(&self, operation: &mut Operation, steps: &[Step]) -> Result<()> {
+    fn run_while_stopped(&self, operation: &mut Operation, stopped: &Outcomes, steps: &[Step]) -> Result<()> {
         let outcomes = operation.run(steps, 1)?;
         match StepFailure::first(steps, &outcomes) {
             None => Ok(()),
-            Some(why) => Err(self.give_up(operation, why, "")),
+            Some(why) => Err(self.give_up(operation, stopped, why, "")),
         }
     }
 
     /// The last look before the removal: a driver that was bound meanwhile would be stopped by the kernel under its one
     /// mutex, and a removal above would never let go of it.
-    fn look_again(&self, operation: &mut Operation) -> Result<()> {
+    fn look_again(&self, operation: &mut Operation, stopped: &Outcomes) -> Result<()> {
         let Err(error) = self.refuse_if_changed() else { return Ok(()) };
         let message = error.next().map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"));
-        Err(self.give_up(operation, StepFailure { message, kind: error.kind() }, ""))
+        Err(self.give_up(operation, stopped, StepFailure { message, kind: error.kind() }, ""))
     }
 
     fn refuse_if_changed(&self) -> Result<()> {
@@ -270,7 +266,7 @@ impl Stopped<'_> {
     }
 
     /// The remove phase: short, for nothing is left to be stopped.
-    fn remove(&self, operation: &mut Operation) -> Result<f64> {
+    fn remove(&self, operation: &mut Operation, stopped: &Outcomes) -> Result<f64> {
         let begun = Instant::now();
         let steps = &self.subject.plan.remove.steps;
         let outcomes = operation.run(steps, 1)?;
@@ -283,17 +279,18 @@ impl Stopped<'_> {
             .map(|(step, _)| words::describe_action(&step.action))
             .collect();
         let lasting = if removed.is_empty() { String::new() } else { format!("done before: {}", removed.join(", ")) };
-        Err(self.give_up(operation, why, &lasting))
+        Err(self.give_up(operation, stopped, why, &lasting))
     }
 
-    /// Gives drivers and VFs back to what is still there, unless that was not wanted.
-    fn give_up(&self, operation: &mut Operation, why: StepFailure, lasting: &str) -> Error {
+    /// Gives drivers and VFs back to what is still there, unless that was not wanted. `stopped` says how the steps of the
+    /// stop phase ended: what was so before is not put back.
+    fn give_up(&self, operation: &mut Operation, stopped: &Outcomes, why: StepFailure, lasting: &str) -> Error {
         if self.options.no_rollback {
-            return without_rollback(operation, why, &self.outcomes);
+            return without_rollback(operation, why, stopped);
         }
         let steps = &self.subject.plan.stop.steps;
         let sysfs = &self.context.machine.sysfs;
-        let kept = self.outcomes.only(|index| can_be_put_back(sysfs, steps, index));
+        let kept = stopped.only(|index| can_be_put_back(sysfs, steps, index));
         operation.roll_back(steps, 0, &kept, why, lasting)
     }
 }
