@@ -54,7 +54,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
     if let Some(rehearsal) = rehearsal {
         machine = machine.with_directories(rehearsal.run.clone(), rehearsal.state.clone());
     }
-    let context = Context { machine, output, rehearsal };
+    let context = Context::new(machine, output, rehearsal);
     if matches!(cli.command, Command::Remove(_) | Command::Rescan(_) | Command::Replug(_) | Command::Recover(_)) {
         ignore_file_size_limit();
     }

@@ -1,5 +1,7 @@
 //! What every command works with: one machine or dumped tree, and the terminal.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -18,6 +20,7 @@ pub(crate) struct Context<'a> {
     pub(crate) output: &'a Output,
     /// Set when a command is tried on a dumped tree.
     pub(crate) rehearsal: Option<&'a Rehearsal>,
+    told: RefCell<BTreeSet<String>>,
 }
 
 /// What stands for the machine when a command is tried on a dumped tree: a model of the kernel that changes the tree.
@@ -30,7 +33,20 @@ pub struct Rehearsal {
     pub kernel: Box<dyn Fn() -> Box<dyn StepRunner>>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// For one command.
+    pub(crate) fn new(machine: Machine, output: &'a Output, rehearsal: Option<&'a Rehearsal>) -> Self {
+        Self { machine, output, rehearsal, told: RefCell::default() }
+    }
+
+    /// A message that is told once, however often what it is about is read.
+    pub(crate) fn tell_once(&self, message: String) {
+        if !self.told.borrow().contains(&message) {
+            self.output.say(&message);
+            self.told.borrow_mut().insert(message);
+        }
+    }
+
     /// What operations note of themselves.
     pub(crate) fn journals(&self) -> Journals {
         Journals::at(&self.location(&self.machine.run), &self.state_location())

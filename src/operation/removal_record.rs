@@ -148,7 +148,7 @@ pub(crate) fn listing(context: &Context) -> Listing {
 pub(crate) fn entries(context: &Context) -> Vec<RemovedDevice> {
     let listing = listing(context);
     for bad in &listing.bad {
-        context.output.say(&format!("{bad}; continuing without it"));
+        context.tell_once(format!("{bad}; continuing without it"));
     }
     listing.entries
 }

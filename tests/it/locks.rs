@@ -17,6 +17,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::Signal;
 
 use crate::support::processes::{self, hold_off_starts};
+use crate::support::scratch_directory;
 
 /// Where PORT is.
 const PORT_PLACE: &str = "pci0000:00/01.0/00.0/00.0";
@@ -331,6 +332,24 @@ fn pcictl_does_not_wait_for_itself() {
          hint: under pcictl lock, change the device with plain writes, or run this outside\n"
     );
     machine.run(&format!("lock {PORT} --")).and(inner).stderr_like(refused).status(75).check();
+}
+
+/// The ledger is read again under the locks, and nobody reads the same line twice.
+#[test]
+fn a_torn_entry_of_the_ledger_is_told_once() {
+    let (machine, state) = (Machine::new(), scratch_directory());
+    fs::create_dir(state.path().join("ledger")).unwrap();
+    fs::write(state.path().join("ledger/pci0000:00+01.0.json"), "{").unwrap();
+    machine
+        .run("lock 0000:03:01.0 -- true")
+        .state_dir(state.path())
+        .stderr_like(
+            "\
+pcictl: @state/ledger/pci0000:00+01.0.json: invalid ledger entry: [..]; continuing without it
+pcictl: 0000:03:01.0 is not there, [..]
+",
+        )
+        .check();
 }
 
 #[test]
