@@ -35,7 +35,7 @@ pub(crate) fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
         context.output.report(&planned(&subject, args), |plan| change::planned_lock(plan, context.output.is_verbose()));
         return Ok(ExitCode::SUCCESS);
     }
-    let (held, _) = acquire_and_reread(context, &args.options(), read)?;
+    let (held, _) = acquire_and_reread(context, &args.options(), subject, read)?;
     let status = run_under(&held, &args.command, !args.close)?;
     Ok(ExitCode::from(shell_status(status)))
 }

@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
     }
     refuse_if_stuck(context)?;
     let approval = subject.check_users(context, options)?;
-    let (held, mut subject) = acquire_and_reread(context, &options.change, read)?;
+    let (held, mut subject) = acquire_and_reread(context, &options.change, subject, read)?;
     subject.prepare(context);
     let mut operation = Operation::begin(context, held, &subject.plan.all_steps(), options.change.timeout)?;
     let timing = stop_and_remove(context, &mut operation, &subject, options, approval, &[]);

@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     }
     refuse_if_stuck(context)?;
     let approval = subject.removal.check_users(context, &options.remove)?;
-    let (held, mut subject) = acquire_and_reread(context, change, read)?;
+    let (held, mut subject) = acquire_and_reread(context, change, subject, read)?;
     subject.removal.prepare(context);
     let mut operation = Operation::begin(context, held, &all_steps(&subject), change.timeout)?;
     let report = replug(context, &mut operation, &subject, options, approval);

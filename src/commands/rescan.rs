@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
         return Ok(ExitStatus::Done);
     }
     refuse_if_stuck(context)?;
-    let (held, subject) = acquire_and_reread(context, &options.change, read)?;
+    let (held, subject) = acquire_and_reread(context, &options.change, subject, read)?;
     let mut operation = Operation::begin(context, held, &subject.plan.steps, options.change.timeout)?;
     let report = bring_back(context, &mut operation, &subject, &options.settle);
     operation.end(&report);

@@ -29,13 +29,14 @@ pub(crate) trait LockTarget {
     fn same_devices(&self, other: &Self) -> bool;
 }
 
-/// Reads, takes the locks, reads again; starts over until both readings agree. One deadline for all of it.
+/// Takes the locks for what was read, reads again, and starts over until both readings agree. One deadline for all of it.
 ///
 /// # Errors
 /// The reading fails, a lock is held by someone else for too long, or the tree never stops changing.
 pub(crate) fn acquire_and_reread<T: LockTarget>(
     context: &Context,
     options: &ChangeOptions,
+    mut first: T,
     mut read: impl FnMut() -> Result<T>,
 ) -> Result<(Held, T)> {
     let directory = open_lock_directory(context)?;
@@ -43,7 +44,6 @@ pub(crate) fn acquire_and_reread<T: LockTarget>(
     let no_wait = options.wait.is_zero();
     let limit = if no_wait { WaitLimit::NoWait } else { WaitLimit::Until(deadline) };
     let mut watch = Announce { output: context.output, sysfs: &context.machine.sysfs, told: Vec::new(), names: None };
-    let mut first = read()?;
     let mut tries = 0;
     loop {
         let held = directory.acquire(first.claims(), limit, &mut watch)?;

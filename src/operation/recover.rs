@@ -77,7 +77,8 @@ fn recover_under_locks(
     take_over: impl FnOnce() -> Result<Option<(Journal, OperationRecord)>>,
 ) -> Result<Recovered> {
     refuse_if_stuck(context)?;
-    let (held, _) = acquire_and_reread(context, options, || Ok(Nodes(Claims::changing(header.places.clone()))))?;
+    let nodes = || Nodes(Claims::changing(header.places.clone()));
+    let (held, _) = acquire_and_reread(context, options, nodes(), || Ok(nodes()))?;
     let Some((journal, record)) = take_over()? else { return Ok(Recovered::new(&header.id, UNDER_WAY)) };
     if let Some(how) = &record.closed {
         return Ok(Recovered::new(&header.id, &format!("was closed by somebody else: {how}")));
