@@ -198,20 +198,17 @@ healthy: operations in progress are slow, not stuck
         .check();
 }
 
-#[test]
-fn a_slow_driver_is_named_and_is_not_stuck() {
-    Machine::new()
-        .with(&slow_unbind(&[UNBIND.to_owned()]))
-        .doctor()
-        .stdout(
-            "\
+/// What is said of a driver that is slow to stop, and of nothing else.
+const SLOW_UNBIND_TOLD: &str = "\
 busy: pid 77 (pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:03:00.0 do-0 3,4), unbinding \
     0000:03:00.0, has a device's lock, waits for driver slowpci to stop the device
   fix: wait; a slow driver takes its time, and no signal speeds it up
 healthy: operations in progress are slow, not stuck
-",
-        )
-        .check();
+";
+
+#[test]
+fn a_slow_driver_is_named_and_is_not_stuck() {
+    Machine::new().with(&slow_unbind(&[UNBIND.to_owned()])).doctor().stdout(SLOW_UNBIND_TOLD).check();
 }
 
 #[test]
@@ -437,18 +434,7 @@ healthy, with warnings
         .status(1)
         .check();
 
-    machine
-        .with(&slow_unbind(&[UNBIND.to_owned()]))
-        .doctor()
-        .stdout(
-            "\
-busy: pid 77 (pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:03:00.0 do-0 3,4), unbinding \
-    0000:03:00.0, has a device's lock, waits for driver slowpci to stop the device
-  fix: wait; a slow driver takes its time, and no signal speeds it up
-healthy: operations in progress are slow, not stuck
-",
-        )
-        .check();
+    machine.with(&slow_unbind(&[UNBIND.to_owned()])).doctor().stdout(SLOW_UNBIND_TOLD).check();
 }
 
 #[test]

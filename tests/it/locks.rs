@@ -13,10 +13,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use machine::{BELOW, BESIDE, Machine, PORT, waited_for};
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::Signal;
 
-use crate::support::processes::{self, hold_off_starts};
+use crate::support::processes;
 use crate::support::scratch_directory;
 
 /// Where PORT is.
@@ -449,15 +448,7 @@ hint: try again when that has ended\n",
 fn a_terminal_is_kept_up_to_date() {
     let machine = Machine::new();
     let holder = machine.holder(PORT);
-    let terminal = {
-        // Whoever is started before they are marked keeps them open.
-        let _alone = hold_off_starts();
-        let terminal = nix::pty::openpty(None, None).unwrap();
-        for fd in [&terminal.master, &terminal.slave] {
-            fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-        }
-        terminal
-    };
+    let terminal = processes::terminal();
     let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
     let pid = holder.pid();
     let waiter = machine.run(&format!("lock --wait 60 {PORT} -- true")).spawn_on(|| end(&terminal.slave));

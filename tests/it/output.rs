@@ -4,9 +4,9 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
 
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::fcntl::OFlag;
 
-use crate::support::processes::{hold_off_starts, start};
+use crate::support::processes::{start, terminal};
 use crate::support::{Tree, scratch_directory};
 
 /// A run whose standard output is this.
@@ -63,15 +63,7 @@ fn a_reader_that_has_gone_is_no_failure() {
 
 /// What a run prints on a terminal.
 fn on_terminal(arguments: &[&str], environment: &[(&str, &str)]) -> String {
-    let terminal = {
-        // Whoever is started before they are marked keeps them open.
-        let _alone = hold_off_starts();
-        let terminal = nix::pty::openpty(None, None).unwrap();
-        for fd in [&terminal.master, &terminal.slave] {
-            fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-        }
-        terminal
-    };
+    let terminal = terminal();
     let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
     let output = to(end(&terminal.slave), arguments, environment);
     assert_eq!(output.stderr, b"");

@@ -7,6 +7,9 @@
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::pty::{OpenptyResult, openpty};
+
 static STARTS: RwLock<()> = RwLock::new(());
 
 /// Starts a process; when this returns, the child has let go of what was not meant for it.
@@ -19,6 +22,17 @@ pub fn start(command: &mut Command) -> Child {
 pub fn output(command: &mut Command) -> Output {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     start(command).wait_with_output().expect("it ends")
+}
+
+/// A terminal of the test's own, whose ends only get those processes that they are given to.
+pub fn terminal() -> OpenptyResult {
+    // Whoever is started before they are marked keeps them open.
+    let _alone = hold_off_starts();
+    let terminal = openpty(None, None).expect("a terminal");
+    for fd in [&terminal.master, &terminal.slave] {
+        fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("a descriptor");
+    }
+    terminal
 }
 
 /// As long as the value lives, no other test starts a process.
