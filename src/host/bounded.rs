@@ -8,8 +8,9 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use crate::host::root::{Directory, present};
 
@@ -25,88 +26,15 @@ type Answer = io::Result<Option<Vec<u8>>>;
 #[derive(Debug)]
 pub(crate) struct BoundedReader {
     root: Arc<Directory>,
-    desk: Option<Arc<Desk>>,
+    worker: Option<Worker>,
     abandoned: usize,
 }
 
-/// Where a reader and its thread meet.
-#[derive(Debug, Default)]
-struct Desk {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-enum State {
-    /// Nobody waits for anything.
-    #[default]
-    Idle,
-    Asked(String, usize),
-    /// The thread is at it.
-    Reading,
-    Answered(Answer),
-    /// No question will come.
-    Closed,
-}
-
-impl Desk {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, state: State) {
-        *self.state() = state;
-        self.changed.notify_all();
-    }
-
-    /// What the thread does until nobody asks any more.
-    fn serve(&self, root: &Directory) {
-        let mut state = self.state();
-        loop {
-            match std::mem::take(&mut *state) {
-                State::Asked(path, limit) => {
-                    *state = State::Reading;
-                    drop(state);
-                    let answer = read(root, &path, limit);
-                    state = self.state();
-                    if matches!(*state, State::Closed) {
-                        return;
-                    }
-                    *state = State::Answered(answer);
-                    self.changed.notify_all();
-                }
-                State::Closed => return,
-                other => *state = other,
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// The answer, if it comes in time.
-    fn answer(&self) -> Option<Answer> {
-        let deadline = Instant::now() + ANSWER_TIME;
-        let mut state = self.state();
-        loop {
-            if matches!(*state, State::Answered(_)) {
-                let State::Answered(answer) = std::mem::take(&mut *state) else { return None };
-                return Some(answer);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                *state = State::Closed;
-                return None;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
-impl Drop for BoundedReader {
-    fn drop(&mut self) {
-        if let Some(desk) = &self.desk {
-            desk.set(State::Closed);
-        }
-    }
+/// A thread that reads; it ends when nobody asks any more.
+#[derive(Debug)]
+struct Worker {
+    questions: Sender<(String, usize)>,
+    answers: Receiver<Answer>,
 }
 
 impl BoundedReader {
@@ -115,7 +43,7 @@ impl BoundedReader {
     /// # Errors
     /// It cannot be opened.
     pub(crate) fn new(root: &Path, is_closed: bool) -> io::Result<Self> {
-        Ok(Self { root: Arc::new(Directory::top(root, is_closed)?), desk: None, abandoned: 0 })
+        Ok(Self { root: Arc::new(Directory::top(root, is_closed)?), worker: None, abandoned: 0 })
     }
 
     /// The first `limit` bytes of a regular file; `None` if it, or what it belongs to, is gone.
@@ -126,25 +54,33 @@ impl BoundedReader {
         if self.abandoned >= MOST_ABANDONED {
             return Err(io::Error::other("not tried: too many files before it did not answer"));
         }
-        let desk = match self.desk.take() {
-            Some(desk) => desk,
+        let worker = match self.worker.take() {
+            Some(worker) => worker,
             None => start(&self.root)?,
         };
-        desk.set(State::Asked(path.to_owned(), limit));
-        let Some(answer) = desk.answer() else {
+        // A thread that has ended gives no answer either.
+        let _ = worker.questions.send((path.to_owned(), limit));
+        let Ok(answer) = worker.answers.recv_timeout(ANSWER_TIME) else {
             self.abandoned += 1;
             return Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
         };
-        self.desk = Some(desk);
+        self.worker = Some(worker);
         answer
     }
 }
 
-fn start(root: &Arc<Directory>) -> io::Result<Arc<Desk>> {
-    let desk = Arc::new(Desk::default());
-    let (root, theirs) = (Arc::clone(root), Arc::clone(&desk));
-    std::thread::Builder::new().name("bounded-read".to_owned()).spawn(move || theirs.serve(&root))?;
-    Ok(desk)
+fn start(root: &Arc<Directory>) -> io::Result<Worker> {
+    let (questions, asked) = channel::<(String, usize)>();
+    let (answer, answers) = channel();
+    let root = Arc::clone(root);
+    std::thread::Builder::new().name("bounded-read".to_owned()).spawn(move || {
+        while let Ok((path, limit)) = asked.recv() {
+            if answer.send(read(&root, &path, limit)).is_err() {
+                break;
+            }
+        }
+    })?;
+    Ok(Worker { questions, answers })
 }
 
 fn read(root: &Directory, path: &str, limit: usize) -> Answer {
