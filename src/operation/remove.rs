@@ -45,12 +45,15 @@ pub(crate) fn stop_and_remove(
     approval: UserApproval,
     reset_steps: &[Step],
 ) -> Result<RemovalTiming> {
-    removal_record::save(context, &subject.entries);
+    // The time by which a recovery knows an operation's own entries: the look, and the wait for the disk, came before.
+    let entries: Vec<RemovedDevice> =
+        subject.entries.iter().map(|entry| entry.clone().removed_at(operation.began())).collect();
+    removal_record::save(context, &entries);
     let timing = Removing { context, subject, options }.perform(operation, approval, reset_steps);
     // Who goes on in the background finds what was written, and takes it back if it must.
     let timing = timing.inspect_err(|_| {
         if !operation.continues_in_background() {
-            removal_record::discard_present(context, &subject.entries);
+            removal_record::discard_present(context, &entries);
         }
     })?;
     verify_gone(context, subject)?;

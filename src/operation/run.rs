@@ -222,6 +222,11 @@ impl<'a> Operation<'a> {
         self.half_done
     }
 
+    /// When it began, by its journal, in seconds since 1970.
+    pub(crate) fn began(&self) -> u64 {
+        self.journal.began()
+    }
+
     /// Whether another process goes on with this operation, so that this one must leave everything as it is.
     pub(crate) fn continues_in_background(&self) -> bool {
         self.continues

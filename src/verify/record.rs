@@ -26,6 +26,11 @@ impl RemovedDevice {
     pub fn new(record: DeviceRecord, top: Place, removed_at: u64) -> Self {
         Self { schema: SCHEMA, removed_at, top, record }
     }
+
+    /// The same, removed at another time.
+    pub(crate) fn removed_at(self, removed_at: u64) -> Self {
+        Self { removed_at, ..self }
+    }
 }
 
 /// The schema of stored records; a reader that does not know the number leaves the file alone.

@@ -46,6 +46,7 @@ pub(crate) struct Journal {
     file: File,
     markers: Location,
     id: String,
+    began: u64,
 }
 
 /// A journal that was found.
@@ -57,7 +58,7 @@ pub struct JournalFile {
     /// What it says, or why it says nothing.
     pub record: std::result::Result<OperationRecord, Invalid>,
     /// Somebody works on the operation.
-    pub(crate) busy: bool,
+    pub busy: bool,
 }
 
 /// Markers of operations whose journals are gone.
@@ -148,7 +149,7 @@ impl Journals {
     }
 
     fn journal(&self, file: File, header: &Header) -> Journal {
-        Journal { file, markers: self.markers.clone(), id: header.id.clone() }
+        Journal { file, markers: self.markers.clone(), id: header.id.clone(), began: header.began }
     }
 
     /// All journals, the oldest first.
@@ -160,7 +161,7 @@ impl Journals {
         let Some(directory) = Directory::open(&self.journals).map_err(|error| failed(&error))? else {
             return Ok(Vec::new());
         };
-        let names = directory.names(JOURNAL).map_err(|error| failed(&error))?;
+        let names = names_by_age(&directory).map_err(|error| failed(&error))?;
         Ok(names.into_iter().map(|name| examine(&directory, name)).collect())
     }
 
@@ -221,7 +222,7 @@ impl Journals {
 
     /// Drops the oldest journals of closed operations when there are more than so many.
     fn prune(&self, directory: &Directory, kept: usize) {
-        let names = directory.names(JOURNAL).unwrap_or_default();
+        let names = names_by_age(directory).unwrap_or_default();
         let Some(surplus) = names.len().checked_sub(kept).filter(|surplus| *surplus > 0) else { return };
         let is_over =
             |found: &JournalFile| !found.busy && found.record.as_ref().is_ok_and(|record| record.closed.is_some());
@@ -239,6 +240,14 @@ impl Journals {
     }
 }
 
+/// The files of all journals, the oldest first. Two of one second and one process differ in what their IDs end with; the
+/// names of the files would not do, for their suffix sorts behind that.
+fn names_by_age(directory: &Directory) -> io::Result<Vec<String>> {
+    let mut names = directory.names(JOURNAL)?;
+    order::sort_by(&mut names, |a: &String, b| a.strip_suffix(JOURNAL).cmp(&b.strip_suffix(JOURNAL)));
+    Ok(names)
+}
+
 impl JournalFile {
     /// Its operation's name, by the name of the file.
     pub(crate) fn id(&self) -> &str {
@@ -247,6 +256,11 @@ impl JournalFile {
 }
 
 impl Journal {
+    /// When its operation began, in seconds since 1970.
+    pub(crate) fn began(&self) -> u64 {
+        self.began
+    }
+
     /// Adds steps to the plan, before the first of them is started.
     ///
     /// # Errors
@@ -361,4 +375,23 @@ fn read_marker(directory: &Directory, name: &str) -> std::result::Result<Header,
 fn text(directory: &Directory, name: &str) -> std::result::Result<String, Invalid> {
     let bytes = directory.read(name, MAX_LENGTH)?;
     String::from_utf8(bytes).map_err(|_| Invalid::Damaged("not text".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn journals_of_one_second_and_process_are_listed_in_the_order_in_which_they_began() {
+        let directory = tempfile::tempdir().unwrap();
+        let journals = Journals::below(&directory.path().join("run"), &directory.path().join("state"));
+        let header = Header { id: "7-8".to_owned(), ..Header::parse(HEADER).unwrap() };
+        for _ in 0..3 {
+            journals.begin(header.clone()).unwrap();
+        }
+        let ids: Vec<String> = journals.list().unwrap().iter().map(|found| found.id().to_owned()).collect();
+        assert_eq!(ids, ["7-8", "7-8+", "7-8++"]);
+    }
+
+    const HEADER: &str = r#"{"schema":1,"id":"1-2","boot":"b","command":"pcictl remove 0000:01:00.0","pid":2,"uid":0,"began":1,"steps":[],"places":[],"functions":{}}"#;
 }

@@ -1,11 +1,13 @@
 //! What is left of an operation that was cut off: how it is told, and who brings it to its end or back to its start.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 
 use pcictl::error::ErrorKind;
 use pcictl::plan::action::Action;
+use serde_json::Value;
 
 use super::machine::{Ended, Machine, quiet_crashes};
 use super::{Course, REMOVE_PF, WORK, check_recovered, use_vfs};
@@ -212,4 +214,25 @@ fn a_marker_that_was_left_behind_goes_with_the_journal() {
     assert!(matches!(machine.run(&["rescan", "--settle", "0", "0000:03:00.0"]), Ended::Well));
     assert_eq!((journal.exists(), marker.exists()), (false, false));
     machine.status().stdout("nothing is under way, interrupted or removed\n").check();
+}
+
+/// A recovery knows an operation's own entries of the ledger by it, however long the look and the disk took.
+#[test]
+fn what_an_operation_wrote_into_the_ledger_is_dated_as_it_is_itself() {
+    quiet_crashes();
+    let machine = Machine::new("guest-switch8");
+    assert!(matches!(machine.run_at(&["remove", "0000:02:00.0"], Fault::CrashBefore, 0), Ended::Crashed));
+    let read = |path: PathBuf| -> Vec<String> {
+        fs::read_dir(machine.directory(path.to_str().unwrap()))
+            .unwrap()
+            .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+            .collect()
+    };
+    let marker: Value = serde_json::from_str(&read("state/operations".into())[0]).unwrap();
+    let entries = read("state/ledger".into());
+    assert!(!entries.is_empty());
+    for entry in entries {
+        let entry: Value = serde_json::from_str(&entry).unwrap();
+        assert_eq!(entry["removed_at"], marker["began"]);
+    }
 }
