@@ -247,7 +247,7 @@ fn check_end(ended: &Ended, machine: &Machine, work: &Work, fault: Fault, course
 /// or not as it was, and was reported, can still be asked for.
 fn check_recovered(machine: &Machine, work: &Work, course: &Course, is_reported: bool, what: &str) {
     let Course { start, end, settings, .. } = course;
-    assert!(machine.is_settled(), "{what}: something is left over");
+    assert!(machine.is_settled(), "{what}: something is left over: {}", machine.leftovers());
     let switches = |settings: BTreeMap<String, String>| -> Vec<(String, String)> {
         let is_switch = |name: &str| name.ends_with("sriov_drivers_autoprobe") || !name.contains(':');
         settings.into_iter().filter(|(name, _)| is_switch(name)).collect()

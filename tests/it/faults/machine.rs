@@ -191,6 +191,14 @@ impl Machine {
         self.journals().list().unwrap().iter().all(is_settled)
     }
 
+    /// All journals, as they were found and as they are written.
+    pub fn leftovers(&self) -> String {
+        let found = self.journals().list();
+        let files = fs::read_dir(self.directory("run").join("journal")).into_iter().flatten().flatten();
+        let text = |file: fs::DirEntry| format!("{file:?}:\n{}", fs::read_to_string(file.path()).unwrap_or_default());
+        format!("{found:#?}\n{}", files.map(text).collect::<String>())
+    }
+
     pub fn journals(&self) -> Journals {
         Journals::below(&self.directory("run"), &self.directory("state"))
     }
