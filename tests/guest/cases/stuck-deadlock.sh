@@ -14,7 +14,7 @@ deadlock "$top"
 hundredths() {
     started=$(now)
     "$@"
-    note "$2 $3: $((($(now) - started) * 10)) ms"
+    note "$4 ${5-}: $((($(now) - started) * 10)) ms"
 }
 hundredths expect_status 124 pcictl doctor
 contains "$out" "a removal and a write below it wait for each other"
@@ -24,8 +24,13 @@ contains "$out" "writes to the kernel past pcictl's locks"
 echo "$out" >/dev/ttyS0
 hundredths expect_status 0 pcictl list
 hundredths expect_status 0 pcictl show "$elsewhere"
+hundredths expect_status 0 pcictl tree
+hundredths expect_status 0 pcictl show "$top"
 hundredths expect_status 0 pcictl locks
 hundredths expect_status 0 pcictl status
+hundredths expect_status 0 pcictl remove -n "$top"
+hundredths expect_status 0 pcictl rescan -n "$elsewhere"
+hundredths expect_status 0 pcictl recover -n
 stuck=$(stuck_tasks | grep -c '^[0-9]')
 hundredths expect_status 4 pcictl remove "$elsewhere"
 contains "$err" "the kernel's PCI core is stuck"
