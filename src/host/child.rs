@@ -5,8 +5,9 @@
 //! can be killed, and if it cannot, it harms nobody: it has closed every descriptor but those that it was left, so it
 //! holds no lock and no terminal, and it dies with its parent.
 //!
-//! One that makes no progress is given up, its item is told, and another child goes on with the next. It does NOT promise
-//! that a child that was given up is gone: the kernel decides.
+//! While one makes no progress another child goes on with what comes after, so that many that hang take no longer than
+//! one; in the end it is given up, and its item is told. It does NOT promise that a child that was given up is gone: the
+//! kernel decides.
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -24,11 +25,18 @@ use serde::de::DeserializeOwned;
 
 use crate::host::procfs::Procfs;
 
-/// A child that says nothing for so long hangs; thousands of processes are looked at in less.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// A child that says nothing for so long hangs; thousands of processes are looked at in less. A command that only looks is
+/// to answer within two seconds, whatever hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// A child that says nothing for so long keeps its item, and another one goes on with the rest.
+const STALLED: Duration = Duration::from_millis(150);
+
+/// So many children are there at most.
+const MOST_CHILDREN: usize = 32;
 
 /// How often a child says that it is at work.
-const SIGN_OF_LIFE: Duration = Duration::from_millis(100);
+const SIGN_OF_LIFE: Duration = Duration::from_millis(50);
 
 /// Why an item was not looked at to its end.
 #[derive(Debug)]
@@ -142,11 +150,16 @@ fn supervise(
         let mut next = Vec::new();
         wait_for_any(&running);
         let is_late = Instant::now() >= deadline;
+        let mut room = MOST_CHILDREN.saturating_sub(running.len());
         for mut child in running {
             let is_over = child.take_in(found);
             let given_up = match child.given_up(is_over, is_late) {
                 None if is_over => continue,
                 None => {
+                    if room > 0 && child.has_stalled() {
+                        room -= 1;
+                        next.extend(start(child.overtake(), &mut unseen));
+                    }
                     next.push(child);
                     continue;
                 }
@@ -171,7 +184,7 @@ fn wait_for_any(running: &[Child]) {
     let mut pipes: Vec<PollFd> =
         running.iter().map(|child| PollFd::new(child.pipe.as_fd(), PollFlags::POLLIN)).collect();
     // A signal, or an error of poll, ends the wait like a message does: the caller looks again.
-    let _ = poll(&mut pipes, PollTimeout::from(100u8));
+    let _ = poll(&mut pipes, PollTimeout::from(50u8));
 }
 
 /// The parent's end.
@@ -184,6 +197,8 @@ struct Child {
     heard: Instant,
     bytes: Vec<u8>,
     has_ended: bool,
+    /// It came to items that another child has since.
+    is_past_its_own: bool,
 }
 
 impl Child {
@@ -203,6 +218,7 @@ impl Child {
                 heard: Instant::now(),
                 bytes: Vec::new(),
                 has_ended: false,
+                is_past_its_own: false,
             }),
             ForkResult::Child => {
                 let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
@@ -239,7 +255,12 @@ impl Child {
         while let Some(end) = memchr::memchr(b'\n', rest) {
             match rest[..end].split_first() {
                 Some((&BEGUN, number)) => {
-                    self.current = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
+                    let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
+                    if number.is_some_and(|number| !self.numbers.contains(&number)) {
+                        self.is_past_its_own = true;
+                        return true;
+                    }
+                    self.current = number;
                 }
                 Some((&FOUND, json)) => self.current.into_iter().for_each(|number| found(number, json)),
                 Some((&ENDED, _)) => self.has_ended = true,
@@ -253,7 +274,7 @@ impl Child {
 
     /// Why it is given up, if it is.
     fn given_up(&self, is_over: bool, is_late: bool) -> Option<Unseen> {
-        if self.has_ended {
+        if self.has_ended || self.is_past_its_own {
             return None;
         }
         if is_over {
@@ -268,6 +289,18 @@ impl Child {
     /// Whether it sleeps where no signal wakes it.
     fn is_in_kernel(&self) -> bool {
         Procfs::live().is_ok_and(|procfs| procfs.stat(&self.pid.to_string()).is_some_and(|stat| stat.state == 'D'))
+    }
+
+    /// Whether it has been silent for a while, and there are items after the one that it is at.
+    fn has_stalled(&self) -> bool {
+        self.heard.elapsed() > STALLED && !self.left().1.is_empty()
+    }
+
+    /// Takes from it what comes after the item that it is at.
+    fn overtake(&mut self) -> Vec<usize> {
+        let (current, rest) = self.left();
+        self.numbers = current.into_iter().collect();
+        rest
     }
 
     /// The item that it is at, or would have begun with, and those after it.
@@ -366,6 +399,42 @@ mod tests {
         assert_eq!(found, [0, 2, 4]);
         assert!(matches!(unseen[..], [(1, Unseen::Slow), (3, Unseen::Died)]), "{unseen:?}");
         assert!(begun.elapsed() < PATIENCE * 3);
+    }
+
+    /// Each of them would be waited for in turn.
+    #[test]
+    fn many_that_hang_take_no_longer_than_one() {
+        let items: Vec<u32> = (0..20).collect();
+        let look = |item: &u32, sender: &mut Sender| {
+            if item % 2 == 1 {
+                std::thread::sleep(Duration::from_secs(3600));
+            }
+            sender.send(item);
+        };
+        let mut found = Vec::new();
+        // One after the other would need more.
+        let deadline = Instant::now() + PATIENCE * 6;
+        let unseen = look_at_each(&items, 1, &[], deadline, &look, |_, item: u32| found.push(item));
+        found.sort_unstable();
+        assert_eq!(found, (0..20).filter(|item| item % 2 == 0).collect::<Vec<u32>>());
+        assert!(unseen.len() == 10 && unseen.iter().all(|(item, why)| item % 2 == 1 && matches!(why, Unseen::Slow)));
+    }
+
+    /// One that only took long goes on, and what it looks at is not looked at twice.
+    #[test]
+    fn one_that_was_overtaken_ends_its_own_item_and_no_other() {
+        let items: Vec<u32> = (0..6).collect();
+        let look = |item: &u32, sender: &mut Sender| {
+            if *item == 2 {
+                std::thread::sleep(STALLED * 3);
+            }
+            sender.send(item);
+        };
+        let mut found = Vec::new();
+        let unseen = look_at_each(&items, 1, &[], soon(), &look, |_, item: u32| found.push(item));
+        found.sort_unstable();
+        assert!(unseen.is_empty(), "{unseen:?}");
+        assert_eq!(found, items);
     }
 
     #[test]

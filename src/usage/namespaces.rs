@@ -154,7 +154,7 @@ fn cannot_enter(namespace: &Namespace, why: &str) -> String {
 fn in_words(why: &Unseen) -> String {
     match why {
         Unseen::Hangs => "it hangs in the kernel".to_owned(),
-        Unseen::Slow => format!("it took longer than {} s", PATIENCE.as_secs()),
+        Unseen::Slow => format!("it took longer than {} s", PATIENCE.as_secs_f32()),
         Unseen::OutOfTime => "the time for looking was up".to_owned(),
         Unseen::NoChild(error) => format!("no process could be started: {}", plain(error)),
         Unseen::Died => "the child that did it ended".to_owned(),

@@ -136,7 +136,11 @@ impl Pass<'_> {
                     format!("{} hangs in the kernel: its memory map cannot be read", self.name(pid))
                 }
                 Unseen::Slow => {
-                    format!("reading the memory map of {} took longer than {} s", self.name(pid), PATIENCE.as_secs())
+                    format!(
+                        "reading the memory map of {} took longer than {} s",
+                        self.name(pid),
+                        PATIENCE.as_secs_f32()
+                    )
                 }
                 Unseen::Died => format!("looking at {} failed: the child that did it ended", self.name(pid)),
                 Unseen::OutOfTime => {
