@@ -13,9 +13,15 @@ pub(crate) struct StepFailure {
     pub(crate) message: String,
     /// The kind of error that it is if everything can be put back.
     pub(crate) kind: ErrorKind,
+    /// What to do next.
+    pub(crate) hint: Option<String>,
 }
 
 impl StepFailure {
+    pub(crate) fn new(kind: ErrorKind, message: String) -> Self {
+        Self { message, kind, hint: None }
+    }
+
     /// What kept these steps from being done, if anything did.
     pub(crate) fn first(steps: &[Step], outcomes: &Outcomes) -> Option<Self> {
         if let Some((index, errno)) = outcomes.failure() {
@@ -25,12 +31,12 @@ impl StepFailure {
                 _ => ErrorKind::Failed,
             };
             let message = format!("{}: {}", words::describe_action(&steps[index].action), errno_text(errno));
-            return Some(Self { message, kind });
+            return Some(Self::new(kind, message));
         }
         if outcomes.interrupted {
             let done = outcomes.each().iter().filter(|outcome| matches!(outcome, Outcome::Done(..))).count();
             let message = format!("interrupted after {done} of {} steps", steps.len());
-            return Some(Self { message, kind: ErrorKind::Interrupted });
+            return Some(Self::new(ErrorKind::Interrupted, message));
         }
         None
     }
@@ -70,5 +76,9 @@ pub(crate) fn rollback_error(undone: &Undone, why: StepFailure, lasting: &str) -
         _ => ErrorKind::Partly,
     };
     let error = Error::new(kind, message).fact("undone", undone.each.len() - lost.len());
+    let error = match why.hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    };
     if lost.is_empty() { error } else { error.fact("not_undone", lost) }
 }

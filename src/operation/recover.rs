@@ -183,8 +183,7 @@ fn roll_back(
     let undone: Vec<bool> =
         look.to_roll_back().into_iter().enumerate().map(|(index, done)| done && can_be(index)).collect();
     let outcomes = Outcomes::done_where(undone.iter().copied());
-    let why =
-        StepFailure { message: format!("{}: taking back what was done", record.header.id), kind: ErrorKind::Failed };
+    let why = StepFailure::new(ErrorKind::Failed, format!("{}: taking back what was done", record.header.id));
     let error = operation.roll_back(&record.steps, 0, &outcomes, why, "");
     if operation.is_half_done() || operation.continues_in_background() {
         return Err(error);

@@ -249,8 +249,8 @@ impl Removing<'_> {
     /// mutex, and a removal above would never let go of it.
     fn look_again(&self, operation: &mut Operation, stopped: &Outcomes) -> Result<()> {
         let Err(error) = self.refuse_if_changed() else { return Ok(()) };
-        let message = error.next().map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"));
-        Err(self.give_up(operation, stopped, StepFailure { message, kind: error.kind() }, ""))
+        let hint = error.next().map(str::to_owned);
+        Err(self.give_up(operation, stopped, StepFailure { message: error.to_string(), kind: error.kind(), hint }, ""))
     }
 
     fn refuse_if_changed(&self) -> Result<()> {
