@@ -63,6 +63,7 @@ pub enum Action {
         /// The driver that is to let go.
         driver: String,
         /// What `driver_override` says, for a function that may lose it: putting the driver back sets it first.
+        /// An empty one is cleared again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         driver_override: Option<String>,
     },
@@ -208,6 +209,8 @@ impl Action {
             Self::Remove { .. } => (format!("{directory}/remove"), "1".to_owned()),
             Self::Rescan { .. } => (format!("{directory}/rescan"), "1".to_owned()),
             Self::RescanAll => ("bus/pci/rescan".to_owned(), "1".to_owned()),
+            // An empty line clears it (driver_set_override, drivers/base/driver.c); nothing at all would write nothing.
+            Self::Override { driver, .. } if driver.is_empty() => (format!("{directory}/driver_override"), "\n".into()),
             Self::Override { driver, .. } => (format!("{directory}/driver_override"), driver.clone()),
             Self::Probe { address } => ("bus/pci/drivers_probe".to_owned(), address.to_string()),
             Self::Set { file, value, .. } => (format!("{directory}/{file}"), value.clone()),

@@ -49,7 +49,14 @@ impl Removal {
     ) {
         for step in &mut self.stop.steps {
             match &mut step.action {
-                Action::Unbind { address, driver_override, .. } => *driver_override = overrides.get(address).cloned(),
+                Action::Unbind { address, driver_override, .. } => {
+                    let physical = topology.find(*address).and_then(|id| topology.function(id).virtual_of);
+                    let is_kept_out = || physical.is_some_and(|of| !autoprobe(topology.function(of.physical).address));
+                    // Where VFs are kept from drivers, only one that its override names may have it again
+                    // (pci_device_can_probe, drivers/pci/pci-driver.c). There was none, and there will be none.
+                    let none = || is_kept_out().then(String::new);
+                    *driver_override = overrides.get(address).cloned().or_else(none);
+                }
                 Action::SetVfs { address, autoprobe: is_on, idle_overrides, .. } => {
                     *is_on = autoprobe(*address);
                     let vfs = topology.find(*address).map(|id| topology.virtual_functions(id)).unwrap_or_default();

@@ -8,7 +8,7 @@ use pcictl::error::{Error, ErrorKind};
 use pcictl::plan::action::Action;
 
 use super::machine::{Ended, Machine, quiet_crashes};
-use super::{REMOVE_PF, use_vfs};
+use super::{REMOVE_PF, set, use_vfs};
 use crate::doctor::{REMOVER_DRAINS, Task, write_task};
 use crate::support::fake::{Comes, FakeKernel, Fault, Script};
 
@@ -106,6 +106,17 @@ fn vfs_are_put_back_without_drivers_and_then_get_their_own() {
         ]
     );
     assert_eq!(machine.functions(), start);
+}
+
+#[test]
+fn vfs_get_their_drivers_back_where_they_are_kept_from_drivers() {
+    let machine = Machine::prepared("guest-sriov", |dump| {
+        use_vfs(dump);
+        set(dump, "sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/sriov_drivers_autoprobe", "0\n");
+    });
+    let (start, settings) = (machine.functions(), machine.settings());
+    assert_eq!(error(machine.run_at(REMOVE_PF, Fault::Refused(Errno::EIO), 6)).kind(), ErrorKind::Failed);
+    assert_eq!((machine.functions(), machine.settings()), (start, settings));
 }
 
 #[test]
