@@ -24,6 +24,7 @@ pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
     let mut recovery = Recovery { context, options, ids: &args.ids, boot, seen: Vec::new(), is_whole: true };
     let mut report = RecoverReport::default();
     for found in context.journals().list()? {
+        let found = if found.busy { look_again(context, &found)? } else { found };
         report.operations.extend(recovery.journal(&found)?);
     }
     let orphans = context.journals().orphans(&recovery.boot);
@@ -34,6 +35,10 @@ pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
     }
     context.output.outcome(&report, text::status::recovered);
     Ok(if recovery.is_whole { ExitStatus::Done } else { ExitStatus::Partly })
+}
+
+fn look_again(context: &Context, found: &JournalFile) -> Result<JournalFile> {
+    context.journals().look_again(found).map_err(|error| Error::io("the journals", &error))
 }
 
 /// A recovery on its way from one operation to the next.

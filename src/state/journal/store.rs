@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind as Io, Write as _};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
@@ -29,6 +30,9 @@ const MAX_LENGTH: u64 = 8 << 20;
 
 /// Room for one line about a step.
 const LINE: usize = 512;
+
+/// How often a journal that seems to be worked on is asked again.
+const LOOKS: usize = 20;
 
 const JOURNAL: &str = ".journal";
 const MARKER: &str = ".json";
@@ -58,7 +62,7 @@ pub struct JournalFile {
     /// What it says, or why it says nothing.
     pub record: std::result::Result<OperationRecord, Invalid>,
     /// Somebody works on the operation.
-    pub busy: bool,
+    pub(crate) busy: bool,
 }
 
 /// Markers of operations whose journals are gone.
@@ -126,11 +130,23 @@ impl Journals {
         let file = directory
             .open_file(&found.name, true)
             .map_err(|error| io::Error::other(Invalid::from(error).to_string()))?;
-        if !acquire::try_lock_file(&file)? {
+        if !lock_soon(&file, pause)? {
             return Ok(None);
         }
         let record = read(&directory, &found.name).map_err(|invalid| io::Error::other(invalid.to_string()))?;
         Ok(Some((self.journal(file, &record.header), record)))
+    }
+
+    /// The same journal, when a moment has passed or nobody works on it any more.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or others may write there.
+    pub(crate) fn look_again(&self, found: &JournalFile) -> io::Result<JournalFile> {
+        let directory = Directory::open(&self.journals)?.ok_or(Io::NotFound)?;
+        if let Ok(file) = directory.open_file(&found.name, false) {
+            lock_soon(&file, pause)?;
+        }
+        Ok(examine(&directory, found.name.clone()))
     }
 
     /// Gives a journal back to an operation of this boot that lost it: every step but those that bring back counts
@@ -364,6 +380,23 @@ fn examine(directory: &Directory, name: String) -> JournalFile {
     JournalFile { path: directory.join(&name), record: read(directory, &name), busy, name }
 }
 
+/// Locks a journal that nobody works on; false if somebody does. Whoever looks at a process's descriptors keeps its files
+/// open for an instant after the process has closed them or was killed (proc_fd_link in fs/proc/fd.c), and their locks
+/// with them; that is nobody who works on anything.
+fn lock_soon(file: &File, mut pause: impl FnMut()) -> io::Result<bool> {
+    for _ in 0..LOOKS {
+        if acquire::try_lock_file(file)? {
+            return Ok(true);
+        }
+        pause();
+    }
+    acquire::try_lock_file(file)
+}
+
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
+}
+
 fn read(directory: &Directory, name: &str) -> std::result::Result<OperationRecord, Invalid> {
     OperationRecord::parse(&text(directory, name)?)
 }
@@ -391,6 +424,17 @@ mod tests {
         }
         let ids: Vec<String> = journals.list().unwrap().iter().map(|found| found.id().to_owned()).collect();
         assert_eq!(ids, ["7-8", "7-8+", "7-8++"]);
+    }
+
+    #[test]
+    fn a_lock_that_is_let_go_of_at_once_is_nobodys_and_one_that_stays_is_somebodys() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut other = Some(file.reopen().unwrap());
+        assert!(acquire::try_lock_file(other.as_ref().unwrap()).unwrap());
+        let mut pauses = 0;
+        assert!(!lock_soon(file.as_file(), || pauses += 1).unwrap());
+        assert_eq!(pauses, LOOKS);
+        assert!(lock_soon(file.as_file(), || drop(other.take())).unwrap());
     }
 
     const HEADER: &str = r#"{"schema":1,"id":"1-2","boot":"b","command":"pcictl remove 0000:01:00.0","pid":2,"uid":0,"began":1,"steps":[],"places":[],"functions":{}}"#;
