@@ -516,7 +516,7 @@ _pcictl() {
                     return 0
                     ;;
                 --force)
-                    COMPREPLY=($(compgen -W "mounted swap holders network management open vfio vfs console protected unchecked" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "mounted swap holders network management open vfio vfs console protected redundant unchecked" -- "${cur}"))
                     return 0
                     ;;
                 --jobs)
@@ -561,7 +561,7 @@ _pcictl() {
                     return 0
                     ;;
                 --force)
-                    COMPREPLY=($(compgen -W "mounted swap holders network management open vfio vfs console protected unchecked" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "mounted swap holders network management open vfio vfs console protected redundant unchecked" -- "${cur}"))
                     return 0
                     ;;
                 --jobs)

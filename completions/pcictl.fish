@@ -113,6 +113,7 @@ vfio\t'A process, usually a virtual machine, has it through VFIO or iommufd'
 vfs\t'Its virtual functions are in use'
 console\t'It is the boot display, the active console, an armed watchdog or where crash dumps go'
 protected\t'The site\'s own list in /etc/pcictl/protected.d names it'
+redundant\t'It is one of several paths or copies, and the others are healthy'
 unchecked\t'Something could not be looked into'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l jobs -d 'How many drivers to stop at a time' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l color -d 'When to use color' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
@@ -172,6 +173,7 @@ vfio\t'A process, usually a virtual machine, has it through VFIO or iommufd'
 vfs\t'Its virtual functions are in use'
 console\t'It is the boot display, the active console, an armed watchdog or where crash dumps go'
 protected\t'The site\'s own list in /etc/pcictl/protected.d names it'
+redundant\t'It is one of several paths or copies, and the others are healthy'
 unchecked\t'Something could not be looked into'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l jobs -d 'How many drivers to stop at a time' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l expect -d 'Device that must appear: ADDRESS, driver=NAME, id=VENDOR:DEVICE, link=SPEEDxLANES, count=N, joined by commas' -r

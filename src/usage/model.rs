@@ -30,6 +30,8 @@ pub(crate) enum Danger {
     Console,
     /// The site's own list in /etc/pcictl/protected.d names it.
     Protected,
+    /// It is one of several paths or copies, and the others are healthy.
+    Redundant,
     /// Something could not be looked into.
     Unchecked,
 }
@@ -47,6 +49,7 @@ impl Danger {
         Self::Vfs,
         Self::Console,
         Self::Protected,
+        Self::Redundant,
         Self::Unchecked,
     ];
 
@@ -63,6 +66,7 @@ impl Danger {
             Self::Vfs => "vfs",
             Self::Console => "console",
             Self::Protected => "protected",
+            Self::Redundant => "redundant",
             Self::Unchecked => "unchecked",
         }
     }
@@ -82,6 +86,7 @@ impl Danger {
             Self::Vfs => "Its virtual functions are in use",
             Self::Console => "It is the boot display, the active console, an armed watchdog or where crash dumps go",
             Self::Protected => "The site's own list in /etc/pcictl/protected.d names it",
+            Self::Redundant => "It is one of several paths or copies, and the others are healthy",
             Self::Unchecked => "Something could not be looked into",
         }
     }

@@ -78,7 +78,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn goes_ahead_exactly_if_each_danger_was_named(found in 0u16..1 << 10, unchecked: bool, forced in 0u16..1 << 11) {
+        fn goes_ahead_exactly_if_each_danger_was_named(found in 0u16..1 << 11, unchecked: bool, forced in 0u16..1 << 12) {
             let pick = |bits: u16| -> Vec<Danger> {
                 let all = Danger::ALL.iter().enumerate();
                 all.filter(|(index, _)| bits & 1 << index != 0).map(|(_, kind)| *kind).collect()
