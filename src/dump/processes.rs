@@ -13,6 +13,7 @@ use crate::dump::format::{changed_lines, lines_of};
 use crate::error::{Result, plain};
 use crate::host::procfs::{Next, Procfs, unescape};
 use crate::order;
+use crate::usage::network::packets;
 use crate::usage::process::descriptors::may_matter;
 
 /// The largest of these files on a large machine: routes, mounts.
@@ -84,11 +85,12 @@ fn machine(collector: &mut Collector, procfs: &Procfs) -> Result<()> {
 /// Addresses and routes of the namespace that pcictl is in.
 fn network(collector: &mut Collector) -> Result<()> {
     type Replace = fn(&Anonymizer, &str) -> String;
-    let files: [(&str, Replace); 4] = [
+    let files: [(&str, Replace); 5] = [
         ("route", Anonymizer::route),
         ("ipv6_route", Anonymizer::inet6),
         ("if_inet6", Anonymizer::inet6),
         ("fib_trie", Anonymizer::text),
+        ("packet", Anonymizer::text),
     ];
     for (name, replace) in files {
         let path = format!("proc/net/{name}");
@@ -121,6 +123,9 @@ fn find(collector: &mut Collector, procfs: &Procfs) -> Vec<(u32, Needed)> {
         collector.miss("/proc", plain(&error));
         Vec::new()
     });
+    let table = procfs.text("net/packet").ok().flatten().unwrap_or_default();
+    let listening: Vec<String> =
+        packets::sockets(&table).iter().map(|(_, inode)| format!("socket:[{inode}]")).collect();
     let mut denied = Vec::new();
     for pid in pids {
         if Some(pid) == own {
@@ -129,7 +134,8 @@ fn find(collector: &mut Collector, procfs: &Procfs) -> Vec<(u32, Needed)> {
         let mut needed = Needed::default();
         let is_kernel_thread = procfs.is_kernel_thread(pid);
         if !is_kernel_thread {
-            let looked = descriptors(collector, procfs, pid, &mut needed).and_then(|()| maps(collector, pid));
+            let looked =
+                descriptors(collector, procfs, pid, &listening, &mut needed).and_then(|()| maps(collector, pid));
             match looked {
                 Ok(maps) => needed.maps = maps,
                 Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => denied.push(pid),
@@ -165,8 +171,14 @@ fn find(collector: &mut Collector, procfs: &Procfs) -> Vec<(u32, Needed)> {
     found
 }
 
-/// What a process has open of devices.
-fn descriptors(collector: &Collector, procfs: &Procfs, pid: u32, needed: &mut Needed) -> std::io::Result<()> {
+/// What a process has open of devices, and its packet sockets.
+fn descriptors(
+    collector: &Collector,
+    procfs: &Procfs,
+    pid: u32,
+    listening: &[String],
+    needed: &mut Needed,
+) -> std::io::Result<()> {
     let Some(process) = procfs.process(pid)? else { return Ok(()) };
     let mut tables = vec![String::new()];
     while let Some(table) = tables.pop() {
@@ -174,7 +186,8 @@ fn descriptors(collector: &Collector, procfs: &Procfs, pid: u32, needed: &mut Ne
         let mut all = 0;
         process.links(&format!("{table}fd"), |fd, target| {
             all += 1;
-            if matters(target) && collector.scope.keeps(target) {
+            let listens = || listening.iter().any(|socket| socket == target);
+            if (matters(target) && collector.scope.keeps(target)) || listens() {
                 kept.push((fd.to_owned(), target.to_owned()));
             }
             Next::Go

@@ -134,7 +134,8 @@ pub(crate) fn of_device(class: &str, name: &str) -> Option<Rule> {
         ("net", "address" | "addr_assign_type" | "flags" | "ifindex" | "operstate") => Rule::Read,
         ("net", "master") => Rule::Link,
         ("net", _) if name.starts_with("upper_") || name.starts_with("lower_") => Rule::Link,
-        ("bonding_slave", "perm_hwaddr") => Rule::Read,
+        ("bonding", "ad_aggregator") => Rule::Read,
+        ("bonding_slave", "ad_aggregator_id" | "mii_status" | "perm_hwaddr") => Rule::Read,
         ("block", "partition" | "removable" | "ro" | "size") => Rule::Read,
         ("holders" | "slaves", _) => Rule::Link,
         ("dm", "name" | "uuid") => Rule::Read,
@@ -151,7 +152,7 @@ pub(crate) fn of_device(class: &str, name: &str) -> Option<Rule> {
 
 /// Directories that hold what a reader asks for by name, and have no mark of a device themselves.
 pub(crate) fn is_known_part(name: &str) -> bool {
-    matches!(name, "bcache" | "bonding_slave" | "dm" | "holders" | "loop" | "slaves")
+    matches!(name, "bcache" | "bonding" | "bonding_slave" | "dm" | "holders" | "loop" | "slaves")
 }
 
 /// Classes whose devices somebody asks for, in a tree that may lack `sys/class`.

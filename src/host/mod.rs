@@ -10,6 +10,7 @@
 //! - [`machine`]: /sys, /proc, the run and state directories of one machine, and its boot.
 //! - [`modalias`]: which kernel modules are for a function.
 //! - [`pci_ids`]: names of vendors, devices and classes.
+//! - [`netlink`]: questions about interfaces, addresses, routes and RDMA.
 //! - [`uevent`]: what the kernel announces.
 
 pub(crate) mod text;
@@ -22,4 +23,5 @@ pub(crate) mod walk;
 pub mod machine;
 pub(crate) mod modalias;
 pub mod pci_ids;
+pub(crate) mod netlink;
 pub mod uevent;

@@ -19,8 +19,9 @@ use crate::usage::block::mounts::{self, FileSystems, MountSurvey};
 use crate::usage::block::stack::Storage;
 use crate::usage::block::zfs;
 use crate::usage::model::{Danger, UsageReport, User};
-use crate::usage::network::interfaces::{self, Session, View};
-use crate::usage::network::routes::Routes;
+use crate::usage::network::carried::Session;
+use crate::usage::network::packets::Listener;
+use crate::usage::network::{interfaces, own};
 use crate::usage::process::descriptors::{FileUse, FileUses, HoldMode};
 use crate::usage::process::scan::{self, Findings, Namespaces};
 use crate::usage::scope::{Inventory, Scope};
@@ -82,13 +83,15 @@ impl Search<'_> {
         let (namespaces, file_systems) = self.mounts(proc, &pids, deadline)?;
         self.disks(proc, &namespaces)?;
         self.consoles(Some(proc));
-        self.networks(proc, &namespaces, deadline);
+        let listeners = self.networks(proc, &namespaces, deadline);
         let mut wanted = inventory_nodes::want_nodes(self);
+        wanted.listeners.clone_from(&listeners);
         if let Err(why) = nvidia::want_nvidia(proc, self.scope, &mut wanted) {
             self.users.unchecked.push(why);
         }
         let findings = scan::run(proc, pids, &wanted, &file_systems, deadline);
         self.processes(&findings);
+        self.users.found.extend(unseen_listeners(&listeners, &findings));
         self.blind_spots(proc, findings, &namespaces);
         Ok(())
     }
@@ -124,21 +127,19 @@ impl Search<'_> {
         self.users.found.extend(users);
     }
 
-    /// Every network namespace; a dump has the interfaces of one alone.
-    fn networks(&mut self, proc: &Procfs, namespaces: &Namespaces, deadline: Instant) {
-        if !proc.is_dump() {
-            let (found, unchecked) = namespaces::users(proc, self.scope, &namespaces.networks, deadline);
-            self.users.found.extend(found);
-            self.users.unchecked.extend(unchecked);
+    /// Every network namespace; a dump has the interfaces of one alone. Returns the packet sockets.
+    fn networks(&mut self, proc: &Procfs, namespaces: &Namespaces, deadline: Instant) -> Vec<Listener> {
+        let mut found = own::network_use(self.sysfs, proc, self.scope, &|| session(proc), deadline);
+        if !proc.is_dump() && interfaces::may_exist(self.sysfs, self.scope) {
+            let others = namespaces::network_use(proc, self.scope, &namespaces.networks, deadline);
+            found.users.extend(others.users);
+            found.listeners.extend(others.listeners);
+            found.unchecked.extend(others.unchecked);
         }
-        let text = |name: &str| proc.text(&format!("net/{name}"));
-        match Routes::read(&text) {
-            Ok(routes) => {
-                let view = View { sysfs: self.sysfs, routes: &routes, of: None, session: session(proc) };
-                self.users.found.extend(interfaces::users(&view, self.scope));
-            }
-            Err(why) => self.users.unchecked.push(why),
-        }
+        self.users.found.extend(found.users);
+        self.users.unchecked.extend(found.unchecked);
+        self.users.notes.extend(found.notes);
+        found.listeners
     }
 
     fn processes(&mut self, findings: &Findings) {
@@ -220,16 +221,36 @@ fn session(proc: &Procfs) -> Option<Session> {
     None
 }
 
+/// The packet sockets whose process was not seen, each as a user: the interface is in use all the same.
+fn unseen_listeners(listeners: &[Listener], findings: &Findings) -> Vec<User> {
+    let is_seen = |listener: &Listener| {
+        let mut holds = findings.holders.iter().flat_map(|(_, uses)| &uses.holds);
+        holds.any(|hold| {
+            hold.how == HoldMode::Listening && hold.address == listener.address && hold.what == listener.interface
+        })
+    };
+    let user = |Listener { address, interface, of, .. }: &Listener| {
+        let description = format!("a packet socket listens on {interface}{of}; the process that has it cannot be seen");
+        User::new(Danger::Network, *address, interface, "packet socket", description)
+    };
+    listeners.iter().filter(|listener| !is_seen(listener)).map(user).collect()
+}
+
 fn held(process: &ProcessRef, hold: &FileUse) -> User {
     let how = match hold.how {
-        HoldMode::Open => "open",
+        HoldMode::Open | HoldMode::Listening => "open",
         HoldMode::Locked => "open and locked",
         HoldMode::Mapped => "mapped",
     };
     // A register file's name says nothing without its function.
     let what =
         if hold.what.starts_with('/') { hold.what.clone() } else { format!("{} of {}", hold.what, hold.address) };
-    let description = format!("{} has {what} {how}{}", process.name(), hold.origin);
+    let description = match hold.how {
+        HoldMode::Listening => {
+            format!("{} listens on {} with a packet socket{}", process.name(), hold.what, hold.origin)
+        }
+        _ => format!("{} has {what} {how}{}", process.name(), hold.origin),
+    };
     let by = process.command.split(' ').next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
     let mut user = User::new(hold.danger, hold.address, hold.what.clone(), by, description);
     user.process = Some(process.clone());

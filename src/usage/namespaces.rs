@@ -22,7 +22,9 @@ use crate::pci::address::PciAddress;
 use crate::usage::block::mounts::MountSurvey;
 use crate::usage::model::{Danger, User};
 use crate::usage::network::interfaces::{self, View};
-use crate::usage::network::routes::Routes;
+use crate::usage::network::own::NetworkUse;
+use crate::usage::network::packets::Listener;
+use crate::usage::network::rtnetlink;
 use crate::usage::scope::Scope;
 
 /// A namespace and a file that leads to it.
@@ -52,6 +54,8 @@ pub(crate) fn bind_mounted(mountinfo: &str, kind: &str) -> Vec<Namespace> {
 enum Answer {
     /// A user, as [`User::new`] takes it.
     User(Danger, PciAddress, String, String, String),
+    /// A packet socket.
+    Listener(Listener),
     /// A line of mountinfo.
     Mount(String),
     /// It cannot be entered or read.
@@ -59,13 +63,8 @@ enum Answer {
 }
 
 /// Who uses the interfaces of the functions in these network namespaces, and what could not be looked at.
-pub(crate) fn users(
-    proc: &Procfs,
-    scope: &Scope,
-    namespaces: &[Namespace],
-    deadline: Instant,
-) -> (Vec<User>, Vec<String>) {
-    let (mut users, mut unchecked) = (Vec::new(), Vec::new());
+pub(crate) fn network_use(proc: &Procfs, scope: &Scope, namespaces: &[Namespace], deadline: Instant) -> NetworkUse {
+    let NetworkUse { mut users, mut listeners, mut unchecked, notes } = NetworkUse::default();
     let look = |namespace: &Namespace, sender: &mut Sender| {
         answer(look_at_interfaces(proc, scope, namespace, sender), sender);
     };
@@ -73,6 +72,7 @@ pub(crate) fn users(
         Answer::User(kind, address, device, by, description) => {
             users.push(User::new(kind, address, device, by, description));
         }
+        Answer::Listener(listener) => listeners.push(listener),
         Answer::Denied(why) => unchecked.push(cannot_enter(&namespaces[number], &why)),
         Answer::Mount(_) => {}
     };
@@ -84,22 +84,25 @@ pub(crate) fn users(
         let others = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
         unchecked.push(cannot_enter(&namespaces[*first], &format!("{}{others}", in_words(why))));
     }
-    (users, unchecked)
+    NetworkUse { users, listeners, unchecked, notes }
 }
 
 fn look_at_interfaces(proc: &Procfs, scope: &Scope, namespace: &Namespace, sender: &mut Sender) -> io::Result<()> {
     setns(File::open(&namespace.file)?, CloneFlags::CLONE_NEWNET)?;
     let sysfs = Sysfs::mounted(mount_sysfs()?)?;
     // Routes are as many as whoever owns the namespace likes; they matter where an interface of the functions is.
-    if interfaces::owned(&sysfs, scope).is_empty() {
+    let owned = interfaces::owned(&sysfs, scope);
+    if owned.is_empty() {
         return Ok(());
     }
-    let text = |name: &str| proc.text(&format!("self/net/{name}"));
-    let routes = Routes::read(&text).map_err(io::Error::other)?;
-    let view = View { sysfs: &sysfs, routes: &routes, of: Some(&namespace.of), session: None };
-    for User { kind, address, device, by, description, .. } in interfaces::users(&view, scope) {
+    let facts = rtnetlink::ask(&interfaces::indexed(&sysfs, &owned), None)?;
+    let view = View { sysfs: &sysfs, scope, facts: &facts, of: Some(&namespace.of) };
+    for User { kind, address, device, by, description, .. } in view.users(&owned) {
         sender.send(&Answer::User(kind, address, device, by, description));
     }
+    let table = proc.text("self/net/packet")?.unwrap_or_default();
+    let (listeners, _) = interfaces::listeners(&sysfs, &owned, &table, Some(&namespace.of));
+    listeners.into_iter().for_each(|listener| sender.send(&Answer::Listener(listener)));
     Ok(())
 }
 
@@ -118,7 +121,7 @@ pub(crate) fn mounts(
         let take = |_: usize, answer: Answer| match answer {
             Answer::Mount(line) => survey.line(&line),
             Answer::Denied(why) => unchecked.push(cannot_enter(namespace, &why)),
-            Answer::User(..) => {}
+            Answer::User(..) | Answer::Listener(_) => {}
         };
         let one = std::slice::from_ref(namespace);
         let unseen = look_at_each(one, 1, &[proc.descriptor()], deadline, &look, take);

@@ -13,6 +13,7 @@ mod golden;
 mod hostile_dump;
 mod kernel_answers;
 mod locks;
+mod network;
 mod output;
 mod parts;
 mod refusals;

@@ -1,7 +1,17 @@
 //! Interfaces: what they carry and what is built on them.
 //!
-//! - [`routes`]: addresses and routes of one network namespace.
+//! - [`carried`]: what interfaces carry, as data.
+//! - [`routes`]: addresses and routes by the files of /proc/net.
+//! - [`rtnetlink`]: the same and more, asked of the kernel.
+//! - [`packets`]: packet sockets.
+//! - [`bonds`]: which links of a bond remain.
 //! - [`interfaces`]: interfaces of the functions, and what stands on them.
+//! - [`own`]: all of it in pcictl's own namespace.
 
-pub(crate) mod interfaces;
+pub(crate) mod carried;
 pub(crate) mod routes;
+pub(crate) mod rtnetlink;
+pub(crate) mod packets;
+pub(crate) mod bonds;
+pub(crate) mod interfaces;
+pub(crate) mod own;

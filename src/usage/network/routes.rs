@@ -1,7 +1,7 @@
-//! Addresses and routes of one network namespace, from the files of /proc/net.
+//! Addresses and routes of one network namespace, from the files of /proc/net: in a dump, and where netlink does not answer.
 //!
-//! Netlink would tell more, but its dumps (and the address ioctls) wait for rtnl_lock on kernels before 6.9, which a
-//! driver that hangs while it takes its interface down holds for ever. These files are read under RCU.
+//! These files are read under RCU, so nobody waits for them. They do NOT tell all: of an IPv4 route with several next hops
+//! they have the first one, and no IPv4 table but main (fib_route_seq_show, net/ipv4/fib_trie.c).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,6 +9,7 @@ use procfs_core::FromBufRead;
 use procfs_core::net::RouteEntries;
 
 use crate::order;
+use crate::usage::network::carried::{Facts, MAIN_TABLE, Session};
 
 /// A route to a network through an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,29 +68,24 @@ impl Routes {
         Ok(routes)
     }
 
-    /// Whether the default route leaves by this interface.
-    pub(crate) fn is_default(&self, interface: &str) -> bool {
-        self.of(interface).any(|route| route.length == 0)
-    }
-
-    fn of<'a>(&'a self, interface: &'a str) -> impl Iterator<Item = &'a Route> {
-        self.routes.iter().filter(move |route| route.interface == interface)
-    }
-
-    /// What an interface carries, in words: addresses where they are known, else networks that it leads to.
-    pub(crate) fn carried(&self, interface: &str) -> Vec<String> {
-        let ours6 = self.addresses6.iter().filter(|(name, _)| name == interface);
-        let mut words: Vec<String> = ours6.map(|(_, address)| format!("address {address}")).collect();
-        let on_wire = |address: &&Ipv4Addr| self.wire(IpAddr::V4(**address)) == Some(interface);
-        words.extend(self.addresses4.iter().filter(on_wire).map(|address| format!("address {address}")));
-        if self.is_default(interface) {
-            words.push("the default route".to_owned());
+    /// What each interface carries, and where the session goes through.
+    pub(crate) fn facts(&self, session: Option<Session>) -> Facts {
+        let mut facts = Facts::default();
+        for (name, address) in &self.addresses6 {
+            facts.of_mut(name).addresses.push(IpAddr::V6(*address));
         }
-        if words.is_empty() {
-            words.extend(self.of(interface).map(|route| format!("a route to {}/{}", route.network, route.length)));
+        for address in self.addresses4.iter().map(|address| IpAddr::V4(*address)) {
+            if let Some(name) = self.wire(address) {
+                facts.of_mut(name).addresses.push(address);
+            }
         }
-        words.dedup();
-        words
+        for Route { interface, network, length, .. } in &self.routes {
+            facts.of_mut(interface).add_route(*network, *length, MAIN_TABLE);
+        }
+        if let Some(Session { ours, theirs }) = session {
+            facts.in_session = self.of_session(ours, theirs).into_iter().map(str::to_owned).collect();
+        }
+        facts
     }
 
     /// The interface on whose own network an address lies.
@@ -99,7 +95,7 @@ impl Routes {
     }
 
     /// The interfaces that a session between these addresses goes through: where ours lives, and where answers leave.
-    pub(crate) fn of_session(&self, ours: IpAddr, theirs: IpAddr) -> Vec<&str> {
+    fn of_session(&self, ours: IpAddr, theirs: IpAddr) -> Vec<&str> {
         let mut found: Vec<&str> = self.wire(ours).into_iter().collect();
         if let IpAddr::V6(ours) = ours {
             found.extend(self.addresses6.iter().filter(|(_, address)| *address == ours).map(|(name, _)| name.as_str()));
@@ -199,9 +195,11 @@ mod tests {
     #[test]
     fn an_ipv4_address_is_on_the_interface_of_its_network() {
         let routes = read(&[("route", ROUTE), ("fib_trie", TRIE)]);
-        assert_eq!(routes.carried("eth0"), ["address 10.0.2.15", "the default route"]);
-        assert_eq!(routes.carried("eth1"), ["a route to 192.168.1.0/24"]);
-        assert!(routes.carried("eth2").is_empty() && routes.is_default("eth0") && !routes.is_default("eth1"));
+        let facts = routes.facts(None);
+        let carried = |name| facts.of(name).unwrap();
+        assert_eq!(carried("eth0").words(), ["address 10.0.2.15", "the default route"]);
+        assert_eq!(carried("eth1").words(), ["a route to 192.168.1.0/24"]);
+        assert!(facts.of("eth2").is_none() && carried("eth0").is_default() && !carried("eth1").is_default());
     }
 
     #[test]
@@ -226,7 +224,8 @@ mod tests {
             + &line("fe80000000000000505400fffe123456", "80", "80200001", "eth0")
             + &line(zero, "00", "00000003", "eth1");
         let routes = read(&[("if_inet6", inet6), ("ipv6_route", &table)]);
-        assert!(routes.carried("eth0").is_empty());
-        assert_eq!(routes.carried("eth1"), ["address 2001:db8::1", "the default route"]);
+        let facts = routes.facts(None);
+        assert!(facts.of("eth0").is_none());
+        assert_eq!(facts.of("eth1").unwrap().words(), ["address 2001:db8::1", "the default route"]);
     }
 }

@@ -11,6 +11,7 @@ use crate::host::procfs::{Next, ProcessDirectory, unescape};
 use crate::pci::address::PciAddress;
 use crate::usage::block::mounts::{FileSystem, FileSystems};
 use crate::usage::model::Danger;
+use crate::usage::network::packets::Listener;
 use crate::usage::scope::Scope;
 
 /// A node in /dev that matters.
@@ -35,6 +36,8 @@ pub(crate) struct Wanted {
     addresses: Vec<PciAddress>,
     /// The functions that a program of its own can drive.
     claimable: Vec<PciAddress>,
+    /// The packet sockets on interfaces of the functions.
+    pub(crate) listeners: Vec<Listener>,
 }
 
 impl Wanted {
@@ -86,6 +89,19 @@ impl Wanted {
         self.claimable.binary_search(&address).is_ok().then_some(address)
     }
 
+    /// What it means to have the socket that a descriptor's link names.
+    fn listening(&self, target: &str) -> impl Iterator<Item = FileUse> {
+        let inode = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')?.parse::<u64>().ok());
+        let listeners = self.listeners.iter().filter(move |listener| Some(listener.inode) == inode);
+        listeners.map(|Listener { address, interface, of, .. }| FileUse {
+            address: *address,
+            what: interface.clone(),
+            origin: of.clone(),
+            danger: Danger::Network,
+            how: HoldMode::Listening,
+        })
+    }
+
     fn named(&self, path: &str) -> impl Iterator<Item = &Node> {
         self.nodes(self.by_name.get(path.strip_suffix(DELETED).unwrap_or(path)))
     }
@@ -108,6 +124,8 @@ pub(crate) enum HoldMode {
     Locked,
     /// A mapping without a descriptor.
     Mapped,
+    /// A packet socket; what is held is an interface.
+    Listening,
 }
 
 /// One thing that a process holds.
@@ -184,6 +202,7 @@ impl Look<'_> {
         /// So many descriptors are looked at between two questions.
         const STEP: usize = 64;
         let mut uses = FileUses::default();
+        let wanted = self.question.wanted;
         let is_there = self.process.links(&format!("{}fd", self.table), |fd, target| {
             uses.descriptors += 1;
             if target.starts_with('/') {
@@ -192,6 +211,8 @@ impl Look<'_> {
                 }
             } else if target == "anon_inode:[vfio-device]" {
                 uses.some_vfio = true;
+            } else if !wanted.listeners.is_empty() {
+                uses.holds.extend(wanted.listening(target));
             }
             if uses.descriptors % STEP == 0 { go_on() } else { Next::Go }
         })?;
