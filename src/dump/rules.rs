@@ -47,7 +47,7 @@ const FIXED: &[(&str, Rule)] = &[
 const KEPT: &[&str] = &["bus/pci/devices", "bus/pci/drivers/*", "bus/pci/slots/*", "class/*"];
 
 /// Classes of devices without a parent that PCI devices stand below, or that tell of them.
-const VIRTUAL: [&str; 6] = ["block", "net", "nvme-subsystem", "tty", "vfio", "vtconsole"];
+const VIRTUAL: [&str; 7] = ["block", "infiniband", "net", "nvme-subsystem", "tty", "vfio", "vtconsole"];
 
 /// What to do with the entry at a fixed place; `None` if it is left out.
 pub(crate) fn fixed(path: &str) -> Option<Rule> {
@@ -136,6 +136,7 @@ pub(crate) fn of_device(class: &str, name: &str) -> Option<Rule> {
         ("net", _) if name.starts_with("upper_") || name.starts_with("lower_") => Rule::Link,
         ("bonding", "ad_aggregator") => Rule::Read,
         ("bonding_slave", "ad_aggregator_id" | "mii_status" | "perm_hwaddr") => Rule::Read,
+        ("infiniband", "parent") => Rule::Read,
         ("block", "partition" | "removable" | "ro" | "size") => Rule::Read,
         ("holders" | "slaves", _) => Rule::Link,
         ("dm", "name" | "uuid") => Rule::Read,

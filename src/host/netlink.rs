@@ -61,6 +61,14 @@ impl Netlink {
         Ok(asker)
     }
 
+    /// A socket that asks about RDMA devices.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(crate) fn rdma() -> io::Result<Self> {
+        Self::open(SockProtocol::NetlinkRDMA)
+    }
+
     fn open(protocol: SockProtocol) -> io::Result<Self> {
         let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;

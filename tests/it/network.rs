@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::support::Tree;
 use crate::support::run::Run;
+use crate::support::{Tree, scratch_directory};
 
 const ETH0: &str = "0000:01:00.0";
 const ETH1: &str = "0000:01:00.1";
@@ -132,4 +132,23 @@ fn what_listens_everywhere_is_mentioned_and_refuses_nothing() {
     tree.edit("sys/devices/pci0000:00/0000:00:03.0/0000:03:00.2/net/mon2/flags", "0x1102\n");
     let shown = Run::new(["show", MON2]).on(&tree).status(0).text();
     assert!(!shown.contains("mon2 is up") && !shown.contains("promiscuous"), "{shown}");
+}
+
+#[test]
+fn an_rdma_device_made_of_software_is_use_of_its_interface() {
+    let tree = Tree::load("uplinks");
+    let device = "sys/devices/virtual/infiniband/rxe0";
+    fs::create_dir_all(tree.path().join(device)).unwrap();
+    fs::create_dir_all(tree.path().join("sys/class/infiniband")).unwrap();
+    let class = tree.path().join("sys/class/infiniband/rxe0");
+    std::os::unix::fs::symlink("../../devices/virtual/infiniband/rxe0", class).unwrap();
+    tree.edit(&format!("{device}/parent"), "mon2\n");
+    let promiscuous = "network: mon2 is promiscuous: something listens";
+    assert_eq!(users(&tree, &[MON2]), [promiscuous, "network: mon2 carries RDMA device rxe0"]);
+    assert!(!users(&tree, &[MON1]).iter().any(|user| user.contains("rxe0")));
+    // A dump of it tells the same.
+    let scratch = scratch_directory();
+    let copy = scratch.path().join("copy");
+    Run::new(["dump".as_ref(), copy.as_os_str()]).on(&tree).status(0).text();
+    assert_eq!(fs::read_to_string(copy.join(device).join("parent")).unwrap(), "mon2\n");
 }

@@ -6,6 +6,7 @@
 //! - [`packets`]: packet sockets.
 //! - [`bonds`]: which links of a bond remain.
 //! - [`interfaces`]: interfaces of the functions, and what stands on them.
+//! - [`rdma`]: RDMA devices, and what of the kernel uses them.
 //! - [`own`]: all of it in pcictl's own namespace.
 
 pub(crate) mod carried;
@@ -14,4 +15,5 @@ pub(crate) mod rtnetlink;
 pub(crate) mod packets;
 pub(crate) mod bonds;
 pub(crate) mod interfaces;
+pub(crate) mod rdma;
 pub(crate) mod own;

@@ -11,7 +11,7 @@ use crate::usage::network::carried::{Facts, Session};
 use crate::usage::network::interfaces::{self, View};
 use crate::usage::network::packets::Listener;
 use crate::usage::network::routes::Routes;
-use crate::usage::network::rtnetlink;
+use crate::usage::network::{rdma, rtnetlink};
 use crate::usage::scope::Scope;
 
 /// What was found of network use.
@@ -37,6 +37,8 @@ pub(crate) fn network_use(
 ) -> NetworkUse {
     let mut found = NetworkUse::default();
     let owned = interfaces::owned(sysfs, scope);
+    let (users, trouble) = rdma::users(sysfs, scope, &owned, deadline);
+    (found.users, found.unchecked) = (users, trouble.into_iter().collect());
     if owned.is_empty() {
         return found;
     }
@@ -55,7 +57,7 @@ pub(crate) fn network_use(
         Facts::default()
     });
     let view = View { sysfs, scope, facts: &facts, of: None };
-    found.users = view.users(&owned);
+    found.users.extend(view.users(&owned));
     if proc.is_dump() {
         found.notes.extend(idle(&view, &owned, &found.users));
     }

@@ -1,5 +1,5 @@
 # Network use that no address tells of: a default route over two link-local uplinks, of IPv4 and IPv6 and in other tables,
-# next-hop objects, packet sockets, promiscuous interfaces, XDP programs; and of two links of a bond one may go, not both.
+# next-hop objects, packet sockets, promiscuous interfaces, XDP programs, RDMA; and of two links of a bond one may go, not both.
 # topology: users
 # timeout: 300
 first=$(of_kind e1000e | nth 1)
@@ -75,6 +75,15 @@ net xdp "$b"
 refused "$second" network "$b runs XDP program "
 net noxdp "$b"
 allowed "$second"
+
+# An RDMA device on it, which one part of the kernel uses: the SCSI RDMA target takes whatever comes.
+net rxe soft0 "$b" || fail "no RDMA device"
+refused "$second" holders,network "$b carries RDMA device soft0" 'ib_srpt of the kernel uses RDMA device soft0'
+allowed "$first"
+expect_status 0 pcictl remove --force network,holders "$second"
+expect_status 0 pcictl rescan "$second"
+b=$(basename "$pci/$second"/net/*)
+ip link set "$b" up
 
 # In a network namespace of its own.
 in_background unshare -n sh -c 'echo ready; exec sleep 1000'

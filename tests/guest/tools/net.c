@@ -8,6 +8,7 @@
  *   net through ID               an IPv4 route to 10.50.0.0/16 through a next-hop object
  *   net fill DEV COUNT           so many IPv4 routes
  *   net xdp DEV | noxdp DEV      an XDP program that lets everything pass; taken off again
+ *   net rxe NAME DEV             an RDMA device of that name, made of software, on DEV
  *   net listen DEV [promiscuous] a packet socket, until killed; prints "ready"
  */
 #include <arpa/inet.h>
@@ -18,6 +19,7 @@
 #include <linux/netlink.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
+#include <rdma/rdma_netlink.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <stdint.h>
@@ -181,7 +183,14 @@ int main(int count, char **words) {
             ask();
         }
     } else if (!strcmp(what, "xdp")) xdp(rest[0], pass_all());
-    else if (!strcmp(what, "noxdp")) xdp(rest[0], -1);
+    else if (!strcmp(what, "rxe") && count > 3) {
+        asker = socket(AF_NETLINK, SOCK_RAW, NETLINK_RDMA);
+        begin(RDMA_NL_GET_TYPE(RDMA_NL_NLDEV, RDMA_NLDEV_CMD_NEWLINK), 0, "", 0);
+        add(RDMA_NLDEV_ATTR_DEV_NAME, rest[0], strlen(rest[0]) + 1);
+        add(RDMA_NLDEV_ATTR_LINK_TYPE, "rxe", 4);
+        add(RDMA_NLDEV_ATTR_NDEV_NAME, rest[1], strlen(rest[1]) + 1);
+        ask();
+    } else if (!strcmp(what, "noxdp")) xdp(rest[0], -1);
     else if (!strcmp(what, "listen")) listen_on(rest[0], count > 3);
     else {
         fputs("usage: see the head of net.c\n", stderr);
