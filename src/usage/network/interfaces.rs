@@ -226,3 +226,45 @@ fn is_numbered(name: &str, start: &str) -> bool {
 fn is_auxiliary(name: &str) -> bool {
     name.contains('.') && PciAddress::from_sysfs_name(name).is_none()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::topology::fields::Fields;
+    use crate::topology::model::Topology;
+
+    #[test]
+    fn what_has_no_interface_in_any_namespace_is_told_by_its_directories() {
+        let root = tempfile::tempdir().unwrap();
+        let make = |path: &str| fs::create_dir_all(root.path().join(path)).unwrap();
+        make("sys/bus/pci/devices");
+        make("sys/bus/pci/drivers/some");
+        // A balloon, a card, a virtio card, one with a function of several parts, a USB controller, one without driver.
+        let all = [
+            ("0000:00:01.0", "virtio0", false),
+            ("0000:00:02.0", "net", true),
+            ("0000:00:03.0", "virtio1/net", true),
+            ("0000:00:04.0", "mlx5_core.sf.4/net", true),
+            ("0000:00:05.0", "usb1", true),
+            ("0000:00:06.0", "net", false),
+        ];
+        for (address, part, _) in all {
+            make(&format!("sys/devices/pci0000:00/{address}/{part}"));
+            let device = root.path().join(format!("sys/devices/pci0000:00/{address}"));
+            let link = root.path().join(format!("sys/bus/pci/devices/{address}"));
+            symlink(format!("../../../devices/pci0000:00/{address}"), link).unwrap();
+            if address != "0000:00:06.0" {
+                symlink("../../../bus/pci/drivers/some", device.join("driver")).unwrap();
+            }
+        }
+        let sysfs = Sysfs::open(Some(root.path())).unwrap();
+        let topology = Topology::load_all(&sysfs, Fields::ALL).unwrap();
+        for (address, part, expected) in all {
+            let scope = Scope::of(&topology, topology.find(address.parse().unwrap()));
+            assert_eq!(may_exist(&sysfs, &scope), expected, "{address} {part}");
+        }
+    }
+}
