@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use rustix::fs::{AtFlags, Stat};
+use rustix::fs::{AtFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -363,12 +363,19 @@ impl ProcessDirectory {
         self.directory.link(path, |target| String::from_utf8_lossy(target).into_owned()).ok().flatten()
     }
 
-    /// What a descriptor or a mapping leads to. Only for one that is known to sit on a file system of this machine.
-    pub(crate) fn behind(&self, path: &str) -> Option<Stat> {
-        if self.directory.is_dump() {
+    /// Whether it is one of this machine's, and not of a dump.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.directory.is_dump()
+    }
+
+    /// What a descriptor or a mapping leads to, as far as the kernel knows without asking anybody else: only for one that
+    /// sits on a file system of which that is known to be so.
+    pub(crate) fn behind(&self, path: &str) -> Option<Statx> {
+        if !self.is_live() {
             return None;
         }
-        rustix::fs::statat(&self.directory, path, AtFlags::empty()).ok()
+        let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+        rustix::fs::statx(&self.directory, path, flags, StatxFlags::TYPE).ok()
     }
 
     /// The process's user and command line. A process without a command line is named in brackets, as ps does.

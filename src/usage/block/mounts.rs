@@ -22,30 +22,54 @@ const TOLD: usize = 8;
 pub(crate) enum FileSystem {
     /// sysfs or proc: where register files are.
     Kernel,
-    /// The kernel answers `stat` of an open file from memory.
+    /// The kernel answers from memory what an open file is.
     Local,
-    /// On a server or in user space: asking may hang.
+    /// Asking may wait for a server, or nobody has looked into it.
     Remote,
 }
 
 impl FileSystem {
+    /// What was found by reading `getattr` and `d_weak_revalidate` of each: with AT_STATX_DONT_SYNC, and behind a link of
+    /// /proc, none of [`LOCAL`] asks anybody. FUSE does not (fuse_update_get_attr in fs/fuse/dir.c). overlayfs and
+    /// ecryptfs hand both on to what lies below, so they are as the others that the machine has. NFS is not among them: of
+    /// a file that its server has forgotten it asks the server all the same (nfs_weak_revalidate in fs/nfs/dir.c, which
+    /// says ESTALE, and then path_lookupat with LOOKUP_REVAL); nor is 9p, which asks always (fs/9p/vfs_inode_dotl.c).
     fn of_kind(kind: &str) -> Self {
-        match kind {
+        match kind.split('.').next().unwrap_or_default() {
             "sysfs" | "proc" => Self::Kernel,
-            "devtmpfs" | "tmpfs" | "ramfs" | "rootfs" | "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" => Self::Local,
+            kind if LOCAL.contains(&kind) => Self::Local,
             _ => Self::Remote,
         }
     }
 }
+
+/// Kinds of file systems that answer from memory: those that can hold a node, and those of the kernel's own.
+const LOCAL: &[&str] = &[
+    "devtmpfs", "tmpfs", "ramfs", "rootfs", "overlay", "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs",
+    "squashfs", "erofs", "iso9660", "udf", "vfat", "msdos", "exfat", "ntfs3", "hfs", "hfsplus", "jfs", "reiserfs", "nilfs2",
+    "minix", "cramfs", "romfs", "fuse", "fuseblk", "virtiofs", "ecryptfs", "autofs", "bdev", "sockfs", "pipefs",
+    "anon_inodefs", "nsfs", "pidfs", "devpts", "mqueue", "hugetlbfs", "cgroup", "cgroup2", "cpuset", "bpf", "debugfs",
+    "tracefs", "securityfs", "selinuxfs", "smackfs", "configfs", "fusectl", "pstore", "efivarfs", "binfmt_misc", "dax",
+    "drm", "dmabuf", "secretmem", "guest_memfd", "resctrl", "rpc_pipefs", "nfsd", "binder", "xenfs", "zonefs", "cxl",
+    "ibm-cxl", "iio", "aio",
+];
 
 /// The file systems of all mounts that can be seen, by the mount's id and by the device number.
 #[derive(Debug, Default)]
 pub(crate) struct FileSystems {
     by_mount: HashMap<u64, FileSystem>,
     by_number: HashMap<(u32, u32), FileSystem>,
+    /// The kernel knows no other kinds than those that answer from memory.
+    all_are_local: bool,
 }
 
 impl FileSystems {
+    /// Whether whatever is open can be asked what it is: no file system that could wait for a server is even registered,
+    /// so that there can be none, not in any namespace and not where it was unmounted while something on it is open.
+    pub(crate) fn all_are_local(&self) -> bool {
+        self.all_are_local
+    }
+
     /// That of a mount; ids are unique on the machine.
     pub(crate) fn of_mount(&self, id: u64) -> Option<FileSystem> {
         self.by_mount.get(&id).copied()
@@ -69,6 +93,11 @@ impl Kinds {
             }
         }
         Self(kinds)
+    }
+
+    /// Whether all that the kernel knows answer from memory.
+    fn are_local(&self) -> bool {
+        !self.0.is_empty() && self.0.keys().all(|kind| FileSystem::of_kind(kind) != FileSystem::Remote)
     }
 
     /// Whether a mount of this kind (`ext4`, `fuseblk.ntfs`) can name a disk. A kind that is not listed, as in a dumped
@@ -118,10 +147,12 @@ impl<'a> MountSurvey<'a> {
         for (index, (_, devices)) in pools.iter().enumerate() {
             pool_of.extend(devices.iter().map(|device| (device.clone(), index)));
         }
+        let kinds = Kinds::read(proc);
+        let all_are_local = !proc.is_dump() && kinds.are_local();
         Self {
             inventory,
             storage,
-            kinds: Kinds::read(proc),
+            kinds,
             pools,
             pool_of,
             found: Vec::new(),
@@ -130,7 +161,7 @@ impl<'a> MountSurvey<'a> {
             of: None,
             more: Vec::new(),
             unclear: None,
-            file_systems: FileSystems::default(),
+            file_systems: FileSystems { all_are_local, ..FileSystems::default() },
         }
     }
 

@@ -159,11 +159,18 @@ pub(crate) struct FileUses {
 pub(crate) struct Finders {
     nodes: Finder<'static>,
     functions: Finder<'static>,
+    shared: Finder<'static>,
+}
+
+impl Finders {
+    fn all(&self) -> [&Finder<'static>; 3] {
+        [&self.nodes, &self.functions, &self.shared]
+    }
 }
 
 impl Default for Finders {
     fn default() -> Self {
-        Self { nodes: Finder::new("/dev/"), functions: Finder::new("/resource") }
+        Self { nodes: Finder::new("/dev/"), functions: Finder::new("/resource"), shared: Finder::new("s ") }
     }
 }
 
@@ -206,9 +213,7 @@ impl Look<'_> {
         let is_there = self.process.links(&format!("{}fd", self.table), |fd, target| {
             uses.descriptors += 1;
             if target.starts_with('/') {
-                if may_matter(target) {
-                    self.descriptor(fd, target, buffer, &mut uses.holds);
-                }
+                self.descriptor(fd, target, buffer, &mut uses.holds);
             } else if target == "anon_inode:[vfio-device]" {
                 uses.some_vfio = true;
             } else if !wanted.listeners.is_empty() {
@@ -250,95 +255,134 @@ impl Look<'_> {
     fn descriptor(&self, fd: &str, target: &str, buffer: &mut Vec<u8>, holds: &mut BTreeSet<FileUse>) {
         let Self { process, table, question: Question { wanted, file_systems, .. }, .. } = self;
         let is_open = |address, what, origin, how| FileUse { address, what, origin, danger: Danger::Open, how };
-        if let Some((address, what)) = wanted.register_file(target) {
-            let info = Info::read(process, table, fd, buffer);
-            // Whoever only reads the configuration space looks, as lspci and pcictl do, and drives nothing. Of a region even
-            // that may be a mapping to come.
-            if info.is_read_only && !what.starts_with("resource") {
+        if may_be_file(target) {
+            if let Some((address, what)) = wanted.register_file(target) {
+                let info = Info::read(process, table, fd, buffer);
+                // Whoever only reads the configuration space looks, as lspci and pcictl do, and drives nothing. Of a
+                // region even that may be a mapping to come.
+                if info.is_read_only && !what.starts_with("resource") {
+                    return;
+                }
+                if self.is_kernel_file(info.mount.and_then(|mount| file_systems.of_mount(mount))) {
+                    holds.insert(is_open(address, what, String::new(), HoldMode::Open));
+                }
                 return;
             }
-            if self.is_kernel_file(info.mount.and_then(|mount| file_systems.of_mount(mount))) {
-                holds.insert(is_open(address, what, String::new(), HoldMode::Open));
+            if let Some(address) = wanted.claim(target) {
+                if Info::read(process, table, fd, buffer).locked {
+                    let origin = ", which claims the function for SPDK".to_owned();
+                    holds.insert(is_open(address, target.to_owned(), origin, HoldMode::Locked));
+                }
+                return;
             }
-            return;
         }
-        if let Some(address) = wanted.claim(target) {
-            if Info::read(process, table, fd, buffer).locked {
-                let origin = ", which claims the function for SPDK".to_owned();
-                holds.insert(is_open(address, target.to_owned(), origin, HoldMode::Locked));
+        for node in self.nodes_open(fd, target, buffer) {
+            let info = Info::read(process, table, fd, buffer);
+            if info.is_path {
+                return;
             }
-            return;
-        }
-        if !target.contains("/dev/") {
-            return;
-        }
-        let info = Info::read(process, table, fd, buffer);
-        let how = if info.locked { HoldMode::Locked } else { HoldMode::Open };
-        let mut hold = |node: &Node| {
+            let how = if info.locked { HoldMode::Locked } else { HoldMode::Open };
             let what = if target == node.path { target.to_owned() } else { format!("{} ({target})", node.path) };
             let Node { address, danger, .. } = *node;
             holds.insert(FileUse { address, what, origin: node.origin.clone(), danger, how });
-        };
-        let file_system = info.mount.and_then(|mount| file_systems.of_mount(mount));
-        match self.node_behind(file_system, &format!("{table}fd/{fd}")) {
-            Behind::Device(number) => wanted.numbered(number).for_each(&mut hold),
-            Behind::NoDevice => {}
-            Behind::Unknown => wanted.named(target).for_each(&mut hold),
         }
     }
 
-    /// Mappings of nodes and register files.
+    /// The nodes that a descriptor may be of: by its number, or where that may not be asked for, by its name.
+    fn nodes_open(&self, fd: &str, target: &str, buffer: &mut Vec<u8>) -> Vec<&Node> {
+        let Self { process, table, question: Question { wanted, file_systems, .. }, .. } = self;
+        // A dump shows no numbers.
+        if wanted.nodes.is_empty() || !process.is_live() && wanted.named(target).next().is_none() {
+            return Vec::new();
+        }
+        let mount = || {
+            let mount = Info::read(process, table, fd, buffer).mount;
+            mount.and_then(|mount| file_systems.of_mount(mount))
+        };
+        match self.node_behind(mount, &format!("{table}fd/{fd}")) {
+            Behind::Device(number) => wanted.numbered(number).collect(),
+            Behind::NoDevice => Vec::new(),
+            Behind::Unknown => wanted.named(target).collect(),
+        }
+    }
+
+    /// Mappings of nodes and register files, in whole lines. What is in them is up to whoever runs the process, so each
+    /// line is looked at once, whatever its path repeats.
     fn mappings(&self, maps: &[u8], holds: &mut BTreeSet<FileUse>) {
-        let Self { question: Question { wanted, file_systems, finders, .. }, .. } = self;
-        let starts = finders.nodes.find_iter(maps).chain(finders.functions.find_iter(maps));
-        for at in starts {
+        let finders = self.question.finders.all();
+        let mut hits = finders.map(|finder| finder.find(maps));
+        while let Some(at) = hits.iter().flatten().min().copied() {
             let begin = memchr::memrchr(b'\n', &maps[..at]).map_or(0, |end| end + 1);
             let end = memchr::memchr(b'\n', &maps[at..]).map_or(maps.len(), |end| at + end);
-            let line = String::from_utf8_lossy(&maps[begin..end]);
-            // Five columns, then the path, which may hold spaces (fs/proc/task_mmu.c).
-            let Some(start) = line.find('/') else { continue };
-            let path = unescape(&line[start..]);
-            let mut columns = line[..start].split_ascii_whitespace();
-            let (range, device) = (columns.next().unwrap_or_default(), columns.nth(2));
-            let file_system = device.and_then(hexadecimal).and_then(|number| file_systems.of_number(number));
-            let mapped =
-                |address, what, origin, danger| FileUse { address, what, origin, danger, how: HoldMode::Mapped };
-            if let Some((address, what)) = wanted.register_file(&path) {
-                if self.is_kernel_file(file_system) {
-                    holds.insert(mapped(address, what, String::new(), Danger::Open));
+            self.mapping(&String::from_utf8_lossy(&maps[begin..end]), holds);
+            for (finder, hit) in finders.iter().zip(&mut hits) {
+                if hit.is_some_and(|hit| hit < end) {
+                    *hit = finder.find(&maps[end..]).map(|hit| end + hit);
                 }
-                continue;
             }
-            // A path that nobody asks about is not worth a question.
-            if wanted.named(&path).next().is_none() {
-                continue;
+        }
+    }
+
+    /// One mapping: five columns, then the path, which may hold spaces (fs/proc/task_mmu.c).
+    fn mapping(&self, line: &str, holds: &mut BTreeSet<FileUse>) {
+        let Question { wanted, file_systems, .. } = self.question;
+        let Some(start) = line.find('/') else { return };
+        let path = unescape(&line[start..]);
+        let mut columns = line[..start].split_ascii_whitespace();
+        let (range, rights) = (columns.next().unwrap_or_default(), columns.next().unwrap_or_default());
+        let device = columns.nth(1).and_then(hexadecimal);
+        let file_system = || device.and_then(|number| file_systems.of_number(number));
+        let mapped = |address, what, origin, danger| FileUse { address, what, origin, danger, how: HoldMode::Mapped };
+        if let Some((address, what)) = wanted.register_file(&path) {
+            if self.is_kernel_file(file_system()) {
+                holds.insert(mapped(address, what, String::new(), Danger::Open));
             }
-            let hold = |node: &Node| mapped(node.address, node.path.clone(), node.origin.clone(), node.danger);
-            match self.node_behind(file_system, &format!("map_files/{range}")) {
-                Behind::Device(number) => holds.extend(wanted.numbered(number).map(hold)),
-                Behind::NoDevice => {}
-                Behind::Unknown => holds.extend(wanted.named(&path).map(hold)),
-            }
+            return;
+        }
+        // Programs and libraries, which are most of what is mapped, are mapped privately; devices hardly ever are.
+        if wanted.nodes.is_empty() || !rights.ends_with('s') && wanted.named(&path).next().is_none() {
+            return;
+        }
+        let hold = |node: &Node| mapped(node.address, node.path.clone(), node.origin.clone(), node.danger);
+        match self.node_behind(file_system, &format!("map_files/{}", without_zeros(range))) {
+            Behind::Device(number) => holds.extend(wanted.numbered(number).map(hold)),
+            Behind::NoDevice => {}
+            Behind::Unknown => holds.extend(wanted.named(&path).map(hold)),
         }
     }
 
     /// What a link of /proc leads to. It is asked for only on a file system that answers from memory.
-    fn node_behind(&self, file_system: Option<FileSystem>, link: &str) -> Behind {
-        use nix::sys::stat::{SFlag, major, minor};
-        match file_system {
-            Some(FileSystem::Local) => {}
-            Some(FileSystem::Kernel) => return Behind::NoDevice,
-            Some(FileSystem::Remote) | None if self.is_foreign() => return Behind::NoDevice,
-            Some(FileSystem::Remote) | None => return Behind::Unknown,
+    fn node_behind(&self, file_system: impl FnOnce() -> Option<FileSystem>, link: &str) -> Behind {
+        use nix::sys::stat::SFlag;
+        if !self.question.file_systems.all_are_local() {
+            match file_system() {
+                Some(FileSystem::Local) => {}
+                Some(FileSystem::Kernel) => return Behind::NoDevice,
+                Some(FileSystem::Remote) | None if self.is_foreign() => return Behind::NoDevice,
+                Some(FileSystem::Remote) | None => return Behind::Unknown,
+            }
         }
-        let Some(stat) = self.process.behind(link) else { return Behind::Unknown };
-        let number = (major(stat.st_rdev) as u32, minor(stat.st_rdev) as u32);
-        match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+        let Some(stat) = self.process.behind(link) else {
+            let is_known = self.process.is_live() && self.is_foreign();
+            return if is_known { Behind::NoDevice } else { Behind::Unknown };
+        };
+        let number = (stat.stx_rdev_major, stat.stx_rdev_minor);
+        match SFlag::from_bits_truncate(u32::from(stat.stx_mode)) & SFlag::S_IFMT {
             SFlag::S_IFBLK => Behind::Device((true, number)),
             SFlag::S_IFCHR => Behind::Device((false, number)),
             _ => Behind::NoDevice,
         }
     }
+}
+
+/// A range of addresses as `map_files` names it: maps fill up to eight digits, and map_files takes no leading zero
+/// (dname_to_vma_addr in fs/proc/base.c).
+fn without_zeros(range: &str) -> String {
+    let strip = |address: &str| match address.trim_start_matches('0') {
+        "" => "0".to_owned(),
+        digits => digits.to_owned(),
+    };
+    range.split('-').map(strip).collect::<Vec<_>>().join("-")
 }
 
 /// What is behind a link of /proc.
@@ -357,16 +401,20 @@ fn hexadecimal(text: &str) -> Option<(u32, u32)> {
     Some((u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?))
 }
 
-/// A cheap look at a path: the nodes that every process has open, and plain files, are left out.
+/// Whether a path is worth a line in a dump, which shows no numbers: nodes that every process has open, and plain files,
+/// are not.
 pub(crate) fn may_matter(path: &str) -> bool {
     if let Some(node) = path.strip_prefix("/dev/") {
         let everybody = matches!(node, "null" | "zero" | "full" | "random" | "urandom" | "kmsg" | "ptmx" | "tty");
         return !everybody && !node.starts_with("pts/") && !node.starts_with("shm/");
     }
-    if path.starts_with("/sys/") || path.starts_with("/proc/bus/pci/") {
-        return true;
-    }
-    path.contains("/dev/")
+    path.contains("/dev/") || may_be_file(path)
+}
+
+/// A cheap look at a path: whether it can be that of a register file or a claim.
+fn may_be_file(path: &str) -> bool {
+    path.starts_with("/sys/")
+        || path.starts_with("/proc/bus/pci/")
         || path.contains("/spdk_pci_lock_")
         || path.contains("/resource")
         || path.ends_with("/config")
@@ -379,6 +427,8 @@ struct Info {
     locked: bool,
     /// Opened to read only; false where that is not told.
     is_read_only: bool,
+    /// It names the file and holds nothing (O_PATH).
+    is_path: bool,
 }
 
 impl Info {
@@ -389,7 +439,9 @@ impl Info {
                 match line.split_once(':') {
                     // In octal, with O_RDONLY, O_WRONLY or O_RDWR in the last two bits (proc(5)).
                     Some(("flags", value)) => {
-                        info.is_read_only = i64::from_str_radix(value.trim(), 8).is_ok_and(|flags| flags & 3 == 0);
+                        let flags = i64::from_str_radix(value.trim(), 8).ok();
+                        info.is_read_only = flags.is_some_and(|flags| flags & 3 == 0);
+                        info.is_path = flags.is_some_and(|flags| flags & i64::from(nix::libc::O_PATH) != 0);
                     }
                     Some(("mnt_id", value)) => info.mount = value.trim().parse().ok(),
                     Some(("lock", value)) => info.locked |= !value.contains("->"),
