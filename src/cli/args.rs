@@ -204,6 +204,9 @@ pub(crate) struct RemoveArgs {
     /// Succeed if the device is already absent
     #[arg(long, help_heading = SELECTION)]
     pub(crate) if_present: bool,
+    /// Accept the name of one disk, interface or the like for the whole device, with all else that is on it
+    #[arg(long, help_heading = SELECTION)]
+    pub(crate) whole_device: bool,
     /// If a driver fails to stop, leave the others unbound
     #[arg(long, help_heading = SAFETY)]
     pub(crate) no_rollback: bool,
@@ -419,6 +422,7 @@ impl RemoveArgs {
             change: self.changing.options(self.writing.timeout),
             forcing: ForceOptions { force: self.forcing.force.clone(), yes: self.forcing.yes },
             if_present: self.if_present,
+            whole_device: self.whole_device,
             no_rollback: self.no_rollback,
             jobs: self.jobs.into(),
         }

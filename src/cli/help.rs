@@ -15,8 +15,10 @@ macro_rules! one_function {
                      ",
             $more,
             "
-  /dev/nvme0n1       a device node
-  eth0               a network interface
+  /dev/nvme0n1       a device node, as /dev/dri/card0, /dev/vfio/17, /dev/mapper/vg-root
+  eth0, mlx5_0       a device's name in sysfs, of whatever class; net/eth0 says which
+  serial:, wwn:      a disk's or controller's serial number, a disk's or port's worldwide name
+  mount:/srv         what is mounted there
   /sys/...           a path in sysfs
 "
         )

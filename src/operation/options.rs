@@ -37,6 +37,8 @@ pub(crate) struct RemoveOptions {
     pub(crate) forcing: ForceOptions,
     /// An absent device is fine.
     pub(crate) if_present: bool,
+    /// Names of one thing of a function, as one of its disks, stand for the whole function.
+    pub(crate) whole_device: bool,
     /// Leave stopped drivers stopped when the removal fails.
     pub(crate) no_rollback: bool,
     /// How many drivers to stop at a time; at least 1.

@@ -23,7 +23,10 @@ use crate::plan::step_state::can_be_put_back;
 use crate::report::change::{FunctionSummary, PlannedChange, RemoveReport};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
+use crate::resolve::below::functions_of;
+use crate::resolve::devices::devices_named;
 use crate::resolve::functions::{Resolved, Resolver};
+use crate::resolve::parts;
 use crate::topology::device_links::active_links;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
@@ -83,6 +86,7 @@ impl RemovalTarget {
     pub(crate) fn read(context: &Context, selectors: &[Selector], options: &RemoveOptions) -> Result<Self> {
         let mut resolver = Resolver::new(&context.machine.sysfs);
         let (mut addresses, mut absent) = (Vec::new(), Vec::new());
+        let (mut named_devices, mut whole) = (Vec::new(), Vec::new());
         for selector in selectors {
             let named = match resolver.targets(selector, options.change.each) {
                 Err(error) if error.kind() == ErrorKind::NoSuchDevice && options.if_present => {
@@ -93,12 +97,21 @@ impl RemovalTarget {
             };
             for named in named {
                 match named {
-                    Resolved::Functions(found) => addresses.extend(found),
+                    Resolved::Functions(found) => {
+                        match devices_named(&context.machine.sysfs, selector)? {
+                            Some(devices) => named_devices.push((selector, devices)),
+                            None => whole.extend(found.iter().copied()),
+                        }
+                        addresses.extend(found);
+                    }
                     Resolved::Absent(address) if options.if_present => absent.push(address.to_string()),
                     Resolved::Absent(address) => return Err(not_there(context, selector, address)),
                     Resolved::HostBridge(_) => return Err(host_bridge(selector)),
                 }
             }
+        }
+        if !options.whole_device {
+            refuse_parts(&context.machine.sysfs, &named_devices, &whole)?;
         }
         // What is really to be removed must be known, each function of it; for a plan its place and driver will do.
         let fields = if options.change.dry_run { Fields::PLAN } else { Fields::ALL };
@@ -172,6 +185,27 @@ impl LockTarget for RemovalTarget {
     fn same_devices(&self, other: &Self) -> bool {
         self.plan == other.plan && self.functions == other.functions
     }
+}
+
+/// Refuses names that together mean less than what would go with their functions.
+fn refuse_parts(sysfs: &Sysfs, named: &[(&Selector, Vec<String>)], whole: &[PciAddress]) -> Result<()> {
+    /// More than fit on a line.
+    const SHOWN: usize = 8;
+    let devices: Vec<String> = named.iter().flat_map(|(_, paths)| paths.iter().cloned()).collect();
+    let mut others = parts::others(sysfs, &devices)?;
+    others.retain(|address, _| !whole.contains(address));
+    let Some((address, also)) = others.pop_first() else { return Ok(()) };
+    let by_them = |paths: &Vec<String>| functions_of(paths).contains(&address);
+    let mut names: Vec<String> =
+        named.iter().filter(|(_, paths)| by_them(paths)).map(|(selector, _)| selector.to_string()).collect();
+    names.dedup();
+    let mut told = also.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if also.len() > SHOWN {
+        told.push_str(&format!(" and {} more", also.len() - SHOWN));
+    }
+    let message = format!("{}: with it, removing {address} would take {told}", names.join(", "));
+    let hint = format!("if all of that is to go, add --whole-device, or name the function: {address}");
+    Err(Error::usage(message).hint(hint).about(address).fact("also", also))
 }
 
 /// A driver whose end would end others elsewhere, without anybody having looked at what is below those.

@@ -43,8 +43,21 @@ pub(crate) enum SelectorKind {
     DeviceNode(String),
     /// A path below /sys; its last address counts.
     SysfsPath(String),
-    /// A network interface's name.
-    Interface(String),
+    /// A device's name in sysfs, of whatever class: `eth0`, `mlx5_0`, `nvme0n1`.
+    Name(String),
+    /// The same with its class, as `show` prints it: `net/eth0`.
+    ClassDevice {
+        /// The class.
+        class: String,
+        /// The name.
+        name: String,
+    },
+    /// `serial:S4EVNF0M`: the serial number of a disk or its controller.
+    Serial(String),
+    /// `wwn:0x5000c500a1b2c3d4`: the worldwide name of a disk or a port.
+    Wwn(String),
+    /// `mount:/srv`: what is mounted there.
+    Mount(String),
 }
 
 /// An address whose domain may be left out.
@@ -156,7 +169,11 @@ impl Selector {
             | SelectorKind::HostBridge(_)
             | SelectorKind::DeviceNode(_)
             | SelectorKind::SysfsPath(_)
-            | SelectorKind::Interface(_) => false,
+            | SelectorKind::Name(_)
+            | SelectorKind::ClassDevice { .. }
+            | SelectorKind::Serial(_)
+            | SelectorKind::Wwn(_)
+            | SelectorKind::Mount(_) => false,
         }
     }
 }
@@ -212,11 +229,24 @@ fn parse_kind(text: &str) -> Result<SelectorKind, Problem> {
             "driver" => return Ok(SelectorKind::Driver(rest.to_owned())),
             "class" => return parse_class(rest).map(SelectorKind::Class),
             "id" => return parse_id(rest),
+            "serial" | "wwn" if rest.is_empty() => {
+                let what = if prefix == "serial" { "serial number" } else { "worldwide name" };
+                return Err(format!("it needs a {what}").as_str().into());
+            }
+            "serial" => return Ok(SelectorKind::Serial(rest.to_owned())),
+            "wwn" => return Ok(SelectorKind::Wwn(rest.to_owned())),
+            "mount" if !rest.starts_with('/') => {
+                return Err(Problem::with_hint("it needs a mount point", "a mount point is written mount:/srv"));
+            }
+            "mount" => return Ok(SelectorKind::Mount(rest.to_owned())),
             _ => {}
         }
     }
     if text.starts_with("/dev/") {
         return Ok(SelectorKind::DeviceNode(text.to_owned()));
+    }
+    if let Some((class, name)) = text.split_once('/').filter(|(class, name)| is_name(class) && is_name(name)) {
+        return Ok(SelectorKind::ClassDevice { class: class.to_owned(), name: name.to_owned() });
     }
     if text.contains('/') {
         return parse_sysfs_path(text);
@@ -332,9 +362,14 @@ fn parse_id(rest: &str) -> Result<SelectorKind, Problem> {
     Ok(SelectorKind::Id { vendor, device })
 }
 
-/// What is left is an interface's name, unless it looks like half an address.
+/// Whether a device of sysfs can have that name.
+fn is_name(text: &str) -> bool {
+    !matches!(text, "" | "." | "..") && !text.contains(['/', ' ', '*'])
+}
+
+/// What is left is a device's name, unless it looks like half an address.
 fn parse_bare_name(text: &str) -> Result<SelectorKind, Problem> {
-    const WANTED: &str = "give an address (0000:03:00.0), a device node (/dev/nvme0n1), a network interface, slot:NAME, driver:NAME, class:CODE or id:VENDOR:DEVICE";
+    const WANTED: &str = "give an address (0000:03:00.0), a device's node or name (/dev/nvme0n1, eth0, mlx5_0), slot:NAME, driver:NAME, class:CODE or id:VENDOR:DEVICE";
     if text.is_empty() {
         return Err(Problem::with_hint("it is empty", WANTED));
     }
@@ -344,12 +379,11 @@ fn parse_bare_name(text: &str) -> Result<SelectorKind, Problem> {
             format!("for a device write {text:0>2}:00.0, for a whole bus {text:0>2}:"),
         ));
     }
-    // dev_valid_name() in net/core/dev.c: at most 15 bytes, no slash, colon or space.
-    let valid = text.len() <= 15 && !text.contains([':', ' ']) && text != "." && text != "..";
-    if !valid {
+    // Names with colons are those of buses; whoever means one writes its class before it.
+    if !is_name(text) || text.contains(':') {
         return Err(Problem::with_hint("neither an address nor a name", WANTED));
     }
-    Ok(SelectorKind::Interface(text.to_owned()))
+    Ok(SelectorKind::Name(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -392,15 +426,27 @@ mod tests {
         let SelectorKind::Class(nvme) = kind("class:NVME") else { panic!() };
         assert!(nvme.matches(0x010802) && !nvme.matches(0x010601));
         assert_eq!(kind("pci10000:e0"), SelectorKind::HostBridge("pci10000:e0".into()));
-        assert_eq!(kind("eth0.100"), SelectorKind::Interface("eth0.100".into()));
+        assert_eq!(kind("eth0.100"), SelectorKind::Name("eth0.100".into()));
+    }
+
+    #[test]
+    fn devices_by_what_people_know_of_them() {
+        assert_eq!(kind("mlx5_0"), SelectorKind::Name("mlx5_0".into()));
+        let bus_like = SelectorKind::ClassDevice { class: "scsi_device".into(), name: "0:0:0:0".into() };
+        assert_eq!(kind("scsi_device/0:0:0:0"), bus_like);
+        assert_eq!(kind("serial:S4:EV"), SelectorKind::Serial("S4:EV".into()));
+        assert_eq!(kind("wwn:0x5000c500"), SelectorKind::Wwn("0x5000c500".into()));
+        assert_eq!(kind("mount:/srv/a b"), SelectorKind::Mount("/srv/a b".into()));
+        for text in ["serial:", "wwn:", "mount:", "mount:srv", "../x", "x/..", "a/b/c", "net/", "net/a b"] {
+            assert!(text.parse::<Selector>().is_err(), "{text}");
+        }
     }
 
     #[test]
     fn half_an_address_is_refused_with_the_whole_one() {
         let error = Error::from("03".parse::<Selector>().unwrap_err());
         assert!(error.next().unwrap().contains("03:00.0"), "{error}");
-        for text in ["", "03:20.0", "03:00.8", "x:y:z", "slot:", "class:1", "id:8086", "a/b", "0000:00:00:00.0", "a\nb"]
-        {
+        for text in ["", "03:20.0", "03:00.8", "x:y:z", "slot:", "class:1", "id:8086", "0000:00:00:00.0", "a\nb"] {
             assert!(text.parse::<Selector>().is_err(), "{text}");
         }
     }

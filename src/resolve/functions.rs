@@ -1,12 +1,11 @@
 //! Which functions a selector matches on this machine.
 
-use std::os::linux::fs::MetadataExt;
-use std::path::Path;
-
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::sysfs::{Sysfs, follow};
+use crate::host::sysfs::Sysfs;
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::selector::{AddressParts, AddressPattern, Selector, SelectorKind};
+use crate::resolve::below::{functions_of, last_address, names};
+use crate::resolve::devices::{devices_named, no_match};
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 use crate::topology::paths::locate_bus;
@@ -65,10 +64,18 @@ impl<'a> Resolver<'a> {
         match &selector.kind {
             SelectorKind::Address(parts) => self.address(selector, *parts),
             SelectorKind::HostBridge(name) => self.host_bridge(selector, name),
-            SelectorKind::DeviceNode(path) => self.device_node(selector, path),
             SelectorKind::SysfsPath(path) => self.sysfs_path(selector, path),
-            SelectorKind::Interface(name) => self.interface(selector, name),
-            _ => self.group(selector),
+            SelectorKind::Name(_)
+            | SelectorKind::ClassDevice { .. }
+            | SelectorKind::DeviceNode(_)
+            | SelectorKind::Serial(_)
+            | SelectorKind::Wwn(_)
+            | SelectorKind::Mount(_) => self.devices(selector),
+            SelectorKind::Pattern(_)
+            | SelectorKind::Slot(_)
+            | SelectorKind::Driver(_)
+            | SelectorKind::Class(_)
+            | SelectorKind::Id { .. } => self.group(selector),
         }
     }
 
@@ -103,17 +110,6 @@ impl<'a> Resolver<'a> {
         if self.is_there(address) { Ok(Resolved::Functions(vec![address])) } else { Ok(Resolved::Absent(address)) }
     }
 
-    /// Where a link points. What cannot be read is not missing.
-    fn link(&self, path: &str) -> Result<Option<String>> {
-        self.sysfs.link(path).map_err(|error| Error::io(self.sysfs.display(path), &error))
-    }
-
-    /// The names in a directory; none if it is missing.
-    fn names(&self, path: &str) -> Result<Vec<String>> {
-        let names = self.sysfs.names(path).map_err(|error| Error::io(self.sysfs.display(path), &error))?;
-        Ok(names.unwrap_or_default())
-    }
-
     fn is_there(&self, address: PciAddress) -> bool {
         self.sysfs.has_function(address)
     }
@@ -123,7 +119,7 @@ impl<'a> Resolver<'a> {
         if locate_bus(self.sysfs, address.bus_number())?.is_some() {
             return Ok(None);
         }
-        let names = self.names("class/pci_bus")?;
+        let names = names(self.sysfs, "class/pci_bus")?;
         let buses = names.iter().filter_map(|name| name.parse::<BusNumber>().ok());
         let mut domains: Vec<u32> = buses.filter(|bus| bus.bus == address.bus).map(|bus| bus.domain).collect();
         domains.sort_unstable();
@@ -152,20 +148,6 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn interface(&self, selector: &Selector, name: &str) -> Result<Resolved> {
-        let class = "class/net";
-        let link = self.link(&format!("{class}/{name}"))?;
-        let Some(path) = link.and_then(|target| follow(class, &target)) else {
-            let hint = if self.sysfs.exists(&format!("class/block/{name}")) {
-                format!("for the disk write /dev/{name}")
-            } else {
-                "an address looks like 0000:03:00.0".to_owned()
-            };
-            return Err(no_match(selector, "no such network interface").hint(hint));
-        };
-        self.on_path(selector, &path)
-    }
-
     fn sysfs_path(&self, selector: &Selector, text: &str) -> Result<Resolved> {
         let path = text.trim_start_matches("/sys/").trim_end_matches('/');
         if let Some(address) = last_address(path) {
@@ -178,48 +160,13 @@ impl<'a> Resolver<'a> {
         if let Some(name) = path.rsplit('/').next().filter(|name| crate::pci::selector::is_host_bridge_name(name)) {
             return self.host_bridge(selector, name);
         }
-        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-        let target = self.link(path)?.and_then(|target| follow(directory, &target));
-        target.map_or_else(
-            || Err(no_match(selector, "that path does not lead to a PCI function")),
-            |path| self.on_path(selector, &path),
-        )
+        self.devices(selector)
     }
 
-    fn device_node(&self, selector: &Selector, node: &str) -> Result<Resolved> {
-        let link = if self.sysfs.is_dump() { self.node_by_name(node)? } else { node_by_number(node) };
-        let Some((directory, link)) = link else { return Err(no_match(selector, "no such device node")) };
-        let target = self.link(&link)?.and_then(|target| follow(&directory, &target));
-        let Some(path) = target else { return Err(no_match(selector, "not the node of a device in sysfs")) };
-        self.on_path(selector, &path)
-    }
-
-    /// A dumped tree has no device nodes; names are the same in /sys/class.
-    fn node_by_name(&self, node: &str) -> Result<Option<(String, String)>> {
-        let name = node.trim_start_matches("/dev/").replace('/', "!");
-        let classes = self.names("class")?;
-        let found = classes.iter().find(|class| self.sysfs.exists(&format!("class/{class}/{name}")));
-        Ok(found.map(|found| (format!("class/{found}"), format!("class/{found}/{name}"))))
-    }
-
-    /// The function that a class device is below; a multipath NVMe disk is below none, but its controllers are.
-    fn on_path(&self, selector: &Selector, path: &str) -> Result<Resolved> {
-        if let Some(address) = last_address(path) {
-            return Ok(Resolved::Functions(vec![address]));
-        }
-        let mut found: Vec<PciAddress> = Vec::new();
-        if let Some((subsystem, _)) = path.rsplit_once('/').filter(|(above, _)| above.contains("/nvme-subsystem/")) {
-            for name in self.names(subsystem)? {
-                let target = self.link(&format!("{subsystem}/{name}"))?;
-                found.extend(target.as_deref().and_then(last_address));
-            }
-        }
-        found.sort_unstable();
-        found.dedup();
-        if found.is_empty() {
-            return Err(no_match(selector, "not below a PCI function").hint("name the function, or the disk below it"));
-        }
-        Ok(Resolved::Functions(found))
+    /// The functions of what is known by another name.
+    fn devices(&self, selector: &Selector) -> Result<Resolved> {
+        let devices = devices_named(self.sysfs, selector)?.unwrap_or_default();
+        Ok(Resolved::Functions(functions_of(&devices)))
     }
 
     fn group(&self, selector: &Selector) -> Result<Resolved> {
@@ -272,28 +219,6 @@ impl<'a> Resolver<'a> {
         let functions = topology.by_address().into_iter().map(|id| topology.function(id));
         Ok(functions.filter(|f| fits(f.address, f.ids)).map(|f| f.address).collect())
     }
-}
-
-/// `sys/dev/block/8:0` and its like, for a node of this machine.
-fn node_by_number(node: &str) -> Option<(String, String)> {
-    use nix::sys::stat::{SFlag, major, minor};
-    let metadata = std::fs::metadata(Path::new(node)).ok()?;
-    let kind = match SFlag::from_bits_truncate(metadata.st_mode()) & SFlag::S_IFMT {
-        SFlag::S_IFBLK => "block",
-        SFlag::S_IFCHR => "char",
-        _ => return None,
-    };
-    let number = metadata.st_rdev();
-    let directory = format!("dev/{kind}");
-    Some((directory.clone(), format!("{directory}/{}:{}", major(number), minor(number))))
-}
-
-fn last_address(path: &str) -> Option<PciAddress> {
-    path.split('/').filter_map(PciAddress::from_sysfs_name).next_back()
-}
-
-fn no_match(selector: &Selector, why: &str) -> Error {
-    Error::new(ErrorKind::NoSuchDevice, format!("{selector}: {why}")).fact("selector", selector.text.clone())
 }
 
 /// The first few addresses and how many more there are.

@@ -1,7 +1,13 @@
 //! From what an operator typed to functions and buses of this machine.
 //!
+//! - [`below`]: from a device, however high it stands, down to those that sit on functions.
+//! - [`devices`]: which devices a name, a node, a serial number or a mount point means.
+//! - [`parts`]: what else a function has, where less of it was named.
 //! - [`functions`]: which functions a selector means.
 //! - [`scan_target`]: which bus brings something back; the one answer for rescan, lock and show.
 
+pub(crate) mod below;
+pub(crate) mod devices;
+pub(crate) mod parts;
 pub(crate) mod functions;
 pub mod scan_target;
