@@ -364,7 +364,7 @@ fn parse_id(rest: &str) -> Result<SelectorKind, Problem> {
 
 /// Whether a device of sysfs can have that name.
 fn is_name(text: &str) -> bool {
-    !matches!(text, "" | "." | "..") && !text.contains(['/', ' ', '*'])
+    text.len() <= 255 && !matches!(text, "" | "." | "..") && !text.contains(['/', ' ', '*'])
 }
 
 /// What is left is a device's name, unless it looks like half an address.

@@ -89,7 +89,7 @@ fn parts(sysfs: &Sysfs) -> Result<BTreeMap<PciAddress, Vec<Part>>> {
             let is_partition =
                 class == "block" && path.rsplit('/').nth(1).is_some_and(|above| all.iter().any(|name| name == above));
             let names = found.entry(directory_of(&path)).or_default();
-            if !is_partition && !(class == "scsi_tape" && !name.starts_with("st")) {
+            if !is_partition && (class != "scsi_tape" || name.starts_with("st")) {
                 names.push(name.clone());
             }
         }

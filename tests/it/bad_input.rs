@@ -45,10 +45,10 @@ fn what_is_no_selector_is_a_usage_error() {
         "id:1",
         "id:8086",
         "id:zzzz:0000",
-        "a/b",
+        "a/b/c",
         "../x",
         "/etc/passwd",
-        "name-that-is-much-too-long",
+        "net/name/more",
     ];
     for command in ["remove", "rescan", "replug"] {
         for text in malformed {
