@@ -8,6 +8,7 @@ use crate::host::sysfs::last_step;
 use crate::host::walk::{EntryKind, walk};
 use crate::pci::address::PciAddress;
 use crate::pci::selector::is_host_bridge_name;
+use crate::usage::block::patience::read_all;
 
 /// An attribute is a page at most (fs/sysfs/file.c).
 const PAGE: usize = 4096;
@@ -98,13 +99,35 @@ impl Devices<'_, '_> {
                 if is_wanted { self.collector.copy_link(&copied) } else { Ok(()) }
             }
             (Rule::Read, EntryKind::File) => self.read(&copied),
+            (Rule::Ask, EntryKind::File) => self.ask(path, &copied),
             (_, EntryKind::Directory) => self.collector.directory(&copied),
-            (Rule::Read | Rule::Name | Rule::Link, _) => self.collector.bare(&copied, UNASKED),
+            (Rule::Read | Rule::Ask | Rule::Name | Rule::Link, _) => self.collector.bare(&copied, UNASKED),
         }
+    }
+
+    /// Copies a path that a driver tells when it likes.
+    fn ask(&mut self, path: &str, copied: &str) -> Result<()> {
+        let (texts, silent) = read_all(&self.collector.machine.sysfs, &[path.to_owned()]);
+        for _ in silent {
+            self.collector.miss(&format!("/{copied}"), "it does not answer");
+        }
+        let Some(text) = texts.into_iter().flatten().next() else { return self.collector.bare(copied, UNREADABLE) };
+        let replaced =
+            |text: &str| self.collector.names.as_ref().map_or_else(|| text.to_owned(), |names| names.path(text));
+        let text = replaced(text.lines().next().unwrap_or_default());
+        self.collector.put_replaced(copied, format!("{text}\n").as_bytes())
     }
 
     fn read(&mut self, path: &str) -> Result<()> {
         let name = last_step(path);
+        // World-wide names are those of one port, and names of directories say them again.
+        if self.collector.names.is_some()
+            && (matches!(name, "port_name" | "node_guid" | "addr_traddr" | "info")
+                || path.contains("/gids/")
+                || path.contains("/tpgt_"))
+        {
+            return Ok(());
+        }
         let limit = if name == "config" { CONFIG } else { PAGE };
         let named = self.collector.names.is_some();
         let is_name = path.ends_with("/dm/name");
@@ -235,6 +258,14 @@ impl Devices<'_, '_> {
         let is_class = rules::is_known_class(name) || sysfs.exists(&format!("class/{name}"));
         let kind = match (subsystem, parent) {
             (Some(target), _) if target.contains("/class/") => Kind::Device(last_step(&target).to_owned()),
+            (Some(target), _) if target.ends_with("/bus/scsi") => Kind::Device("scsi".to_owned()),
+            (None, Kind::Device(class)) if class == "md" && name.starts_with("dev-") => {
+                Kind::Device("md-member".to_owned())
+            }
+            // `ports/1/gids`
+            (None, Kind::Device(class)) if class == "infiniband" && (name == "ports" || rules::is_number(name)) => {
+                Kind::Device("infiniband".to_owned())
+            }
             (Some(_), _) => Kind::Device(String::new()),
             // A tree may lack the link.
             (None, Kind::Class(class)) => Kind::Device(class.clone()),

@@ -14,6 +14,7 @@ use crate::host::walk::{EntryKind, walk};
 use crate::order;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
+use crate::usage::block::zfs;
 use crate::verify::record::RemovedDevice;
 
 /// As long as journals may be; entries of the ledger are shorter.
@@ -110,25 +111,20 @@ fn crash_target(collector: &mut Collector) -> Result<()> {
     if lines.is_empty() { Ok(()) } else { collector.put("etc/kdump.conf", lines.as_bytes()) }
 }
 
-/// The pools and the paths of disks in the cache of ZFS, as strings: the rest of it names the host.
+/// The names of pools and the paths of disks in the cache of ZFS: the rest of it names the host.
 fn pool_cache(collector: &mut Collector) -> Result<()> {
     let Some(bytes) = inside(collector, "etc/zfs/zpool.cache", LONGEST) else { return Ok(()) };
     let Some(procfs) = collector.machine.procfs() else { return Ok(()) };
-    let mut strings: Vec<String> = Vec::new();
-    for pool in procfs.names("spl/kstat/zfs").ok().flatten().unwrap_or_default() {
-        if memchr::memmem::find(&bytes, pool.as_bytes()).is_some() {
-            strings.push(collector.names.as_ref().map_or(pool.clone(), |names| names.name(&pool)));
-        }
+    let named = zfs::pool_names(&bytes);
+    let mut pools = procfs.names("spl/kstat/zfs").ok().flatten().unwrap_or_default();
+    pools.retain(|pool| named.contains(pool));
+    pools.sort_unstable();
+    let mut paths = zfs::paths(&bytes);
+    if let Some(names) = &collector.names {
+        pools.iter_mut().for_each(|pool| *pool = names.name(pool));
+        paths.iter_mut().for_each(|path| *path = names.path(path));
     }
-    for start in memchr::memmem::find_iter(&bytes, b"/dev/") {
-        let rest = &bytes[start..];
-        let end = rest.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(rest.len());
-        let path = String::from_utf8_lossy(&rest[..end]).into_owned();
-        strings.push(collector.names.as_ref().map_or(path.clone(), |names| names.path(&path)));
-    }
-    strings.sort_unstable();
-    strings.dedup();
-    collector.put_replaced("etc/zfs/zpool.cache", strings.join("\0").as_bytes())
+    collector.put_replaced("etc/zfs/zpool.cache", &zfs::packed(&pools, &paths))
 }
 
 /// The names that udev gives to disks. Many hold a serial number.

@@ -74,6 +74,17 @@ fn machine(collector: &mut Collector, procfs: &Procfs) -> Result<()> {
         let text = replaced(collector, text, &|names, line| Some(names.swap(line)));
         collector.put_replaced("proc/swaps", text.as_bytes())?;
     }
+    for journal in procfs.names("fs/jbd2").ok().flatten().unwrap_or_default() {
+        collector.directory(&format!("proc/fs/jbd2/{journal}"))?;
+    }
+    // The thread of a journal is called after its disk.
+    let sysfs = &collector.machine.sysfs;
+    let systems = sysfs.names("fs/ext4").ok().flatten().unwrap_or_default();
+    let task = |system: &String| sysfs.read(&format!("fs/ext4/{system}/journal_task")).ok().flatten();
+    let tasks: Vec<u32> = systems.iter().filter_map(task).filter_map(|pid| pid.trim().parse().ok()).collect();
+    for pid in tasks {
+        collector.copy(&format!("proc/{pid}/comm"), SMALL)?;
+    }
     for pool in procfs.names("spl/kstat/zfs").ok().flatten().unwrap_or_default() {
         let Some(state) = collector.read(&format!("proc/spl/kstat/zfs/{pool}/state"), SMALL) else { continue };
         let pool = collector.names.as_ref().map_or(pool.clone(), |names| names.name(&pool));

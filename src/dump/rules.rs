@@ -9,6 +9,8 @@
 pub(crate) enum Rule {
     /// Its content is copied.
     Read,
+    /// Its content is copied, as far as it is told in time: its reader may have to wait.
+    Ask,
     /// Only that it is there is copied.
     Name,
     /// It is a link, and copied as one.
@@ -34,11 +36,20 @@ const FIXED: &[(&str, Rule)] = &[
     ("dev/char/*", Rule::Link),
     ("fs/btrfs/*/devices/*", Rule::Link),
     ("fs/bcachefs/*/*/block", Rule::Link),
+    ("fs/ext4/*/journal_task", Rule::Read),
     ("kernel/config/netconsole/*/dev_name", Rule::Read),
     ("kernel/config/netconsole/*/enabled", Rule::Read),
+    ("kernel/config/nvmet/ports/*/addr_traddr", Rule::Read),
+    ("kernel/config/nvmet/ports/*/subsystems/*", Rule::Link),
     ("kernel/config/nvmet/subsystems/*/namespaces/*/device_path", Rule::Read),
-    ("kernel/config/target/core/iblock_*/*/udev_path", Rule::Read),
+    ("kernel/config/target/*/*/tpgt_*/enable", Rule::Read),
+    ("kernel/config/target/core/*/*/udev_path", Rule::Read),
+    ("kernel/config/target/core/fileio_*/*/info", Rule::Read),
     ("kernel/kexec_crash_loaded", Rule::Read),
+    ("kernel/scst_tgt/devices/*/filename", Rule::Ask),
+    ("kernel/scst_tgt/devices/*/scsi_device", Rule::Link),
+    ("kernel/scst_tgt/targets/*/*/enabled", Rule::Read),
+    ("kernel/scst_tgt/targets/*/*/host", Rule::Link),
     ("module/*/drivers/pci:*", Rule::Link),
     ("module/pstore_blk/parameters/blkdev", Rule::Read),
 ];
@@ -142,6 +153,12 @@ pub(crate) fn of_device(class: &str, name: &str) -> Option<Rule> {
         ("dm", "name" | "uuid") => Rule::Read,
         ("loop", "backing_file") => Rule::Read,
         ("bcache", "set") => Rule::Link,
+        ("block", "ana_state") => Rule::Read,
+        ("block", "backing_dev") => Rule::Ask,
+        ("md", "layout" | "level" | "raid_disks") => Rule::Read,
+        ("md-member" | "scsi" | "iscsi_session", "state") => Rule::Read,
+        ("fc_host", "port_name" | "port_state") | ("fc_remote_ports", "port_state") => Rule::Read,
+        ("infiniband", "node_guid") | ("gids", "0") => Rule::Read,
         ("nvme", "model" | "serial" | "state" | "transport") => Rule::Read,
         ("nvme-subsystem", _) if name.starts_with("nvme") => Rule::Link,
         ("watchdog", "state") => Rule::Read,
@@ -153,12 +170,12 @@ pub(crate) fn of_device(class: &str, name: &str) -> Option<Rule> {
 
 /// Directories that hold what a reader asks for by name, and have no mark of a device themselves.
 pub(crate) fn is_known_part(name: &str) -> bool {
-    matches!(name, "bcache" | "bonding" | "bonding_slave" | "dm" | "holders" | "loop" | "slaves")
+    matches!(name, "bcache" | "bonding" | "bonding_slave" | "dm" | "gids" | "holders" | "loop" | "md" | "slaves")
 }
 
 /// Classes whose devices somebody asks for, in a tree that may lack `sys/class`.
 pub(crate) fn is_known_class(name: &str) -> bool {
-    matches!(name, "block" | "net" | "nvme" | "tty" | "watchdog")
+    matches!(name, "block" | "fc_host" | "net" | "nvme" | "tty" | "watchdog")
 }
 
 /// Directories that most devices have, and that hold no device.
@@ -188,7 +205,7 @@ mod tests {
         assert_eq!(fixed("class/net"), None);
         assert_eq!(fixed("module/nvme/drivers/pci:nvme"), Some(Rule::Link));
         assert!(leads_to_fixed("bus") && leads_to_fixed("kernel/config/target/core/iblock_0"));
-        assert!(!leads_to_fixed("kernel/debug") && !leads_to_fixed("kernel/config/target/core/user_0"));
+        assert!(!leads_to_fixed("kernel/debug") && !leads_to_fixed("kernel/config/usb_gadget"));
         assert!(!leads_to_fixed("class/net/eth0") && leads_to_fixed("class/tty/console"));
         assert!(is_kept("class/net") && !is_kept("class"));
     }

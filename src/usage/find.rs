@@ -17,7 +17,7 @@ use crate::order;
 use crate::pci::address::PciAddress;
 use crate::usage::block::mounts::{self, FileSystems, MountSurvey};
 use crate::usage::block::stack::Storage;
-use crate::usage::block::zfs;
+use crate::usage::block::{fabric, holders, zfs};
 use crate::usage::model::{Danger, UsageReport, User};
 use crate::usage::network::carried::Session;
 use crate::usage::network::packets::Listener;
@@ -38,7 +38,7 @@ pub fn find(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
     let storage = Storage::read(sysfs, &inventory);
     let mut survey = Search { sysfs, scope, inventory, storage, users: UsageReport::default() };
     survey.users.found = protected;
-    survey.users.found.append(&mut survey.storage.holders);
+    survey.block_holders(machine.procfs());
     survey.users.notes = nvidia::notes(scope);
     match (machine.procfs(), machine.procfs_error()) {
         (Some(procfs), _) => {
@@ -109,6 +109,16 @@ impl Search<'_> {
         Ok((namespaces, file_systems))
     }
 
+    /// What is built on the disks, and what serves them or the functions' own ports to others.
+    fn block_holders(&mut self, proc: Option<&Procfs>) {
+        self.users.found.append(&mut self.storage.holders);
+        self.users.unchecked.append(&mut self.storage.unchecked);
+        let (users, unchecked) = holders::users(self.sysfs, proc, &self.inventory, &self.storage);
+        self.users.found.extend(users);
+        self.users.unchecked.extend(unchecked);
+        self.users.found.extend(fabric::users(self.sysfs, self.scope));
+    }
+
     fn disks(&mut self, proc: &Procfs, namespaces: &Namespaces) -> std::io::Result<()> {
         if self.storage.is_empty() {
             return Ok(());
@@ -145,7 +155,12 @@ impl Search<'_> {
     fn processes(&mut self, findings: &Findings) {
         for (process, holds) in &findings.holders {
             for hold in &holds.holds {
-                self.users.found.push(held(process, hold));
+                let mut user = held(process, hold);
+                // Its checker has every path open.
+                if user.by == PATH_CHECKER && self.storage.is_spare_path(&hold.what) && user.kind == Danger::Open {
+                    user.kind = Danger::Redundant;
+                }
+                self.users.found.push(user);
             }
         }
         for (address, subject) in self.scope.iter() {
@@ -188,6 +203,9 @@ impl Search<'_> {
 /// How long looking at mounts, namespaces and processes may take in all. How many of them there are, and how long their
 /// tables, is up to whoever runs them; a machine with thousands needs a tenth of it.
 const TIME: Duration = Duration::from_secs(10);
+
+/// The daemon that looks whether the paths of dm-multipath work.
+const PATH_CHECKER: &str = "multipathd";
 
 /// The first thread of the kernel, and all others' parent: it stays, as the one that shows the namespaces they are in.
 const KTHREADD: u32 = 2;
@@ -274,7 +292,6 @@ fn some_vfio(address: PciAddress, holders: &[(ProcessRef, FileUses)]) -> User {
 /// The nodes to look for in processes.
 mod inventory_nodes {
     use super::*;
-    use crate::usage::block::stack::on_origin;
     use crate::usage::model::Danger;
     use crate::usage::process::descriptors::{Node, Wanted};
     use crate::usage::vfio;
@@ -291,7 +308,7 @@ mod inventory_nodes {
             let device = &survey.inventory.blocks[index];
             let path = format!("/dev/{}", device.node());
             let node =
-                Node { address: reached.address, path, origin: on_origin(&reached.origin), danger: Danger::Open };
+                Node { address: reached.address, path, origin: reached.end(), danger: reached.danger(Danger::Open) };
             wanted.add(true, Some(device.number), node);
         }
         vfio::want_groups(survey.sysfs, survey.scope, &mut wanted);

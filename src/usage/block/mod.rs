@@ -1,11 +1,23 @@
 //! Disks: what is built on them, mounted from them, swapped to them.
 //!
 //! - [`nodes`]: names that udev gives to disks.
-//! - [`stack`]: partitions, dm, md, bcache, loop and exports, all the way up.
+//! - [`patience`]: attributes that may make their reader wait.
+//! - [`layers`]: what stands right on a disk.
+//! - [`multipath`]: which of its paths dm-multipath uses.
+//! - [`redundancy`]: what has several paths or copies, and what is left of it.
+//! - [`stack`]: partitions, dm, md, bcache and loop, all the way up.
+//! - [`holders`]: members, caches, journals and exports, which nothing stands on.
+//! - [`fabric`]: targets on ports of the functions.
 //! - [`mounts`]: mounts and swap.
 //! - [`zfs`]: members of imported pools.
 
+pub(crate) mod fabric;
+pub(crate) mod holders;
+pub(crate) mod layers;
 pub(crate) mod mounts;
+pub(crate) mod multipath;
+pub(crate) mod nodes;
+pub(crate) mod patience;
+pub(crate) mod redundancy;
 pub(crate) mod stack;
 pub(crate) mod zfs;
-pub(crate) mod nodes;

@@ -10,7 +10,9 @@ use procfs_core::process::MountInfo;
 
 use crate::host::procfs::{Procfs, unescape};
 use crate::host::sysfs::Sysfs;
-use crate::usage::block::stack::{StackedDevice, Storage, holder, members, on_origin};
+use crate::usage::block::holders::members;
+use crate::usage::block::nodes::real_node;
+use crate::usage::block::stack::{StackedDevice, Storage, holder};
 use crate::usage::model::{Danger, User};
 use crate::usage::scope::{Inventory, number};
 
@@ -187,6 +189,8 @@ struct Found<'a> {
 /// What the tables of mounts tell, line by line. Those of pcictl's own namespace come first and speak for copies in
 /// others.
 pub(crate) struct MountSurvey<'a> {
+    sysfs: &'a Sysfs,
+    proc: &'a Procfs,
     inventory: &'a Inventory,
     storage: &'a Storage,
     kinds: Kinds,
@@ -206,7 +210,7 @@ pub(crate) struct MountSurvey<'a> {
 
 impl<'a> MountSurvey<'a> {
     /// For mounts on these disks.
-    pub(crate) fn new(sysfs: &Sysfs, proc: &Procfs, inventory: &'a Inventory, storage: &'a Storage) -> Self {
+    pub(crate) fn new(sysfs: &'a Sysfs, proc: &'a Procfs, inventory: &'a Inventory, storage: &'a Storage) -> Self {
         let pools = if storage.is_empty() { Vec::new() } else { members(sysfs) };
         let mut pool_of = HashMap::new();
         for (index, (_, devices)) in pools.iter().enumerate() {
@@ -215,6 +219,8 @@ impl<'a> MountSurvey<'a> {
         let kinds = Kinds::read(proc);
         let all_are_local = !proc.is_dump() && kinds.are_local();
         Self {
+            sysfs,
+            proc,
             inventory,
             storage,
             kinds,
@@ -244,7 +250,13 @@ impl<'a> MountSurvey<'a> {
             let Some(reached) = first.filter(|_| count > TOLD).map(|found| found.reached) else { continue };
             let more = count - TOLD;
             let description = format!("{more} more mounts are from {label} in the mount namespace of {of}");
-            self.more.push(User::new(Danger::Mounted, reached.address, label, format!("{more} mounts"), description));
+            self.more.push(User::new(
+                reached.danger(Danger::Mounted),
+                reached.address,
+                label,
+                format!("{more} mounts"),
+                description,
+            ));
         }
     }
 
@@ -311,8 +323,10 @@ impl<'a> MountSurvey<'a> {
                 return Some(reached);
             }
         }
-        let options = mount.super_options.values().flatten();
-        options.filter_map(|path| self.storage.named(path)).map(|(_, reached)| reached).next()
+        // As whoever mounted it wrote them: `logdev=/dev/disk/by-id/...`.
+        let options = mount.super_options.values().flatten().filter(|value| value.starts_with("/dev/"));
+        let named = |path: &String| self.storage.named(&real_node(self.sysfs, Some(self.proc), path));
+        options.filter_map(named).map(|(_, reached)| reached).next()
     }
 
     /// Who is mounted on the disks, what could not be understood, and what file systems there are.
@@ -352,12 +366,13 @@ fn user(found: &Found) -> User {
     let what = if of.is_some() { "" } else { what };
     let seen = of.map_or_else(String::new, |of| format!(" in the mount namespace of {of}"));
     let description = format!(
-        "{point} is mounted from {}{} ({}){seen}{what}",
+        "{point} is mounted from {}{} ({}){seen}{what}{}",
         reached.label,
-        on_origin(&reached.origin),
-        mount.fs_type
+        reached.place(),
+        mount.fs_type,
+        reached.left()
     );
-    User::new(Danger::Mounted, reached.address, reached.label.clone(), point, description)
+    User::new(reached.danger(Danger::Mounted), reached.address, reached.label.clone(), point, description)
 }
 
 /// Swap on the disks, right or in a file.
@@ -377,8 +392,14 @@ pub(crate) fn swap(
             storage.named(&path)
         };
         if let Some((_, reached)) = found {
-            let description = format!("{path} is in use as swap, on {}{}", reached.label, on_origin(&reached.origin));
-            users.push(User::new(Danger::Swap, reached.address, reached.label.clone(), path, description));
+            let description = format!("{path} is in use as swap, on {}{}", reached.label, reached.end());
+            users.push(User::new(
+                reached.danger(Danger::Swap),
+                reached.address,
+                reached.label.clone(),
+                path,
+                description,
+            ));
         }
     }
     Ok(users)

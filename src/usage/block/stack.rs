@@ -1,13 +1,14 @@
-//! What is built on the disks of the functions: up through partitions, dm, md, bcache, loop and exports, to the top.
+//! What is built on the disks of the functions: up through partitions, dm, md, bcache, loop and the like, to the top.
 //!
-//! The kernel names most of it in `holders/`. What claims a disk without a link there is asked for by name: loop
-//! devices, bcache's cache disks, btrfs and bcachefs members, exports by LIO and nvmet. ZFS shows none of its members
-//! in /sys or /proc; what its own cache file says is believed.
+//! A device is lost if what it stands on is lost, unless it has other paths or copies that go on without: then it and all
+//! that stands on it is [`Danger::Redundant`], whatever it is used for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::host::sysfs::{Sysfs, follow};
+use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
+use crate::usage::block::layers::{Layer, Layers, kind_of};
+use crate::usage::block::redundancy::{Remainder, remainder};
 use crate::usage::model::{Danger, User};
 use crate::usage::scope::{Device, Inventory};
 
@@ -20,6 +21,31 @@ pub(crate) struct StackedDevice {
     pub(crate) label: String,
     /// The disk at the bottom, where it is another device: `, on nvme0n1p2`.
     pub(crate) origin: Option<String>,
+    /// What is left of it, or of the one below it that has several paths or copies.
+    remainder: Option<Remainder>,
+}
+
+impl StackedDevice {
+    /// What a use of it stands for that would be of this kind if there were one path to it.
+    pub(crate) fn danger(&self, kind: Danger) -> Danger {
+        let survives = self.remainder.as_ref().is_some_and(|remainder| remainder.survives);
+        if survives { Danger::Redundant } else { kind }
+    }
+
+    /// `, on nvme0n1p2`, for what stands on another device.
+    pub(crate) fn place(&self) -> String {
+        self.origin.as_ref().map_or_else(String::new, |origin| format!(", on {origin}"))
+    }
+
+    /// `: the last path`, for what has or had several paths or copies.
+    pub(crate) fn left(&self) -> String {
+        self.remainder.as_ref().map_or_else(String::new, |remainder| format!(": {}", remainder.text))
+    }
+
+    /// The end of a sentence: where it is, and how many paths or copies there are.
+    pub(crate) fn end(&self) -> String {
+        format!("{}{}", self.place(), self.left())
+    }
 }
 
 /// Every block device that stands on the functions.
@@ -30,6 +56,75 @@ pub(crate) struct Storage {
     names: HashMap<String, usize>,
     /// What holds them, and is neither a mount nor a process.
     pub(crate) holders: Vec<User>,
+    /// What could not be looked at.
+    pub(crate) unchecked: Vec<String>,
+    /// Paths of what goes on without them.
+    spare_paths: HashSet<String>,
+}
+
+/// What stands on what, from the functions' own disks to the top.
+struct Stack<'a> {
+    sysfs: &'a Sysfs,
+    inventory: &'a Inventory,
+    above: HashMap<usize, Vec<Layer>>,
+    /// The device below and the one on it, in the order in which they were found.
+    steps: Vec<(usize, Layer)>,
+}
+
+impl<'a> Stack<'a> {
+    fn climb(layers: &Layers<'_>, sysfs: &'a Sysfs, inventory: &'a Inventory) -> Self {
+        let mut stack = Self { sysfs, inventory, above: HashMap::new(), steps: Vec::new() };
+        let mut queue: Vec<usize> = inventory.own_blocks.iter().map(|(_, index)| *index).collect();
+        while let Some(index) = queue.pop() {
+            if stack.above.contains_key(&index) {
+                continue;
+            }
+            let above = layers.of(index);
+            stack.steps.extend(above.iter().map(|layer| (index, *layer)));
+            queue.extend(above.iter().map(|layer| layer.index));
+            stack.above.insert(index, above);
+        }
+        stack
+    }
+
+    fn above(&self, index: usize) -> &[Layer] {
+        self.above.get(&index).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is left of each device that has several paths or copies, and of what stands on it.
+    fn remainders(&self) -> HashMap<usize, Remainder> {
+        let mut lost: HashSet<usize> = HashSet::new();
+        let mut found: HashMap<usize, Remainder> = HashMap::new();
+        let mut queue: Vec<usize> = self.inventory.own_blocks.iter().map(|(_, index)| *index).collect();
+        while let Some(index) = queue.pop() {
+            if lost.contains(&index) {
+                continue;
+            }
+            let gone = self.inventory.own_blocks.iter().filter(|(_, own)| *own == index);
+            let gone: Vec<PciAddress> = gone.map(|(address, _)| *address).collect();
+            let device = &self.inventory.blocks[index];
+            let left = remainder(self.sysfs, self.inventory, device, &|index| lost.contains(&index), &gone);
+            let survives = left.as_ref().is_some_and(|left| left.survives);
+            found.extend(left.map(|left| (index, left)));
+            if !survives {
+                lost.insert(index);
+                queue.extend(self.above(index).iter().map(|layer| layer.index));
+            }
+        }
+        let mut queue: Vec<usize> = found.keys().copied().collect();
+        queue.sort_unstable();
+        while let Some(index) = queue.pop() {
+            let Some(left) = found.get(&index).cloned() else { continue };
+            for layer in self.above(index) {
+                let is_alike = lost.contains(&layer.index) == lost.contains(&index);
+                if is_alike && !found.contains_key(&layer.index) {
+                    found.insert(layer.index, left.clone());
+                    queue.push(layer.index);
+                }
+            }
+        }
+        found
+    }
 }
 
 impl Storage {
@@ -39,28 +134,19 @@ impl Storage {
         if inventory.own_blocks.is_empty() {
             return storage;
         }
-        let above = StackIndex::read(sysfs, inventory);
-        let mut queue: Vec<usize> = Vec::new();
+        let mut layers = Layers::read(sysfs, inventory);
+        storage.unchecked.append(&mut layers.unchecked);
+        let stack = Stack::climb(&layers, sysfs, inventory);
+        let remainders = stack.remainders();
         for (address, index) in &inventory.own_blocks {
             let device = &inventory.blocks[*index];
-            storage.reach(
-                *index,
-                device,
-                StackedDevice { address: *address, label: device.name.clone(), origin: None },
-                None,
-            );
-            queue.push(*index);
+            let remainder = remainders.get(index).cloned();
+            let reached = StackedDevice { address: *address, label: device.name.clone(), origin: None, remainder };
+            storage.reach(*index, device, reached, None);
         }
-        while let Some(index) = queue.pop() {
-            for upper in above.of(index) {
-                if storage.reached.contains_key(&upper.index) {
-                    continue;
-                }
-                storage.add_layer(sysfs, inventory, index, upper);
-                queue.push(upper.index);
-            }
+        for (lower, upper) in &stack.steps {
+            storage.add_layer(&stack, *lower, *upper, remainders.get(&upper.index).cloned());
         }
-        storage.claimed_otherwise(sysfs, inventory);
         storage
     }
 
@@ -73,44 +159,35 @@ impl Storage {
     }
 
     /// One device stands on another that is reached already.
-    fn add_layer(&mut self, sysfs: &Sysfs, inventory: &Inventory, lower: usize, upper: &StackEntry) {
-        let device = &inventory.blocks[upper.index];
+    fn add_layer(&mut self, stack: &Stack<'_>, lower: usize, upper: Layer, remainder: Option<Remainder>) {
+        let device = &stack.inventory.blocks[upper.index];
         let Some(below) = self.reached.get(&lower).cloned() else { return };
-        let (kind, alias) = kind_of(sysfs, device);
+        let (kind, alias) = kind_of(stack.sysfs, device);
         let label = match &alias {
-            _ if upper.partition => device.name.clone(),
+            _ if upper.is_partition => device.name.clone(),
             Some(name) => format!("{} ({kind} {name})", device.name),
             None => format!("{} ({kind})", device.name),
         };
-        if !upper.partition {
-            let description = format!("{label} is built on {}{}", below.label, on_origin(&below.origin));
-            self.holders.push(User::new(
-                Danger::Holders,
-                below.address,
-                below.label.clone(),
-                device.name.clone(),
-                description,
-            ));
+        let origin = Some(below.origin.clone().unwrap_or_else(|| below.label.clone()));
+        let reached = StackedDevice { address: below.address, label, origin, remainder };
+        if !upper.is_partition {
+            let description =
+                format!("{} is built on {}{}{}", reached.label, below.label, below.place(), reached.left());
+            let kind = reached.danger(Danger::Holders);
+            if kind == Danger::Redundant && below.danger(Danger::Holders) != kind {
+                self.spare_paths.insert(format!("/dev/{}", stack.inventory.blocks[lower].node()));
+            }
+            let user = User::new(kind, below.address, below.label.clone(), device.name.clone(), description);
+            self.holders.push(user);
         }
-        let origin = Some(below.origin.unwrap_or(below.label));
-        self.reach(upper.index, device, StackedDevice { address: below.address, label, origin }, alias);
+        if !self.reached.contains_key(&upper.index) {
+            self.reach(upper.index, device, reached, alias);
+        }
     }
 
-    /// What claims a disk and leaves no link in `holders`.
-    fn claimed_otherwise(&mut self, sysfs: &Sysfs, inventory: &Inventory) {
-        let mut found = Vec::new();
-        for (index, reached) in &self.reached {
-            let set = format!("{}/bcache/set", inventory.blocks[*index].path);
-            if let Some(set) = sysfs.link_name(&set).ok().flatten() {
-                found.push(holder(reached, &format!("bcache set {set}"), "caches on"));
-            }
-        }
-        for (what, path) in exports(sysfs) {
-            if let Some((_, reached)) = self.named(&path) {
-                found.push(holder(reached, &what, "gives out"));
-            }
-        }
-        self.holders.extend(found);
+    /// Whether a node is a path of something that goes on without it.
+    pub(crate) fn is_spare_path(&self, node: &str) -> bool {
+        self.spare_paths.contains(node)
     }
 
     /// A block device by a path below /dev.
@@ -144,123 +221,6 @@ impl Storage {
 
 /// A holder without a block device of its own.
 pub(crate) fn holder(reached: &StackedDevice, what: &str, does: &str) -> User {
-    let description = format!("{what} {does} {}{}", reached.label, on_origin(&reached.origin));
-    User::new(Danger::Holders, reached.address, reached.label.clone(), what, description)
-}
-
-/// `, on nvme0n1p2`, for what stands on another device.
-pub(crate) fn on_origin(origin: &Option<String>) -> String {
-    origin.as_ref().map_or_else(String::new, |origin| format!(", on {origin}"))
-}
-
-/// A device that stands on another.
-struct StackEntry {
-    index: usize,
-    partition: bool,
-}
-
-/// For each block device those that stand right on it.
-struct StackIndex(HashMap<usize, Vec<StackEntry>>);
-
-impl StackIndex {
-    fn read(sysfs: &Sysfs, inventory: &Inventory) -> Self {
-        let mut above = Self(HashMap::new());
-        let by_path: HashMap<&str, usize> =
-            inventory.blocks.iter().enumerate().map(|(index, device)| (device.path.as_str(), index)).collect();
-        for (index, device) in inventory.blocks.iter().enumerate() {
-            if let Some(disk) = device.path.rsplit_once('/').and_then(|(parent, _)| by_path.get(parent)) {
-                above.add(*disk, StackEntry { index, partition: true });
-            }
-            for name in sysfs.names(&format!("{}/holders", device.path)).ok().flatten().unwrap_or_default() {
-                if let Some(upper) = inventory.block_named(&name) {
-                    above.add(index, StackEntry { index: upper, partition: false });
-                }
-            }
-            if let Some(lower) = loop_backing(sysfs, device).and_then(|name| inventory.block_named(&name)) {
-                above.add(lower, StackEntry { index, partition: false });
-            }
-        }
-        above
-    }
-
-    fn add(&mut self, lower: usize, upper: StackEntry) {
-        self.0.entry(lower).or_default().push(upper);
-    }
-
-    fn of(&self, index: usize) -> &[StackEntry] {
-        self.0.get(&index).map_or(&[], Vec::as_slice)
-    }
-}
-
-/// The block device behind a loop device, if it is not a file.
-fn loop_backing(sysfs: &Sysfs, device: &Device) -> Option<String> {
-    device.name.starts_with("loop").then_some(())?;
-    let file = sysfs.read(&format!("{}/loop/backing_file", device.path)).ok().flatten()?;
-    file.strip_prefix("/dev/").map(str::to_owned)
-}
-
-/// What kind of thing a holder is, and the name that dm gives it.
-fn kind_of(sysfs: &Sysfs, device: &Device) -> (&'static str, Option<String>) {
-    let read = |name: &str| sysfs.read(&format!("{}/{name}", device.path)).ok().flatten();
-    if let Some(name) = read("dm/name") {
-        let kind = match read("dm/uuid").unwrap_or_default().split('-').next().unwrap_or_default() {
-            "LVM" => "LVM",
-            "CRYPT" => "LUKS",
-            "mpath" => "multipath",
-            _ => "device mapper",
-        };
-        return (kind, Some(name));
-    }
-    let kinds = [("md", "RAID"), ("bcache", "bcache"), ("loop", "loop"), ("drbd", "DRBD")];
-    let kind = kinds.iter().find(|(prefix, _)| device.name.starts_with(prefix));
-    (kind.map_or("block device", |(_, kind)| kind), None)
-}
-
-/// The block devices that this machine serves to others, with what serves them (configfs).
-fn exports(sysfs: &Sysfs) -> Vec<(String, String)> {
-    let names = |path: &str| sysfs.names(path).ok().flatten().unwrap_or_default();
-    let mut found = Vec::new();
-    let targets = "kernel/config/target/core";
-    for hba in names(targets).iter().filter(|name| name.starts_with("iblock_")) {
-        for name in names(&format!("{targets}/{hba}")) {
-            if let Ok(Some(path)) = sysfs.read(&format!("{targets}/{hba}/{name}/udev_path")) {
-                found.push((format!("SCSI target {name}"), path.trim().to_owned()));
-            }
-        }
-    }
-    let subsystems = "kernel/config/nvmet/subsystems";
-    for name in names(subsystems) {
-        for namespace in names(&format!("{subsystems}/{name}/namespaces")) {
-            let file = format!("{subsystems}/{name}/namespaces/{namespace}/device_path");
-            if let Ok(Some(path)) = sysfs.read(&file) {
-                found.push((format!("NVMe target {name}"), path.trim().to_owned()));
-            }
-        }
-    }
-    found
-}
-
-/// The members of each btrfs or bcachefs that is mounted: its UUID and the kernel names of its disks.
-pub(crate) fn members(sysfs: &Sysfs) -> Vec<(String, Vec<String>)> {
-    let names = |path: &str| sysfs.names(path).ok().flatten().unwrap_or_default();
-    let mut found = Vec::new();
-    for uuid in names("fs/btrfs") {
-        let devices = names(&format!("fs/btrfs/{uuid}/devices"));
-        if !devices.is_empty() {
-            found.push((format!("btrfs {uuid}"), devices));
-        }
-    }
-    for uuid in names("fs/bcachefs") {
-        let directory = format!("fs/bcachefs/{uuid}");
-        let block = |name: &String| {
-            let from = format!("{directory}/{name}");
-            let target = sysfs.link(&format!("{from}/block")).ok().flatten()?;
-            follow(&from, &target)?.rsplit('/').next().map(str::to_owned)
-        };
-        let devices: Vec<String> = names(&directory).iter().filter_map(block).collect();
-        if !devices.is_empty() {
-            found.push((format!("bcachefs {uuid}"), devices));
-        }
-    }
-    found
+    let description = format!("{what} {does} {}{}", reached.label, reached.end());
+    User::new(reached.danger(Danger::Holders), reached.address, reached.label.clone(), what, description)
 }

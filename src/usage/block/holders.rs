@@ -1,0 +1,163 @@
+//! What claims a disk and leaves no link in `holders/`: each of these says in a place of its own what it has.
+//!
+//! bcache's cache disks, members of btrfs and bcachefs, journals of ext4 on other disks, and disks that this machine serves
+//! to others. It is no list of all that can claim a disk: before a change the kernel itself is asked, see
+//! [`claims`](crate::usage::block::claims).
+
+use crate::host::procfs::Procfs;
+use crate::host::sysfs::{Sysfs, follow};
+use crate::usage::block::nodes::real_node;
+use crate::usage::block::patience::read_all;
+use crate::usage::block::stack::{Storage, holder};
+use crate::usage::model::{Danger, User};
+use crate::usage::scope::Inventory;
+
+/// Who holds the disks, and what could not be looked at.
+pub(crate) fn users(
+    sysfs: &Sysfs,
+    proc: Option<&Procfs>,
+    inventory: &Inventory,
+    storage: &Storage,
+) -> (Vec<User>, Vec<String>) {
+    if storage.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
+    let mut users = Vec::new();
+    for (index, reached) in storage.iter() {
+        let set = format!("{}/bcache/set", inventory.blocks[index].path);
+        if let Some(set) = sysfs.link_name(&set).ok().flatten() {
+            users.push(holder(reached, &format!("bcache set {set}"), "caches on"));
+        }
+    }
+    users.extend(proc.map(|proc| journals(sysfs, proc, storage)).unwrap_or_default());
+    let (exports, unchecked) = exports(sysfs);
+    for (what, path) in exports {
+        if let Some((_, reached)) = storage.named(&real_node(sysfs, proc, path.trim())) {
+            users.push(holder(reached, &what, "gives out"));
+        }
+    }
+    users.extend(passed_through(sysfs, inventory, storage));
+    (users, unchecked)
+}
+
+/// Journals of ext4 (and others that use jbd2) that are a disk of their own: /proc/fs/jbd2 calls one after its disk, and
+/// one within its file system after the disk, a hyphen and an inode (fs/jbd2/journal.c, jbd2_journal_init_dev and
+/// _inode). The file system goes read-only or down with it, so it counts as mounted.
+fn journals(sysfs: &Sysfs, proc: &Procfs, storage: &Storage) -> Vec<User> {
+    let mut names = proc.names("fs/jbd2").ok().flatten().unwrap_or_default();
+    names.sort_unstable();
+    let of = |name: &str| {
+        let thread = format!("jbd2/{name}");
+        let systems = sysfs.names("fs/ext4").ok().flatten().unwrap_or_default();
+        systems.into_iter().find(|system| {
+            let task = sysfs.read(&format!("fs/ext4/{system}/journal_task")).ok().flatten();
+            let comm = task.and_then(|pid| proc.text(&format!("{}/comm", pid.trim())).ok().flatten());
+            // Before Linux 5.17 no more than 15 bytes of a thread's name are kept.
+            comm.is_some_and(|comm| {
+                let comm = comm.trim_end();
+                comm == thread || (comm.len() == 15 && thread.starts_with(comm))
+            })
+        })
+    };
+    let user = |name: &String| {
+        let (_, reached) = storage.kernel_name(name)?;
+        let whose =
+            of(name).map_or_else(|| "a file system".to_owned(), |system| format!("the file system on {system}"));
+        let description = format!("{} is the journal of {whose}{}", reached.label, reached.end());
+        let kind = reached.danger(Danger::Mounted);
+        Some(User::new(kind, reached.address, reached.label.clone(), "journal", description))
+    };
+    names.iter().filter_map(user).collect()
+}
+
+/// The block devices that this machine serves to others, with what serves them: LIO and nvmet by configfs, SCST by files
+/// whose answers wait for one another.
+fn exports(sysfs: &Sysfs) -> (Vec<(String, String)>, Vec<String>) {
+    let names = |path: &str| {
+        let mut names = sysfs.names(path).ok().flatten().unwrap_or_default();
+        names.sort_unstable();
+        names
+    };
+    let read = |path: &str| sysfs.read(path).ok().flatten();
+    let mut found = Vec::new();
+    let targets = "kernel/config/target/core";
+    for hba in names(targets) {
+        for name in names(&format!("{targets}/{hba}")) {
+            let device = format!("{targets}/{hba}/{name}");
+            if let Some(path) = read(&format!("{device}/udev_path")) {
+                found.push((format!("SCSI target {name}"), path.trim().to_owned()));
+            }
+            // A file of the kernel's fileio may be a disk's node (drivers/target/target_core_file.c, fd_show_configfs_dev_params).
+            if hba.starts_with("fileio_") {
+                let info = read(&format!("{device}/info")).unwrap_or_default();
+                let path = info.split("File: ").nth(1).and_then(|rest| rest.split_whitespace().next());
+                found.extend(path.map(|path| (format!("SCSI target (file) {name}"), path.to_owned())));
+            }
+        }
+    }
+    let subsystems = "kernel/config/nvmet/subsystems";
+    for name in names(subsystems) {
+        for namespace in names(&format!("{subsystems}/{name}/namespaces")) {
+            let file = format!("{subsystems}/{name}/namespaces/{namespace}/device_path");
+            if let Some(path) = read(&file) {
+                found.push((format!("NVMe target {name}"), path.trim().to_owned()));
+            }
+        }
+    }
+    let scst = "kernel/scst_tgt/devices";
+    let devices = names(scst);
+    let files: Vec<String> = devices.iter().map(|name| format!("{scst}/{name}/filename")).collect();
+    let files: Vec<String> = files.into_iter().filter(|file| sysfs.exists(file)).collect();
+    let (texts, unchecked) = read_all(sysfs, &files);
+    for (file, text) in files.iter().zip(texts) {
+        let name = file.rsplit('/').nth(1).unwrap_or_default();
+        // A second line says whether it is the default.
+        if let Some(path) = text.as_deref().and_then(|text| text.lines().next()) {
+            found.push((format!("SCST device {name}"), path.to_owned()));
+        }
+    }
+    (found, unchecked)
+}
+
+/// Disks that SCST passes through as they are: a link to the SCSI device.
+fn passed_through(sysfs: &Sysfs, inventory: &Inventory, storage: &Storage) -> Vec<User> {
+    let mut users = Vec::new();
+    let directory = "kernel/scst_tgt/devices";
+    for name in sysfs.names(directory).ok().flatten().unwrap_or_default() {
+        let from = format!("{directory}/{name}");
+        let target = sysfs.link(&format!("{from}/scsi_device")).ok().flatten();
+        let Some(path) = target.and_then(|target| follow(&from, &target)) else { continue };
+        for (index, reached) in storage.iter() {
+            let disk = inventory.blocks[index].path.strip_prefix(&format!("{path}/block/"));
+            if disk.is_some_and(|disk| !disk.contains('/')) {
+                users.push(holder(reached, &format!("SCST device {name}"), "gives out"));
+            }
+        }
+    }
+    users
+}
+
+/// The members of each btrfs or bcachefs that is mounted: its UUID and the kernel names of its disks.
+pub(crate) fn members(sysfs: &Sysfs) -> Vec<(String, Vec<String>)> {
+    let names = |path: &str| sysfs.names(path).ok().flatten().unwrap_or_default();
+    let mut found = Vec::new();
+    for uuid in names("fs/btrfs") {
+        let devices = names(&format!("fs/btrfs/{uuid}/devices"));
+        if !devices.is_empty() {
+            found.push((format!("btrfs {uuid}"), devices));
+        }
+    }
+    for uuid in names("fs/bcachefs") {
+        let directory = format!("fs/bcachefs/{uuid}");
+        let block = |name: &String| {
+            let from = format!("{directory}/{name}");
+            let target = sysfs.link(&format!("{from}/block")).ok().flatten()?;
+            follow(&from, &target)?.rsplit('/').next().map(str::to_owned)
+        };
+        let devices: Vec<String> = names(&directory).iter().filter_map(block).collect();
+        if !devices.is_empty() {
+            found.push((format!("bcachefs {uuid}"), devices));
+        }
+    }
+    found
+}

@@ -1,0 +1,293 @@
+//! What has several paths or copies, and what is left of them when some are lost.
+//!
+//! dm-multipath, native NVMe multipath and md say in sysfs what they are made of; dm-multipath is asked itself as well
+//! where it may be, for it stops using a path before anybody else notices. What is not known to be healthy does not count.
+//! Mirrors of LVM, btrfs, bcachefs and ZFS tell nobody in sysfs: they count as if they had one copy.
+
+use crate::host::sysfs::{Sysfs, follow};
+use crate::pci::address::PciAddress;
+use crate::usage::block::layers::dm_uuid;
+use crate::usage::block::multipath;
+use crate::usage::scope::{Device, Inventory};
+
+/// What is left of a device that has several paths or copies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remainder {
+    /// Whether it goes on without those that are lost.
+    pub(crate) survives: bool,
+    /// In words: `1 of 2 paths, the other is 0000:82:00.0 and healthy`, `the last path`.
+    pub(crate) text: String,
+}
+
+/// What a device is made of.
+struct Members {
+    one: &'static str,
+    many: &'static str,
+    /// How many there should be.
+    total: usize,
+    lost: usize,
+    /// Where those are that stay and work.
+    healthy: Vec<String>,
+    /// What is wrong with the others that stay.
+    sick: Vec<String>,
+    /// How many must stay.
+    needed: usize,
+}
+
+/// What is left of a device, if it is one that has several paths or copies; `is_lost` tells it of those that it stands on,
+/// and `gone` are the functions through which its own controllers are lost.
+pub(crate) fn remainder(
+    sysfs: &Sysfs,
+    inventory: &Inventory,
+    device: &Device,
+    is_lost: &dyn Fn(usize) -> bool,
+    gone: &[PciAddress],
+) -> Option<Remainder> {
+    let view = View { sysfs, inventory, device, is_lost };
+    let members = match &device.name {
+        name if name.starts_with("dm-") && dm_uuid(sysfs, device).starts_with("mpath-") => view.multipath(),
+        name if name.starts_with("md") => view.raid()?,
+        _ if device.path.contains("/nvme-subsystem/") => view.controllers(gone),
+        _ => return None,
+    };
+    (members.lost > 0).then(|| members.judge())
+}
+
+impl Members {
+    fn judge(self) -> Remainder {
+        let survives = self.healthy.len() >= self.needed && !self.healthy.is_empty();
+        let text = if survives { self.what_stays() } else { self.what_ends() };
+        Remainder { survives, text }
+    }
+
+    fn what_stays(&self) -> String {
+        let of = format!("{} of {} {}", self.lost, self.total, self.many);
+        match self.healthy.as_slice() {
+            [only] if self.sick.is_empty() => format!("{of}, the other is {only} and healthy"),
+            [only] => format!("{of}, of the others {only} is healthy"),
+            all => format!("{of}, {} others are healthy: {}", all.len(), few(all)),
+        }
+    }
+
+    fn what_ends(&self) -> String {
+        let name = if self.lost == 1 { self.one.to_owned() } else { format!("{} {}", self.lost, self.many) };
+        match (self.healthy.is_empty(), self.sick.is_empty()) {
+            (true, true) => format!("the last {name}"),
+            (true, false) => format!("the last {name}: {}", few(&self.sick)),
+            (false, _) => format!(
+                "{} of {} {}, of which {} must stay and {} would",
+                self.lost,
+                self.total,
+                self.many,
+                self.needed,
+                self.healthy.len()
+            ),
+        }
+    }
+}
+
+fn few(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let mut names = names.to_vec();
+    names.dedup();
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+struct View<'a> {
+    sysfs: &'a Sysfs,
+    inventory: &'a Inventory,
+    device: &'a Device,
+    is_lost: &'a dyn Fn(usize) -> bool,
+}
+
+impl View<'_> {
+    fn read(&self, path: &str) -> Option<String> {
+        self.sysfs.read(path).ok().flatten().map(|text| text.trim().to_owned())
+    }
+
+    fn names(&self, path: &str) -> Vec<String> {
+        let mut names = self.sysfs.names(path).ok().flatten().unwrap_or_default();
+        names.sort_unstable();
+        names
+    }
+
+    /// The paths of dm-multipath: what it stands on.
+    fn multipath(&self) -> Members {
+        let slaves = self.names(&format!("{}/slaves", self.device.path));
+        let asked = multipath::paths(self.sysfs, self.device.number);
+        let mut paths = Members::new("path", "paths", slaves.len());
+        for name in slaves {
+            let Some(index) = self.inventory.block_named(&name) else {
+                paths.sick.push(format!("{name} is gone"));
+                continue;
+            };
+            let path = &self.inventory.blocks[index];
+            let health = match (asked.as_ref().and_then(|paths| paths.get(&path.number)), self.health(path)) {
+                (Some(false), _) => Health::Sick(format!("{name} has failed")),
+                (Some(true), Health::Unknown) => Health::Healthy,
+                (_, health) => health,
+            };
+            paths.add((self.is_lost)(index), &place(path), &name, health);
+        }
+        paths
+    }
+
+    /// The members of an md array, as many as it needs (md/level, md/raid_disks, md/dev-*/state; drivers/md/md.c shows them
+    /// without a lock).
+    fn raid(&self) -> Option<Members> {
+        let directory = format!("{}/md", self.device.path);
+        let level = self.read(&format!("{directory}/level"))?;
+        let total: usize = self.read(&format!("{directory}/raid_disks"))?.split(' ').next()?.parse().ok()?;
+        let may_miss = match level.as_str() {
+            "raid1" => total.saturating_sub(1),
+            "raid10" if self.copies(&directory) > 1 => 1,
+            "raid4" | "raid5" => 1,
+            "raid6" => 2,
+            _ => return None,
+        };
+        let (one, many) = if level == "raid1" { ("copy", "copies") } else { ("member", "members") };
+        let mut members = Members::new(one, many, total);
+        members.needed = total.saturating_sub(may_miss).max(1);
+        for entry in self.names(&directory) {
+            let Some(name) = entry.strip_prefix("dev-") else { continue };
+            let state = self.read(&format!("{directory}/{entry}/state")).unwrap_or_default();
+            let Some(index) = self.inventory.block_named(name) else { continue };
+            let is_lost = (self.is_lost)(index);
+            let has = |word: &str| state.split(',').any(|state| state == word);
+            if has("journal") && is_lost {
+                // Without its journal an array takes no more writes (raid5-cache.c).
+                members.needed = usize::MAX;
+            }
+            let health = match self.health(&self.inventory.blocks[index]) {
+                _ if has("faulty") || has("blocked") || !has("in_sync") => {
+                    Health::Sick(format!("{name} is {}", if state.is_empty() { "unknown" } else { &state }))
+                }
+                Health::Unknown => Health::Healthy,
+                health => health,
+            };
+            members.add(is_lost, &place(&self.inventory.blocks[index]), name, health);
+        }
+        Some(members)
+    }
+
+    /// How many copies RAID 10 keeps: near ones in the lowest byte of its layout, far ones in the next (raid10.c).
+    fn copies(&self, directory: &str) -> u32 {
+        let layout: u32 =
+            self.read(&format!("{directory}/layout")).and_then(|text| text.parse().ok()).unwrap_or_default();
+        (layout & 0xff) * (layout >> 8 & 0xff)
+    }
+
+    /// The controllers that lead to a disk of native NVMe multipath.
+    fn controllers(&self, gone: &[PciAddress]) -> Members {
+        let directory = self.device.path.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
+        let mut controllers = Members::new("path", "paths", 0);
+        for name in self.names(&directory) {
+            let is_controller = name
+                .strip_prefix("nvme")
+                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
+            let target =
+                is_controller.then(|| self.sysfs.link(&format!("{directory}/{name}")).ok().flatten()).flatten();
+            let Some(path) = target.and_then(|target| follow(&directory, &target)) else { continue };
+            // Not every controller of the subsystem has this namespace.
+            let Some(hidden) = self.names(&path).into_iter().find(|entry| is_path_of(entry, &self.device.name)) else {
+                continue;
+            };
+            controllers.total += 1;
+            let address = path.rsplit('/').find_map(PciAddress::from_sysfs_name);
+            let state = self.read(&format!("{path}/state")).unwrap_or_default();
+            let access = self.read(&format!("{path}/{hidden}/ana_state"));
+            let health = match (state.as_str(), access.as_deref()) {
+                ("live", None | Some("" | "optimized" | "non-optimized")) => Health::Healthy,
+                ("live", Some(access)) => Health::Sick(format!("{name} is {access}")),
+                (state, _) => Health::Sick(format!("{name} is {}", if state.is_empty() { "unknown" } else { state })),
+            };
+            let is_lost = address.is_some_and(|address| gone.contains(&address));
+            controllers.add(
+                is_lost,
+                &address.map_or_else(|| name.clone(), |address| address.to_string()),
+                &name,
+                health,
+            );
+        }
+        controllers
+    }
+
+    /// Whether a disk works, as far as its transport says so.
+    fn health(&self, disk: &Device) -> Health {
+        let Some((above, _)) = disk.path.split_once("/block/") else { return self.controller_health(disk) };
+        let Some(state) = self.read(&format!("{above}/state")) else { return Health::Unknown };
+        if state != "running" {
+            return Health::Sick(format!("{} is {state}", disk.name));
+        }
+        let mut above = above;
+        while let Some((parent, step)) = above.rsplit_once('/') {
+            let (file, fine) = match step {
+                _ if step.starts_with("rport-") => (format!("fc_remote_ports/{step}/port_state"), "Online"),
+                _ if step.starts_with("session") => (format!("iscsi_session/{step}/state"), "LOGGED_IN"),
+                _ if step.starts_with("host") => (format!("fc_host/{step}/port_state"), "Online"),
+                _ => (String::new(), ""),
+            };
+            let state = if file.is_empty() { None } else { self.read(&format!("{above}/{file}")) };
+            if let Some(state) = state.filter(|state| state != fine) {
+                return Health::Sick(format!("{} is behind {step}, which is {state}", disk.name));
+            }
+            if step.starts_with("host") {
+                break;
+            }
+            above = parent;
+        }
+        Health::Healthy
+    }
+
+    /// An NVMe disk hangs right below its controller.
+    fn controller_health(&self, disk: &Device) -> Health {
+        let mut above = disk.path.as_str();
+        while let Some((parent, step)) = above.rsplit_once('/') {
+            if step.starts_with("nvme") && parent.ends_with("/nvme") {
+                return match self.read(&format!("{above}/state")).as_deref() {
+                    Some("live") => Health::Healthy,
+                    Some(state) => Health::Sick(format!("{step} is {state}")),
+                    None => Health::Unknown,
+                };
+            }
+            above = parent;
+        }
+        Health::Unknown
+    }
+}
+
+/// Whether `nvme0c1n1` is a path to `nvme0n1`.
+fn is_path_of(entry: &str, head: &str) -> bool {
+    let parts = entry.split_once('c').and_then(|(subsystem, rest)| Some((subsystem, rest.split_once('n')?.1)));
+    parts.is_some_and(|(subsystem, namespace)| head == format!("{subsystem}n{namespace}"))
+}
+
+#[derive(Debug)]
+enum Health {
+    Healthy,
+    Sick(String),
+    Unknown,
+}
+
+impl Members {
+    fn new(one: &'static str, many: &'static str, total: usize) -> Self {
+        Self { one, many, total, lost: 0, healthy: Vec::new(), sick: Vec::new(), needed: 1 }
+    }
+
+    fn add(&mut self, is_lost: bool, place: &str, name: &str, health: Health) {
+        match health {
+            _ if is_lost => self.lost += 1,
+            Health::Healthy => self.healthy.push(place.to_owned()),
+            Health::Sick(why) => self.sick.push(why),
+            Health::Unknown => self.sick.push(format!("whether {name} works cannot be told")),
+        }
+    }
+}
+
+/// Where a disk is: its function, or its name where it has none.
+fn place(device: &Device) -> String {
+    let address = device.path.rsplit('/').find_map(PciAddress::from_sysfs_name);
+    address.map_or_else(|| device.name.clone(), |address| address.to_string())
+}
