@@ -27,7 +27,7 @@ pub(crate) struct UserApproval {
 /// # Errors
 /// One of the functions is in use, and that danger is not forced or not confirmed.
 pub(crate) fn check(context: &Context, scope: &Scope, forcing: &ForceOptions, what: &str) -> Result<UserApproval> {
-    let users = find::find(&context.machine, scope)?;
+    let users = find::find_for_change(&context.machine, scope)?;
     context.tell_notes(&users.notes);
     match decide(&users, &forcing.force) {
         Decision::Allow => Ok(UserApproval { users: Vec::new(), unchecked: Vec::new(), asked: false }),
@@ -56,7 +56,7 @@ impl UserApproval {
         forcing: &ForceOptions,
         what: &str,
     ) -> Result<Vec<User>> {
-        let now = find::find(&context.machine, scope)?;
+        let now = find::find_for_change(&context.machine, scope)?;
         if let Decision::Refuse { users, unchecked, missing } = decide(&now, &forcing.force) {
             return Err(refused(what, &users, &unchecked, &missing));
         }

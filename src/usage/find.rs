@@ -1,7 +1,8 @@
 //! Who uses what below these functions: the one place that knows.
 //!
 //! The answer is put together from links and files that the kernel answers from memory. Nothing here asks hardware,
-//! waits for a driver, follows a descriptor to a file system that may be gone, or opens a device. What it cannot look
+//! waits for a driver, follows a descriptor to a file system that may be gone, or opens a device; but before a change the
+//! kernel is asked for the disks themselves, by a child that may be left behind. What it cannot look
 //! into it says (`unchecked`), so that whoever decides can refuse, and it takes [`TIME`] at most, whatever others have
 //! open, mapped and mounted. It does NOT promise that nobody comes after it has
 //! looked: it is called under the locks and again right before anything is stopped, and what slips in between is the
@@ -17,7 +18,7 @@ use crate::order;
 use crate::pci::address::PciAddress;
 use crate::usage::block::mounts::{self, FileSystems, MountSurvey};
 use crate::usage::block::stack::Storage;
-use crate::usage::block::{fabric, holders, zfs};
+use crate::usage::block::{claims, fabric, holders, zfs};
 use crate::usage::model::{Danger, UsageReport, User};
 use crate::usage::network::carried::Session;
 use crate::usage::network::packets::Listener;
@@ -27,11 +28,24 @@ use crate::usage::process::scan::{self, Findings, Namespaces};
 use crate::usage::scope::{Inventory, Scope};
 use crate::usage::{console, namespaces, nvidia, protected, vfio};
 
-/// Finds every user of the functions.
+/// Finds every user of the functions, from what can be read.
 ///
 /// # Errors
 /// The list of protected devices is broken. All else that goes wrong is told in `unchecked`.
 pub fn find(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
+    search(machine, scope, false)
+}
+
+/// Finds every user of the functions, and asks the kernel for their disks as well, which opens them: for a look that
+/// decides whether something is changed.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) fn find_for_change(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
+    search(machine, scope, true)
+}
+
+fn search(machine: &Machine, scope: &Scope, asks_for_disks: bool) -> Result<UsageReport> {
     let sysfs = &machine.sysfs;
     let protected = protected::users(sysfs, scope)?;
     let inventory = Inventory::read(sysfs, scope);
@@ -52,6 +66,9 @@ pub fn find(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
             survey.consoles(None);
         }
         (None, None) => survey.users.unchecked.push("/proc is not mounted: mount -t proc proc /proc".to_owned()),
+    }
+    if asks_for_disks && !sysfs.is_dump() {
+        survey.claims();
     }
     let mut users = survey.users;
     let virtual_functions = vfio::virtual_functions(scope, &users.found);
@@ -117,6 +134,13 @@ impl Search<'_> {
         self.users.found.extend(users);
         self.users.unchecked.extend(unchecked);
         self.users.found.extend(fabric::users(self.sysfs, self.scope));
+    }
+
+    /// What the kernel says when it is asked for the disks.
+    fn claims(&mut self) {
+        let (users, unchecked) = claims::users(&self.inventory, &self.storage, &self.users.found);
+        self.users.found.extend(users);
+        self.users.unchecked.extend(unchecked);
     }
 
     fn disks(&mut self, proc: &Procfs, namespaces: &Namespaces) -> std::io::Result<()> {

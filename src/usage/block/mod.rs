@@ -10,7 +10,9 @@
 //! - [`fabric`]: targets on ports of the functions.
 //! - [`mounts`]: mounts and swap.
 //! - [`zfs`]: members of imported pools.
+//! - [`claims`]: what the kernel says when it is asked for a disk alone.
 
+pub(crate) mod claims;
 pub(crate) mod fabric;
 pub(crate) mod holders;
 pub(crate) mod layers;

@@ -6,6 +6,9 @@
  *   hold vfio GROUP ADDRESS  have that function of that VFIO group, like a virtual machine, until killed
  *   hold linear NAME DISK    make a dm device over all of DISK; hold unlinear NAME takes it away again
  *   hold raid DISK...        make /dev/md0, a RAID 1 without superblocks; hold unraid takes it away again
+ *   hold alone DISK          have it open as nobody else may have it, until killed
+ *   hold journal DISK OF     make DISK the journal of the ext2 file system on OF, with blocks of 4 KiB, which becomes an
+ *                            ext4 by that; it ends at once
  *
  * It prints "ready" when it holds what it was asked for, and names the call that failed otherwise.
  */
@@ -140,6 +143,59 @@ static void raid(int count, char **disks)
 	check("RUN_ARRAY", ioctl(fd, RUN_ARRAY, NULL));
 }
 
+static void alone(const char *path)
+{
+	check(path, open(path, O_RDONLY | O_EXCL));
+	wait_to_be_killed();
+}
+
+static void put(unsigned char *block, int at, uint32_t value, int big_endian)
+{
+	for (int byte = 0; byte < 4; byte++)
+		block[at + byte] = value >> 8 * (big_endian ? 3 - byte : byte);
+}
+
+/* As mke2fs -O journal_dev and tune2fs -J device= do: fs/ext4/ext4.h, ext4_super_block, and include/linux/jbd2.h,
+ * journal_superblock_s. */
+static void journal(const char *path, const char *of)
+{
+	enum { SIZE = 4096, BLOCKS = 4096, UUID = 0x68 };
+	static unsigned char block[SIZE];
+	unsigned char *super = block + 1024;
+	int disk = check(path, open(path, O_RDWR));
+	int system = check(of, open(of, O_RDWR));
+	struct stat stat;
+
+	check("fstat", fstat(disk, &stat));
+	put(super, 0x04, BLOCKS, 0);
+	put(super, 0x18, 2, 0);
+	put(super, 0x38, 0xef53, 0);
+	put(super, 0x4c, 1, 0);
+	put(super, 0x60, 0x8, 0);
+	memset(super + UUID, 0x5a, 16);
+	check("write", pwrite(disk, block, SIZE, 0));
+	memset(block, 0, SIZE);
+	put(block, 0x00, 0xc03b3998, 1);
+	put(block, 0x04, 4, 1);
+	put(block, 0x0c, SIZE, 1);
+	put(block, 0x10, BLOCKS, 1);
+	put(block, 0x14, 2, 1);
+	put(block, 0x18, 1, 1);
+	put(block, 0x40, 1, 1);
+	check("write", pwrite(disk, block, SIZE, SIZE));
+	check("read", pread(system, block, SIZE, 0));
+	super[0x5c] |= 0x4;
+	memset(super + 0xd0, 0x5a, 16);
+	put(super, 0xe0, 0, 0);
+	/* new_encode_dev, include/linux/kdev_t.h */
+	put(super, 0xe4, (minor(stat.st_rdev) & 0xff) | major(stat.st_rdev) << 8 | (minor(stat.st_rdev) & ~0xffu) << 12, 0);
+	check("write", pwrite(system, block, SIZE, 0));
+	check("fsync", fsync(disk));
+	check("fsync", fsync(system));
+	close(disk);
+	close(system);
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "";
@@ -158,6 +214,10 @@ int main(int argc, char **argv)
 		dm("DM_DEV_REMOVE", DM_DEV_REMOVE, argv[2], NULL);
 	} else if (argc > 2 && !strcmp(kind, "raid")) {
 		raid(argc - 2, argv + 2);
+	} else if (argc == 3 && !strcmp(kind, "alone")) {
+		alone(argv[2]);
+	} else if (argc == 4 && !strcmp(kind, "journal")) {
+		journal(argv[2], argv[3]);
 	} else if (argc == 2 && !strcmp(kind, "unraid")) {
 		check("STOP_ARRAY", ioctl(md(), STOP_ARRAY, NULL));
 	} else {
