@@ -194,6 +194,11 @@ fn what_zfs_holds_is_known_from_its_cache_or_refuses() {
     assert_eq!(users(&tree, &[IDLE], 4)["needs_force"], serde_json::json!(["holders"]));
     tree.edit("etc/zfs/zpool.cache", b"\0\0tank\0path\0\0\x0e/dev/nvme7n1p1\0\0");
     assert_eq!(users(&tree, &[IDLE], 0).get("needs_force"), None);
+    // A word that looks like the pool's name is not its name.
+    for other in ["tank2", "rpool\0type\0tank", "rpool\0hostname\0tank", "rpool\0features\0org.tank:tank"] {
+        tree.edit("etc/zfs/zpool.cache", format!("\x01\x01\0\0{other}\0path\0/dev/nvme7n1p1\0"));
+        assert_eq!(users(&tree, &[IDLE], 4)["needs_force"], serde_json::json!(["unchecked"]), "{other}");
+    }
 }
 
 #[test]
