@@ -70,6 +70,8 @@ fn machine(collector: &mut Collector, procfs: &Procfs) -> Result<()> {
     collector.copy("proc/sys/kernel/random/boot_id", SMALL)?;
     collector.copy("proc/locks", LARGE)?;
     collector.copy("proc/filesystems", SMALL)?;
+    collector.copy("proc/crypto", SMALL)?;
+    collector.copy("proc/uptime", SMALL)?;
     if let Some(text) = collector.read_text("proc/swaps", SMALL) {
         let text = replaced(collector, text, &|names, line| Some(names.swap(line)));
         collector.put_replaced("proc/swaps", text.as_bytes())?;

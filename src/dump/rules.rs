@@ -29,12 +29,19 @@ const FIXED: &[(&str, Rule)] = &[
     ("bus/pci/drivers/*/*:*", Rule::Link),
     ("bus/pci/slots/*/address", Rule::Read),
     ("bus/pci/slots/*/power", Rule::Name),
+    ("bus/mdev/devices/*", Rule::Link),
+    ("bus/virtio/devices/*", Rule::Link),
+    ("bus/virtio/drivers/*/virtio*", Rule::Link),
+    ("bus/xen-backend/devices/*", Rule::Link),
     ("class/*/*", Rule::Link),
     // No kernel has it there, but trees that were written by hand.
     ("class/tty/console/active", Rule::Read),
     ("dev/block/*", Rule::Link),
     ("dev/char/*", Rule::Link),
     ("fs/btrfs/*/devices/*", Rule::Link),
+    ("fs/virtiofs/*/device", Rule::Link),
+    ("fs/virtiofs/*/tag", Rule::Read),
+    ("hypervisor/type", Rule::Read),
     ("fs/bcachefs/*/*/block", Rule::Link),
     ("fs/ext4/*/journal_task", Rule::Read),
     ("kernel/config/netconsole/*/dev_name", Rule::Read),
@@ -50,7 +57,9 @@ const FIXED: &[(&str, Rule)] = &[
     ("kernel/scst_tgt/devices/*/scsi_device", Rule::Link),
     ("kernel/scst_tgt/targets/*/*/enabled", Rule::Read),
     ("kernel/scst_tgt/targets/*/*/host", Rule::Link),
-    ("module/*/drivers/pci:*", Rule::Link),
+    ("module/*/drivers/*", Rule::Link),
+    ("module/*/holders/*", Rule::Link),
+    ("module/*/refcnt", Rule::Read),
     ("module/pstore_blk/parameters/blkdev", Rule::Read),
 ];
 
@@ -58,7 +67,7 @@ const FIXED: &[(&str, Rule)] = &[
 const KEPT: &[&str] = &["bus/pci/devices", "bus/pci/drivers/*", "bus/pci/slots/*", "class/*"];
 
 /// Classes of devices without a parent that PCI devices stand below, or that tell of them.
-const VIRTUAL: [&str; 7] = ["block", "infiniband", "net", "nvme-subsystem", "tty", "vfio", "vtconsole"];
+const VIRTUAL: [&str; 8] = ["block", "devlink", "infiniband", "net", "nvme-subsystem", "tty", "vfio", "vtconsole"];
 
 /// What to do with the entry at a fixed place; `None` if it is left out.
 pub(crate) fn fixed(path: &str) -> Option<Rule> {
@@ -162,6 +171,12 @@ pub(crate) fn of_device(class: &str, name: &str) -> Option<Rule> {
         ("nvme", "model" | "serial" | "state" | "transport") => Rule::Read,
         ("nvme-subsystem", _) if name.starts_with("nvme") => Rule::Link,
         ("watchdog", "state") => Rule::Read,
+        ("devlink", "status") => Rule::Read,
+        ("devlink", "consumer" | "supplier") => Rule::Link,
+        ("rtc", "hctosys") | ("dma", "in_use") => Rule::Read,
+        (_, "mount_tag") => Rule::Read,
+        (_, "iommu_group") => Rule::Link,
+        ("xgmi_hive_info", _) if name.starts_with("node") => Rule::Link,
         ("vtconsole", "bind" | "name") => Rule::Read,
         ("tty", "active") => Rule::Read,
         _ => return None,
@@ -170,7 +185,10 @@ pub(crate) fn of_device(class: &str, name: &str) -> Option<Rule> {
 
 /// Directories that hold what a reader asks for by name, and have no mark of a device themselves.
 pub(crate) fn is_known_part(name: &str) -> bool {
-    matches!(name, "bcache" | "bonding" | "bonding_slave" | "dm" | "gids" | "holders" | "loop" | "md" | "slaves")
+    const PARTS: [&str; 10] =
+        ["bcache", "bonding", "bonding_slave", "dm", "gids", "holders", "loop", "md", "slaves", "xgmi_hive_info"];
+    // Children of virtio functions; of real ones the mark is there.
+    PARTS.contains(&name) || name.strip_prefix("virtio").is_some_and(is_number)
 }
 
 /// Classes whose devices somebody asks for, in a tree that may lack `sys/class`.

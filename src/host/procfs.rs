@@ -197,7 +197,9 @@ impl Procfs {
         /// USER_HZ, which is 100 on every architecture that has PCI (include/asm-generic/param.h).
         const TICKS_PER_SECOND: u64 = 100;
         let started = Duration::from_millis(self.stat(&pid.to_string())?.started * (1000 / TICKS_PER_SECOND));
-        Some(since_boot().saturating_sub(started))
+        let uptime = || self.text("uptime").ok()??.split_whitespace().next()?.parse().ok().map(Duration::from_secs_f64);
+        let now = if self.is_dump() { uptime()? } else { since_boot() };
+        Some(now.saturating_sub(started))
     }
 
     /// What each open descriptor of a process leads to, by the text of its link; `None` if that may not be asked.

@@ -27,7 +27,7 @@ use crate::resolve::below::functions_of;
 use crate::resolve::devices::devices_named;
 use crate::resolve::functions::{Resolved, Resolver};
 use crate::resolve::parts;
-use crate::topology::device_links::active_links;
+use crate::topology::device_links::{DeviceLink, active_links};
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
@@ -167,7 +167,7 @@ impl RemovalTarget {
     }
 
     /// The functions whose users count.
-    fn scope(&self) -> Scope {
+    pub(crate) fn scope(&self) -> Scope {
         Scope::of(&self.topology, self.plan.gone.iter().filter_map(|address| self.topology.find(*address)))
     }
 
@@ -210,20 +210,34 @@ fn refuse_parts(sysfs: &Sysfs, named: &[(&Selector, Vec<String>)], whole: &[PciA
 
 /// A driver whose end would end others elsewhere, without anybody having looked at what is below those.
 fn refuse_consumers(sysfs: &Sysfs, topology: &Topology, plan: &Removal) -> Result<()> {
-    for (supplier, consumer) in active_links(sysfs) {
+    for DeviceLink { supplier, consumer, path } in active_links(sysfs, &directories_of(topology, plan)) {
         let Some(id) = topology.find(supplier).filter(|_| plan.gone.contains(&supplier)) else { continue };
         let above = format!("{}/", topology.path(id));
-        let is_below = topology.find(consumer).is_some_and(|id| topology.path(id).starts_with(&above));
-        if is_below || topology.function(id).driver.is_none() {
+        let address = PciAddress::from_sysfs_name(&consumer);
+        let path = address.and_then(|address| topology.find(address)).map(|id| topology.path(id)).or(path);
+        if path.is_some_and(|path| path.starts_with(&above)) || topology.function(id).driver.is_none() {
             continue;
         }
         let message = format!(
             "{supplier}: the kernel would stop {consumer} with it, which depends on it (device link) and sits elsewhere"
         );
-        let error = Error::new(ErrorKind::Refused, message).about(supplier).fact("consumer", consumer.to_string());
-        return Err(error.hint(format!("remove {consumer} first")));
+        let error = Error::new(ErrorKind::Refused, message).about(supplier).fact("consumer", consumer.clone());
+        let next =
+            if address.is_some() { format!("remove {consumer} first") } else { format!("unbind {consumer} first") };
+        return Err(error.hint(next));
     }
     Ok(())
+}
+
+/// Those functions that may be suppliers: ports, drives and virtual functions, of which there may be hundreds, are none.
+fn directories_of(topology: &Topology, plan: &Removal) -> Vec<String> {
+    let ids = plan.gone.iter().filter_map(|address| topology.find(*address));
+    let may_supply = |id: &FunctionId| {
+        let function = topology.function(*id);
+        let driver = function.driver.as_deref();
+        function.virtual_of.is_none() && driver.is_some_and(|driver| !matches!(driver, "pcieport" | "nvme"))
+    };
+    ids.filter(may_supply).map(|id| topology.path(id)).collect()
 }
 
 fn host_bridge(selector: &Selector) -> Error {

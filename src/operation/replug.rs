@@ -9,7 +9,7 @@ use crate::operation::failure::StepFailure;
 use crate::operation::options::ReplugOptions;
 use crate::operation::run::Operation;
 use crate::operation::user_check::UserApproval;
-use crate::operation::{remove, scan};
+use crate::operation::{remove, scan, user_check};
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::pci::selector::Selector;
@@ -93,6 +93,9 @@ impl ReplugTarget {
     pub(crate) fn read(context: &Context, selectors: &[Selector], options: &ReplugOptions) -> Result<Self> {
         let sysfs = &context.machine.sysfs;
         let removal = remove::RemovalTarget::read(context, selectors, &options.remove)?;
+        if options.reset {
+            user_check::refuse_busy_hive(context, &removal.scope(), &options.remove.forcing)?;
+        }
         let (tops, gone) = (&removal.plan.tops, &removal.plan.gone);
         let reset = if options.reset { plan_reset(sysfs, tops, gone)? } else { Plan::default() };
         let power = if options.power_cycle { plan_power_cycle(sysfs, tops, gone)? } else { Plan::default() };

@@ -4,30 +4,65 @@
 //! controller that tunnels to them. When the supplier's driver is stopped, the kernel first stops those of its consumers,
 //! whatever is at work below them (device_links_unbind_consumers in drivers/base/core.c).
 
-use crate::host::sysfs::Sysfs;
+use crate::host::sysfs::{Sysfs, follow};
 use crate::pci::address::PciAddress;
 
 /// One directory a link (ABI/testing/sysfs-class-devlink).
 const LINKS: &str = "class/devlink";
 
-/// Each supplier with a function whose driver ends with its own. Links that the kernel does not manage, and those of
-/// consumers without a driver, are left out.
+/// A function and what ends with it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DeviceLink {
+    /// The function whose driver ends first.
+    pub(crate) supplier: PciAddress,
+    /// The name of the device whose driver ends with it: an address, or that of a device of another bus.
+    pub(crate) consumer: String,
+    /// The consumer's directory below `sys`, as far as it is told.
+    pub(crate) path: Option<String>,
+}
+
+/// Each supplier with a device whose driver ends with its own. Links that the kernel does not manage, and those of
+/// consumers without a driver, are left out. The functions in `directories` are asked themselves where the class of
+/// links is not there.
 ///
 /// A look never waits: the state of a link is answered from memory. What cannot be read counts as at work.
-pub(crate) fn active_links(sysfs: &Sysfs) -> Vec<(PciAddress, PciAddress)> {
-    let names = sysfs.names(LINKS).ok().flatten().unwrap_or_default();
-    let links = names.iter().filter_map(|name| Some((name, ends(name)?)));
-    let is_active = |name: &str| match sysfs.read(&format!("{LINKS}/{name}/status")) {
+pub(crate) fn active_links(sysfs: &Sysfs, directories: &[String]) -> Vec<DeviceLink> {
+    let is_active = |link: &str| match sysfs.read(&format!("{link}/status")) {
         Ok(Some(status)) => matches!(status.trim(), "active" | "consumer probing"),
         Ok(None) => false,
         Err(_) => true,
     };
-    links.filter(|(name, _)| is_active(name)).map(|(_, ends)| ends).collect()
+    let Some(names) = sysfs.names(LINKS).ok().flatten() else {
+        let own = |directory: &String| {
+            let supplier = directory.rsplit('/').next().and_then(PciAddress::from_sysfs_name);
+            let names = sysfs.names(directory).ok().flatten().unwrap_or_default();
+            let link = |name: &String| {
+                let consumer = end(name.strip_prefix("consumer:")?);
+                is_active(&format!("{directory}/{name}")).then_some(())?;
+                Some(DeviceLink { supplier: supplier?, consumer, path: None })
+            };
+            names.iter().filter_map(link).collect::<Vec<_>>()
+        };
+        return directories.iter().flat_map(own).collect();
+    };
+    let link = |name: &String| {
+        let (supplier, consumer) = ends(name)?;
+        let directory = format!("{LINKS}/{name}");
+        is_active(&directory).then_some(())?;
+        // The class has links, and the directory behind one holds a link to the consumer.
+        let real = sysfs.link(&directory).ok().flatten().and_then(|to| follow(LINKS, &to)).unwrap_or(directory);
+        let path = sysfs.link(&format!("{real}/consumer")).ok().flatten().and_then(|to| follow(&real, &to));
+        Some(DeviceLink { supplier, consumer, path })
+    };
+    names.iter().filter_map(link).collect()
 }
 
 /// `pci:0000:00:0d.2--pci:0000:00:07.0`, the supplier first; before 5.11 without the buses.
-fn ends(name: &str) -> Option<(PciAddress, PciAddress)> {
+fn ends(name: &str) -> Option<(PciAddress, String)> {
     let (supplier, consumer) = name.split_once("--")?;
-    let function = |end: &str| PciAddress::from_sysfs_name(end.strip_prefix("pci:").unwrap_or(end));
-    Some((function(supplier)?, function(consumer)?))
+    Some((PciAddress::from_sysfs_name(&end(supplier))?, end(consumer)))
+}
+
+fn end(end: &str) -> String {
+    end.strip_prefix("pci:").unwrap_or(end).to_owned()
 }

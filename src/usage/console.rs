@@ -2,10 +2,13 @@
 
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
+use crate::pci::address::PciAddress;
 use crate::usage::block::nodes::real_node;
 use crate::usage::block::stack::Storage;
 use crate::usage::model::{Danger, User};
+use crate::usage::process::descriptors::{Node, Wanted};
 use crate::usage::scope::{Inventory, Scope, ScopedFunction};
+use crate::usage::virtio::VirtioDevice;
 
 /// Displays, consoles, watchdogs and crash dumps.
 pub(crate) fn consoles(
@@ -42,6 +45,56 @@ pub(crate) fn consoles(
     users.extend(netconsole(sysfs, scope));
     users.extend(crash(sysfs, proc, storage));
     users
+}
+
+/// The virtual consoles (`hvc0`) of virtio-console functions hang below none of them, and the kernel does not tell which
+/// is whose (hvc_alloc in drivers/tty/hvc/hvc_console.c): an active one counts for each that it may be on.
+pub(crate) fn hypervisor_consoles(sysfs: &Sysfs, virtio: &[VirtioDevice]) -> Vec<User> {
+    let mut own = own_consoles(virtio).peekable();
+    if own.peek().is_none() {
+        return Vec::new();
+    }
+    let active = sysfs.read("class/tty/console/active").ok().flatten().unwrap_or_default();
+    let names: Vec<&str> = active.split_whitespace().filter(|name| name.starts_with("hvc")).collect();
+    let end = which(sysfs, virtio);
+    let user = |(address, device): (PciAddress, &VirtioDevice)| {
+        let end = end(device);
+        let text = |name: &str| format!("{name} is an active console of the kernel{end}");
+        names.iter().map(|name| User::new(Danger::Console, address, *name, "console", text(name))).collect::<Vec<_>>()
+    };
+    own.flat_map(user).collect()
+}
+
+/// Adds the nodes of virtual consoles, for whoever has them open: a getty.
+pub(crate) fn want_hypervisor_consoles(sysfs: &Sysfs, virtio: &[VirtioDevice], wanted: &mut Wanted) {
+    /// Number and count of the nodes (drivers/tty/hvc/hvc_console.c; HVC_ALLOC_TTY_ADAPTERS).
+    const MAJOR: u32 = 229;
+    const COUNT: u32 = 8;
+    let end = which(sysfs, virtio);
+    for (address, device) in own_consoles(virtio) {
+        for minor in 0..COUNT {
+            let path = format!("/dev/hvc{minor}");
+            let node = Node { address, path, origin: end(device), danger: Danger::Console };
+            wanted.add(false, Some((MAJOR, minor)), node);
+        }
+    }
+}
+
+fn own_consoles(virtio: &[VirtioDevice]) -> impl Iterator<Item = (PciAddress, &VirtioDevice)> {
+    let own = virtio.iter().filter(|device| device.driver.as_deref() == Some(VIRTIO_CONSOLE));
+    own.filter_map(|device| Some((device.address?, device)))
+}
+
+const VIRTIO_CONSOLE: &str = "virtio_console";
+
+/// How sure it is that a virtual console is on a device. Xen and PowerVM have such consoles, too.
+fn which(sysfs: &Sysfs, virtio: &[VirtioDevice]) -> impl Fn(&VirtioDevice) -> String {
+    let all = virtio.iter().filter(|device| device.driver.as_deref() == Some(VIRTIO_CONSOLE)).count();
+    let is_only = all == 1 && !sysfs.exists("hypervisor/type");
+    move |device| match is_only {
+        true => format!(", on {}", device.name),
+        false => format!(", maybe on {}: the kernel does not tell", device.name),
+    }
 }
 
 /// The text console runs on a frame buffer: fb0 with a console bound to it.

@@ -19,21 +19,26 @@ use crate::pci::address::PciAddress;
 use crate::usage::block::mounts::{self, FileSystems, MountSurvey};
 use crate::usage::block::stack::Storage;
 use crate::usage::block::{claims, fabric, holders, zfs};
-use crate::usage::model::{Danger, UsageReport, User};
+use crate::usage::hives::HiveMember;
+use crate::usage::kernel_clients::KernelClients;
+use crate::usage::model::{Danger, UsageReport, User, describe_users};
 use crate::usage::network::carried::Session;
 use crate::usage::network::packets::Listener;
 use crate::usage::network::{interfaces, own};
 use crate::usage::process::descriptors::{FileUse, FileUses, HoldMode};
 use crate::usage::process::scan::{self, Findings, Namespaces};
 use crate::usage::scope::{Inventory, Scope};
-use crate::usage::{console, namespaces, nvidia, protected, vfio};
+use crate::usage::shares::Shares;
+use crate::usage::vfio::{Given, Mediated};
+use crate::usage::virtio::VirtioDevice;
+use crate::usage::{console, hives, namespaces, nvidia, protected, unlisted, vfio, virtio};
 
 /// Finds every user of the functions, from what can be read.
 ///
 /// # Errors
 /// The list of protected devices is broken. All else that goes wrong is told in `unchecked`.
 pub fn find(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
-    search(machine, scope, false)
+    with_hives(machine, scope, false)
 }
 
 /// Finds every user of the functions, and asks the kernel for their disks as well, which opens them: for a look that
@@ -42,7 +47,18 @@ pub fn find(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
 /// # Errors
 /// As [`find`].
 pub(crate) fn find_for_change(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
-    search(machine, scope, true)
+    with_hives(machine, scope, true)
+}
+
+fn with_hives(machine: &Machine, scope: &Scope, asks_for_disks: bool) -> Result<UsageReport> {
+    let mut users = search(machine, scope, asks_for_disks)?;
+    for member in hives::others(&machine.sysfs, scope) {
+        let found = search(machine, &member.scope(&machine.sysfs), false)?.found;
+        let jobs = if found.is_empty() { String::new() } else { format!("; {}", describe_users(&found)) };
+        let HiveMember { address, of, .. } = member;
+        users.notes.push(format!("{of}: {address} is of the same XGMI hive and may be disturbed{jobs}"));
+    }
+    Ok(users)
 }
 
 fn search(machine: &Machine, scope: &Scope, asks_for_disks: bool) -> Result<UsageReport> {
@@ -50,10 +66,12 @@ fn search(machine: &Machine, scope: &Scope, asks_for_disks: bool) -> Result<Usag
     let protected = protected::users(sysfs, scope)?;
     let inventory = Inventory::read(sysfs, scope);
     let storage = Storage::read(sysfs, &inventory);
-    let mut survey = Search { sysfs, scope, inventory, storage, users: UsageReport::default() };
+    let (given, virtio) = (Given::read(sysfs, scope), virtio::devices(sysfs, scope));
+    let mut survey = Search { sysfs, scope, inventory, storage, given, virtio, users: UsageReport::default() };
     survey.users.found = protected;
     survey.block_holders(machine.procfs());
     survey.users.notes = nvidia::notes(scope);
+    survey.functions(machine.procfs());
     match (machine.procfs(), machine.procfs_error()) {
         (Some(procfs), _) => {
             survey.users.is_complete = true;
@@ -83,10 +101,26 @@ struct Search<'a> {
     scope: &'a Scope,
     inventory: Inventory,
     storage: Storage,
+    given: Given,
+    virtio: Vec<VirtioDevice>,
     users: UsageReport,
 }
 
 impl Search<'_> {
+    /// What hangs at no disk, interface or node of the functions.
+    fn functions(&mut self, proc: Option<&Procfs>) {
+        let (sysfs, scope, inventory, virtio, given) =
+            (self.sysfs, self.scope, &self.inventory, &self.virtio, &self.given);
+        let clients = KernelClients::read(sysfs, proc, scope, Instant::now() + TIME);
+        let mut told = clients.told;
+        told.extend(given.told());
+        let found = &mut self.users.found;
+        found.extend(clients.users);
+        found.extend(vfio::xen(sysfs, scope));
+        found.extend(unlisted::users(sysfs, scope, inventory, virtio, &told));
+        self.users.unchecked.extend(clients.unchecked);
+    }
+
     fn look(&mut self, proc: &Procfs) {
         if let Err(error) = self.try_look(proc) {
             self.users.unchecked.push(format!("/proc: {}", plain(&error)));
@@ -115,9 +149,11 @@ impl Search<'_> {
 
     /// Mounts on the disks, in every namespace.
     fn mounts(&mut self, proc: &Procfs, pids: &[u32], deadline: Instant) -> std::io::Result<(Namespaces, FileSystems)> {
-        let mut survey = MountSurvey::new(self.sysfs, proc, &self.inventory, &self.storage);
+        let shares = Shares::of(self.sysfs, self.scope, &self.inventory, &self.virtio);
+        let matters = !self.storage.is_empty() || !shares.is_empty();
+        let mut survey = MountSurvey::new(self.sysfs, proc, &self.inventory, &self.storage).with_shares(shares);
         let namespaces = Namespaces::read(proc, pids, &mut survey, deadline)?;
-        if !proc.is_dump() && !self.storage.is_empty() {
+        if !proc.is_dump() && matters {
             self.users.unchecked.extend(namespaces::mounts(proc, &namespaces.unattended, &mut survey, deadline));
         }
         let (users, unclear, file_systems) = survey.end();
@@ -159,6 +195,7 @@ impl Search<'_> {
     fn consoles(&mut self, proc: Option<&Procfs>) {
         let users = console::consoles(self.sysfs, proc, self.scope, &self.inventory, &self.storage);
         self.users.found.extend(users);
+        self.users.found.extend(console::hypervisor_consoles(self.sysfs, &self.virtio));
     }
 
     /// Every network namespace; a dump has the interfaces of one alone. Returns the packet sockets.
@@ -187,10 +224,23 @@ impl Search<'_> {
                 self.users.found.push(user);
             }
         }
-        for (address, subject) in self.scope.iter() {
-            let is_told = self.users.found.iter().any(|user| user.address == address && user.kind == Danger::Vfio);
-            if vfio::is_vfio(subject.driver.as_deref()) && !is_told && vfio::is_enabled(self.sysfs, &subject.path) {
+        let is_told =
+            |found: &[User], address| found.iter().any(|user| user.address == address && user.kind == Danger::Vfio);
+        for (address, subject) in self.scope.iter().filter(|(address, _)| self.given.has(*address)) {
+            if !is_told(&self.users.found, address) && vfio::is_enabled(self.sysfs, &subject.path) {
                 self.users.found.push(some_vfio(address, &findings.holders));
+            }
+        }
+        let has_vfio = findings.holders.iter().any(|(_, holds)| holds.some_vfio);
+        for mediated in &self.given.mediated {
+            let Mediated { address, name, .. } = mediated;
+            if is_told(&self.users.found, *address) {
+                continue;
+            }
+            if has_vfio {
+                self.users.found.push(some_vfio(*address, &findings.holders));
+            } else {
+                self.users.notes.push(format!("{address}: the mediated device {name} would be gone with it"));
             }
         }
     }
@@ -318,12 +368,12 @@ mod inventory_nodes {
     use super::*;
     use crate::usage::model::Danger;
     use crate::usage::process::descriptors::{Node, Wanted};
-    use crate::usage::vfio;
 
     pub(crate) fn want_nodes(survey: &Search) -> Wanted {
         let mut wanted = Wanted::new(survey.scope);
         for (address, device) in &survey.inventory.characters {
-            let danger = if device.path.contains("/vfio-dev/") { Danger::Vfio } else { Danger::Open };
+            let is_given = device.path.contains("/vfio-dev/") || device.name.starts_with("vhost-vdpa-");
+            let danger = if is_given { Danger::Vfio } else { Danger::Open };
             let node =
                 Node { address: *address, path: format!("/dev/{}", device.node()), origin: String::new(), danger };
             wanted.add(false, Some(device.number), node);
@@ -335,7 +385,8 @@ mod inventory_nodes {
                 Node { address: reached.address, path, origin: reached.end(), danger: reached.danger(Danger::Open) };
             wanted.add(true, Some(device.number), node);
         }
-        vfio::want_groups(survey.sysfs, survey.scope, &mut wanted);
+        survey.given.want_groups(survey.sysfs, survey.scope, &mut wanted);
+        console::want_hypervisor_consoles(survey.sysfs, &survey.virtio, &mut wanted);
         wanted
     }
 }

@@ -9,6 +9,11 @@
 //! - [`namespaces`]: the same in other namespaces.
 //! - [`console`]: displays, consoles, watchdogs, crash dumps.
 //! - [`vfio`]: functions given to guests, and VFs.
+//! - [`virtio`]: virtio devices below functions.
+//! - [`shares`]: mounts that lie on no disk: 9p, virtiofs and the like.
+//! - [`kernel_clients`]: DMA channels, ciphers, clocks and modules: what the kernel itself uses.
+//! - [`hives`]: GPUs that share their fate.
+//! - [`unlisted`]: functions whose users nobody can list.
 //! - [`nvidia`]: nodes of NVIDIA's own driver.
 //! - [`protected`]: the site's own list.
 //! - [`find`]: asks all of them.
@@ -16,6 +21,8 @@
 pub(crate) mod block;
 pub(crate) mod console;
 pub mod find;
+pub(crate) mod hives;
+pub(crate) mod kernel_clients;
 pub(crate) mod model;
 pub(crate) mod namespaces;
 pub(crate) mod network;
@@ -24,4 +31,7 @@ pub(crate) mod process;
 pub(crate) mod protected;
 pub mod scope;
 pub(crate) mod nvidia;
+pub(crate) mod shares;
+pub(crate) mod unlisted;
 pub(crate) mod vfio;
+pub(crate) mod virtio;

@@ -19,9 +19,17 @@ pub struct ScopedFunction {
     pub(crate) driver: Option<String>,
     /// Set on a virtual function.
     pub(crate) physical: Option<PciAddress>,
+    /// Its class, if that was read.
+    pub(crate) class: Option<u32>,
 }
 
 impl ScopedFunction {
+    /// Its class, read now if it was not before.
+    pub(crate) fn class(&self, sysfs: &Sysfs) -> Option<u32> {
+        let read = || sysfs.read(&format!("{}/class", self.path)).ok().flatten();
+        self.class.or_else(|| u32::from_str_radix(read()?.trim().strip_prefix("0x")?, 16).ok())
+    }
+
     /// Whether a program such as SPDK can drive it: a driver of the kernel is not in its way.
     pub(crate) fn may_be_claimed(&self) -> bool {
         self.driver.as_deref().is_none_or(|driver| driver.contains("vfio") || driver.contains("uio"))
@@ -39,9 +47,15 @@ impl Scope {
             let function = topology.function(id);
             let physical = function.virtual_of.map(|of| topology.function(of.physical).address);
             let driver = function.driver.as_deref().map(str::to_owned);
-            (function.address, ScopedFunction { path: topology.path(id), driver, physical })
+            let class = function.ids.map(|ids| ids.class);
+            (function.address, ScopedFunction { path: topology.path(id), driver, physical, class })
         };
         Self(order::map(ids.into_iter().map(subject)))
+    }
+
+    /// One function.
+    pub(crate) fn only(address: PciAddress, function: ScopedFunction) -> Self {
+        Self(BTreeMap::from([(address, function)]))
     }
 
     /// The functions, ordered by address.
@@ -189,6 +203,17 @@ fn devices(sysfs: &Sysfs, directory: &str, is_wanted: fn((u32, u32)) -> bool) ->
 /// (Documentation/admin-guide/devices.txt).
 fn may_be_hardware(number: (u32, u32)) -> bool {
     !matches!(number, (1 | 7, _) | (4, 0..=63))
+}
+
+/// The devices that the links of a directory of `sys` lead to: the link's name, and their directory below `sys`.
+pub(crate) fn linked(sysfs: &Sysfs, directory: &str) -> Vec<(String, String)> {
+    let mut names = sysfs.names(directory).ok().flatten().unwrap_or_default();
+    names.sort_unstable();
+    let device = |name: String| {
+        let target = sysfs.link(&format!("{directory}/{name}")).ok().flatten()?;
+        Some((name, follow(directory, &target)?))
+    };
+    names.into_iter().filter_map(device).collect()
 }
 
 /// Reads `259:0`.

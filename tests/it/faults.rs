@@ -126,8 +126,8 @@ fn use_vfs(dump: &mut Dump) {
     for vf in 1..=4 {
         let device = format!("{port}/0000:01:00.{vf}");
         // Of a class from which nobody expects a disk.
-        set(dump, &format!("{device}/class"), "0xff0000\n");
-        set(dump, &format!("{device}/modalias"), "pci:v00001B36d00000010sv00001AF4sd00001100bcFFsc00i00\n");
+        set(dump, &format!("{device}/class"), "0x00ff00\n");
+        set(dump, &format!("{device}/modalias"), "pci:v00001B36d00000010sv00001AF4sd00001100bc00scFFi00\n");
         bind(dump, &device, if vf == 2 { "vfio-pci" } else { "vfdriver" });
     }
     set(dump, &format!("{port}/0000:01:00.2/driver_override"), "vfio-pci\n");

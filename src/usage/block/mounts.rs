@@ -15,6 +15,7 @@ use crate::usage::block::nodes::real_node;
 use crate::usage::block::stack::{StackedDevice, Storage, holder};
 use crate::usage::model::{Danger, User};
 use crate::usage::scope::{Inventory, number};
+use crate::usage::shares::Shares;
 
 /// So many mounts of one device in a namespace that is not pcictl's own are told each; of the others their number.
 const TOLD: usize = 8;
@@ -206,6 +207,8 @@ pub(crate) struct MountSurvey<'a> {
     /// The first line that cannot be understood.
     unclear: Option<String>,
     file_systems: FileSystems,
+    /// Mounts that lie on no disk.
+    shares: Shares,
 }
 
 impl<'a> MountSurvey<'a> {
@@ -233,7 +236,13 @@ impl<'a> MountSurvey<'a> {
             more: Vec::new(),
             unclear: None,
             file_systems: FileSystems { all_are_local, ..FileSystems::default() },
+            shares: Shares::default(),
         }
+    }
+
+    /// Looks for mounts of these, too.
+    pub(crate) fn with_shares(self, shares: Shares) -> Self {
+        Self { shares, ..self }
     }
 
     /// What comes now is of another namespace: a process in it, or where it is pinned; none for pcictl's own.
@@ -273,6 +282,7 @@ impl<'a> MountSurvey<'a> {
         let file_system = FileSystem::of_kind(kind);
         self.file_systems.by_mount.insert(id, file_system);
         self.file_systems.by_number.insert(number, file_system);
+        self.shares.line(line, self.of.as_deref());
         if self.storage.is_empty() {
             return;
         }
@@ -335,6 +345,7 @@ impl<'a> MountSurvey<'a> {
         let mut users: Vec<User> = self.found.iter().map(user).collect();
         users.extend(self.members_without_mount());
         users.append(&mut self.more);
+        users.extend(self.shares.end());
         (users, self.unclear, self.file_systems)
     }
 

@@ -1,0 +1,40 @@
+//! Virtio devices: what hangs below a function of the driver virtio-pci, and by which driver it is driven.
+
+use crate::host::sysfs::Sysfs;
+use crate::pci::address::PciAddress;
+use crate::usage::scope::{Scope, linked};
+
+/// One device of the bus virtio.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VirtioDevice {
+    /// The function that is asked about and above it; none for those of others.
+    pub(crate) address: Option<PciAddress>,
+    /// `virtio5`.
+    pub(crate) name: String,
+    /// Its directory below `sys`.
+    pub(crate) path: String,
+    /// `9pnet_virtio`; none once the kernel has begun to take it away (driver_sysfs_remove in drivers/base/dd.c).
+    pub(crate) driver: Option<String>,
+}
+
+/// Every virtio device of the machine, if one of them belongs to these functions; else none.
+pub(crate) fn devices(sysfs: &Sysfs, scope: &Scope) -> Vec<VirtioDevice> {
+    let may_be_virtio = |driver: Option<&str>| driver.is_none_or(|driver| driver == "virtio-pci");
+    if !scope.iter().any(|(_, function)| may_be_virtio(function.driver.as_deref())) {
+        return Vec::new();
+    }
+    let mut found = linked(sysfs, "bus/virtio/devices");
+    if found.is_empty() {
+        // A tree that was written by hand may have the drivers alone.
+        let drivers = sysfs.names("bus/virtio/drivers").ok().flatten().unwrap_or_default();
+        found = drivers.iter().flat_map(|driver| linked(sysfs, &format!("bus/virtio/drivers/{driver}"))).collect();
+    }
+    if !found.iter().any(|(_, path)| scope.owner(path).is_some()) {
+        return Vec::new();
+    }
+    let device = |(name, path): (String, String)| {
+        let driver = sysfs.link_name(&format!("{path}/driver")).ok().flatten();
+        VirtioDevice { address: scope.owner(&path), name, driver, path }
+    };
+    found.into_iter().map(device).collect()
+}
