@@ -277,7 +277,7 @@ Examples:
 
 Exit status:
   0    healthy
-  1    something needs attention, or a dumped tree without /proc does not tell
+  1    something needs attention, or whether a driver ever ends cannot be told
   77   not permitted
   124  stuck";
 

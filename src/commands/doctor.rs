@@ -2,21 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use crate::doctor::diagnosis::Diagnosis;
+use crate::doctor::diagnosis::{Diagnosis, Finding};
 use crate::doctor::leftovers::{Leftover, in_tree};
 use crate::doctor::snapshot;
+use crate::doctor::stack::long_stopping;
 use crate::doctor::task::Snapshot;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::operation::context::Context;
 use crate::operation::{interrupted, removal_record};
 use crate::order;
 use crate::pci::address::PciAddress;
-use crate::report::status::{DoctorReport, Health};
+use crate::report::status::{DoctorReport, Health, Unclear};
 use crate::report::text::status;
 use crate::state::journal::store::JournalFile;
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
-use crate::usage::protected;
+use crate::usage::model::UsageReport;
+use crate::usage::scope::Scope;
+use crate::usage::{find, protected};
 
 pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
     let taken = snapshot::take(context.machine.procfs());
@@ -36,14 +39,44 @@ pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
 fn report(context: &Context, snapshot: &Snapshot) -> DoctorReport {
     let diagnosis = Diagnosis::of(snapshot);
     let leftovers = leftovers(context, &diagnosis);
+    let unclear = unclear(context, &diagnosis);
     let verdict = match () {
         () if !diagnosis.stuck.is_empty() => Health::Stuck,
+        () if !unclear.is_empty() => Health::Unknown,
         () if !leftovers.is_empty() => Health::Leftovers,
         () if context.machine.procfs().is_none() => Health::Unknown,
         () if !diagnosis.tasks.is_empty() => Health::Busy,
         () => Health::Healthy,
     };
-    DoctorReport { verdict, behind: diagnosis.behind(), diagnosis, leftovers }
+    DoctorReport { verdict, behind: diagnosis.behind(), diagnosis, unclear, leftovers }
+}
+
+/// Drivers that have been stopping for long, with who uses their devices: what they may be waiting for.
+fn unclear(context: &Context, diagnosis: &Diagnosis) -> Vec<Unclear> {
+    let is_stuck = |tid: u32| diagnosis.stuck.iter().any(|stuck| stuck.members.contains(&tid));
+    let unclear = |finding: &Finding| {
+        let task = &finding.task;
+        let frame = long_stopping(task).filter(|_| !is_stuck(task.tid))?;
+        let users = finding.device.map(|device| users(context, device)).unwrap_or_default();
+        Some(Unclear {
+            tid: task.tid,
+            device: finding.device,
+            function: frame.to_string(),
+            seconds: task.seconds.unwrap_or_default(),
+            users: users.found,
+            unchecked: users.unchecked,
+        })
+    };
+    diagnosis.tasks.iter().filter_map(unclear).collect()
+}
+
+fn users(context: &Context, device: PciAddress) -> UsageReport {
+    let sysfs = &context.machine.sysfs;
+    let found = Topology::load_around(sysfs, &[device], Fields::PLAN).and_then(|topology| {
+        let ids = topology.find(device).map(|id| topology.subtree(id)).unwrap_or_default();
+        find::find(&context.machine, &Scope::of(&topology, ids))
+    });
+    found.unwrap_or_else(|error| UsageReport { unchecked: vec![error.to_string()], ..UsageReport::default() })
 }
 
 fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {

@@ -98,6 +98,7 @@ impl Reader<'_> {
             files: self.sysfs_files(pid),
             under_pcictl: self.is_under_pcictl(pid),
             still: false,
+            seconds: self.procfs.age(pid).map(|age| age.as_secs()),
         };
         Some((task, switches))
     }

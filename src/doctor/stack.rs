@@ -214,6 +214,31 @@ fn work(names: &[&str]) -> Work {
     }
 }
 
+/// The innermost function of a driver on this part of a stack. Those of the driver core, and what sleeps, are in the
+/// kernel itself; a driver that is built in is known by what its functions are called.
+fn innermost_of_driver(stack: &[Frame]) -> Option<&Frame> {
+    let is_core = |name: &str| ["device_remove", "bus_remove_device"].contains(&name) || name.starts_with("device_");
+    let is_remove = |name: &str| name.ends_with("_remove") && !is_core(name);
+    let of_driver = |frame: &&Frame| frame.module.is_some() || is_remove(&frame.function);
+    stack.iter().find(of_driver)
+}
+
+/// After so many seconds a driver that stops is not taken for a slow one any more.
+const LONG: u64 = 120;
+
+/// The same for one that sleeps and looks again, which may wait for its users.
+const LONG_ASLEEP: u64 = 30;
+
+/// The function of a driver that has been stopping a device for so long that nobody can tell whether it ever ends, as
+/// far as the age of the process tells; what a thread of the kernel does may have begun just now.
+pub(crate) fn long_stopping(task: &Task) -> Option<&Frame> {
+    let at = task.stack.iter().position(|frame| frame.function == "pci_device_remove")?;
+    let is_asleep = task.stack.first().is_some_and(|frame| frame.function.starts_with("msleep"));
+    let long = if is_asleep { LONG_ASLEEP } else { LONG };
+    let is_long = task.seconds.is_some_and(|seconds| seconds >= long) && !task.is_kernel_thread();
+    is_long.then(|| innermost_of_driver(&task.stack[..at]).or_else(|| task.stack.get(at.checked_sub(1)?)))?
+}
+
 fn waits(task: &Task, names: &[&str], innermost: &str) -> Waits {
     let has = |name: &str| names.contains(&name);
     if TAKE_MUTEX.contains(&innermost) || MAY_WAIT_FOR_MUTEX.contains(&innermost) {
@@ -238,7 +263,13 @@ fn waits(task: &Task, names: &[&str], innermost: &str) -> Waits {
         let Some(at) = task.stack.iter().position(|frame| frame.function == entry) else { continue };
         // The frame that it called is the driver's own function.
         let Some(called) = at.checked_sub(1).map(|at| &task.stack[at]) else { continue };
-        let name = called.module.clone().unwrap_or_else(|| format!("in {}", called.function));
+        // A driver of a bus below it may be what waits: 9pnet_virtio, not virtio_pci.
+        let innermost = innermost_of_driver(&task.stack[..at]).unwrap_or(called);
+        let name = match &innermost.module {
+            Some(module) if innermost.module == called.module => module.clone(),
+            Some(module) => format!("{module} (in {})", innermost.function),
+            None => format!("in {}", innermost.function),
+        };
         return Waits::Driver { name, stopping };
     }
     Waits::Other { function: innermost.to_owned() }

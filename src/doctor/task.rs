@@ -29,6 +29,8 @@ pub(crate) struct Task {
     pub(crate) under_pcictl: bool,
     /// Whether it stood still between the two readings.
     pub(crate) still: bool,
+    /// For how many seconds its process has been there, and so the longest that it can have been where it is.
+    pub(crate) seconds: Option<u64>,
 }
 
 /// The tasks of a machine as they were at one time.

@@ -6,6 +6,7 @@ use crate::doctor::diagnosis::Diagnosis;
 use crate::doctor::leftovers::Leftover;
 use crate::pci::address::PciAddress;
 use crate::state::journal::progress::RecoveryAction;
+use crate::usage::model::User;
 
 /// The doctor's verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -13,7 +14,7 @@ use crate::state::journal::progress::RecoveryAction;
 pub(crate) enum Health {
     /// No task is in the kernel's PCI code.
     Healthy,
-    /// A dumped tree without /proc does not tell.
+    /// A dumped tree without /proc does not tell, or a driver has been stopping for long.
     Unknown,
     /// Tasks are, and will finish.
     Busy,
@@ -33,8 +34,27 @@ pub(crate) struct DoctorReport {
     /// What is stuck, and who is at work.
     #[serde(flatten)]
     pub(crate) diagnosis: Diagnosis,
+    /// Drivers that have been stopping for so long that they may never end.
+    pub(crate) unclear: Vec<Unclear>,
     /// What was left behind.
     pub(crate) leftovers: Vec<Leftover>,
+}
+
+/// A driver that has been stopping for long.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Unclear {
+    /// The thread in it.
+    pub(crate) tid: u32,
+    /// The device, if it can be told.
+    pub(crate) device: Option<PciAddress>,
+    /// The driver's innermost function, and its module.
+    pub(crate) function: String,
+    /// For how many seconds at most.
+    pub(crate) seconds: u64,
+    /// Who uses the device.
+    pub(crate) users: Vec<User>,
+    /// What could not be looked into.
+    pub(crate) unchecked: Vec<String>,
 }
 
 /// The state of an operation that is not over.

@@ -211,6 +211,50 @@ fn a_slow_driver_is_named_and_is_not_stuck() {
     Machine::new().with(&slow_unbind(&[UNBIND.to_owned()])).doctor().stdout(SLOW_UNBIND_TOLD).check();
 }
 
+/// A share that is mounted: its driver waits for the last mount to go.
+const REMOVING_A_SHARE: &[&str] = &[
+    "msleep+0x2d/0x40",
+    "p9_virtio_remove+0x6b/0x110 [9pnet_virtio]",
+    "virtio_dev_remove+0x3b/0xc0 [virtio]",
+    "device_release_driver_internal+0x19a/0x200",
+    "bus_remove_device+0xc1/0x130",
+    "device_del+0x15c/0x3a0",
+    "virtio_pci_remove+0x3c/0x80 [virtio_pci]",
+    "pci_device_remove+0x33/0xa0",
+    "device_release_driver_internal+0x19a/0x200",
+    "unbind_store+0xa1/0xb0",
+    "kernfs_fop_write_iter+0x13b/0x1f0",
+];
+
+#[test]
+fn a_driver_that_has_been_stopping_for_long_is_unknown_and_its_users_are_told() {
+    let tree = Tree::load("functions");
+    let unbind = "/sys/bus/pci/drivers/virtio-pci/unbind";
+    let command = &["pcictl", "kernel-write", unbind, "0000:00:03.0", "do-0", "3,4"];
+    let files = [unbind.to_owned()];
+    let task = Task { pid: 77, comm: "pcictl-write", command, state: 'D', stack: REMOVING_A_SHARE, files: &files };
+    write_task(&tree, &task);
+    fs::create_dir_all(tree.path().join("proc/self")).unwrap();
+    fs::write(tree.path().join("proc/self/stack"), "").unwrap();
+    let stat = "77 (pcictl-write) D 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 90000 0\n";
+    fs::write(tree.path().join("proc/77/stat"), stat).unwrap();
+    let doctor = |uptime: &str, status: i32| {
+        fs::write(tree.path().join("proc/uptime"), uptime).unwrap();
+        let run = Run::words("doctor --color never").on(&tree).status(status).text();
+        assert!(run.contains("waits for driver 9pnet_virtio (in p9_virtio_remove) to stop the device"), "{run}");
+        run
+    };
+    let text = doctor("975.20 1.0\n", 1);
+    for line in [
+        "in p9_virtio_remove [9pnet_virtio] for up to 75 s: whether it ends cannot be told",
+        "mounted: /media/share is mounted from share (9p), which comes through virtio2",
+        "unknown: a driver has been stopping for long and may never end",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(doctor("905.20 1.0\n", 0).ends_with("healthy: operations in progress are slow, not stuck\n"));
+}
+
 #[test]
 fn vfio_names_who_has_the_device_and_that_closing_it_helps() {
     let stack = [

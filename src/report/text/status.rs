@@ -5,7 +5,9 @@ use colored::Colorize as _;
 use crate::doctor::diagnosis::{Finding, Stuck, Trouble};
 use crate::doctor::stack::Waits;
 use crate::host::text::escaped;
-use crate::report::status::{DoctorReport, Health, OperationState, OperationStatus, RecoverReport, StatusReport};
+use crate::report::status::{
+    DoctorReport, Health, OperationState, OperationStatus, RecoverReport, StatusReport, Unclear,
+};
 
 /// The doctor's report: what is stuck, who is busy, what was left behind.
 pub(crate) fn diagnosed(report: &DoctorReport) -> String {
@@ -17,7 +19,9 @@ pub(crate) fn diagnosed(report: &DoctorReport) -> String {
         |finding: &&Finding| !report.diagnosis.stuck.iter().any(|stuck| stuck.members.contains(&finding.task.tid));
     for finding in report.diagnosis.tasks.iter().filter(member) {
         text.push_str(&format!("{}: {}\n", "busy".yellow(), escaped(&finding.in_words())));
-        if matches!(finding.position.waits, Waits::Driver { .. }) {
+        if let Some(unclear) = report.unclear.iter().find(|unclear| unclear.tid == finding.task.tid) {
+            text.push_str(&one_unclear(unclear));
+        } else if matches!(finding.position.waits, Waits::Driver { .. }) {
             text.push_str("  fix: wait; a slow driver takes its time, and no signal speeds it up\n");
         }
     }
@@ -36,12 +40,32 @@ pub(crate) fn diagnosed(report: &DoctorReport) -> String {
     }
     text.push_str(match report.verdict {
         Health::Healthy => "healthy: no task is inside the kernel's PCI core\n",
+        Health::Unknown if !report.unclear.is_empty() => {
+            "unknown: a driver has been stopping for long and may never end\n"
+        }
         Health::Unknown => "unknown: this tree has no /proc that would tell\n",
         Health::Busy => "healthy: operations in progress are slow, not stuck\n",
         Health::Leftovers => "healthy, with warnings\n",
         Health::Stuck => "stuck\n",
     });
     text
+}
+
+fn one_unclear(unclear: &Unclear) -> String {
+    let mut text = format!(
+        "  in {} for up to {} s: whether it ends cannot be told\n",
+        escaped(&unclear.function),
+        unclear.seconds
+    );
+    for user in &unclear.users {
+        text.push_str(&format!("  {}: {}\n", user.kind.name(), escaped(&user.description)));
+    }
+    for why in &unclear.unchecked {
+        text.push_str(&format!("  unchecked: {}\n", escaped(why)));
+    }
+    let helps =
+        if unclear.users.is_empty() { "find what uses the device, and stop it" } else { "stop what uses the device" };
+    text + &format!("  fix: {helps}; the driver may be waiting for that\n")
 }
 
 fn one_stuck(stuck: &Stuck, behind: usize) -> String {
