@@ -29,6 +29,7 @@ pub(crate) fn devices(sysfs: &Sysfs, scope: &Scope) -> Vec<VirtioDevice> {
         let drivers = sysfs.names("bus/virtio/drivers").ok().flatten().unwrap_or_default();
         found = drivers.iter().flat_map(|driver| linked(sysfs, &format!("bus/virtio/drivers/{driver}"))).collect();
     }
+    found.extend(leaving(sysfs, scope, &found));
     if !found.iter().any(|(_, path)| scope.owner(path).is_some()) {
         return Vec::new();
     }
@@ -37,4 +38,22 @@ pub(crate) fn devices(sysfs: &Sysfs, scope: &Scope) -> Vec<VirtioDevice> {
         VirtioDevice { address: scope.owner(&path), name, driver, path }
     };
     found.into_iter().map(device).collect()
+}
+
+/// Devices whose driver is being stopped with their function's: the bus does not list them any more (bus_remove_device in
+/// drivers/base/bus.c), but their directory is there until it has let go.
+fn leaving(sysfs: &Sysfs, scope: &Scope, listed: &[(String, String)]) -> Vec<(String, String)> {
+    let is_device = |name: &String| name.strip_prefix("virtio").is_some_and(is_number);
+    let mut found = Vec::new();
+    for (_, function) in scope.iter().filter(|(_, function)| function.driver.is_none()) {
+        let names = sysfs.names(&function.path).ok().flatten().unwrap_or_default();
+        let devices =
+            names.into_iter().filter(is_device).map(|name| (name.clone(), format!("{}/{name}", function.path)));
+        found.extend(devices.filter(|device| !listed.contains(device)));
+    }
+    found
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -6,12 +6,14 @@
  *   hold vfio GROUP ADDRESS  have that function of that VFIO group, like a virtual machine, until killed
  *   hold linear NAME DISK    make a dm device over all of DISK; hold unlinear NAME takes it away again
  *   hold raid DISK...        make /dev/md0, a RAID 1 without superblocks; hold unraid takes it away again
+ *   hold fuse DIRECTORY      mount a file system there whose server never answers, and have its root open, until killed
  *   hold alone DISK          have it open as nobody else may have it, until killed
  *   hold journal DISK OF     make DISK the journal of the ext2 file system on OF, with blocks of 4 KiB, which becomes an
  *                            ext4 by that; it ends at once
  *
  * It prints "ready" when it holds what it was asked for, and names the call that failed otherwise.
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/dm-ioctl.h>
 #include <linux/fs.h>
@@ -27,6 +29,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -46,6 +49,18 @@ static void wait_to_be_killed(void)
 	fflush(stdout);
 	for (;;)
 		pause();
+}
+
+static void fuse(const char *directory)
+{
+	int server = check("/dev/fuse", open("/dev/fuse", O_RDWR));
+	char options[80];
+
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", server);
+	check("mount", mount("dead", directory, "fuse.dead", 0, options));
+	/* Nobody is asked for that. */
+	check(directory, open(directory, O_PATH));
+	wait_to_be_killed();
 }
 
 static void map(const char *path)
@@ -202,6 +217,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(kind, "map")) {
 		map(argv[2]);
+	} else if (argc == 3 && !strcmp(kind, "fuse")) {
+		fuse(argv[2]);
 	} else if (argc == 3 && !strcmp(kind, "thread")) {
 		thread(argv[2]);
 	} else if (argc == 4 && !strcmp(kind, "vfio")) {
