@@ -2,7 +2,8 @@
 //!
 //! The question goes to /dev/mapper/control, opens no disk and changes nothing (drivers/md/dm-ioctl.c, table_status). It
 //! is asked by a child: the control device takes a lock that somebody who changes a table may hold for long. Who may not
-//! ask, and who looks at a dumped tree, gets no answer, and goes by what sysfs says of the disks.
+//! ask, or gets no answer, does not know whether a path is in use; who looks at a dumped tree goes by what sysfs says of the
+//! disks.
 
 use std::collections::HashMap;
 use std::ffi::c_int;

@@ -124,9 +124,12 @@ impl View<'_> {
                 continue;
             };
             let path = &self.inventory.blocks[index];
-            let health = match (asked.as_ref().and_then(|paths| paths.get(&path.number)), self.health(path)) {
+            let is_used = asked.as_ref().and_then(|paths| paths.get(&path.number));
+            let health = match (is_used, self.health(path)) {
                 (Some(false), _) => Health::Sick(format!("{name} has failed")),
                 (Some(true), Health::Unknown) => Health::Healthy,
+                // What sysfs says of the disk is known too late to speak for the path.
+                (None, Health::Healthy) if !self.sysfs.is_dump() => Health::Unknown,
                 (_, health) => health,
             };
             paths.add((self.is_lost)(index), &place(path), &name, health);

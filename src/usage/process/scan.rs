@@ -133,11 +133,11 @@ impl Pass<'_> {
             let pid = pids[number];
             let text = match why {
                 Unseen::Hangs => {
-                    format!("{} hangs in the kernel: its memory map cannot be read", self.name(pid))
+                    format!("{} hangs in the kernel: what it has open and mapped cannot be read", self.name(pid))
                 }
                 Unseen::Slow => {
                     format!(
-                        "reading the memory map of {} took longer than {} s",
+                        "reading what {} has open and mapped took longer than {} s",
                         self.name(pid),
                         PATIENCE.as_secs_f32()
                     )
