@@ -10,6 +10,7 @@ use procfs_core::process::MountInfo;
 
 use crate::host::procfs::{Procfs, unescape};
 use crate::host::sysfs::Sysfs;
+use crate::usage::block::file_systems::{FileSystems, Kinds};
 use crate::usage::block::holders::members;
 use crate::usage::block::nodes::real_node;
 use crate::usage::block::stack::{StackedDevice, Storage, holder};
@@ -19,166 +20,6 @@ use crate::usage::shares::Shares;
 
 /// So many mounts of one device in a namespace that is not pcictl's own are told each; of the others their number.
 const TOLD: usize = 8;
-
-/// What is known of a file system that something is opened through or mapped from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileSystem {
-    /// sysfs or proc: where register files are.
-    Kernel,
-    /// The kernel answers from memory what an open file is.
-    Local,
-    /// Asking may wait for a server, or nobody has looked into it.
-    Remote,
-}
-
-impl FileSystem {
-    /// What was found by reading `getattr` and `d_weak_revalidate` of each: with AT_STATX_DONT_SYNC, and behind a link of
-    /// /proc, none of [`LOCAL`] asks anybody. FUSE does not (fuse_update_get_attr in fs/fuse/dir.c). overlayfs and
-    /// ecryptfs hand both on to what lies below, so they are as the others that the machine has. NFS is not among them: of
-    /// a file that its server has forgotten it asks the server all the same (nfs_weak_revalidate in fs/nfs/dir.c, which
-    /// says ESTALE, and then path_lookupat with LOOKUP_REVAL); nor is 9p, which asks always (fs/9p/vfs_inode_dotl.c).
-    fn of_kind(kind: &str) -> Self {
-        match kind.split('.').next().unwrap_or_default() {
-            "sysfs" | "proc" => Self::Kernel,
-            kind if LOCAL.contains(&kind) => Self::Local,
-            _ => Self::Remote,
-        }
-    }
-}
-
-/// Kinds of file systems that answer from memory: those that can hold a node, and those of the kernel's own.
-const LOCAL: &[&str] = &[
-    "devtmpfs",
-    "tmpfs",
-    "ramfs",
-    "rootfs",
-    "overlay",
-    "ext2",
-    "ext3",
-    "ext4",
-    "xfs",
-    "btrfs",
-    "f2fs",
-    "zfs",
-    "bcachefs",
-    "squashfs",
-    "erofs",
-    "iso9660",
-    "udf",
-    "vfat",
-    "msdos",
-    "exfat",
-    "ntfs3",
-    "hfs",
-    "hfsplus",
-    "jfs",
-    "reiserfs",
-    "nilfs2",
-    "minix",
-    "cramfs",
-    "romfs",
-    "fuse",
-    "fuseblk",
-    "virtiofs",
-    "ecryptfs",
-    "autofs",
-    "bdev",
-    "sockfs",
-    "pipefs",
-    "anon_inodefs",
-    "nsfs",
-    "pidfs",
-    "devpts",
-    "mqueue",
-    "hugetlbfs",
-    "cgroup",
-    "cgroup2",
-    "cpuset",
-    "bpf",
-    "debugfs",
-    "tracefs",
-    "securityfs",
-    "selinuxfs",
-    "smackfs",
-    "configfs",
-    "fusectl",
-    "pstore",
-    "efivarfs",
-    "binfmt_misc",
-    "dax",
-    "drm",
-    "dmabuf",
-    "secretmem",
-    "guest_memfd",
-    "resctrl",
-    "rpc_pipefs",
-    "nfsd",
-    "binder",
-    "xenfs",
-    "zonefs",
-    "cxl",
-    "ibm-cxl",
-    "iio",
-    "aio",
-];
-
-/// The file systems of all mounts that can be seen, by the mount's id and by the device number.
-#[derive(Debug, Default)]
-pub(crate) struct FileSystems {
-    by_mount: HashMap<u64, FileSystem>,
-    by_number: HashMap<(u32, u32), FileSystem>,
-    /// The kernel knows no other kinds than those that answer from memory.
-    all_are_local: bool,
-}
-
-impl FileSystems {
-    /// Whether whatever is open can be asked what it is: no file system that could wait for a server is even registered,
-    /// so that there can be none, not in any namespace and not where it was unmounted while something on it is open.
-    pub(crate) fn all_are_local(&self) -> bool {
-        self.all_are_local
-    }
-
-    /// That of a mount; ids are unique on the machine.
-    pub(crate) fn of_mount(&self, id: u64) -> Option<FileSystem> {
-        self.by_mount.get(&id).copied()
-    }
-
-    /// That of a device number, as maps of memory show it.
-    pub(crate) fn of_number(&self, number: (u32, u32)) -> Option<FileSystem> {
-        self.by_number.get(&number).copied()
-    }
-}
-
-/// Which kinds of file systems lie on block devices: what /proc/filesystems lists without `nodev`.
-struct Kinds(HashMap<String, bool>);
-
-impl Kinds {
-    fn read(proc: &Procfs) -> Self {
-        let mut kinds = HashMap::new();
-        for line in proc.text("filesystems").ok().flatten().unwrap_or_default().lines() {
-            if let Some((nodev, kind)) = line.split_once('\t') {
-                kinds.insert(kind.to_owned(), nodev.is_empty());
-            }
-        }
-        Self(kinds)
-    }
-
-    /// Whether all that the kernel knows answer from memory.
-    fn are_local(&self) -> bool {
-        !self.0.is_empty() && self.0.keys().all(|kind| FileSystem::of_kind(kind) != FileSystem::Remote)
-    }
-
-    /// Whether a mount of this kind (`ext4`, `fuseblk.ntfs`) can name a disk. A kind that is not listed, as in a dumped
-    /// tree, can, unless it is one that is known not to.
-    fn lies_on_disks(&self, kind: &str) -> bool {
-        const NEVER: [&str; 18] = [
-            "tmpfs", "ramfs", "rootfs", "devtmpfs", "overlay", "fuse", "nfs", "nfs4", "cifs", "smb3", "ceph", "9p",
-            "virtiofs", "afs", "autofs", "proc", "sysfs", "devpts",
-        ];
-        let kind = kind.split('.').next().unwrap_or_default();
-        self.0.get(kind).copied().unwrap_or_else(|| !NEVER.contains(&kind))
-    }
-}
 
 /// A mount on one of the disks, and where it can be seen.
 struct Found<'a> {
@@ -220,7 +61,7 @@ impl<'a> MountSurvey<'a> {
             pool_of.extend(devices.iter().map(|device| (device.clone(), index)));
         }
         let kinds = Kinds::read(proc);
-        let all_are_local = !proc.is_dump() && kinds.are_local();
+        let file_systems = FileSystems::new(&kinds, proc);
         Self {
             sysfs,
             proc,
@@ -235,7 +76,7 @@ impl<'a> MountSurvey<'a> {
             of: None,
             more: Vec::new(),
             unclear: None,
-            file_systems: FileSystems { all_are_local, ..FileSystems::default() },
+            file_systems,
             shares: Shares::default(),
         }
     }
@@ -279,9 +120,7 @@ impl<'a> MountSurvey<'a> {
             return;
         };
         let kind = rest.split(' ').next().unwrap_or_default();
-        let file_system = FileSystem::of_kind(kind);
-        self.file_systems.by_mount.insert(id, file_system);
-        self.file_systems.by_number.insert(number, file_system);
+        self.file_systems.note(id, number, kind);
         self.shares.line(line, self.of.as_deref());
         if self.storage.is_empty() {
             return;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::procfs::{Next, ProcessDirectory, unescape};
 use crate::pci::address::PciAddress;
-use crate::usage::block::mounts::{FileSystem, FileSystems};
+use crate::usage::block::file_systems::{FileSystem, FileSystems};
 use crate::usage::model::Danger;
 use crate::usage::network::packets::Listener;
 use crate::usage::scope::Scope;

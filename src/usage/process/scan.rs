@@ -17,7 +17,8 @@ use crate::error::plain;
 use crate::host::child::{PATIENCE, Sender, Unseen, look_at_each};
 use crate::host::procfs::{Next, ProcessRef, Procfs};
 use crate::order;
-use crate::usage::block::mounts::{FileSystems, MountSurvey};
+use crate::usage::block::file_systems::FileSystems;
+use crate::usage::block::mounts::MountSurvey;
 use crate::usage::namespaces::{Namespace, bind_mounted};
 use crate::usage::process::descriptors::{FileUses, Finders, Look, Question, Wanted};
 
