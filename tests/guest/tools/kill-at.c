@@ -6,8 +6,9 @@
  * own Nth call instead, and goes on; how it ended is the last line on stderr: `ended with STATUS`.
  *
  * What counts is what others can see afterwards: fsync, mkdir, fork and exit do not, the states around them are the same.
- * Counting begins with the first rename: until the journal has its name nothing has happened. This way every point at
- * which an operation can die is found by counting up, with no hook in the program itself.
+ * Counting begins with the first rename: until the journal has its name nothing has happened. With KILL_AT_START set it
+ * begins at once, and locks count, too: for commands that have no journal. This way every point at which an operation can
+ * die is found by counting up, with no hook in the program itself.
  *
  * Ends with 0 if it killed or interrupted, 3 if the command ended first, 4 if WHO was not there to be killed.
  */
@@ -47,6 +48,7 @@ static void filter_calls(void)
 {
 	static const unsigned int calls[] = {
 		SYS_write, SYS_pwrite64, SYS_unlink, SYS_unlinkat, SYS_execve, SYS_rename, SYS_renameat, SYS_renameat2,
+		SYS_flock,
 	};
 	enum { CALLS = sizeof(calls) / sizeof(*calls) };
 	struct sock_filter code[CALLS + 3];
@@ -70,6 +72,10 @@ static int changes(pid_t pid)
 	if (ptrace(PTRACE_GETREGS, pid, 0, &regs))
 		return 0;
 	long call = regs.orig_rax;
+	if (getenv("KILL_AT_START"))
+		return call != SYS_write || regs.rdi > 2 || pid != tracees[0];
+	if (call == SYS_flock)
+		return 0;
 	counting |= call == SYS_rename || call == SYS_renameat || call == SYS_renameat2;
 	/* What is only printed changes nothing. */
 	return counting && (call != SYS_write || regs.rdi > 2);
