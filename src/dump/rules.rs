@@ -51,7 +51,7 @@ const FIXED: &[(&str, Rule)] = &[
     ("kernel/config/nvmet/subsystems/*/namespaces/*/device_path", Rule::Read),
     ("kernel/config/target/*/*/tpgt_*/enable", Rule::Read),
     ("kernel/config/target/core/*/*/udev_path", Rule::Read),
-    ("kernel/config/target/core/fileio_*/*/info", Rule::Read),
+    ("kernel/config/target/core/*/*/info", Rule::Read),
     ("kernel/kexec_crash_loaded", Rule::Read),
     ("kernel/scst_tgt/devices/*/filename", Rule::Ask),
     ("kernel/scst_tgt/devices/*/scsi_device", Rule::Link),

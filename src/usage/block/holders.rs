@@ -87,12 +87,13 @@ fn exports(sysfs: &Sysfs) -> (Vec<(String, String)>, Vec<String>) {
             if let Some(path) = read(&format!("{device}/udev_path")) {
                 found.push((format!("SCSI target {name}"), path.trim().to_owned()));
             }
+            let info = read(&format!("{device}/info")).unwrap_or_default();
+            let after = |label: &str| info.split(label).nth(1).and_then(|rest| rest.split_whitespace().next());
+            // udev_path is what whoever set it up wrote there; this is what the kernel opened
+            // (iblock_show_configfs_dev_params in drivers/target/target_core_iblock.c).
+            found.extend(after("iBlock device: ").map(|disk| (format!("SCSI target {name}"), format!("/dev/{disk}"))));
             // A file of the kernel's fileio may be a disk's node (drivers/target/target_core_file.c, fd_show_configfs_dev_params).
-            if hba.starts_with("fileio_") {
-                let info = read(&format!("{device}/info")).unwrap_or_default();
-                let path = info.split("File: ").nth(1).and_then(|rest| rest.split_whitespace().next());
-                found.extend(path.map(|path| (format!("SCSI target (file) {name}"), path.to_owned())));
-            }
+            found.extend(after("File: ").map(|path| (format!("SCSI target (file) {name}"), path.to_owned())));
         }
     }
     let subsystems = "kernel/config/nvmet/subsystems";

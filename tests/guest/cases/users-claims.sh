@@ -38,6 +38,39 @@ dd if=/dev/md0 of=/dev/null bs=4096 count=16 2>/dev/null || fail "the mirror is 
 hold unraid >/dev/null
 same "$before" "$(functions)"
 
+# Which of its paths are in use, dm-multipath alone knows: the disks are fine all the time.
+modprobe -a dm-multipath dm-round-robin
+hold multipath paths "/dev/$data" "/dev/$other" >/dev/null || fail "no paths: $(dmesg | tail -n 2)"
+refused "$second" redundant "(multipath paths) is built on $other: 1 of 2 paths, the other is $first and healthy"
+hold failpath paths "/dev/$data" >/dev/null || fail "the path goes on"
+refused "$second" holders "(multipath paths) is built on $other: the last path"
+hold unlinear paths >/dev/null || fail "still there"
+same "$before" "$(functions)"
+
+# What serves a disk to others, or keeps pages on it, is told by name.
+modprobe -a configfs target_core_mod target_core_iblock nvmet zram
+[ -d /sys/kernel/config/target ] || mount -t configfs none /sys/kernel/config
+store=/sys/kernel/config/target/core/iblock_7/store
+mkdir -p "$store" || fail "no target: $(dmesg | tail -n 2)"
+echo "udev_path=/dev/$other" >"$store/control"
+echo 1 >"$store/enable"
+refused "$second" holders "SCSI target store"
+rmdir "$store" "${store%/*}"
+
+space=/sys/kernel/config/nvmet/subsystems/served/namespaces/1
+mkdir "${space%/namespaces/1}" || fail "no subsystem"
+mkdir "$space" || fail "no namespace"
+echo "/dev/$other" >"$space/device_path"
+echo 1 >"$space/enable"
+refused "$second" holders "NVMe target served gives out $other"
+echo 0 >"$space/enable"
+rmdir "$space" "${space%/namespaces/1}"
+
+echo "/dev/$other" >/sys/block/zram0/backing_dev || fail "no writeback"
+refused "$second" holders "zram0"
+echo 1 >/sys/block/zram0/reset
+same "$before" "$(functions)"
+
 expect_status 0 pcictl remove "$second"
 [ -z "$err" ] || fail "not without a word: $err"
 expect_status 0 pcictl rescan "$second"

@@ -5,6 +5,7 @@
  *   hold thread FILE         have it open in a thread whose process's first thread has ended, until killed
  *   hold vfio GROUP ADDRESS  have that function of that VFIO group, like a virtual machine, until killed
  *   hold linear NAME DISK    make a dm device over all of DISK; hold unlinear NAME takes it away again
+ *   hold multipath NAME DISK DISK  the same of two paths; hold failpath NAME DISK has it give up one of them
  *   hold raid DISK...        make /dev/md0, a RAID 1 without superblocks; hold unraid takes it away again
  *   hold fuse DIRECTORY      mount a file system there whose server never answers, and have its root open, until killed
  *   hold alone DISK          have it open as nobody else may have it, until killed
@@ -108,28 +109,76 @@ struct dm_call {
 	char parameters[128];
 };
 
-static void dm(const char *what, unsigned long request, const char *name, const char *disk)
+static uint64_t sectors(const char *disk)
 {
-	struct dm_call call = { 0 };
+	uint64_t bytes;
+	int fd = check(disk, open(disk, O_RDONLY));
+
+	check("BLKGETSIZE64", ioctl(fd, BLKGETSIZE64, &bytes));
+	close(fd);
+	return bytes / 512;
+}
+
+static void dm_call(const char *what, unsigned long request, struct dm_call *call, const char *name)
+{
 	int control = check("/dev/mapper/control", open("/dev/mapper/control", O_RDWR));
 
-	call.head.version[0] = DM_VERSION_MAJOR;
-	call.head.data_size = sizeof(call);
-	call.head.data_start = offsetof(struct dm_call, target);
-	strncpy(call.head.name, name, sizeof(call.head.name) - 1);
-	if (disk) {
-		uint64_t bytes;
-		int fd = check(disk, open(disk, O_RDONLY));
-
-		check("BLKGETSIZE64", ioctl(fd, BLKGETSIZE64, &bytes));
-		close(fd);
-		call.head.target_count = 1;
-		call.target.length = bytes / 512;
-		strcpy(call.target.target_type, "linear");
-		snprintf(call.parameters, sizeof(call.parameters), "%s 0", disk);
-	}
-	check(what, ioctl(control, request, &call));
+	call->head.version[0] = DM_VERSION_MAJOR;
+	call->head.data_size = sizeof(*call);
+	call->head.data_start = offsetof(struct dm_call, target);
+	strncpy(call->head.name, name, sizeof(call->head.name) - 1);
+	check(what, ioctl(control, request, call));
 	close(control);
+}
+
+/* Makes a device of one target, with a UUID if there is one. */
+static void dm_make(const char *name, const char *uuid, uint64_t length, const char *type, const char *parameters)
+{
+	struct dm_call create = { 0 }, load = { 0 }, resume = { 0 };
+
+	strncpy(create.head.uuid, uuid, sizeof(create.head.uuid) - 1);
+	dm_call("DM_DEV_CREATE", DM_DEV_CREATE, &create, name);
+	load.head.target_count = 1;
+	load.target.length = length;
+	strcpy(load.target.target_type, type);
+	strncpy(load.parameters, parameters, sizeof(load.parameters) - 1);
+	dm_call("DM_TABLE_LOAD", DM_TABLE_LOAD, &load, name);
+	dm_call("DM_DEV_SUSPEND", DM_DEV_SUSPEND, &resume, name);
+}
+
+static void dm_remove(const char *name)
+{
+	struct dm_call call = { 0 };
+
+	dm_call("DM_DEV_REMOVE", DM_DEV_REMOVE, &call, name);
+}
+
+static void linear(const char *name, const char *disk)
+{
+	char parameters[80];
+
+	snprintf(parameters, sizeof(parameters), "%s 0", disk);
+	dm_make(name, "", sectors(disk), "linear", parameters);
+}
+
+static void multipath(const char *name, const char *one, const char *other)
+{
+	char uuid[40], parameters[120];
+
+	snprintf(uuid, sizeof(uuid), "mpath-%s", name);
+	snprintf(parameters, sizeof(parameters), "0 0 1 1 round-robin 0 2 1 %s 100 %s 100", one, other);
+	dm_make(name, uuid, sectors(one), "multipath", parameters);
+}
+
+static void fail_path(const char *name, const char *disk)
+{
+	struct dm_call call = { 0 };
+	struct dm_target_msg *message = (void *)&call.target;
+	struct stat node;
+
+	check(disk, stat(disk, &node));
+	sprintf(message->message, "fail_path %u:%u", major(node.st_rdev), minor(node.st_rdev));
+	dm_call("DM_TARGET_MSG", DM_TARGET_MSG, &call, name);
 }
 
 static int md(void)
@@ -224,11 +273,13 @@ int main(int argc, char **argv)
 	} else if (argc == 4 && !strcmp(kind, "vfio")) {
 		vfio(argv[2], argv[3]);
 	} else if (argc == 4 && !strcmp(kind, "linear")) {
-		dm("DM_DEV_CREATE", DM_DEV_CREATE, argv[2], NULL);
-		dm("DM_TABLE_LOAD", DM_TABLE_LOAD, argv[2], argv[3]);
-		dm("DM_DEV_SUSPEND", DM_DEV_SUSPEND, argv[2], NULL);
+		linear(argv[2], argv[3]);
+	} else if (argc == 5 && !strcmp(kind, "multipath")) {
+		multipath(argv[2], argv[3], argv[4]);
+	} else if (argc == 4 && !strcmp(kind, "failpath")) {
+		fail_path(argv[2], argv[3]);
 	} else if (argc == 3 && !strcmp(kind, "unlinear")) {
-		dm("DM_DEV_REMOVE", DM_DEV_REMOVE, argv[2], NULL);
+		dm_remove(argv[2]);
 	} else if (argc > 2 && !strcmp(kind, "raid")) {
 		raid(argc - 2, argv + 2);
 	} else if (argc == 3 && !strcmp(kind, "alone")) {
