@@ -130,6 +130,15 @@ pub struct Error {
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What to do where rights are missing; root is not told to be root.
+pub(crate) fn rights_hint() -> &'static str {
+    if nix::unistd::geteuid().is_root() {
+        "a container or an LSM takes a right from root; run it on the host, with all capabilities"
+    } else {
+        "run it as root"
+    }
+}
+
 impl Error {
     /// An error of this kind; the message is one line without a full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -184,7 +193,8 @@ impl Error {
         match error.kind() {
             Io::PermissionDenied => {
                 let error = Self::new(ErrorKind::NotPermitted, format!("{doing}: {}", plain(error)));
-                if nix::unistd::geteuid().is_root() { error } else { error.hint("run it as root") }
+                // Of root it may be the file's own rights, or anything else.
+                if nix::unistd::geteuid().is_root() { error } else { error.hint(rights_hint()) }
             }
             Io::ReadOnlyFilesystem => Self::new(ErrorKind::NotPermitted, format!("{doing}: {}", plain(error)))
                 .hint("in a container, run it on the host"),

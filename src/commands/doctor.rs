@@ -7,7 +7,7 @@ use crate::doctor::leftovers::{Leftover, in_tree};
 use crate::doctor::snapshot;
 use crate::doctor::stack::long_stopping;
 use crate::doctor::task::Snapshot;
-use crate::error::{Error, ErrorKind, ExitStatus, Result};
+use crate::error::{Error, ErrorKind, ExitStatus, Result, rights_hint};
 use crate::operation::context::Context;
 use crate::operation::{interrupted, removal_record};
 use crate::order;
@@ -24,8 +24,8 @@ use crate::usage::{find, protected};
 pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
     let taken = snapshot::take(context.machine.procfs());
     if !taken.sees_stacks && !context.machine.sysfs.is_dump() {
-        let message = "what tasks are doing in the kernel cannot be read; run it as root";
-        return Err(Error::new(ErrorKind::NotPermitted, message));
+        let message = "what tasks are doing in the kernel cannot be read";
+        return Err(Error::new(ErrorKind::NotPermitted, message).hint(rights_hint()));
     }
     let report = report(context, &taken);
     context.output.report(&report, status::diagnosed);

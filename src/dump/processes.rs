@@ -10,7 +10,7 @@ use crate::doctor::stack::waits_for_users;
 use crate::dump::anonymize::Anonymizer;
 use crate::dump::collector::Collector;
 use crate::dump::format::{changed_lines, lines_of};
-use crate::error::{Result, plain};
+use crate::error::{Result, plain, rights_hint};
 use crate::host::procfs::{Next, Procfs, unescape};
 use crate::order;
 use crate::usage::network::packets;
@@ -178,7 +178,7 @@ fn find(collector: &mut Collector, procfs: &Procfs) -> Vec<(u32, Needed)> {
     }
     order::sort_by(&mut found, |(a, _), (b, _)| a.cmp(b));
     if let [first, ..] = denied[..] {
-        let why = format!("{} processes may not be looked into; run it as root", denied.len());
+        let why = format!("{} processes may not be looked into; {}", denied.len(), rights_hint());
         collector.miss(&format!("/proc/{first}/fd"), why);
     }
     found

@@ -15,7 +15,7 @@ use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, lstat, makedev, mkdirat, stat};
 use nix::unistd::geteuid;
 
-use crate::error::{Error, ErrorKind, Result, plain};
+use crate::error::{Error, ErrorKind, Result, plain, rights_hint};
 use crate::host::procfs::Procfs;
 use crate::lock::fdinfo::Fdinfo;
 use crate::lock::host_view::HostView;
@@ -279,7 +279,7 @@ impl LockDirectory {
                 "its locks in {path} are new, and it cannot be told whether {} holds locks on files that were there before",
                 names(&found.hidden)
             );
-            let hint = "run it as root with the right to look into every process (CAP_SYS_PTRACE)";
+            let hint = format!("{} (CAP_SYS_PTRACE)", rights_hint());
             Error::new(ErrorKind::NotPermitted, message).hint(hint).fact("pids", found.hidden.clone())
         } else {
             let message = format!(

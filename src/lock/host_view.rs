@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat, stat};
 
-use crate::error::{Error, ErrorKind, Result, plain};
+use crate::error::{Error, ErrorKind, Result, plain, rights_hint};
 
 /// PROC_PID_INIT_INO in include/linux/proc_ns.h.
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
@@ -107,8 +107,7 @@ fn cannot_tell(path: &Path, error: &io::Error) -> Error {
         path.display(),
         plain(error)
     );
-    let hint = "run it on the host as root, with the right to look into every process (CAP_SYS_PTRACE)";
-    Error::new(ErrorKind::NotPermitted, message).hint(hint)
+    Error::new(ErrorKind::NotPermitted, message).hint(format!("{} (CAP_SYS_PTRACE)", rights_hint()))
 }
 
 #[cfg(test)]
