@@ -13,7 +13,7 @@ use crate::resolve::functions::{Resolved, Resolver, parse_selectors};
 use crate::terminal::Output;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
-use crate::usage::model::{UsageReport, User};
+use crate::usage::model::UsageReport;
 use crate::usage::scope::Scope;
 
 /// The columns of a listing unless others are named.
@@ -98,7 +98,7 @@ fn fill_users(context: &Context, topology: &Topology, ids: &[FunctionId], functi
     }
     let is_known = users.unchecked.is_empty() && users.is_complete;
     for row in functions {
-        let found: Vec<User> = users.found.iter().filter(|user| user.address == row.address).cloned().collect();
+        let found = users.of(|address| address == row.address);
         row.in_use_by = (is_known || !found.is_empty()).then_some(found);
     }
 }

@@ -122,7 +122,7 @@ fn full(context: &Context, topology: &Topology, id: FunctionId, users: Result<&U
 fn users_of(topology: &Topology, id: FunctionId, users: &UsageReport) -> UsageReport {
     let subtree: BTreeSet<PciAddress> =
         order::set(topology.subtree(id).into_iter().map(|id| topology.function(id).address));
-    let found = users.found.iter().filter(|user| subtree.contains(&user.address)).cloned().collect();
+    let found = users.of(|address| subtree.contains(&address));
     UsageReport { found, ..users.clone() }
 }
 

@@ -90,6 +90,7 @@ fn search(machine: &Machine, scope: &Scope, asks_for_disks: bool) -> Result<Usag
         survey.claims();
     }
     let mut users = survey.users;
+    users.elsewhere = survey.storage.elsewhere(&users.found);
     let virtual_functions = vfio::virtual_functions(scope, &users.found);
     users.found.extend(virtual_functions);
     users.sort();

@@ -128,6 +128,10 @@ impl User {
 pub struct UsageReport {
     /// The users, gravest first.
     pub found: Vec<User>,
+    /// Uses of disks that several of the functions lead to, at each of them but that in `found`: for whoever tells of the
+    /// functions one by one.
+    #[serde(skip)]
+    pub(crate) elsewhere: Vec<User>,
     /// What could not be looked into, and why, a line each.
     pub unchecked: Vec<String>,
     /// What nobody can see, said because it may matter here; it refuses nothing.
@@ -138,6 +142,18 @@ pub struct UsageReport {
 }
 
 impl UsageReport {
+    /// The users of these functions, each once.
+    pub(crate) fn of(&self, is_one: impl Fn(PciAddress) -> bool) -> Vec<User> {
+        let mut users: Vec<User> = self.found.iter().filter(|user| is_one(user.address)).cloned().collect();
+        for user in self.elsewhere.iter().filter(|user| is_one(user.address)) {
+            if !users.iter().any(|told| told.kind == user.kind && told.description == user.description) {
+                users.push(user.clone());
+            }
+        }
+        order::sort(&mut users);
+        users
+    }
+
     /// Puts the users in order, each once.
     pub(crate) fn sort(&mut self) {
         order::sort(&mut self.found);

@@ -3,7 +3,7 @@
 //! A device is lost if what it stands on is lost, unless it has other paths or copies that go on without: then it and all
 //! that stands on it is [`Danger::Redundant`], whatever it is used for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
@@ -60,6 +60,8 @@ pub(crate) struct Storage {
     pub(crate) unchecked: Vec<String>,
     /// Paths of what goes on without them.
     spare_paths: HashSet<String>,
+    /// The functions that lead to a device besides the one that it is told at, by what users call it.
+    others: HashMap<(PciAddress, String), Vec<PciAddress>>,
 }
 
 /// What stands on what, from the functions' own disks to the top.
@@ -85,6 +87,20 @@ impl<'a> Stack<'a> {
             stack.above.insert(index, above);
         }
         stack
+    }
+
+    /// The functions that lead to each device.
+    fn functions(&self) -> HashMap<usize, BTreeSet<PciAddress>> {
+        let mut found: HashMap<usize, BTreeSet<PciAddress>> = HashMap::new();
+        for (address, own) in &self.inventory.own_blocks {
+            let mut queue = vec![*own];
+            while let Some(index) = queue.pop() {
+                if found.entry(index).or_default().insert(*address) {
+                    queue.extend(self.above(index).iter().map(|layer| layer.index));
+                }
+            }
+        }
+        found
     }
 
     fn above(&self, index: usize) -> &[Layer] {
@@ -147,7 +163,30 @@ impl Storage {
         for (lower, upper) in &stack.steps {
             storage.add_layer(&stack, *lower, *upper, remainders.get(&upper.index).cloned());
         }
+        storage.note_others(&stack);
         storage
+    }
+
+    fn note_others(&mut self, stack: &Stack<'_>) {
+        for (index, functions) in stack.functions() {
+            let Some(reached) = self.reached.get(&index) else { continue };
+            let others: Vec<PciAddress> =
+                functions.into_iter().filter(|function| *function != reached.address).collect();
+            if others.is_empty() {
+                continue;
+            }
+            let node = format!("/dev/{}", stack.inventory.blocks[index].node());
+            for name in [reached.label.clone(), node] {
+                self.others.insert((reached.address, name), others.clone());
+            }
+        }
+    }
+
+    /// The same uses at the other functions that lead to their disks.
+    pub(crate) fn elsewhere(&self, users: &[User]) -> Vec<User> {
+        let others = |user: &User| self.others.get(&(user.address, user.device.clone())).cloned().unwrap_or_default();
+        let at = |user: &User, address| User { address, ..user.clone() };
+        users.iter().flat_map(|user| others(user).into_iter().map(|address| at(user, address))).collect()
     }
 
     fn reach(&mut self, index: usize, device: &Device, reached: StackedDevice, alias: Option<String>) {
