@@ -8,10 +8,10 @@ use std::io::{BufRead, IsTerminal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::context::Context;
 use crate::operation::options::ForceOptions;
+use crate::usage::find;
 use crate::usage::model::{Danger, UsageReport, User, describe_users};
 use crate::usage::policy::{Decision, decide};
 use crate::usage::scope::Scope;
-use crate::usage::{find, hives};
 
 /// What may be overridden: it was forced and, on a terminal, confirmed.
 #[derive(Debug)]
@@ -49,9 +49,7 @@ pub(crate) fn check(context: &Context, scope: &Scope, forcing: &ForceOptions, wh
 /// # Errors
 /// One of them is in use, and that danger is not forced.
 pub(crate) fn refuse_busy_hive(context: &Context, scope: &Scope, forcing: &ForceOptions) -> Result<()> {
-    let sysfs = &context.machine.sysfs;
-    for member in hives::others(sysfs, scope) {
-        let users = find::find(&context.machine, &member.scope(sysfs))?;
+    for (member, users) in find::hive_users(&context.machine, scope)? {
         if let Decision::Refuse { users, unchecked, missing } = decide(&users, &forcing.force) {
             let what = format!("{}: a reset would hit {}, which is of the same XGMI hive", member.of, member.address);
             return Err(refused(&what, &users, &unchecked, &missing));

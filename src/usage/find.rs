@@ -53,13 +53,28 @@ pub(crate) fn find_for_change(machine: &Machine, scope: &Scope) -> Result<UsageR
 
 fn with_hives(machine: &Machine, scope: &Scope, asks_for_disks: bool) -> Result<UsageReport> {
     let mut users = search(machine, scope, asks_for_disks)?;
-    for member in hives::others(&machine.sysfs, scope) {
-        let found = search(machine, &member.scope(&machine.sysfs), false)?.found;
+    for (HiveMember { address, of, .. }, UsageReport { found, .. }) in hive_users(machine, scope)? {
         let jobs = if found.is_empty() { String::new() } else { format!("; {}", describe_users(&found)) };
-        let HiveMember { address, of, .. } = member;
         users.notes.push(format!("{of}: {address} is of the same XGMI hive and may be disturbed{jobs}"));
     }
     Ok(users)
+}
+
+/// The members of the functions' hives that are not asked about themselves, each with its users, by one look at all.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) fn hive_users(machine: &Machine, scope: &Scope) -> Result<Vec<(HiveMember, UsageReport)>> {
+    let members = hives::others(&machine.sysfs, scope);
+    if members.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all = search(machine, &hives::scope_of(&machine.sysfs, &members), false)?;
+    let with_users = |member: HiveMember| {
+        let found = all.of(|address| address == member.address);
+        (member, UsageReport { found, ..all.clone() })
+    };
+    Ok(members.into_iter().map(with_users).collect())
 }
 
 fn search(machine: &Machine, scope: &Scope, asks_for_disks: bool) -> Result<UsageReport> {

@@ -19,13 +19,13 @@ pub(crate) struct HiveMember {
     path: String,
 }
 
-impl HiveMember {
-    /// It alone, to ask who uses it.
-    pub(crate) fn scope(&self, sysfs: &Sysfs) -> Scope {
-        let driver = sysfs.link_name(&format!("{}/driver", self.path)).ok().flatten();
-        let function = ScopedFunction { path: self.path.clone(), driver, physical: None, class: None };
-        Scope::only(self.address, function)
-    }
+/// The members together, to ask at once who uses them: each look goes through all processes.
+pub(crate) fn scope_of(sysfs: &Sysfs, members: &[HiveMember]) -> Scope {
+    let function = |member: &HiveMember| {
+        let driver = sysfs.link_name(&format!("{}/driver", member.path)).ok().flatten();
+        (member.address, ScopedFunction { path: member.path.clone(), driver, physical: None, class: None })
+    };
+    Scope::from_functions(members.iter().map(function))
 }
 
 /// The members of the functions' hives that are not asked about themselves, by address.

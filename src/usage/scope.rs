@@ -53,9 +53,9 @@ impl Scope {
         Self(order::map(ids.into_iter().map(subject)))
     }
 
-    /// One function.
-    pub(crate) fn only(address: PciAddress, function: ScopedFunction) -> Self {
-        Self(BTreeMap::from([(address, function)]))
+    /// These functions.
+    pub(crate) fn from_functions(functions: impl Iterator<Item = (PciAddress, ScopedFunction)>) -> Self {
+        Self(order::map(functions))
     }
 
     /// The functions, ordered by address.

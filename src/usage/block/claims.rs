@@ -61,7 +61,7 @@ pub(crate) fn users(inventory: &Inventory, storage: &Storage, known: &[User]) ->
 fn in_words(why: &Unseen) -> String {
     match why {
         Unseen::Hangs | Unseen::Slow => {
-            format!("does not answer: opening it took longer than {} s", PATIENCE.as_secs())
+            format!("does not answer: opening it took longer than {} s", PATIENCE.as_secs_f32())
         }
         Unseen::OutOfTime => "was not asked: the time for looking was up".to_owned(),
         Unseen::NoChild(_) | Unseen::Died => "was not asked: no child process could do it".to_owned(),
