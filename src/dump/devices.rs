@@ -5,6 +5,7 @@ use crate::dump::format::{UNASKED, UNREADABLE, lines_of};
 use crate::dump::rules::{self, Rule};
 use crate::error::{Result, plain};
 use crate::host::sysfs::last_step;
+use crate::host::text::is_number;
 use crate::host::walk::{EntryKind, walk};
 use crate::pci::address::PciAddress;
 use crate::pci::selector::is_host_bridge_name;
@@ -263,7 +264,7 @@ impl Devices<'_, '_> {
                 Kind::Device("md-member".to_owned())
             }
             // `ports/1/gids`
-            (None, Kind::Device(class)) if class == "infiniband" && (name == "ports" || rules::is_number(name)) => {
+            (None, Kind::Device(class)) if class == "infiniband" && (name == "ports" || is_number(name)) => {
                 Kind::Device("infiniband".to_owned())
             }
             (Some(_), _) => Kind::Device(String::new()),

@@ -4,6 +4,8 @@
 //! `waiting_for_supplier`), what reaches the device and is not needed (`vpd`, `rom`, `resourceN`, bus numbers), and what is
 //! there to be written.
 
+use crate::host::text::is_number;
+
 /// What to do with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
@@ -205,10 +207,6 @@ pub(crate) fn is_without_devices(name: &str) -> bool {
 /// Whether devices of no parent are copied, by the step after `devices/virtual`.
 pub(crate) fn is_virtual_class(name: &str) -> bool {
     VIRTUAL.contains(&name)
-}
-
-pub(crate) fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The machine as files: everything that `--sysroot` replaces by a dumped tree.
 //!
-//! - [`text`]: the one escaper of control characters.
+//! - [`text`]: the one escaper of control characters; what counts as a number.
 //! - [`root`]: the one opener below `/` or the top of a dumped tree.
 //! - [`sysfs`]: the one reader of attributes in /sys.
 //! - [`procfs`]: the one reader of /proc.

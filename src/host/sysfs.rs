@@ -124,6 +124,20 @@ impl Sysfs {
         Ok(Some(names))
     }
 
+    /// The names in a directory, in order; none if it is not there or cannot be read: for looks whose caller would do
+    /// nothing else then.
+    pub(crate) fn listed(&self, path: &str) -> Vec<String> {
+        let mut names = self.names(path).ok().flatten().unwrap_or_default();
+        names.sort_unstable();
+        names
+    }
+
+    /// An attribute without the blanks around it; none if it is not there or cannot be read, as with
+    /// [`listed`](Self::listed).
+    pub(crate) fn value(&self, path: &str) -> Option<String> {
+        Some(self.read(path).ok().flatten()?.trim().to_owned())
+    }
+
     /// Where a link points, as written; `None` if it is not there or is no link.
     ///
     /// # Errors

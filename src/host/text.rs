@@ -1,4 +1,4 @@
-//! The one escaper of control characters, for text that goes to people.
+//! The one escaper of control characters, for text that goes to people; and what counts as a number.
 //!
 //! Others choose the names of processes, mounts, interfaces and devices, and a terminal acts on what is in them. Reports
 //! and messages pass through here at the moment they are put together for people; JSON has an escape of its own.
@@ -25,6 +25,11 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
         };
     }
     Cow::Owned(escaped)
+}
+
+/// Whether a text is decimal digits and nothing else, as in the names that the kernel numbers.
+pub(crate) fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Control characters, line and paragraph separators, and Unicode's explicit directional formatting.

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use crate::host::sysfs::Sysfs;
+use crate::host::text::is_number;
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Step};
 
@@ -66,5 +67,5 @@ pub(crate) fn is_slot_on(sysfs: &Sysfs, slot: &str) -> Option<bool> {
 }
 
 fn is_vf_link(name: &str) -> bool {
-    name.strip_prefix("virtfn").is_some_and(|index| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()))
+    name.strip_prefix("virtfn").is_some_and(is_number)
 }

@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::sysfs::{Sysfs, follow, last_step};
+use crate::host::text::is_number;
 use crate::pci::address::PciAddress;
 
 /// Stacks are built by hand; none is as high, and one without an end must not hold us up.
@@ -92,7 +93,6 @@ pub(crate) fn namespace(name: &str) -> Option<String> {
     let rest = name.strip_prefix("nvme").or_else(|| name.strip_prefix("ng"))?;
     let (front, number) = rest.rsplit_once('n')?;
     let subsystem = front.split('c').next()?;
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     (is_number(subsystem) && is_number(number)).then(|| format!("nvme{subsystem}n{number}"))
 }
 

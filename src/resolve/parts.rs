@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::host::sysfs::{Sysfs, last_step};
+use crate::host::text::is_number;
 use crate::pci::address::PciAddress;
 use crate::resolve::below::{last_address, names, namespace, target};
 
@@ -122,7 +123,6 @@ fn directory_of(path: &str) -> String {
     let steps: Vec<&str> = path.split('/').collect();
     let function = steps.iter().rposition(|step| PciAddress::from_sysfs_name(step).is_some()).unwrap_or(0);
     let up_to = |index: usize| steps[..=index.min(steps.len() - 1)].join("/");
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     for (index, step) in steps.iter().enumerate().skip(function + 1) {
         if step.strip_prefix("usb").is_some_and(is_number) {
             return up_to(index + 1);

@@ -169,8 +169,7 @@ fn is_without_devices(name: &str) -> bool {
 /// Slot names by the device they hold (`0000:03:00`).
 fn read_slots(sysfs: &Sysfs) -> HashMap<PciAddress, String> {
     let directory = "bus/pci/slots";
-    let mut names = sysfs.names(directory).ok().flatten().unwrap_or_default();
-    names.sort_unstable();
+    let names = sysfs.listed(directory);
     let device = |name: &String| sysfs.read(&format!("{directory}/{name}/address")).ok().flatten();
     let first = |device: String| PciAddress::from_sysfs_name(&format!("{}.0", device.trim()));
     names.into_iter().filter_map(|name| Some((first(device(&name)?)?, name))).collect()

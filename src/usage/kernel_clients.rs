@@ -136,11 +136,7 @@ const ACCELERATOR: u32 = 0x12;
 
 /// The modules that use a module, and those that use them.
 fn holders_of(sysfs: &Sysfs, module: &str) -> Vec<String> {
-    let direct = |name: &str| {
-        let mut names = sysfs.names(&format!("module/{name}/holders")).ok().flatten().unwrap_or_default();
-        names.sort_unstable();
-        names
-    };
+    let direct = |name: &str| sysfs.listed(&format!("module/{name}/holders"));
     let mut all = direct(module);
     let mut next = 0;
     while let Some(name) = all.get(next).cloned() {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::host::sysfs::{Sysfs, follow};
 use crate::order;
 use crate::pci::address::PciAddress;
+use crate::resolve::below::namespace;
 use crate::topology::model::{FunctionId, Topology};
 
 /// One function that is asked about.
@@ -207,13 +208,11 @@ fn may_be_hardware(number: (u32, u32)) -> bool {
 
 /// The devices that the links of a directory of `sys` lead to: the link's name, and their directory below `sys`.
 pub(crate) fn linked(sysfs: &Sysfs, directory: &str) -> Vec<(String, String)> {
-    let mut names = sysfs.names(directory).ok().flatten().unwrap_or_default();
-    names.sort_unstable();
     let device = |name: String| {
         let target = sysfs.link(&format!("{directory}/{name}")).ok().flatten()?;
         Some((name, follow(directory, &target)?))
     };
-    names.into_iter().filter_map(device).collect()
+    sysfs.listed(directory).into_iter().filter_map(device).collect()
 }
 
 /// Reads `259:0`.
@@ -225,10 +224,8 @@ pub(crate) fn number(text: &str) -> Option<(u32, u32)> {
 /// With native multipath a controller has only hidden paths (`nvme0c1n1`); the disk (`nvme0n1`) hangs below none.
 fn multipath_heads(sysfs: &Sysfs, controller: &str) -> Vec<String> {
     let head = |name: &String| {
-        let (subsystem, rest) = name.strip_prefix("nvme")?.split_once('c')?;
-        let (_, namespace) = rest.split_once('n')?;
-        let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        (number(subsystem) && number(namespace)).then(|| format!("nvme{subsystem}n{namespace}"))
+        let is_own_view = name.strip_prefix("nvme").is_some_and(|rest| rest.contains('c'));
+        namespace(name).filter(|_| is_own_view)
     };
     let mut heads: Vec<String> =
         sysfs.names(controller).ok().flatten().unwrap_or_default().iter().filter_map(head).collect();

@@ -1,6 +1,7 @@
 //! Virtio devices: what hangs below a function of the driver virtio-pci, and by which driver it is driven.
 
 use crate::host::sysfs::Sysfs;
+use crate::host::text::is_number;
 use crate::pci::address::PciAddress;
 use crate::usage::scope::{Scope, linked};
 
@@ -52,8 +53,4 @@ fn leaving(sysfs: &Sysfs, scope: &Scope, listed: &[(String, String)]) -> Vec<(St
         found.extend(devices.filter(|device| !listed.contains(device)));
     }
     found
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -35,29 +35,19 @@ pub(crate) fn users(sysfs: &Sysfs, scope: &Scope) -> Vec<User> {
     users
 }
 
-fn names(sysfs: &Sysfs, path: &str) -> Vec<String> {
-    let mut names = sysfs.names(path).ok().flatten().unwrap_or_default();
-    names.sort_unstable();
-    names
-}
-
-fn read(sysfs: &Sysfs, path: &str) -> Option<String> {
-    sysfs.read(path).ok().flatten().map(|text| text.trim().to_owned())
-}
-
 /// Fibre Channel hosts and InfiniBand devices below the functions. Their names are kept in memory
 /// (drivers/scsi/scsi_transport_fc.c, drivers/infiniband/core/sysfs.c).
 fn ports(sysfs: &Sysfs, scope: &Scope) -> Vec<Port> {
     let mut ports = Vec::new();
     for class in ["class/fc_host", "class/infiniband"] {
-        for name in names(sysfs, class) {
+        for name in sysfs.listed(class) {
             let target = sysfs.link(&format!("{class}/{name}")).ok().flatten();
             let Some(path) = target.and_then(|target| follow(class, &target)) else { continue };
             let Some(address) = scope.owner(&path) else { continue };
             let mut found: Vec<String> =
-                ["port_name", "node_guid"].iter().filter_map(|file| read(sysfs, &format!("{path}/{file}"))).collect();
-            for port in names(sysfs, &format!("{path}/ports")) {
-                found.extend(read(sysfs, &format!("{path}/ports/{port}/gids/0")));
+                ["port_name", "node_guid"].iter().filter_map(|file| sysfs.value(&format!("{path}/{file}"))).collect();
+            for port in sysfs.listed(&format!("{path}/ports")) {
+                found.extend(sysfs.value(&format!("{path}/ports/{port}/gids/0")));
             }
             let found = found.iter().map(|name| digits(name)).filter(|name| name.len() >= 16).collect();
             let path = path.split("/fc_host/").next().unwrap_or_default().to_owned();
@@ -87,16 +77,16 @@ type Found<'a> = Vec<(String, String, &'a Port)>;
 fn lio<'a>(sysfs: &Sysfs, ports: &'a [Port]) -> Found<'a> {
     let top = "kernel/config/target";
     let mut found = Vec::new();
-    for fabric in names(sysfs, top).into_iter().filter(|name| name != "core") {
-        for target in names(sysfs, &format!("{top}/{fabric}")) {
+    for fabric in sysfs.listed(top).into_iter().filter(|name| name != "core") {
+        for target in sysfs.listed(&format!("{top}/{fabric}")) {
             // A virtual port is named after the physical one, too: `PHYSICAL@VIRTUAL` or `VIRTUAL:PHYSICAL`.
             let Some(port) = target.split('@').find_map(|name| port_named(ports, name)) else { continue };
             let directory = format!("{top}/{fabric}/{target}");
             let is_enabled = |group: &String| {
-                let enable = read(sysfs, &format!("{directory}/{group}/enable"));
+                let enable = sysfs.value(&format!("{directory}/{group}/enable"));
                 group.starts_with("tpgt_") && enable.is_none_or(|enable| enable != "0")
             };
-            if names(sysfs, &directory).iter().any(is_enabled) {
+            if sysfs.listed(&directory).iter().any(is_enabled) {
                 found.push((format!("SCSI ({fabric})"), target, port));
             }
         }
@@ -108,15 +98,15 @@ fn lio<'a>(sysfs: &Sysfs, ports: &'a [Port]) -> Found<'a> {
 fn scst<'a>(sysfs: &Sysfs, ports: &'a [Port]) -> Found<'a> {
     let top = "kernel/scst_tgt/targets";
     let mut found = Vec::new();
-    for driver in names(sysfs, top) {
-        for target in names(sysfs, &format!("{top}/{driver}")) {
+    for driver in sysfs.listed(top) {
+        for target in sysfs.listed(&format!("{top}/{driver}")) {
             let directory = format!("{top}/{driver}/{target}");
             let host = sysfs.link(&format!("{directory}/host")).ok().flatten();
             let path = host.and_then(|host| follow(&directory, &host));
             let linked =
                 path.and_then(|path| ports.iter().find(|port| path == port.path || last_step(&path) == port.name));
             let Some(port) = linked.or_else(|| port_named(ports, &target)) else { continue };
-            let enabled = read(sysfs, &format!("{directory}/enabled"));
+            let enabled = sysfs.value(&format!("{directory}/enabled"));
             // A driver without the file has no switch; what is no target has neither file nor link.
             let is_target = enabled.is_some() || sysfs.exists(&format!("{directory}/host"));
             if is_target && enabled.is_none_or(|enabled| !enabled.starts_with('0')) {
@@ -131,11 +121,11 @@ fn scst<'a>(sysfs: &Sysfs, ports: &'a [Port]) -> Found<'a> {
 fn nvmet<'a>(sysfs: &Sysfs, ports: &'a [Port]) -> Found<'a> {
     let top = "kernel/config/nvmet/ports";
     let mut found = Vec::new();
-    for number in names(sysfs, top) {
+    for number in sysfs.listed(top) {
         let directory = format!("{top}/{number}");
-        let traddr = read(sysfs, &format!("{directory}/addr_traddr")).unwrap_or_default();
+        let traddr = sysfs.value(&format!("{directory}/addr_traddr")).unwrap_or_default();
         let Some(port) = traddr.split("pn-").nth(1).and_then(|name| port_named(ports, name)) else { continue };
-        for subsystem in names(sysfs, &format!("{directory}/subsystems")) {
+        for subsystem in sysfs.listed(&format!("{directory}/subsystems")) {
             found.push(("NVMe".to_owned(), subsystem, port));
         }
     }

@@ -73,19 +73,15 @@ fn journals(sysfs: &Sysfs, proc: &Procfs, storage: &Storage) -> Vec<User> {
 /// The block devices that this machine serves to others, with what serves them: LIO and nvmet by configfs, SCST by files
 /// whose answers wait for one another.
 fn exports(sysfs: &Sysfs) -> (Vec<(String, String)>, Vec<String>) {
-    let names = |path: &str| {
-        let mut names = sysfs.names(path).ok().flatten().unwrap_or_default();
-        names.sort_unstable();
-        names
-    };
-    let read = |path: &str| sysfs.read(path).ok().flatten();
+    let names = |path: &str| sysfs.listed(path);
+    let read = |path: &str| sysfs.value(path);
     let mut found = Vec::new();
     let targets = "kernel/config/target/core";
     for hba in names(targets) {
         for name in names(&format!("{targets}/{hba}")) {
             let device = format!("{targets}/{hba}/{name}");
             if let Some(path) = read(&format!("{device}/udev_path")) {
-                found.push((format!("SCSI target {name}"), path.trim().to_owned()));
+                found.push((format!("SCSI target {name}"), path));
             }
             let info = read(&format!("{device}/info")).unwrap_or_default();
             let after = |label: &str| info.split(label).nth(1).and_then(|rest| rest.split_whitespace().next());
@@ -101,7 +97,7 @@ fn exports(sysfs: &Sysfs) -> (Vec<(String, String)>, Vec<String>) {
         for namespace in names(&format!("{subsystems}/{name}/namespaces")) {
             let file = format!("{subsystems}/{name}/namespaces/{namespace}/device_path");
             if let Some(path) = read(&file) {
-                found.push((format!("NVMe target {name}"), path.trim().to_owned()));
+                found.push((format!("NVMe target {name}"), path));
             }
         }
     }

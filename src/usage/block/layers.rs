@@ -73,8 +73,7 @@ impl<'a> Layers<'a> {
     pub(crate) fn of(&self, index: usize) -> Vec<Layer> {
         let mut found = self.others.get(&index).cloned().unwrap_or_default();
         let holders = format!("{}/holders", self.inventory.blocks[index].path);
-        let mut names = self.sysfs.names(&holders).ok().flatten().unwrap_or_default();
-        names.sort_unstable();
+        let names = self.sysfs.listed(&holders);
         let named = names.iter().filter_map(|name| self.inventory.block_named(name));
         found.extend(named.map(|index| Layer { index, is_partition: false }));
         found

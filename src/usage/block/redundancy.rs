@@ -5,6 +5,7 @@
 //! Mirrors of LVM, btrfs, bcachefs and ZFS tell nobody in sysfs: they count as if they had one copy.
 
 use crate::host::sysfs::{Sysfs, follow};
+use crate::host::text::is_number;
 use crate::pci::address::PciAddress;
 use crate::usage::block::layers::dm_uuid;
 use crate::usage::block::multipath;
@@ -103,19 +104,9 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    fn read(&self, path: &str) -> Option<String> {
-        self.sysfs.read(path).ok().flatten().map(|text| text.trim().to_owned())
-    }
-
-    fn names(&self, path: &str) -> Vec<String> {
-        let mut names = self.sysfs.names(path).ok().flatten().unwrap_or_default();
-        names.sort_unstable();
-        names
-    }
-
     /// The paths of dm-multipath: what it stands on.
     fn multipath(&self) -> Members {
-        let slaves = self.names(&format!("{}/slaves", self.device.path));
+        let slaves = self.sysfs.listed(&format!("{}/slaves", self.device.path));
         let asked = multipath::paths(self.sysfs, self.device.number);
         let mut paths = Members::new("path", "paths", slaves.len());
         for name in slaves {
@@ -141,8 +132,8 @@ impl View<'_> {
     /// without a lock).
     fn raid(&self) -> Option<Members> {
         let directory = format!("{}/md", self.device.path);
-        let level = self.read(&format!("{directory}/level"))?;
-        let total: usize = self.read(&format!("{directory}/raid_disks"))?.split(' ').next()?.parse().ok()?;
+        let level = self.sysfs.value(&format!("{directory}/level"))?;
+        let total: usize = self.sysfs.value(&format!("{directory}/raid_disks"))?.split(' ').next()?.parse().ok()?;
         let may_miss = match level.as_str() {
             "raid1" => total.saturating_sub(1),
             "raid10" if self.copies(&directory) > 1 => 1,
@@ -153,9 +144,9 @@ impl View<'_> {
         let (one, many) = if level == "raid1" { ("copy", "copies") } else { ("member", "members") };
         let mut members = Members::new(one, many, total);
         members.needed = total.saturating_sub(may_miss).max(1);
-        for entry in self.names(&directory) {
+        for entry in self.sysfs.listed(&directory) {
             let Some(name) = entry.strip_prefix("dev-") else { continue };
-            let state = self.read(&format!("{directory}/{entry}/state")).unwrap_or_default();
+            let state = self.sysfs.value(&format!("{directory}/{entry}/state")).unwrap_or_default();
             let Some(index) = self.inventory.block_named(name) else { continue };
             let is_lost = (self.is_lost)(index);
             let has = |word: &str| state.split(',').any(|state| state == word);
@@ -178,7 +169,7 @@ impl View<'_> {
     /// How many copies RAID 10 keeps: near ones in the lowest byte of its layout, far ones in the next (raid10.c).
     fn copies(&self, directory: &str) -> u32 {
         let layout: u32 =
-            self.read(&format!("{directory}/layout")).and_then(|text| text.parse().ok()).unwrap_or_default();
+            self.sysfs.value(&format!("{directory}/layout")).and_then(|text| text.parse().ok()).unwrap_or_default();
         (layout & 0xff) * (layout >> 8 & 0xff)
     }
 
@@ -186,21 +177,20 @@ impl View<'_> {
     fn controllers(&self, gone: &[PciAddress]) -> Members {
         let directory = self.device.path.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
         let mut controllers = Members::new("path", "paths", 0);
-        for name in self.names(&directory) {
-            let is_controller = name
-                .strip_prefix("nvme")
-                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
+        for name in self.sysfs.listed(&directory) {
+            let is_controller = name.strip_prefix("nvme").is_some_and(is_number);
             let target =
                 is_controller.then(|| self.sysfs.link(&format!("{directory}/{name}")).ok().flatten()).flatten();
             let Some(path) = target.and_then(|target| follow(&directory, &target)) else { continue };
             // Not every controller of the subsystem has this namespace.
-            let Some(hidden) = self.names(&path).into_iter().find(|entry| is_path_of(entry, &self.device.name)) else {
+            let Some(hidden) = self.sysfs.listed(&path).into_iter().find(|entry| is_path_of(entry, &self.device.name))
+            else {
                 continue;
             };
             controllers.total += 1;
             let address = path.rsplit('/').find_map(PciAddress::from_sysfs_name);
-            let state = self.read(&format!("{path}/state")).unwrap_or_default();
-            let access = self.read(&format!("{path}/{hidden}/ana_state"));
+            let state = self.sysfs.value(&format!("{path}/state")).unwrap_or_default();
+            let access = self.sysfs.value(&format!("{path}/{hidden}/ana_state"));
             let health = match (state.as_str(), access.as_deref()) {
                 ("live", None | Some("" | "optimized" | "non-optimized")) => Health::Healthy,
                 ("live", Some(access)) => Health::Sick(format!("{name} is {access}")),
@@ -220,7 +210,7 @@ impl View<'_> {
     /// Whether a disk works, as far as its transport says so.
     fn health(&self, disk: &Device) -> Health {
         let Some((above, _)) = disk.path.split_once("/block/") else { return self.controller_health(disk) };
-        let Some(state) = self.read(&format!("{above}/state")) else { return Health::Unknown };
+        let Some(state) = self.sysfs.value(&format!("{above}/state")) else { return Health::Unknown };
         if state != "running" {
             return Health::Sick(format!("{} is {state}", disk.name));
         }
@@ -232,7 +222,7 @@ impl View<'_> {
                 _ if step.starts_with("host") => (format!("fc_host/{step}/port_state"), "Online"),
                 _ => (String::new(), ""),
             };
-            let state = if file.is_empty() { None } else { self.read(&format!("{above}/{file}")) };
+            let state = if file.is_empty() { None } else { self.sysfs.value(&format!("{above}/{file}")) };
             if let Some(state) = state.filter(|state| state != fine) {
                 return Health::Sick(format!("{} is behind {step}, which is {state}", disk.name));
             }
@@ -249,7 +239,7 @@ impl View<'_> {
         let mut above = disk.path.as_str();
         while let Some((parent, step)) = above.rsplit_once('/') {
             if step.starts_with("nvme") && parent.ends_with("/nvme") {
-                return match self.read(&format!("{above}/state")).as_deref() {
+                return match self.sysfs.value(&format!("{above}/state")).as_deref() {
                     Some("live") => Health::Healthy,
                     Some(state) => Health::Sick(format!("{step} is {state}")),
                     None => Health::Unknown,
