@@ -4,12 +4,12 @@ use crate::dump::collector::Collector;
 use crate::dump::format::{UNASKED, UNREADABLE, lines_of};
 use crate::dump::rules::{self, Rule};
 use crate::error::{Result, plain};
+use crate::host::patience::read_all;
 use crate::host::sysfs::last_step;
 use crate::host::text::is_number;
 use crate::host::walk::{EntryKind, walk};
 use crate::pci::address::PciAddress;
 use crate::pci::selector::is_host_bridge_name;
-use crate::usage::block::patience::read_all;
 
 /// An attribute is a page at most (fs/sysfs/file.c).
 const PAGE: usize = 4096;

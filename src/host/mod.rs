@@ -5,6 +5,7 @@
 //! - [`sysfs`]: the one reader of attributes in /sys.
 //! - [`procfs`]: the one reader of /proc.
 //! - [`child`]: looks that may hang, by children that can be left behind.
+//! - [`patience`]: attributes that may make their reader wait.
 //! - [`bounded`]: whole files with a limit of size and time, for those who copy.
 //! - [`walk`]: directories from the top down, links not followed.
 //! - [`machine`]: /sys, /proc, the run and state directories of one machine, and its boot.
@@ -18,6 +19,7 @@ pub mod root;
 pub mod sysfs;
 pub(crate) mod procfs;
 pub(crate) mod child;
+pub(crate) mod patience;
 pub(crate) mod bounded;
 pub(crate) mod walk;
 pub mod machine;

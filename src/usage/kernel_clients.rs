@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::host::child::{Sender, look_at_each};
+use crate::host::patience::read_each;
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
@@ -55,20 +55,16 @@ impl KernelClients {
             return;
         }
         self.told.extend(own.iter().map(|(address, _)| *address));
-        let look = |channel: &(PciAddress, String), sender: &mut Sender| {
-            let clients = sysfs.read(&format!("{directory}/{}/in_use", channel.1)).ok().flatten();
-            sender.send(&clients.and_then(|text| text.trim().parse::<u32>().ok()).unwrap_or_default());
-        };
-        let users = &mut self.users;
-        let take = |number: usize, clients: u32| {
-            let (address, name) = &own[number];
+        let files: Vec<String> = own.iter().map(|(_, name)| format!("{directory}/{name}/in_use")).collect();
+        let (texts, silent) = read_each(sysfs, &files, deadline);
+        for ((address, name), text) in own.iter().zip(texts) {
+            let clients = text.and_then(|text| text.trim().parse::<u32>().ok()).unwrap_or_default();
             if clients > 0 {
                 let text = format!("{name} of {address}, a DMA channel, is in use by the kernel ({clients} clients)");
-                users.push(User::new(Danger::Holders, *address, name.clone(), "dmaengine", text));
+                self.users.push(User::new(Danger::Holders, *address, name.clone(), "dmaengine", text));
             }
-        };
-        let left = [std::os::fd::AsFd::as_fd(sysfs.top())];
-        for (number, _) in look_at_each(&own, 1, &left, deadline, &look, take) {
+        }
+        for number in silent {
             self.unchecked
                 .push(format!("whether the DMA channel {} is in use: the kernel does not answer", own[number].1));
         }

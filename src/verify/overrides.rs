@@ -2,10 +2,10 @@
 //! child that can be left behind, see [`child`](crate::host::child).
 
 use std::collections::HashMap;
-use std::os::fd::AsFd as _;
 use std::time::Instant;
 
-use crate::host::child::{PATIENCE, Sender, look_at_each};
+use crate::host::child::PATIENCE;
+use crate::host::patience::read_each;
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 
@@ -15,26 +15,13 @@ pub type Overrides = HashMap<PciAddress, String>;
 /// The overrides of these functions; `None` if that cannot be found out without hanging. A driver that is not stuck
 /// releases its device's lock long before a child is given up.
 pub(crate) fn read_overrides(sysfs: &Sysfs, addresses: &[PciAddress]) -> Option<Overrides> {
-    let may_say = |address: &&PciAddress| sysfs.exists(&format!("{}/driver_override", address.sysfs_link()));
-    let asked: Vec<PciAddress> = addresses.iter().filter(may_say).copied().collect();
-    // The plain files of a dumped tree never block.
-    if sysfs.is_dump() {
-        return Some(asked.iter().filter_map(|address| Some((*address, read(sysfs, *address)?))).collect());
-    }
-    let look = |address: &PciAddress, sender: &mut Sender| {
-        if let Some(driver) = read(sysfs, *address) {
-            sender.send(&driver);
-        }
-    };
-    let (mut overrides, left) = (Overrides::new(), [sysfs.top().as_fd()]);
-    let unseen = look_at_each(&asked, 1, &left, Instant::now() + PATIENCE, &look, |number, driver: String| {
-        overrides.insert(asked[number], driver);
-    });
-    unseen.is_empty().then_some(overrides)
-}
-
-fn read(sysfs: &Sysfs, address: PciAddress) -> Option<String> {
-    let text = sysfs.read(&format!("{}/driver_override", address.sysfs_link())).ok().flatten()?;
+    let file = |address: PciAddress| format!("{}/driver_override", address.sysfs_link());
+    let asked: Vec<(PciAddress, String)> =
+        addresses.iter().map(|address| (*address, file(*address))).filter(|(_, file)| sysfs.exists(file)).collect();
+    let files: Vec<String> = asked.iter().map(|(_, file)| file.clone()).collect();
+    let (texts, silent) = read_each(sysfs, &files, Instant::now() + PATIENCE);
     // drivers/pci/pci-sysfs.c prints a null pointer when there is none.
-    (!text.is_empty() && text != "(null)").then_some(text)
+    let is_set = |text: &String| !text.is_empty() && text != "(null)";
+    let found = asked.iter().zip(texts).filter_map(|((address, _), text)| Some((*address, text.filter(is_set)?)));
+    silent.is_empty().then(|| found.collect())
 }

@@ -4,10 +4,10 @@
 //! to others. It is no list of all that can claim a disk: before a change the kernel itself is asked, see
 //! [`claims`](crate::usage::block::claims).
 
+use crate::host::patience::read_all;
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::{Sysfs, follow};
 use crate::usage::block::nodes::real_node;
-use crate::usage::block::patience::read_all;
 use crate::usage::block::stack::{Storage, holder};
 use crate::usage::model::{Danger, User};
 use crate::usage::scope::Inventory;

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::host::patience::read_all;
 use crate::host::sysfs::Sysfs;
 use crate::usage::block::nodes::real_node;
-use crate::usage::block::patience::read_all;
 use crate::usage::scope::{Device, Inventory};
 
 /// A device that stands on another.

@@ -1,7 +1,6 @@
 //! Disks: what is built on them, mounted from them, swapped to them.
 //!
 //! - [`nodes`]: names that udev gives to disks.
-//! - [`patience`]: attributes that may make their reader wait.
 //! - [`layers`]: what stands right on a disk.
 //! - [`multipath`]: which of its paths dm-multipath uses.
 //! - [`redundancy`]: what has several paths or copies, and what is left of it.
@@ -21,7 +20,6 @@ pub(crate) mod layers;
 pub(crate) mod mounts;
 pub(crate) mod multipath;
 pub(crate) mod nodes;
-pub(crate) mod patience;
 pub(crate) mod redundancy;
 pub(crate) mod stack;
 pub(crate) mod zfs;
