@@ -39,6 +39,9 @@ complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "show" -d 'Show functi
 complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "remove" -d 'Remove a function and everything below it, drivers first'
 complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "rescan" -d 'Bring a device back by scanning the smallest bus that can'
 complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "replug" -d 'Remove a function and bring it back, under one lock'
+complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "unbind" -d 'Stop the driver of a function, which stays where it is'
+complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "bind" -d 'Give a function to a driver'
+complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "override" -d 'Choose the driver of a function, whatever drivers it fits'
 complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "lock" -d 'Run a command while holding a device\'s lock'
 complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "locks" -d 'Show who holds or waits for which lock'
 complete -c pcictl -n "__fish_pcictl_needs_command" -f -a "status" -d 'Show interrupted operations, and devices not yet back'
@@ -115,7 +118,7 @@ console\t'It is the boot display, the active console, an armed watchdog or where
 protected\t'The site\'s own list in /etc/pcictl/protected.d names it'
 redundant\t'It is one of several paths or copies, and the others are healthy'
 unchecked\t'Something could not be looked into'"
-complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l jobs -d 'How many drivers to stop at a time' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l jobs -d 'How many drivers to stop or start at a time; 1 is the most careful' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand remove" -l color -d 'When to use color' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
@@ -176,7 +179,7 @@ console\t'It is the boot display, the active console, an armed watchdog or where
 protected\t'The site\'s own list in /etc/pcictl/protected.d names it'
 redundant\t'It is one of several paths or copies, and the others are healthy'
 unchecked\t'Something could not be looked into'"
-complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l jobs -d 'How many drivers to stop at a time' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l jobs -d 'How many drivers to stop or start at a time; 1 is the most careful' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l expect -d 'Device that must appear: ADDRESS, driver=NAME, id=VENDOR:DEVICE, link=SPEEDxLANES, count=N, joined by commas' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l accept -d 'Differences to accept (comma-separated)' -r -f -a "missing\t'It is not there'
 new\t'It is there and was not before'
@@ -210,6 +213,82 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s q -l quiet -d '
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s v -l verbose -d 'Print more: each step, every lock of a plan'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -s w -l wait -d 'How long to wait for locks, in seconds, or with a unit: 500ms, 2m, 1h' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -l timeout -d 'How long one write to the kernel may take before pcictl returns with status 124' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -l force -d 'Proceed although the device is in use in these ways (comma-separated); each must be named' -r -f -a "mounted\t'A file system of it is mounted, in whatever mount namespace'
+swap\t'Swap space is on it'
+holders\t'Something is built on its disks: dm, LVM, LUKS, md, bcache, ZFS, btrfs, an export'
+network\t'Its interface carries an address or a route, or is part of a bond, bridge, VLAN and the like'
+management\t'Its interface holds the default route or the session you are typing in'
+open\t'A process has one of its device nodes or register files open or mapped'
+vfio\t'A process, usually a virtual machine, has it through VFIO or iommufd'
+vfs\t'Its virtual functions are in use'
+console\t'It is the boot display, the active console, an armed watchdog or where crash dumps go'
+protected\t'The site\'s own list in /etc/pcictl/protected.d names it'
+redundant\t'It is one of several paths or copies, and the others are healthy'
+unchecked\t'Something could not be looked into'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -l jobs -d 'How many drivers to stop or start at a time; 1 is the most careful' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -l color -d 'When to use color' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -l sysroot -d 'Read a dumped tree instead of this machine; nothing can be changed there' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -s n -l dry-run -d 'Print the plan without changing anything'
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -l each -d 'Accept selectors that match more than one function'
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -l no-wait -d 'Do not wait for locks'
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -s y -l yes -d 'Do not ask for confirmation when --force is used'
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -l whole-device -d 'Accept the name of one disk, interface or the like for the whole device, with all else that is on it'
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -s j -l json -d 'Print one JSON document'
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -s q -l quiet -d 'Print errors only'
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -s v -l verbose -d 'Print more: each step, every lock of a plan'
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pcictl -n "__fish_pcictl_using_subcommand unbind" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -l driver -d 'The driver [default: whichever fits]' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -s w -l wait -d 'How long to wait for locks, in seconds, or with a unit: 500ms, 2m, 1h' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -l timeout -d 'How long one write to the kernel may take before pcictl returns with status 124' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -l jobs -d 'How many drivers to stop or start at a time; 1 is the most careful' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -l color -d 'When to use color' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -l sysroot -d 'Read a dumped tree instead of this machine; nothing can be changed there' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -s n -l dry-run -d 'Print the plan without changing anything'
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -l each -d 'Accept selectors that match more than one function'
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -l no-wait -d 'Do not wait for locks'
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -s j -l json -d 'Print one JSON document'
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -s q -l quiet -d 'Print errors only'
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -s v -l verbose -d 'Print more: each step, every lock of a plan'
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pcictl -n "__fish_pcictl_using_subcommand bind" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -s w -l wait -d 'How long to wait for locks, in seconds, or with a unit: 500ms, 2m, 1h' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -l timeout -d 'How long one write to the kernel may take before pcictl returns with status 124' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -l force -d 'Proceed although the device is in use in these ways (comma-separated); each must be named' -r -f -a "mounted\t'A file system of it is mounted, in whatever mount namespace'
+swap\t'Swap space is on it'
+holders\t'Something is built on its disks: dm, LVM, LUKS, md, bcache, ZFS, btrfs, an export'
+network\t'Its interface carries an address or a route, or is part of a bond, bridge, VLAN and the like'
+management\t'Its interface holds the default route or the session you are typing in'
+open\t'A process has one of its device nodes or register files open or mapped'
+vfio\t'A process, usually a virtual machine, has it through VFIO or iommufd'
+vfs\t'Its virtual functions are in use'
+console\t'It is the boot display, the active console, an armed watchdog or where crash dumps go'
+protected\t'The site\'s own list in /etc/pcictl/protected.d names it'
+redundant\t'It is one of several paths or copies, and the others are healthy'
+unchecked\t'Something could not be looked into'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -l jobs -d 'How many drivers to stop or start at a time; 1 is the most careful' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -l color -d 'When to use color' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
+always\t'Always'
+never\t'Never'"
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -l sysroot -d 'Read a dumped tree instead of this machine; nothing can be changed there' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -l clear -d 'Clear the override, and give the function to the driver that fits it'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -l persist -d 'Keep it over reboots: write or remove the file that driverctl reads in /etc/driverctl.d'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -s n -l dry-run -d 'Print the plan without changing anything'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -l each -d 'Accept selectors that match more than one function'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -l no-wait -d 'Do not wait for locks'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -s y -l yes -d 'Do not ask for confirmation when --force is used'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -l whole-device -d 'Accept the name of one disk, interface or the like for the whole device, with all else that is on it'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -s j -l json -d 'Print one JSON document'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -s q -l quiet -d 'Print errors only'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -s v -l verbose -d 'Print more: each step, every lock of a plan'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pcictl -n "__fish_pcictl_using_subcommand override" -s V -l version -d 'Print version'
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -s w -l wait -d 'How long to wait for locks, in seconds, or with a unit: 500ms, 2m, 1h' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand lock" -l color -d 'When to use color' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
@@ -276,18 +355,21 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand dump" -s q -l quiet -d 'Pr
 complete -c pcictl -n "__fish_pcictl_using_subcommand dump" -s v -l verbose -d 'Print more: each step, every lock of a plan'
 complete -c pcictl -n "__fish_pcictl_using_subcommand dump" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pcictl -n "__fish_pcictl_using_subcommand dump" -s V -l version -d 'Print version'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "list" -d 'List functions, one per line'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "tree" -d 'Show the device tree, host bridges at the top'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "show" -d 'Show functions in detail, and what removing them would do'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "remove" -d 'Remove a function and everything below it, drivers first'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "rescan" -d 'Bring a device back by scanning the smallest bus that can'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "replug" -d 'Remove a function and bring it back, under one lock'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "lock" -d 'Run a command while holding a device\'s lock'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "locks" -d 'Show who holds or waits for which lock'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "status" -d 'Show interrupted operations, and devices not yet back'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "recover" -d 'Complete or undo interrupted operations'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "doctor" -d 'Diagnose a stuck PCI core: which tasks, why, and what to do'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "dump" -d 'Copy what pcictl reads of this machine, to attach to a report'
-complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug lock locks status recover doctor dump help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "list" -d 'List functions, one per line'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "tree" -d 'Show the device tree, host bridges at the top'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "show" -d 'Show functions in detail, and what removing them would do'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "remove" -d 'Remove a function and everything below it, drivers first'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "rescan" -d 'Bring a device back by scanning the smallest bus that can'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "replug" -d 'Remove a function and bring it back, under one lock'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "unbind" -d 'Stop the driver of a function, which stays where it is'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "bind" -d 'Give a function to a driver'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "override" -d 'Choose the driver of a function, whatever drivers it fits'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "lock" -d 'Run a command while holding a device\'s lock'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "locks" -d 'Show who holds or waits for which lock'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "status" -d 'Show interrupted operations, and devices not yet back'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "recover" -d 'Complete or undo interrupted operations'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "doctor" -d 'Diagnose a stuck PCI core: which tasks, why, and what to do'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "dump" -d 'Copy what pcictl reads of this machine, to attach to a report'
+complete -c pcictl -n "__fish_pcictl_using_subcommand help; and not __fish_seen_subcommand_from list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 # Devices, with their class: pcictl lists them.
-complete -c pcictl -n "__fish_pcictl_using_subcommand list tree show remove rescan replug lock locks dump" -f -a "(pcictl list --quiet --no-header --output address,class 2>/dev/null | string replace -r '\s+' \t)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand list tree show remove rescan replug unbind bind override lock locks dump" -f -a "(pcictl list --quiet --no-header --output address,class 2>/dev/null | string replace -r '\s+' \t)"

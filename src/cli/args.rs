@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::cli::help;
 use crate::cli::values::{color, column, danger, difference, parse_duration, parse_time_limit};
 use crate::operation::options::{
-    ChangeOptions, ForceOptions, RemoveOptions, ReplugOptions, ScanOptions, SettleOptions,
+    ChangeOptions, ForceOptions, InPlaceOptions, RemoveOptions, ReplugOptions, ScanOptions, SettleOptions,
 };
 use crate::report::rows::Column;
 use crate::terminal::{ColorChoice, Talk};
@@ -86,6 +86,12 @@ pub(crate) enum Command {
     Rescan(RescanArgs),
     /// Remove a function and bring it back, under one lock
     Replug(ReplugArgs),
+    /// Stop the driver of a function, which stays where it is
+    Unbind(UnbindArgs),
+    /// Give a function to a driver
+    Bind(BindArgs),
+    /// Choose the driver of a function, whatever drivers it fits
+    Override(OverrideArgs),
     /// Run a command while holding a device's lock
     Lock(LockArgs),
     /// Show who holds or waits for which lock
@@ -210,10 +216,9 @@ pub(crate) struct RemoveArgs {
     /// If a driver fails to stop, leave the others unbound
     #[arg(long, help_heading = SAFETY)]
     pub(crate) no_rollback: bool,
-    /// How many drivers to stop at a time
-    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    #[arg(allow_negative_numbers = true, help_heading = SAFETY)]
-    pub(crate) jobs: u16,
+    /// How many drivers at a time.
+    #[command(flatten)]
+    pub(crate) jobs: Jobs,
 }
 
 /// `pcictl rescan`
@@ -279,6 +284,90 @@ pub(crate) struct ReplugArgs {
     /// What a rescan takes.
     #[command(flatten)]
     pub(crate) back: BackArgs,
+}
+
+/// Options of every command that stops drivers and leaves the functions where they are.
+#[derive(Args, Debug)]
+pub(crate) struct InPlaceArgs {
+    /// What every changing command takes.
+    #[command(flatten)]
+    pub(crate) changing: Changing,
+    /// What every writing command takes.
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+    /// What may be overridden.
+    #[command(flatten)]
+    pub(crate) forcing: Forcing,
+    /// Accept the name of one disk, interface or the like for the whole device, with all else that is on it
+    #[arg(long, help_heading = SELECTION)]
+    pub(crate) whole_device: bool,
+    /// How many drivers at a time.
+    #[command(flatten)]
+    pub(crate) jobs: Jobs,
+}
+
+/// How many drivers are stopped or started at a time.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Jobs {
+    /// How many drivers to stop or start at a time; 1 is the most careful
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(allow_negative_numbers = true, help_heading = SAFETY)]
+    pub(crate) jobs: u16,
+}
+
+/// `pcictl unbind`
+#[derive(Args, Debug)]
+#[command(after_help = help::UNBIND)]
+pub(crate) struct UnbindArgs {
+    /// Functions whose drivers to stop; VFs of a physical function go with it
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selectors: Vec<String>,
+    /// What it shares with its like.
+    #[command(flatten)]
+    pub(crate) in_place: InPlaceArgs,
+}
+
+/// `pcictl bind`
+#[derive(Args, Debug)]
+#[command(after_help = help::BIND)]
+pub(crate) struct BindArgs {
+    /// Functions without a driver
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selectors: Vec<String>,
+    /// The driver [default: whichever fits]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) driver: Option<String>,
+    /// What every changing command takes.
+    #[command(flatten)]
+    pub(crate) changing: Changing,
+    /// What every writing command takes.
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+    /// How many drivers at a time.
+    #[command(flatten)]
+    pub(crate) jobs: Jobs,
+}
+
+/// `pcictl override`
+#[derive(Args, Debug)]
+#[command(after_help = help::OVERRIDE, override_usage = "pcictl override [OPTIONS] <SELECTOR> <DRIVER>\n       \
+    pcictl override [OPTIONS] <SELECTOR> --clear")]
+pub(crate) struct OverrideArgs {
+    /// Function, or with --each a group of them
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selector: String,
+    /// The driver; 'none' keeps every driver away
+    #[arg(value_name = "DRIVER", required_unless_present = "clear")]
+    pub(crate) driver: Option<String>,
+    /// Clear the override, and give the function to the driver that fits it
+    #[arg(long, conflicts_with = "driver")]
+    pub(crate) clear: bool,
+    /// Keep it over reboots: write or remove the file that driverctl reads in /etc/driverctl.d
+    #[arg(long)]
+    pub(crate) persist: bool,
+    /// What it shares with its like.
+    #[command(flatten)]
+    pub(crate) in_place: InPlaceArgs,
 }
 
 /// `pcictl lock`
@@ -384,12 +473,37 @@ impl Common {
 }
 
 impl Command {
+    /// Whether it makes writes to the kernel by itself.
+    pub(crate) fn writes(&self) -> bool {
+        match self {
+            Self::Remove(_)
+            | Self::Rescan(_)
+            | Self::Replug(_)
+            | Self::Recover(_)
+            | Self::Unbind(_)
+            | Self::Bind(_)
+            | Self::Override(_) => true,
+            Self::List(_)
+            | Self::Tree(_)
+            | Self::Show(_)
+            | Self::Lock(_)
+            | Self::Locks(_)
+            | Self::Status(_)
+            | Self::Doctor(_)
+            | Self::Dump(_) => false,
+        }
+    }
+
     /// Whether it prints a plan and changes nothing.
     pub(crate) fn is_dry_run(&self) -> bool {
         match self {
             Self::Remove(args) => args.changing.dry_run,
             Self::Rescan(args) => args.changing.dry_run,
             Self::Replug(args) => args.remove.changing.dry_run,
+            Self::Unbind(UnbindArgs { in_place, .. }) | Self::Override(OverrideArgs { in_place, .. }) => {
+                in_place.changing.dry_run
+            }
+            Self::Bind(args) => args.changing.dry_run,
             Self::Lock(args) => args.changing.dry_run,
             Self::Recover(args) => args.dry_run,
             Self::List(_)
@@ -420,12 +534,42 @@ impl RemoveArgs {
     pub(crate) fn options(&self) -> RemoveOptions {
         RemoveOptions {
             change: self.changing.options(self.writing.timeout),
-            forcing: ForceOptions { force: self.forcing.force.clone(), yes: self.forcing.yes },
+            forcing: self.forcing.options(),
             if_present: self.if_present,
             whole_device: self.whole_device,
             no_rollback: self.no_rollback,
-            jobs: self.jobs.into(),
+            jobs: self.jobs.jobs.into(),
         }
+    }
+}
+
+impl InPlaceArgs {
+    /// The same as plain values.
+    pub(crate) fn options(&self) -> InPlaceOptions {
+        InPlaceOptions {
+            change: self.changing.options(self.writing.timeout),
+            forcing: self.forcing.options(),
+            whole_device: self.whole_device,
+            jobs: self.jobs.jobs.into(),
+        }
+    }
+}
+
+impl BindArgs {
+    /// The same as plain values. Nothing is taken from anybody, so nothing has to be forced.
+    pub(crate) fn options(&self) -> InPlaceOptions {
+        InPlaceOptions {
+            change: self.changing.options(self.writing.timeout),
+            forcing: ForceOptions::default(),
+            whole_device: true,
+            jobs: self.jobs.jobs.into(),
+        }
+    }
+}
+
+impl Forcing {
+    fn options(&self) -> ForceOptions {
+        ForceOptions { force: self.force.clone(), yes: self.yes }
     }
 }
 

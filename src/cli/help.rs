@@ -202,6 +202,111 @@ Exit status:
     exit_writing!()
 );
 
+/// How a command ends whose writes may wait for a driver.
+macro_rules! when_it_hangs {
+    ($why:literal) => {
+        concat!(
+            "When the driver does not finish:
+",
+            $why,
+            " waits as long as the driver likes, and nothing can end it. After --timeout, or at a second interrupt, pcictl \
+returns with status 124 or 130; the write goes on in the background with its lock, and what follows it is done then. \
+pcictl status shows it.
+
+"
+        )
+    };
+}
+
+pub(super) const UNBIND: &str = concat!(
+    one_function!(),
+    groups_with_each!(),
+    "
+What it locks:
+The function, with its VFs and all that its driver made below it. The kernel holds no PCI lock meanwhile, so other \
+devices are not held up.
+
+What it can break:
+Whoever uses the device, and so it refuses as remove does. A bridge is refused while anything below it has a driver: \
+without its own, nothing below it could reach memory. A physical function loses its VFs first.
+
+",
+    when_it_hangs!("An unbind"),
+    "Examples:
+  pcictl unbind 0000:03:00.0         stop its driver
+  pcictl unbind --jobs 1 --each driver:ioatdma
+                                     one after the other
+
+Exit status:
+  0    it has no driver
+  1    failed; the drivers that were stopped are bound again
+  3    no such device
+  4    refused: in use or protected, or a bridge with drivers below it
+  5    partly done
+",
+    exit_writing!()
+);
+
+pub(super) const BIND: &str = concat!(
+    one_function!(),
+    groups_with_each!(),
+    "
+What it locks:
+The function; for a bridge, the bridge above it, because a hotplug port may add devices as soon as it has its driver.
+
+What it can break:
+Nothing that works: a function that has another driver is refused. pcictl verifies that the driver took the function, \
+which the kernel's own answer does not tell.
+
+",
+    when_it_hangs!("A probe"),
+    "Examples:
+  pcictl bind 0000:03:00.0           to the driver that fits
+  pcictl bind --driver nvme 0000:03:00.0
+
+Exit status:
+  0    it has the driver
+  1    failed; no driver took it
+  3    no such device
+  4    refused: it has another driver
+  5    some of several functions were bound
+",
+    exit_writing!()
+);
+
+pub(super) const OVERRIDE: &str = concat!(
+    one_function!(),
+    groups_with_each!(),
+    "
+What it locks:
+The function, from before the override is set until the driver is verified, so that no other driver comes in between. \
+It never writes new_id, which would hit every device with these ids.
+
+What it can break:
+Whoever uses the device, and so it refuses as remove does. If the new driver does not take it, the old override and the \
+old driver are put back. --persist writes /etc/driverctl.d/pci-ADDRESS, as driverctl does; what driverctl has installed \
+loads it when the device is found.
+
+",
+    when_it_hangs!("An unbind or a probe"),
+    "Examples:
+  pcictl override 0000:03:00.0 vfio-pci
+                                     for a guest
+  pcictl override --persist 0000:03:00.0 vfio-pci
+                                     and after the next boot, too
+  pcictl override --clear 0000:03:00.0
+                                     back to the driver that fits
+
+Exit status:
+  0    the override is set, and the driver has the function
+  1    failed; the old override and the old driver are back
+  3    no such device
+  4    refused: in use or protected
+  5    partly done
+",
+    exit_writing!()
+);
+
 pub(super) const LOCK: &str = concat!(
     one_function_or_absent!(),
     host_bridge!(),

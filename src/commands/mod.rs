@@ -2,15 +2,18 @@
 //!
 //! - [`list`], [`tree`], [`show`]: look at functions.
 //! - [`remove`], [`rescan`], [`replug`]: change the machine.
+//! - [`unbind`], [`bind`], [`driver_override`]: drivers of functions that stay where they are.
 //! - [`lock`], [`locks`]: run something under locks; who holds them.
 //! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
 //! - [`dump`]: copies what the others read.
 
+pub(crate) mod bind;
 pub(crate) mod doctor;
 pub(crate) mod dump;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod locks;
+pub(crate) mod driver_override;
 pub(crate) mod recover;
 pub(crate) mod remove;
 pub(crate) mod replug;
@@ -18,6 +21,7 @@ pub(crate) mod rescan;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod tree;
+pub(crate) mod unbind;
 
 use std::process::ExitCode;
 
@@ -55,7 +59,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         machine = machine.with_directories(rehearsal.run.clone(), rehearsal.state.clone());
     }
     let context = Context::new(machine, output, rehearsal);
-    if matches!(cli.command, Command::Remove(_) | Command::Rescan(_) | Command::Replug(_) | Command::Recover(_)) {
+    if cli.command.writes() {
         ignore_file_size_limit();
     }
     let status = match &cli.command {
@@ -66,6 +70,9 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Remove(args) => remove::run(&context, args).map(ExitCode::from),
         Command::Rescan(args) => rescan::run(&context, args).map(ExitCode::from),
         Command::Replug(args) => replug::run(&context, args).map(ExitCode::from),
+        Command::Unbind(args) => unbind::run(&context, args).map(ExitCode::from),
+        Command::Bind(args) => bind::run(&context, args).map(ExitCode::from),
+        Command::Override(args) => driver_override::run(&context, args).map(ExitCode::from),
         Command::Locks(args) => locks::run(&context, args).map(ExitCode::from),
         Command::Status(_) => status::run(&context).map(ExitCode::from),
         Command::Recover(args) => recover::run(&context, args).map(ExitCode::from),

@@ -139,7 +139,11 @@ pub(crate) fn undo(
     kernel: &mut dyn StepRunner,
 ) -> Undone {
     let mut undone = Undone::default();
-    let changed = steps.iter().enumerate().zip(outcomes.each()).filter(|(_, outcome)| outcome.has_changed());
+    let may_have_changed = |step: &Step, outcome: &Outcome| {
+        outcome.has_changed() || *outcome == Outcome::Failed(Errno::ECANCELED) && step.action.is_setting()
+    };
+    let steps_and_ends = steps.iter().enumerate().zip(outcomes.each());
+    let changed = steps_and_ends.filter(|((_, step), outcome)| may_have_changed(step, outcome));
     for ((index, step), _) in changed.rev() {
         for action in step.action.undo() {
             let (file, value) = action.write(&directory_of(&action));

@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use crate::error::{Error, ErrorKind};
 use crate::execute::outcome::{Outcome, Outcomes, Undone};
 use crate::plan::action::Step;
+use crate::plan::step_state::NOBODY_BOUND;
 use crate::report::text::words;
 
 /// Why an operation does not go on.
@@ -46,6 +47,7 @@ impl StepFailure {
 pub(crate) fn errno_text(errno: Errno) -> String {
     match errno {
         Errno::ECANCELED => "its helper was killed".to_owned(),
+        NOBODY_BOUND => "the driver did not take it, though the kernel reported success; dmesg may tell why".to_owned(),
         errno => format!("the kernel said no: {}", errno.desc()),
     }
 }

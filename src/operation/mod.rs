@@ -7,7 +7,12 @@
 //! - [`acquire`]: locks, and a second look at what is locked.
 //! - [`run`]: an operation on its way through the kernel.
 //! - [`user_check`]: looks for users, judges them, says what is overridden.
+//! - [`targets`]: what the selectors of a changing command name.
+//! - [`consumers`]: whose driver would end along with another one.
 //! - [`removal_record`]: writes down what goes, crosses off what came back.
+//! - [`obstacles`]: what keeps a driver from a function.
+//! - [`change`]: a change after which the functions are still there.
+//! - [`drivers`]: what has which driver now.
 //! - [`remove`]: the two phases of a removal.
 //! - [`scan`]: which buses, under which locks, and the writes.
 //! - [`bring_back`]: from the last look before a scan to the report.
@@ -18,6 +23,9 @@
 pub(crate) mod absent;
 pub(crate) mod acquire;
 pub(crate) mod bring_back;
+pub(crate) mod change;
+pub(crate) mod consumers;
+pub(crate) mod drivers;
 pub(crate) mod removal_record;
 pub(crate) mod run;
 pub(crate) mod user_check;
@@ -25,7 +33,9 @@ pub mod context;
 pub(crate) mod failure;
 pub(crate) mod interrupted;
 pub(crate) mod recover;
+pub(crate) mod obstacles;
 pub(crate) mod options;
 pub(crate) mod remove;
 pub(crate) mod replug;
 pub(crate) mod scan;
+pub(crate) mod targets;

@@ -45,6 +45,19 @@ pub(crate) struct RemoveOptions {
     pub(crate) jobs: usize,
 }
 
+/// Options of a change after which the functions are still there.
+#[derive(Clone, Debug)]
+pub(crate) struct InPlaceOptions {
+    /// What every operation takes.
+    pub(crate) change: ChangeOptions,
+    /// Dangers that may be overridden.
+    pub(crate) forcing: ForceOptions,
+    /// Names of one thing of a function, as one of its disks, stand for the whole function.
+    pub(crate) whole_device: bool,
+    /// How many drivers to stop or to start at a time; at least 1.
+    pub(crate) jobs: usize,
+}
+
 /// What a rescan waits for, accepts and restores.
 #[derive(Clone, Debug)]
 pub(crate) struct SettleOptions {

@@ -4,30 +4,26 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::outcome::{Outcome, Outcomes};
-use crate::host::sysfs::Sysfs;
 use crate::lock::claims::Claims;
-use crate::operation::absent::not_there;
 use crate::operation::acquire::LockTarget;
+use crate::operation::change::remember_drivers;
+use crate::operation::consumers::refuse_consumers;
 use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
 use crate::operation::options::RemoveOptions;
 use crate::operation::removal_record;
 use crate::operation::run::{Operation, refuse_if_being_removed};
+use crate::operation::targets::{TargetOptions, Targets, went_away};
 use crate::operation::user_check::{self, UserApproval};
 use crate::pci::address::PciAddress;
 use crate::pci::ids::Ids;
 use crate::pci::selector::Selector;
-use crate::plan::action::{AUTOPROBE, Step};
+use crate::plan::action::Step;
 use crate::plan::remove::{Removal, plan_removal};
 use crate::plan::step_state::can_be_put_back;
 use crate::report::change::{FunctionSummary, PlannedChange, RemoveReport};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
-use crate::resolve::below::functions_of;
-use crate::resolve::devices::devices_named;
-use crate::resolve::functions::{Resolved, Resolver};
-use crate::resolve::parts;
-use crate::topology::device_links::{DeviceLink, active_links};
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
@@ -84,58 +80,26 @@ pub(crate) struct RemovalTarget {
 
 impl RemovalTarget {
     pub(crate) fn read(context: &Context, selectors: &[Selector], options: &RemoveOptions) -> Result<Self> {
-        let mut resolver = Resolver::new(&context.machine.sysfs);
-        let (mut addresses, mut absent) = (Vec::new(), Vec::new());
-        let (mut named_devices, mut whole) = (Vec::new(), Vec::new());
-        for selector in selectors {
-            let named = match resolver.targets(selector, options.change.each) {
-                Err(error) if error.kind() == ErrorKind::NoSuchDevice && options.if_present => {
-                    absent.push(selector.text.clone());
-                    continue;
-                }
-                other => other?,
-            };
-            for named in named {
-                match named {
-                    Resolved::Functions(found) => {
-                        match devices_named(&context.machine.sysfs, selector)? {
-                            Some(devices) => named_devices.push((selector, devices)),
-                            None => whole.extend(found.iter().copied()),
-                        }
-                        addresses.extend(found);
-                    }
-                    Resolved::Absent(address) if options.if_present => absent.push(address.to_string()),
-                    Resolved::Absent(address) => return Err(not_there(context, selector, address)),
-                    Resolved::HostBridge(_) => return Err(host_bridge(selector)),
-                }
-            }
-        }
-        if !options.whole_device {
-            refuse_parts(&context.machine.sysfs, &named_devices, &whole)?;
-        }
+        let targets = TargetOptions {
+            each: options.change.each,
+            if_present: options.if_present,
+            whole_device: options.whole_device,
+            doing: "removing",
+        };
+        let Targets { addresses, mut absent, notes } = Targets::read(context, selectors, &targets)?;
         // What is really to be removed must be known, each function of it; for a plan its place and driver will do.
         let fields = if options.change.dry_run { Fields::PLAN } else { Fields::ALL };
         let topology = Topology::load_around(&context.machine.sysfs, &addresses, fields)?;
         let found: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
-        // One that went away between the two looks is absent like any other.
-        for address in addresses.iter().filter(|address| topology.find(**address).is_none()) {
-            if !options.if_present {
-                return Err(Error::new(
-                    ErrorKind::NoSuchDevice,
-                    format!("{address}: went away while it was looked at"),
-                )
-                .about(*address));
-            }
-            absent.push(address.to_string());
-        }
+        absent.extend(went_away(&topology, &addresses, options.if_present)?);
         let plan = plan_removal(&topology, &found)?;
-        refuse_consumers(&context.machine.sysfs, &topology, &plan)?;
+        refuse_consumers(&context.machine.sysfs, &topology, &plan.gone)?;
         let facts = |address: &PciAddress| {
             let function = topology.function(topology.find(*address)?);
             Some((*address, function.ids, function.driver.as_deref().map(str::to_owned)))
         };
         let functions = plan.gone.iter().filter_map(facts).collect();
-        Ok(Self { plan, topology, functions, absent, notes: resolver.notes, entries: Vec::new() })
+        Ok(Self { plan, topology, functions, absent, notes, entries: Vec::new() })
     }
 
     /// Takes down, under the locks and while all is still whole, what the ledger is to remember, and what it takes to put
@@ -143,11 +107,7 @@ impl RemovalTarget {
     pub(crate) fn prepare(&mut self, context: &Context) {
         let overrides = removal_record::overrides(context, &self.plan.gone);
         self.entries = removal_record::capture(context, &self.topology, &self.plan, &overrides);
-        let sysfs = &context.machine.sysfs;
-        self.plan.remember(&self.topology, &overrides, |physical| {
-            let file = format!("{}/{AUTOPROBE}", physical.sysfs_link());
-            matches!(sysfs.read(&file), Ok(Some(text)) if text.trim() == "1")
-        });
+        remember_drivers(context, &self.topology, &mut self.plan.stop, &overrides);
     }
 
     /// What the tops were, once it was [prepared](Self::prepare).
@@ -185,66 +145,6 @@ impl LockTarget for RemovalTarget {
     fn same_devices(&self, other: &Self) -> bool {
         self.plan == other.plan && self.functions == other.functions
     }
-}
-
-/// Refuses names that together mean less than what would go with their functions.
-fn refuse_parts(sysfs: &Sysfs, named: &[(&Selector, Vec<String>)], whole: &[PciAddress]) -> Result<()> {
-    /// More than fit on a line.
-    const SHOWN: usize = 8;
-    let devices: Vec<String> = named.iter().flat_map(|(_, paths)| paths.iter().cloned()).collect();
-    let mut others = parts::others(sysfs, &devices)?;
-    others.retain(|address, _| !whole.contains(address));
-    let Some((address, also)) = others.pop_first() else { return Ok(()) };
-    let by_them = |paths: &Vec<String>| functions_of(paths).contains(&address);
-    let mut names: Vec<String> =
-        named.iter().filter(|(_, paths)| by_them(paths)).map(|(selector, _)| selector.to_string()).collect();
-    names.dedup();
-    let mut told = also.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    if also.len() > SHOWN {
-        told.push_str(&format!(" and {} more", also.len() - SHOWN));
-    }
-    let message = format!("{}: with it, removing {address} would take {told}", names.join(", "));
-    let hint = format!("if all of that is to go, add --whole-device, or name the function: {address}");
-    Err(Error::usage(message).hint(hint).about(address).fact("also", also))
-}
-
-/// A driver whose end would end others elsewhere, without anybody having looked at what is below those.
-fn refuse_consumers(sysfs: &Sysfs, topology: &Topology, plan: &Removal) -> Result<()> {
-    for DeviceLink { supplier, consumer, path } in active_links(sysfs, &directories_of(topology, plan)) {
-        let Some(id) = topology.find(supplier).filter(|_| plan.gone.contains(&supplier)) else { continue };
-        let above = format!("{}/", topology.path(id));
-        let address = PciAddress::from_sysfs_name(&consumer);
-        let path = address.and_then(|address| topology.find(address)).map(|id| topology.path(id)).or(path);
-        if path.is_some_and(|path| path.starts_with(&above)) || topology.function(id).driver.is_none() {
-            continue;
-        }
-        let message = format!(
-            "{supplier}: the kernel would stop {consumer} with it, which depends on it (device link) and sits elsewhere"
-        );
-        let error = Error::new(ErrorKind::Refused, message).about(supplier).fact("consumer", consumer.clone());
-        let next =
-            if address.is_some() { format!("remove {consumer} first") } else { format!("unbind {consumer} first") };
-        return Err(error.hint(next));
-    }
-    Ok(())
-}
-
-/// Those functions that may be suppliers: ports, drives and virtual functions, of which there may be hundreds, are none.
-fn directories_of(topology: &Topology, plan: &Removal) -> Vec<String> {
-    let ids = plan.gone.iter().filter_map(|address| topology.find(*address));
-    let may_supply = |id: &FunctionId| {
-        let function = topology.function(*id);
-        let driver = function.driver.as_deref();
-        function.virtual_of.is_none() && driver.is_some_and(|driver| !matches!(driver, "pcieport" | "nvme"))
-    };
-    ids.filter(may_supply).map(|id| topology.path(id)).collect()
-}
-
-fn host_bridge(selector: &Selector) -> Error {
-    let message = format!(
-        "{selector}: is a host bridge; only functions below it can be removed, pcictl tree {selector} lists them"
-    );
-    Error::usage(message)
 }
 
 /// A removal on its way.

@@ -106,13 +106,19 @@ pub enum Action {
     Override {
         /// The function.
         address: PciAddress,
-        /// The driver.
+        /// The driver; empty to clear it.
         driver: String,
+        /// What it said before, empty if nothing; none where it is not to be put back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        was: Option<String>,
     },
     /// Have the drivers asked whether one of them takes a function.
     Probe {
         /// The function.
         address: PciAddress,
+        /// The driver that must take it; none if whichever takes it will do, or none at all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        driver: Option<String>,
     },
     /// Write a setting of a function.
     Set {
@@ -191,7 +197,7 @@ impl Action {
             | Self::Bind { address, .. }
             | Self::SetVfs { address, .. }
             | Self::Override { address, .. }
-            | Self::Probe { address }
+            | Self::Probe { address, .. }
             | Self::Set { address, .. }
             | Self::Reset { address }
             | Self::ResetBelow { address }
@@ -212,7 +218,7 @@ impl Action {
             // An empty line clears it (driver_set_override, drivers/base/driver.c); nothing at all would write nothing.
             Self::Override { driver, .. } if driver.is_empty() => (format!("{directory}/driver_override"), "\n".into()),
             Self::Override { driver, .. } => (format!("{directory}/driver_override"), driver.clone()),
-            Self::Probe { address } => ("bus/pci/drivers_probe".to_owned(), address.to_string()),
+            Self::Probe { address, .. } => ("bus/pci/drivers_probe".to_owned(), address.to_string()),
             Self::Set { file, value, .. } => (format!("{directory}/{file}"), value.clone()),
             Self::Reset { .. } => (format!("{directory}/reset"), "1".to_owned()),
             Self::ResetBelow { .. } => (format!("{directory}/reset_subordinate"), "1".to_owned()),
@@ -234,12 +240,22 @@ impl Action {
         }
     }
 
+    /// Whether it gives a function to a driver.
+    pub(crate) fn gives_driver(&self) -> bool {
+        matches!(self, Self::Bind { .. } | Self::Probe { .. })
+    }
+
+    /// Whether it only sets a value: to set it again, or back, does no harm where nobody can tell whether it was set.
+    pub(crate) fn is_setting(&self) -> bool {
+        matches!(self, Self::Override { .. } | Self::Set { .. })
+    }
+
     /// The writes that put this back as it was, in their order; empty if nothing does.
     pub fn undo(&self) -> Vec<Self> {
         match self {
             Self::Unbind { address, driver, driver_override } => {
                 let bind = Self::Bind { address: *address, driver: driver.clone() };
-                let overriding = |driver: &String| Self::Override { address: *address, driver: driver.clone() };
+                let overriding = |driver: &String| Self::overriding(*address, driver.clone());
                 match driver_override {
                     None => vec![bind],
                     Some(name) if name == driver => vec![overriding(name), bind],
@@ -255,9 +271,8 @@ impl Action {
                     autoprobe: *autoprobe,
                     idle_overrides: BTreeMap::new(),
                 };
-                let overrides = idle_overrides
-                    .iter()
-                    .map(|(address, driver)| Self::Override { address: *address, driver: driver.clone() });
+                let overrides =
+                    idle_overrides.iter().map(|(address, driver)| Self::overriding(*address, driver.clone()));
                 if !*autoprobe || *was == 0 {
                     return [set].into_iter().chain(overrides).collect();
                 }
@@ -273,16 +288,22 @@ impl Action {
             Self::Set { address, file, value, was } => {
                 vec![Self::Set { address: *address, file: file.clone(), value: was.clone(), was: value.clone() }]
             }
+            Self::Override { address, was: Some(was), .. } => vec![Self::overriding(*address, was.clone())],
             Self::Bind { .. }
             | Self::Remove { .. }
             | Self::Rescan { .. }
             | Self::RescanAll
-            | Self::Override { .. }
+            | Self::Override { was: None, .. }
             | Self::Probe { .. }
             | Self::Reset { .. }
             | Self::ResetBelow { .. }
             | Self::SlotPower { .. } => Vec::new(),
         }
+    }
+
+    /// Sets a driver override that nothing puts back.
+    pub(crate) fn overriding(address: PciAddress, driver: String) -> Self {
+        Self::Override { address, driver, was: None }
     }
 
     /// Whether anything puts this back as it was.

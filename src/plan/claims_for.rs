@@ -58,7 +58,7 @@ impl Touched {
             Action::Unbind { address, .. }
             | Action::Bind { address, .. }
             | Action::Override { address, .. }
-            | Action::Probe { address }
+            | Action::Probe { address, .. }
             | Action::Set { address, .. }
             | Action::Reset { address }
             | Action::Remove { address } => place(*address).map(Self::Function),

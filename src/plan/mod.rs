@@ -3,6 +3,8 @@
 //! - [`action`]: the writes to the kernel, each with its file and its undoing.
 //! - [`claims_for`]: what must be held for each write; the one table.
 //! - [`step_state`]: whether the tree shows a step done, and what the kernel's answer means.
+//! - [`stop`]: the steps that stop drivers, bottom up.
+//! - [`drivers`]: unbind, bind, override.
 //! - [`remove`]: stop from the bottom up, then remove.
 //! - [`rescan`]: scan the smallest bus that brings a device back.
 //! - [`reset`]: reset or power-cycle what is removed.
@@ -10,8 +12,10 @@
 
 pub mod action;
 pub mod claims_for;
+pub mod drivers;
 pub mod remove;
 pub mod rescan;
 pub(crate) mod reset;
 pub(crate) mod restore;
 pub mod step_state;
+pub(crate) mod stop;

@@ -69,11 +69,11 @@ fn override_driver(plan: &mut Plan, address: PciAddress, wanted: Option<&str>, d
     let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     let Some(wanted) = wanted.filter(is_name).filter(|wanted| driver != Some(wanted)) else { return };
     let directory = address.sysfs_link();
-    plan.push_last(Action::Override { address, driver: wanted.to_owned() }, &directory);
+    plan.push_last(Action::overriding(address, wanted.to_owned()), &directory);
     if let Some(driver) = driver {
         plan.push_last(Action::Unbind { address, driver: driver.to_owned(), driver_override: None }, &directory);
     }
-    plan.push_last(Action::Probe { address }, &directory);
+    plan.push_last(Action::Probe { address, driver: Some(wanted.to_owned()) }, &directory);
 }
 
 #[cfg(test)]

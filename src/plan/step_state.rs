@@ -16,9 +16,15 @@ pub enum Done {
     Already,
 }
 
+/// Stands for the answer that all went well where no driver has the device afterwards, or another one.
+pub(crate) const NOBODY_BOUND: Errno = Errno::EUNATCH;
+
 /// What the kernel's answer to a step means, now that one can look: an error may say only that it was done before.
 pub fn interpret_result(sysfs: &Sysfs, action: &Action, answer: Result<(), Errno>) -> Result<Done, Errno> {
     match answer {
+        // bind_store and bus_rescan_devices_helper (drivers/base/bus.c) say that all went well when a probe gave ENODEV or
+        // ENXIO, which the kernel takes for a driver that does not want the device (really_probe, drivers/base/dd.c).
+        Ok(()) if action.gives_driver() && is_done(sysfs, action) == Some(false) => Err(NOBODY_BOUND),
         Ok(()) => Ok(Done::Done),
         // unbind_store and bind_store (drivers/base/bus.c) answer ENODEV when the driver does not, or no longer, have
         // the device, or when another has it; the driver link tells which.
@@ -41,7 +47,11 @@ pub fn is_done(sysfs: &Sysfs, action: &Action) -> Option<bool> {
     let driver_of = |address: &PciAddress| sysfs.link_name(&format!("{}/driver", address.sysfs_link())).ok().flatten();
     match action {
         Action::Unbind { address, .. } => Some(driver_of(address).is_none()),
-        Action::Bind { address, driver } => Some(driver_of(address).as_ref() == Some(driver)),
+        Action::Bind { address, driver } | Action::Probe { address, driver: Some(driver) } => {
+            Some(driver_of(address).as_ref() == Some(driver))
+        }
+        // It may find none, and all is well.
+        Action::Probe { address, driver: None } => driver_of(address).map(|_| true),
         Action::Remove { address } => Some(!sysfs.has_function(*address)),
         // The links are counted, as the attribute may block behind a driver: sriov_numvfs takes the device lock.
         Action::SetVfs { address, count, .. } => {
@@ -58,6 +68,14 @@ pub(crate) fn can_be_put_back(sysfs: &Sysfs, steps: &[Step], index: usize) -> bo
     let is_there = |step: &Step| step.action.address().is_some_and(|address| sysfs.has_function(address));
     let takes_it_away = |step: &&Step| matches!(step.action, Action::SetVfs { .. }) && step.after.contains(&index);
     is_there(&steps[index]) || steps.iter().filter(takes_it_away).any(is_there)
+}
+
+/// Whether the function of a step was given to a driver after it: then nothing of what led there is put back, for the driver
+/// would have to be stopped, and nobody has looked who uses it by now.
+pub(crate) fn has_led_to_driver(steps: &[Step], index: usize, is_done: impl Fn(usize) -> bool) -> bool {
+    let address = steps[index].action.address();
+    let mut later = steps.iter().enumerate().skip(index + 1);
+    later.any(|(later, step)| step.action.gives_driver() && step.action.address() == address && is_done(later))
 }
 
 /// Whether a slot has power; none if it does not say.

@@ -1,11 +1,13 @@
 //! What commands report: as data for `--json`, and as text for people.
 //!
 //! - [`change`]: plans, and what became of them.
+//! - [`drivers`]: what has which driver now.
 //! - [`rows`]: functions, trees and what `show` knows.
 //! - [`inspector`]: fills rows.
 //! - [`status`]: the doctor's findings, and operations that are not over.
 //! - [`text`]: all of it as text.
 
+pub(crate) mod drivers;
 pub(crate) mod inspector;
 pub(crate) mod rows;
 pub mod text;

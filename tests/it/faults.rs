@@ -74,7 +74,11 @@ impl Work {
     }
 
     fn brings_back(&self) -> bool {
-        self.words[0] != "remove"
+        matches!(self.words[0], "rescan" | "replug")
+    }
+
+    fn overrides(&self) -> bool {
+        self.words[0] == "override"
     }
 
     fn restores(&self) -> bool {
@@ -85,7 +89,7 @@ impl Work {
 const REMOVE_PF: &[&str] = &["remove", "--force", "vfs", "--yes", "0000:01:00.0"];
 
 /// A port with one endpoint, a PF with its VFs, an empty place, a slot, and all that a device can be helped with.
-const WORK: [Work; 13] = [
+const WORK: [Work; 18] = [
     Work::new("guest-switch8", &["remove", "0000:02:00.0"]),
     Work::new("guest-sriov", &["remove", "0000:01:00.0"]),
     Work::new("guest-switch8", &["remove", "0000:03:00.0", "0000:04:00.0"]),
@@ -113,6 +117,14 @@ const WORK: [Work; 13] = [
         ..Work::new("guest-switch8", &["replug", "--settle", "0", "--escalate", "0000:03:00.0"])
     },
     Work::new("guest-switch8", &["replug", "--settle", "0", "--escalate", "0000:03:00.0"]),
+    Work::new("guest-switch8", &["unbind", "0000:03:00.0", "0000:04:00.0"]),
+    Work { prepare: use_vfs, ..Work::new("guest-sriov", &["unbind", "--force", "vfs", "--yes", "0000:01:00.0"]) },
+    Work {
+        before: &["unbind", "0000:03:00.0"],
+        ..Work::new("guest-switch8", &["bind", "--driver", "slowpci", "0000:03:00.0"])
+    },
+    Work { prepare: offer_vfio, ..Work::new("guest-switch8", &["override", "0000:03:00.0", "vfio-pci"]) },
+    Work { prepare: override_driver, ..Work::new("guest-mixed", &["override", "--clear", "0000:05:00.0"]) },
 ];
 
 /// VFs at work, one of them with a driver that only an override brings, and a PF that may sleep.
@@ -140,6 +152,12 @@ fn override_driver(dump: &mut Dump) {
     set(dump, &format!("{device}/driver_override"), "vfio-pci\n");
     dump.0.remove(std::path::Path::new("sys/bus/pci/drivers/slowpci/0000:05:00.0"));
     bind(dump, device, "vfio-pci");
+}
+
+/// A driver that takes nothing but what it is told to.
+fn offer_vfio(dump: &mut Dump) {
+    set(dump, "sys/bus/pci/drivers/vfio-pci/bind", "");
+    set(dump, "sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/0000:02:00.0/0000:03:00.0/driver_override", "(null)\n");
 }
 
 /// A kernel that can reset the bus below a port.
@@ -258,6 +276,9 @@ fn check_recovered(machine: &Machine, work: &Work, course: &Course, is_reported:
     let was_set: Vec<_> = was_set.iter().filter(stays).cloned().collect();
     assert!(was_set.iter().all(|setting| now_set.contains(setting)), "{what}: {now_set:?}, and it was {was_set:?}");
     let mut now = machine.functions();
+    if work.overrides() && now == *start {
+        assert_eq!(&machine.settings(), settings, "{what}: the driver is as before, and not the override");
+    }
     if (work.restores() || is_reported) && now != *start && now != *end {
         let address = work.words.last().unwrap();
         let again = machine.run(&["rescan", "--settle", "0", "--restore", address]);

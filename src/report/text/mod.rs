@@ -5,11 +5,13 @@
 //! - [`users`]: users of a device.
 //! - [`locks`]: who is at which lock.
 //! - [`change`]: plans, and what became of them.
+//! - [`drivers`]: what has which driver now.
 //! - [`operation`]: operations that this process no longer waits for.
 //! - [`status`]: the doctor's findings, interrupted operations, what was recovered.
 //! - [`dump`]: what a dump holds.
 
 pub mod change;
+pub(crate) mod drivers;
 pub(crate) mod dump;
 pub(crate) mod list;
 pub(crate) mod locks;

@@ -63,9 +63,14 @@ pub(crate) fn describe_action(action: &Action) -> String {
         Action::Remove { address } => format!("remove {address}"),
         Action::Rescan { bus } => format!("rescan bus {bus}"),
         Action::RescanAll => "rescan every bus".to_owned(),
-        Action::Override { address, driver } if driver.is_empty() => format!("clear the driver override of {address}"),
-        Action::Override { address, driver } => format!("set the driver override of {address} to {}", escaped(driver)),
-        Action::Probe { address } => format!("probe drivers for {address}"),
+        Action::Override { address, driver, .. } if driver.is_empty() => {
+            format!("clear the driver override of {address}")
+        }
+        Action::Override { address, driver, .. } => {
+            format!("set the driver override of {address} to {}", escaped(driver))
+        }
+        Action::Probe { address, driver: None } => format!("probe drivers for {address}"),
+        Action::Probe { address, driver: Some(driver) } => format!("probe {address} for {}", escaped(driver)),
         Action::Set { address, file, value, .. } => format!("set {} of {address} to {}", escaped(file), escaped(value)),
         Action::Reset { address } => format!("reset {address}"),
         Action::ResetBelow { address } => format!("reset the bus below {address}"),

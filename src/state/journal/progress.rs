@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Step};
-use crate::plan::step_state::is_done;
+use crate::plan::step_state::{has_led_to_driver, is_done};
 use crate::state::journal::record::OperationRecord;
 
 /// Where an operation stands.
@@ -54,7 +54,11 @@ impl<'a> Assessment<'a> {
         let satisfied: Vec<bool> = record.steps.iter().enumerate().map(is_satisfied).collect();
         // A driver that let go by itself is not our doing: only what was started can have been done.
         // One whose undoing was cut off is undone once more: its last write may be what gives drivers their devices.
-        let is_done = |(index, is): (usize, &bool)| *is && record.may_have_done(index) || record.undo_was_cut(index);
+        // So is a setting of which nobody knows whether it was made.
+        let is_done = |(index, is): (usize, &bool)| {
+            let may_be = *is || record.steps[index].action.is_setting() && !record.was_undone(index);
+            may_be && record.may_have_done(index) || record.undo_was_cut(index)
+        };
         let done = satisfied.iter().enumerate().map(is_done).collect();
         Self { record, done, satisfied }
     }
@@ -94,7 +98,9 @@ impl<'a> Assessment<'a> {
     /// stopped before a removal has nothing to do with the device that came. VFs that were restored stay: somebody may use
     /// them by now, and nobody looks.
     pub(crate) fn to_roll_back(&self) -> Vec<bool> {
-        let is_past = |index: usize| brings_back_after(self.record, index);
+        let steps = &self.record.steps;
+        let has_led = |index: usize| has_led_to_driver(steps, index, |later| self.done[later]);
+        let is_past = |index: usize| brings_back_after(self.record, index) || has_led(index);
         let takes_away = |index: usize| self.record.steps[index].action.undo().iter().any(Action::stops_drivers);
         let is_undone = |index: usize| !is_past(index) && !takes_away(index);
         self.done.iter().enumerate().map(|(index, done)| *done && is_undone(index)).collect()

@@ -216,6 +216,11 @@ impl OperationRecord {
         end.is_some_and(|end| end.is_none_or(|errno| errno == 0))
     }
 
+    /// Whether undoing a step was begun.
+    pub(crate) fn was_undone(&self, step: usize) -> bool {
+        self.undo_actions.contains_key(&step)
+    }
+
     /// Whether undoing a step was started and not brought to the end of its last write.
     pub(crate) fn undo_was_cut(&self, step: usize) -> bool {
         let Some(latest) = self.undo_actions.get(&step) else { return false };

@@ -139,9 +139,9 @@ impl FakeKernel {
                 Ok(())
             }
             Action::SetVfs { address, count, .. } => self.set_vfs(*address, *count),
-            Action::Override { address, driver } => self.set(*address, "driver_override", driver),
+            Action::Override { address, driver, .. } => self.set(*address, "driver_override", driver),
             Action::Set { address, file, value, .. } => self.set(*address, file, value),
-            Action::Probe { address } => self.probe(*address),
+            Action::Probe { address, .. } => self.probe(*address),
             Action::Reset { address } => self.reset(&self.device(*address), "reset"),
             Action::ResetBelow { address } => self.reset(&self.device(*address), "reset_subordinate"),
             Action::SlotPower { slot, on } => self.power(slot, *on),

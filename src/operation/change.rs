@@ -1,0 +1,278 @@
+//! A change after which the functions are still there: their drivers, their settings.
+//!
+//! The steps are those of the contract: look for users, take the locks, look again, write, verify. Each write is a step of a
+//! plan, so all of it can be taken back, shown by a dry run, and brought to an end by `pcictl recover`.
+
+use std::time::Instant;
+
+use crate::error::{ExitStatus, Result};
+use crate::execute::outcome::{Outcome, Outcomes};
+use crate::lock::claims::Claims;
+use crate::operation::acquire::{LockTarget, acquire_and_reread};
+use crate::operation::consumers::refuse_consumers;
+use crate::operation::context::Context;
+use crate::operation::failure::StepFailure;
+use crate::operation::obstacles::obstacle;
+use crate::operation::options::InPlaceOptions;
+use crate::operation::removal_record;
+use crate::operation::run::{Operation, refuse_if_being_removed, refuse_if_stuck};
+use crate::operation::targets::{TargetOptions, Targets, went_away};
+use crate::operation::user_check::{self, UserApproval};
+use crate::pci::address::PciAddress;
+use crate::pci::ids::Ids;
+use crate::pci::selector::Selector;
+use crate::plan::action::{AUTOPROBE, Action, Plan, Step};
+use crate::plan::step_state::{can_be_put_back, has_led_to_driver};
+use crate::plan::stop::remember;
+use crate::report::change::PlannedChange;
+use crate::report::text::{self, words};
+use crate::topology::fields::Fields;
+use crate::topology::model::{FunctionId, Topology};
+use crate::usage::find;
+use crate::usage::model::User;
+use crate::usage::scope::Scope;
+use crate::verify::overrides::Overrides;
+
+/// What is to be changed, as it was read at one moment.
+pub(crate) struct InPlaceTarget {
+    /// The functions that were named, in that order, each once.
+    pub(crate) addresses: Vec<PciAddress>,
+    pub(crate) topology: Topology,
+    pub(crate) plan: Plan,
+    /// What the functions that are worked on are.
+    functions: Vec<(PciAddress, Option<Ids>, Option<String>)>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// A change that was made.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    /// The users that were overridden.
+    pub(crate) overridden: Vec<User>,
+    /// How long the writes took.
+    pub(crate) seconds: f64,
+}
+
+impl InPlaceTarget {
+    /// Resolves the selectors, reads the functions with all that is around them, and plans.
+    ///
+    /// # Errors
+    /// A selector does not name one function, or the change is refused.
+    pub(crate) fn read(
+        context: &Context,
+        selectors: &[Selector],
+        options: &InPlaceOptions,
+        doing: &'static str,
+        plan: impl FnOnce(&Topology, &[FunctionId]) -> Result<Plan>,
+    ) -> Result<Self> {
+        let sysfs = &context.machine.sysfs;
+        let InPlaceOptions { change, whole_device, .. } = options;
+        let targets = TargetOptions { each: change.each, if_present: false, whole_device: *whole_device, doing };
+        let Targets { mut addresses, notes, .. } = Targets::read(context, selectors, &targets)?;
+        let mut seen = Vec::new();
+        addresses.retain(|address| {
+            !seen.contains(address) && {
+                seen.push(*address);
+                true
+            }
+        });
+        let topology = Topology::load_around(sysfs, &addresses, Fields::ALL)?;
+        went_away(&topology, &addresses, false)?;
+        let ids: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
+        let plan = plan(&topology, &ids)?;
+        let stopped: Vec<PciAddress> = stopped(&plan.steps).collect();
+        refuse_consumers(sysfs, &topology, &stopped)?;
+        let worked_on = addresses.iter().copied().chain(plan.steps.iter().filter_map(|step| step.action.address()));
+        let facts = |address: PciAddress| {
+            let function = topology.function(topology.find(address)?);
+            Some((address, function.ids, function.driver.as_deref().map(str::to_owned)))
+        };
+        let functions = worked_on.filter_map(facts).collect();
+        Ok(Self { addresses, plan, functions, notes, topology })
+    }
+
+    /// The driver that a function had.
+    pub(crate) fn driver(&self, address: PciAddress) -> Option<String> {
+        self.topology.function(self.topology.find(address)?).driver.as_deref().map(str::to_owned)
+    }
+
+    /// The functions whose users count: those that lose their driver, and all below them.
+    fn scope(&self) -> Scope {
+        let stopped = stopped(&self.plan.steps).filter_map(|address| self.topology.find(address));
+        Scope::of(&self.topology, stopped.flat_map(|id| self.topology.subtree(id)))
+    }
+
+    /// The targets, for messages.
+    fn what(&self) -> String {
+        self.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    fn stops_drivers(&self) -> bool {
+        stopped(&self.plan.steps).next().is_some()
+    }
+
+    fn directories(&self) -> Vec<String> {
+        self.functions
+            .iter()
+            .filter_map(|(address, ..)| self.topology.find(*address))
+            .map(|id| self.topology.path(id))
+            .collect()
+    }
+
+    /// Takes down, under the locks, what it takes to put drivers and VFs back.
+    fn prepare(&mut self, context: &Context) {
+        let stopped: Vec<PciAddress> = stopped(&self.plan.steps)
+            .filter_map(|address| self.topology.find(address))
+            .flat_map(|id| self.topology.subtree(id))
+            .map(|id| self.topology.function(id).address)
+            .collect();
+        if !stopped.is_empty() {
+            let overrides = removal_record::overrides(context, &stopped);
+            remember_drivers(context, &self.topology, &mut self.plan, &overrides);
+        }
+    }
+}
+
+impl LockTarget for InPlaceTarget {
+    fn claims(&self) -> &Claims {
+        &self.plan.claims
+    }
+
+    fn same_devices(&self, other: &Self) -> bool {
+        self.plan == other.plan && self.functions == other.functions
+    }
+}
+
+/// The functions that these steps stop, with physical ones whose VFs go.
+fn stopped(steps: &[Step]) -> impl Iterator<Item = PciAddress> {
+    steps.iter().filter(|step| step.action.stops_drivers()).filter_map(|step| step.action.address())
+}
+
+/// Notes in the steps that stop drivers what it takes to put these back.
+pub(crate) fn remember_drivers(context: &Context, topology: &Topology, plan: &mut Plan, overrides: &Overrides) {
+    let sysfs = &context.machine.sysfs;
+    remember(plan, topology, overrides, |physical| {
+        let file = format!("{}/{AUTOPROBE}", physical.sysfs_link());
+        matches!(sysfs.read(&file), Ok(Some(text)) if text.trim() == "1")
+    });
+}
+
+/// What a dry run prints; `summary` says what it is about.
+fn planned(
+    context: &Context,
+    subject: &InPlaceTarget,
+    options: &InPlaceOptions,
+    summary: Vec<String>,
+) -> Result<PlannedChange> {
+    let users = if subject.stops_drivers() { Some(find::find(&context.machine, &subject.scope())?) } else { None };
+    let needs_force = users.as_ref().map(|users| user_check::needs_force(users, &options.forcing.force));
+    Ok(PlannedChange {
+        summary,
+        needs_force: needs_force.unwrap_or_default(),
+        users,
+        locks: subject.claims().in_order().to_vec(),
+        steps: subject.plan.steps.clone(),
+    })
+}
+
+/// A command that changes functions in place: `read` plans, `summary` says what for, `report` looks at what came of it, under
+/// the locks.
+///
+/// # Errors
+/// It is refused, somebody else has a lock, or a write fails; then all that can be is put back.
+pub(crate) fn run<R: serde::Serialize>(
+    context: &Context,
+    options: &InPlaceOptions,
+    read: &dyn Fn() -> Result<InPlaceTarget>,
+    summary: &dyn Fn(&InPlaceTarget) -> Vec<String>,
+    report: &dyn Fn(&InPlaceTarget, Changed) -> Result<R>,
+    text: fn(&R) -> String,
+) -> Result<ExitStatus> {
+    context.refuse_in_dump(&options.change)?;
+    let subject = read()?;
+    context.tell_notes(&subject.notes);
+    if options.change.dry_run {
+        let plan = planned(context, &subject, options, summary(&subject))?;
+        context.output.report(&plan, |plan| text::change::planned(plan, context.output.is_verbose()));
+        return Ok(plan.status());
+    }
+    let report = if subject.plan.steps.is_empty() {
+        report(&subject, Changed::default())?
+    } else {
+        change(context, options, subject, read, report)?
+    };
+    context.output.outcome(&report, text);
+    Ok(ExitStatus::Done)
+}
+
+/// From the check for users to the report.
+fn change<R>(
+    context: &Context,
+    options: &InPlaceOptions,
+    subject: InPlaceTarget,
+    read: &dyn Fn() -> Result<InPlaceTarget>,
+    report: &dyn Fn(&InPlaceTarget, Changed) -> Result<R>,
+) -> Result<R> {
+    refuse_if_stuck(context)?;
+    let approval = approve(context, options, &subject)?;
+    let (held, mut subject) = acquire_and_reread(context, &options.change, subject, read)?;
+    subject.prepare(context);
+    let mut operation = Operation::begin(context, held, &subject.plan.steps, options.change.timeout)?;
+    let report =
+        perform(context, &mut operation, &subject, options, approval).and_then(|changed| report(&subject, changed));
+    operation.end(&report);
+    report
+}
+
+/// Users are looked for only where a driver is stopped.
+fn approve(context: &Context, options: &InPlaceOptions, subject: &InPlaceTarget) -> Result<Option<UserApproval>> {
+    if !subject.stops_drivers() {
+        return Ok(None);
+    }
+    user_check::check(context, &subject.scope(), &options.forcing, &subject.what()).map(Some)
+}
+
+fn perform(
+    context: &Context,
+    operation: &mut Operation,
+    subject: &InPlaceTarget,
+    options: &InPlaceOptions,
+    approval: Option<UserApproval>,
+) -> Result<Changed> {
+    let overridden = match approval {
+        Some(approval) => approval.recheck(context, &subject.scope(), &options.forcing, &subject.what())?,
+        None => Vec::new(),
+    };
+    refuse_if_being_removed(context, &subject.directories())?;
+    let begun = Instant::now();
+    let steps = &subject.plan.steps;
+    let outcomes = operation.run(steps, options.jobs)?;
+    match StepFailure::first(steps, &outcomes) {
+        None => Ok(Changed { overridden, seconds: begun.elapsed().as_secs_f64() }),
+        Some(mut why) => {
+            if let Some(hint) = kept_away(context, steps, &outcomes) {
+                why.hint.get_or_insert(hint);
+            }
+            let sysfs = &context.machine.sysfs;
+            let is_done = |index: usize| matches!(outcomes.each()[index], Outcome::Done(..));
+            let kept = |index: usize| can_be_put_back(sysfs, steps, index) && !has_led_to_driver(steps, index, is_done);
+            Err(operation.roll_back(steps, 0, &outcomes.only(kept), why, &lasting(steps, &outcomes)))
+        }
+    }
+}
+
+/// What keeps the driver away that a failed step was to bring; not where the step before it chose that driver.
+fn kept_away(context: &Context, steps: &[Step], outcomes: &Outcomes) -> Option<String> {
+    match steps[outcomes.failure()?.0].action {
+        Action::Bind { address, .. } | Action::Probe { address, driver: None } => obstacle(context, address),
+        _ => None,
+    }
+}
+
+/// What was done for good.
+fn lasting(steps: &[Step], outcomes: &Outcomes) -> String {
+    let done = steps.iter().zip(outcomes.each()).filter(|(_, outcome)| outcome.has_changed());
+    let given = done.map(|(step, _)| &step.action).filter(|action| action.gives_driver());
+    let given: Vec<String> = given.map(Action::clone).map(|action| words::describe_action(&action)).collect();
+    if given.is_empty() { String::new() } else { format!("done before: {}", given.join(", ")) }
+}
