@@ -1,6 +1,7 @@
 # A driver that binds late is waited for; one that does not bind in time, and one whose probe fails, are told and give 6.
 # The entry stays until the device is as it was.
 # topology: switch8
+# kernels: all
 # timeout: 120
 device=$(of_kind edu | nth 1)
 pcictl_says() { contains "$out" "$1"; }

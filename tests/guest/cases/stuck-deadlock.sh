@@ -1,6 +1,7 @@
 # The kernel's own deadlock, made by raw writes: the doctor proves it and says that only a reboot helps; whatever only
 # looks still answers; whatever would write refuses at once, and adds nothing to what hangs.
 # topology: nested
+# kernels: all
 # boot: own
 # timeout: 120
 # expect: stuck

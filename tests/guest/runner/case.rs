@@ -5,7 +5,8 @@
 //! ```text
 //! # topology: switch8        one or more names of tests/guest/topologies; the case runs in each
 //! # append: slub_debug=FPZU  kernel arguments
-//! # kernels: 6.12            only these series; all of tests/guest/kernels when absent
+//! # kernels: 6.12            only these series of tests/guest/kernels, or `all` of them; when absent, those that run `all`
+//!                            cases, and not those that run `named` ones
 //! # timeout: 300             seconds; 180 when absent
 //! # boot: own                shares its boot with no other case
 //! # expect: stuck            what must come of it; `pass` when absent
@@ -67,6 +68,35 @@ impl Mark {
     }
 }
 
+/// A line of `tests/guest/kernels`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    pub series: String,
+    /// Whether it runs the cases that name no kernel.
+    runs_all: bool,
+}
+
+impl Kernel {
+    /// The kernels that the file lists, in its order.
+    pub fn parse_list(text: &str) -> Result<Vec<Kernel>> {
+        text.lines()
+            .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+            .map(|line| {
+                let mut words = line.split_whitespace();
+                let (Some(series), Some(cases)) = (words.next(), words.next()) else {
+                    bail!("`{line}` has less than two columns");
+                };
+                let runs_all = match cases {
+                    "all" => true,
+                    "named" => false,
+                    other => bail!("{series} runs `{other}` cases, which is neither `all` nor `named`"),
+                };
+                Ok(Kernel { series: series.to_owned(), runs_all })
+            })
+            .collect()
+    }
+}
+
 /// One script of `tests/guest/cases`.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -119,6 +149,14 @@ impl Case {
         Ok(case)
     }
 
+    /// Whether it runs on that kernel.
+    fn runs_on(&self, kernel: &Kernel) -> bool {
+        match self.kernels.as_slice() {
+            [] => kernel.runs_all,
+            named => named.iter().any(|name| name == "all" || *name == kernel.series),
+        }
+    }
+
     /// Whether these marks are what the case's header says.
     pub fn is_as_expected(&self, marks: &[Mark]) -> bool {
         self.expect.iter().all(|mark| marks.contains(mark))
@@ -168,13 +206,13 @@ pub fn read_all(dir: &Path) -> Result<Vec<Case>> {
 
 /// The boots that it takes to run these cases on these kernels: those with the same topology and kernel arguments
 /// share one. `filters` are words of the command line: a kernel, a topology, or a part of a case's name.
-pub fn plan(cases: &[Case], kernels: &[String], topologies: &[String], filters: &[String]) -> Result<Vec<Boot>> {
+pub fn plan(cases: &[Case], kernels: &[Kernel], topologies: &[String], filters: &[String]) -> Result<Vec<Boot>> {
+    let series: Vec<_> = kernels.iter().map(|kernel| kernel.series.clone()).collect();
     let wanted = |among: &[String], value: &str| {
         let mut named = filters.iter().filter(|filter| among.contains(filter)).peekable();
         named.peek().is_none() || named.any(|filter| filter == value)
     };
-    let mut parts =
-        filters.iter().filter(|filter| !kernels.contains(filter) && !topologies.contains(filter)).peekable();
+    let mut parts = filters.iter().filter(|filter| !series.contains(filter) && !topologies.contains(filter)).peekable();
     let parts: Vec<_> = parts.by_ref().collect();
 
     let mut boots: BTreeMap<(usize, &str, &str, &str), Boot> = BTreeMap::new();
@@ -182,22 +220,22 @@ pub fn plan(cases: &[Case], kernels: &[String], topologies: &[String], filters: 
         if !parts.is_empty() && !parts.iter().any(|part| case.name.contains(*part)) {
             continue;
         }
+        if let Some(unknown) = case.kernels.iter().find(|name| *name != "all" && !series.contains(name)) {
+            bail!("{} wants kernel {unknown}, which is not there", case.name);
+        }
         for topology in &case.topologies {
             if !topologies.contains(topology) {
                 bail!("{} wants topology {topology}, which is not there", case.name);
             }
             for (order, kernel) in kernels.iter().enumerate() {
-                if !case.kernels.is_empty() && !case.kernels.contains(kernel)
-                    || !wanted(kernels, kernel)
-                    || !wanted(topologies, topology)
-                {
+                if !case.runs_on(kernel) || !wanted(&series, &kernel.series) || !wanted(topologies, topology) {
                     continue;
                 }
                 let own = if case.own_boot { case.name.as_str() } else { "" };
                 boots
                     .entry((order, topology, &case.append, own))
                     .or_insert_with(|| Boot {
-                        kernel: kernel.clone(),
+                        kernel: kernel.series.clone(),
                         topology: topology.clone(),
                         append: case.append.clone(),
                         cases: Vec::new(),

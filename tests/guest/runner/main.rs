@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use boot::Outcome;
-use case::{Boot, Case};
+use case::{Boot, Case, Kernel};
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {
@@ -169,15 +169,10 @@ fn title(boot: &Boot, case: &Case) -> String {
     format!("{} {} {}", boot.kernel, boot.topology, case.name)
 }
 
-/// The series listed in `tests/guest/kernels`.
-fn kernels(guest_dir: &Path) -> Result<Vec<String>> {
+/// The kernels listed in `tests/guest/kernels`.
+fn kernels(guest_dir: &Path) -> Result<Vec<Kernel>> {
     let text = fs::read_to_string(guest_dir.join("kernels")).context("cannot read tests/guest/kernels")?;
-    Ok(text
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect())
+    Kernel::parse_list(&text).context("tests/guest/kernels")
 }
 
 /// The names of `tests/guest/topologies/*.topo`.
