@@ -64,6 +64,8 @@ pub enum ErrorKind {
     NotPermitted,
     /// A call failed, and nothing is left changed.
     Failed,
+    /// What this device, slot or kernel cannot do.
+    Unsupported,
     /// Some of the work is done and some is not.
     Partly,
     /// The kernel did not finish in the time that this process waits.
@@ -89,6 +91,7 @@ impl ErrorKind {
             Self::LockFiles => "lock_files",
             Self::NotPermitted => "not_permitted",
             Self::Failed => "failed",
+            Self::Unsupported => "unsupported",
             Self::Partly => "partly",
             Self::Unfinished => "unfinished",
             Self::Interrupted => "interrupted",
@@ -105,7 +108,7 @@ impl ErrorKind {
             Self::Refused | Self::InUse => ExitStatus::Refused,
             Self::Locked => ExitStatus::Locked,
             Self::NotPermitted => ExitStatus::NotPermitted,
-            Self::LockFiles | Self::Failed => ExitStatus::Failed,
+            Self::LockFiles | Self::Failed | Self::Unsupported => ExitStatus::Failed,
             Self::Partly => ExitStatus::Partly,
             Self::Unfinished => ExitStatus::Unfinished,
             Self::Interrupted => ExitStatus::Interrupted,

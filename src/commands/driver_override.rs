@@ -60,8 +60,9 @@ pub(crate) fn run(context: &Context, args: &OverrideArgs) -> Result<ExitStatus> 
 fn overrides_of(context: &Context, addresses: &[PciAddress]) -> Result<Overrides> {
     read_overrides(&context.machine.sysfs, addresses).ok_or_else(|| {
         let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        let message = format!("{}: its driver is busy, so the driver override cannot be read", names.join(", "));
-        Error::new(ErrorKind::Failed, message).hint("pcictl doctor tells who is at work there")
+        let message = format!("{}: the driver override cannot be read; nothing was changed", names.join(", "));
+        let hint = "a driver that is busy keeps it back: pcictl doctor tells who is at work there";
+        Error::new(ErrorKind::Failed, message).hint(hint)
     })
 }
 

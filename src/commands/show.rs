@@ -20,12 +20,14 @@ use crate::report::inspector::Inspector;
 use crate::report::rows::{Column, FullFunction};
 use crate::report::text::show;
 use crate::resolve::functions::{Resolved, Resolver};
+use crate::state::driverctl::Driverctl;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::topology::paths::bus_below;
 use crate::usage::find;
 use crate::usage::model::UsageReport;
 use crate::usage::scope::Scope;
+use crate::verify::overrides::{Overrides, read_overrides};
 
 const EVERYTHING: &[Column] = &[
     Column::Class,
@@ -83,7 +85,9 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     let scope = Scope::of(&topology, ids.iter().flat_map(|id| topology.subtree(*id)));
     let users = find::find(&context.machine, &scope);
     context.tell_notes(&other_world(context).into_iter().collect::<Vec<_>>());
-    let functions: Vec<FullFunction> = ids.into_iter().map(|id| full(context, &topology, id, users.as_ref())).collect();
+    let overrides = read_overrides(&context.machine.sysfs, &addresses);
+    let full = |id| full(context, &topology, id, users.as_ref(), overrides.as_ref());
+    let functions: Vec<FullFunction> = ids.into_iter().map(full).collect();
     let text = |_: &_| functions.iter().map(show::function).collect::<Vec<_>>().join("\n");
     let only = if let [only] = functions.as_slice() { Some(only) } else { None };
     match only {
@@ -93,7 +97,13 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     Ok(ExitStatus::Done)
 }
 
-fn full(context: &Context, topology: &Topology, id: FunctionId, users: Result<&UsageReport, &Error>) -> FullFunction {
+fn full(
+    context: &Context,
+    topology: &Topology,
+    id: FunctionId,
+    users: Result<&UsageReport, &Error>,
+    overrides: Option<&Overrides>,
+) -> FullFunction {
     let users = users.map(|users| users_of(topology, id, users));
     let mut inspector = Inspector::new(&context.machine.sysfs);
     let (function, path) = (topology.function(id), topology.path(id));
@@ -104,6 +114,8 @@ fn full(context: &Context, topology: &Topology, id: FunctionId, users: Result<&U
     let below = topology.subtree(id).into_iter().skip(1).map(|id| inspector.row(topology, id, BELOW)).collect();
     FullFunction {
         row: inspector.row(topology, id, EVERYTHING),
+        driver_override: overrides.map(|overrides| overrides.get(&function.address).cloned()),
+        persistent_override: Driverctl::of(context.machine.sysfs.files()).read(function.address),
         bus: bus_below(&context.machine.sysfs, &path).ok().flatten(),
         above,
         below,

@@ -12,6 +12,7 @@ use crate::host::modalias::Modules;
 use crate::host::pci_ids::PciIds;
 use crate::host::walk::{EntryKind, walk};
 use crate::order;
+use crate::state::driverctl;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 use crate::usage::block::zfs;
@@ -32,6 +33,7 @@ type Names = Vec<(u16, u16, u32)>;
 /// The dump cannot be written.
 pub(crate) fn copy(collector: &mut Collector) -> Result<()> {
     protected(collector)?;
+    persistent_overrides(collector)?;
     crash_target(collector)?;
     pool_cache(collector)?;
     disk_links(collector)?;
@@ -72,6 +74,17 @@ fn listed(collector: &mut Collector, directory: &str) -> Result<Vec<(String, Ent
         collector.miss(&path, why);
     }
     Ok(found)
+}
+
+/// Overrides that driverctl keeps; the names of its files are addresses, of functions that are not copied, too.
+fn persistent_overrides(collector: &mut Collector) -> Result<()> {
+    for (path, kind) in listed(collector, driverctl::DIRECTORY)? {
+        let address = path.rsplit('/').next().and_then(driverctl::address);
+        if kind == EntryKind::File && address.is_some_and(|address| collector.scope.has(address)) {
+            collector.copy(&path, LIST)?;
+        }
+    }
+    Ok(())
 }
 
 /// The site's own list. Reasons are for those who know the site.

@@ -1,6 +1,6 @@
 //! The list of what is copied of /sys, by name. What is not here is never opened.
 //!
-//! Left out on purpose: what waits for a driver (`driver_override`, `sriov_numvfs`, `uevent` of a function,
+//! Left out on purpose: what waits for a driver and is not needed (`sriov_numvfs`, `uevent` of a function,
 //! `waiting_for_supplier`), what reaches the device and is not needed (`vpd`, `rom`, `resourceN`, bus numbers), and what is
 //! there to be written.
 
@@ -125,7 +125,8 @@ pub(crate) fn of_function(name: &str, is_open: bool) -> Option<Rule> {
                 Rule::Name
             }
         }
-        "remove" | "rescan" | "reset" | "reset_subordinate" | "driver_override" => Rule::Name,
+        "driver_override" => Rule::Ask,
+        "remove" | "rescan" | "reset" | "reset_subordinate" => Rule::Name,
         "driver" | "physfn" | "iommu_group" | "subsystem" | "firmware_node" => Rule::Link,
         _ if name.strip_prefix("virtfn").is_some_and(is_number) => Rule::Link,
         _ => return None,
@@ -232,7 +233,8 @@ mod tests {
         {
             assert_eq!(of_function(name, true), None, "{name}");
         }
-        for name in ["driver_override", "remove", "rescan", "reset"] {
+        assert_eq!(of_function("driver_override", true), Some(Rule::Ask));
+        for name in ["remove", "rescan", "reset"] {
             assert_eq!(of_function(name, true), Some(Rule::Name), "{name}");
         }
         for name in ["config", "current_link_speed", "max_link_width"] {

@@ -169,6 +169,11 @@ pub(crate) struct FullFunction {
     pub(crate) row: FunctionRow,
     /// Its directory in sysfs.
     pub(crate) path: String,
+    /// What its `driver_override` says, null if nothing; left out where that cannot be read without waiting for a driver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) driver_override: Option<Option<String>>,
+    /// The driver that driverctl gives it when it is found.
+    pub(crate) persistent_override: Option<String>,
     /// The bus it leads to.
     pub(crate) bus: Option<BusNumber>,
     /// The functions above it, the topmost first.

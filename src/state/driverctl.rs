@@ -10,7 +10,7 @@ use crate::pci::address::PciAddress;
 use crate::state::file::{Directory, Location};
 
 /// Below the root.
-const DIRECTORY: &str = "etc/driverctl.d";
+pub(crate) const DIRECTORY: &str = "etc/driverctl.d";
 
 /// Where distributions put driverctl's udev rule.
 const RULES: [&str; 2] = ["usr/lib/udev/rules.d/05-driverctl.rules", "lib/udev/rules.d/05-driverctl.rules"];
@@ -74,4 +74,9 @@ impl<'a> Driverctl<'a> {
 
 fn name(address: PciAddress) -> String {
     format!("pci-{address}")
+}
+
+/// The function that a file is named after.
+pub(crate) fn address(name: &str) -> Option<PciAddress> {
+    PciAddress::from_sysfs_name(name.strip_prefix("pci-")?)
 }

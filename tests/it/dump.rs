@@ -260,13 +260,12 @@ fn links_are_copied_as_links_and_nothing_outside_is_read() {
 }
 
 /// Of a function, what may block, wake it or do something to it.
-const NEVER_READ: [&str; 13] = [
+const NEVER_READ: [&str; 12] = [
     "uevent",
     "vpd",
     "rom",
     "resource0",
     "sriov_numvfs",
-    "driver_override",
     "remove",
     "rescan",
     "reset",
@@ -334,7 +333,8 @@ fn a_dump_of_this_machine_opens_and_writes_nothing_that_it_must_not() {
         let trace = fs::read_to_string(&log).expect("a trace");
         let target_text = target.to_str().expect("text");
         let mut seen = 0;
-        for call in trace.lines() {
+        // Not what is told of signals.
+        for call in trace.lines().filter(|line| !line.contains(" --- ")) {
             for changing in [
                 "mkdir", "unlink", "rename", "symlink", "link(", "linkat(", "chmod", "chown", "truncate", "mknod",
                 "rmdir", "utime",

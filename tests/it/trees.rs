@@ -73,7 +73,8 @@ fn assert_captured_again(name: &str) {
     let again = capture(Tree::shared(name).path());
     let expected = load_dump(name);
     let (expected, again) = (captured_part(&expected), captured_part(&again));
-    for (path, node) in &expected {
+    // A shell could not read it without waiting for a driver; what it says was added by hand.
+    for (path, node) in expected.iter().filter(|(path, _)| !path.ends_with("driver_override")) {
         assert_eq!(Some(node), again.get(path), "{name}: {}", path.display());
     }
     for path in again.keys() {

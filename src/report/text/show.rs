@@ -25,6 +25,7 @@ pub(crate) fn function(full: &FullFunction) -> String {
     fact("class", row.class_code.clone());
     fact("subsystem", row.subsystem.clone());
     fact("driver", Some(row.driver.as_deref().unwrap_or("none").to_owned()));
+    fact("override", driver_override(full));
     fact("link", row.link.as_deref().map(list::link));
     fact("NUMA node", row.numa_node.map(|node| node.to_string()));
     fact("IOMMU group", row.iommu_group.map(|group| group.to_string()));
@@ -56,6 +57,19 @@ pub(crate) fn function(full: &FullFunction) -> String {
         }
     }
     text
+}
+
+/// What chooses its driver: now, and when it is found again.
+fn driver_override(full: &FullFunction) -> Option<String> {
+    match (&full.driver_override, &full.persistent_override) {
+        (None, None) => Some("unknown".to_owned()),
+        (None, Some(persistent)) => Some(format!("unknown; persistent {persistent}")),
+        (Some(None), None) => None,
+        (Some(None), Some(persistent)) => Some(format!("none now; persistent {persistent}")),
+        (Some(Some(now)), None) => Some(now.clone()),
+        (Some(Some(now)), Some(persistent)) if now == persistent => Some(format!("{now}, persistent")),
+        (Some(Some(now)), Some(persistent)) => Some(format!("{now} now; persistent {persistent}")),
+    }
 }
 
 fn joined<T: ToString>(items: &[T]) -> Option<String> {

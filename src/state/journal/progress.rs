@@ -49,7 +49,8 @@ impl<'a> Assessment<'a> {
             brings_back_after(record, index)
                 || has_become_needless(record, index, sysfs)
                 || has_brought_back(record, index, sysfs)
-                || has_happened(sysfs, &step.action).unwrap_or_else(|| record.succeeded(index))
+                || !has_kept_driver(record, index, sysfs)
+                    && has_happened(sysfs, &step.action).unwrap_or_else(|| record.succeeded(index))
         };
         let satisfied: Vec<bool> = record.steps.iter().enumerate().map(is_satisfied).collect();
         // A driver that let go by itself is not our doing: only what was started can have been done.
@@ -59,7 +60,10 @@ impl<'a> Assessment<'a> {
             let may_be = *is || record.steps[index].action.is_setting() && !record.was_undone(index);
             may_be && record.may_have_done(index) || record.undo_was_cut(index)
         };
-        let done = satisfied.iter().enumerate().map(is_done).collect();
+        let done: Vec<bool> = satisfied.iter().enumerate().map(is_done).collect();
+        // What led to the driver that a function has now has done its part.
+        let has_led = |index: usize| has_led_to_driver(&record.steps, index, |later| done[later]);
+        let satisfied = satisfied.iter().enumerate().map(|(index, is)| *is || has_led(index)).collect();
         Self { record, done, satisfied }
     }
 
@@ -150,6 +154,19 @@ fn has_become_needless(record: &OperationRecord, index: usize, sysfs: &Sysfs) ->
         Action::Reset { .. } | Action::ResetBelow { .. } | Action::SlotPower { on: false, .. }
     );
     helps && is_all_back(record, index, sysfs)
+}
+
+/// Whether this asks whichever driver fits, and the function still has the one that was to be stopped before: that one is not
+/// what the asking brought, as far as anybody noted.
+fn has_kept_driver(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
+    let Action::Probe { address, driver: None } = record.steps[index].action else { return false };
+    let stops = |(before, step): (usize, &Step)| match &step.action {
+        Action::Unbind { address: other, .. } => {
+            *other == address && is_done(sysfs, &step.action) == Some(false) && !record.succeeded(before)
+        }
+        _ => false,
+    };
+    record.steps.iter().enumerate().take(index).any(stops)
 }
 
 fn has_happened(sysfs: &Sysfs, action: &Action) -> Option<bool> {

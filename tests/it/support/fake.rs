@@ -139,7 +139,10 @@ impl FakeKernel {
                 Ok(())
             }
             Action::SetVfs { address, count, .. } => self.set_vfs(*address, *count),
-            Action::Override { address, driver, .. } => self.set(*address, "driver_override", driver),
+            Action::Override { address, driver, .. } => {
+                // As the kernel prints a null pointer.
+                self.set(*address, "driver_override", if driver.is_empty() { "(null)" } else { driver })
+            }
             Action::Set { address, file, value, .. } => self.set(*address, file, value),
             Action::Probe { address, .. } => self.probe(*address),
             Action::Reset { address } => self.reset(&self.device(*address), "reset"),
