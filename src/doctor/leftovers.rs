@@ -18,6 +18,9 @@ pub(crate) struct Leftover {
     pub(crate) helps: String,
 }
 
+/// The class in a host bridge's modalias.
+const HOST_BRIDGE: &str = "bc06sc00";
+
 /// Leftovers in the device tree. Functions that somebody works on are skipped: a driver that is stopping is gone from
 /// its device already, and one that is starting is not bound yet.
 pub(crate) fn in_tree(sysfs: &Sysfs, topology: &Topology, is_at_work: &dyn Fn(FunctionId) -> bool) -> Vec<Leftover> {
@@ -49,6 +52,11 @@ fn without_driver(sysfs: &Sysfs, topology: &Topology, id: FunctionId, modules: &
         });
     }
     let modalias = sysfs.modalias(address)?;
+    // What names a host bridge looks whether it is wanted and declines (agp_intel_probe(), drivers of EDAC), and nobody
+    // takes its driver away.
+    if modalias.contains(HOST_BRIDGE) {
+        return None;
+    }
     let module = loaded_module(sysfs, modules, &modalias)?;
     Some(Leftover {
         address: Some(address),

@@ -456,12 +456,18 @@ fn a_function_without_its_driver_is_left_over_unless_somebody_is_at_work_on_it()
     for (path, text) in [
         ("proc/self/stack", ""),
         ("proc/sys/kernel/osrelease", "6.12.0-test\n"),
-        ("lib/modules/6.12.0-test/modules.alias", "alias pci:v00001234d000011E8sv*sd*bc*sc*i* slowpci\n"),
+        (
+            "lib/modules/6.12.0-test/modules.alias",
+            "alias pci:v00001234d000011E8sv*sd*bc*sc*i* slowpci\n\
+             alias pci:v00008086d000029C0sv*sd*bc06sc00i00* intel_agp\n",
+        ),
     ] {
         fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
         fs::write(root.join(path), text).unwrap();
     }
     fs::create_dir_all(root.join("sys/module/slowpci/drivers/pci:slowpci")).unwrap();
+    // A driver of host bridges, which has declined this machine's.
+    fs::create_dir_all(root.join("sys/module/intel_agp/drivers/pci:agpgart-intel")).unwrap();
     machine.doctor().stdout("healthy: no task is inside the kernel's PCI core\n").check();
 
     let device = machine.tree.device("0000:03:00.0");
