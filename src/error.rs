@@ -27,7 +27,7 @@ pub enum ExitStatus {
     Locked = 75,
     /// Not permitted.
     NotPermitted = 77,
-    /// The kernel did not finish in time; the operation continues and keeps its lock.
+    /// The kernel did not finish in time, and the operation continues and keeps its lock; or `wait` waited in vain.
     Unfinished = 124,
     /// `pcictl lock`: the command is there but cannot be run.
     CannotRun = 126,
@@ -70,6 +70,8 @@ pub enum ErrorKind {
     Partly,
     /// The kernel did not finish in the time that this process waits.
     Unfinished,
+    /// What was waited for is not so in the time that was given.
+    TimedOut,
     /// A signal asked it to stop.
     Interrupted,
     /// The command to run under a lock cannot be run.
@@ -94,6 +96,7 @@ impl ErrorKind {
             Self::Unsupported => "unsupported",
             Self::Partly => "partly",
             Self::Unfinished => "unfinished",
+            Self::TimedOut => "timed_out",
             Self::Interrupted => "interrupted",
             Self::CannotRun => "cannot_run",
             Self::NoSuchCommand => "no_such_command",
@@ -110,7 +113,7 @@ impl ErrorKind {
             Self::NotPermitted => ExitStatus::NotPermitted,
             Self::LockFiles | Self::Failed | Self::Unsupported => ExitStatus::Failed,
             Self::Partly => ExitStatus::Partly,
-            Self::Unfinished => ExitStatus::Unfinished,
+            Self::Unfinished | Self::TimedOut => ExitStatus::Unfinished,
             Self::Interrupted => ExitStatus::Interrupted,
             Self::CannotRun => ExitStatus::CannotRun,
             Self::NoSuchCommand => ExitStatus::NoSuchCommand,

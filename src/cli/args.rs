@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::cli::help;
 use crate::cli::values::{color, column, danger, difference, parse_duration, parse_time_limit};
+use crate::cli::wait::WaitArgs;
 use crate::operation::options::{
     ChangeOptions, ForceOptions, InPlaceOptions, RemoveOptions, ReplugOptions, ScanOptions, SettleOptions,
 };
@@ -92,6 +93,8 @@ pub(crate) enum Command {
     Bind(BindArgs),
     /// Choose the driver of a function, whatever drivers it fits
     Override(OverrideArgs),
+    /// Wait until a device is there, gone, bound or ready
+    Wait(WaitArgs),
     /// Run a command while holding a device's lock
     Lock(LockArgs),
     /// Show who holds or waits for which lock
@@ -487,6 +490,7 @@ impl Command {
             | Self::Tree(_)
             | Self::Show(_)
             | Self::Lock(_)
+            | Self::Wait(_)
             | Self::Locks(_)
             | Self::Status(_)
             | Self::Doctor(_)
@@ -509,6 +513,7 @@ impl Command {
             Self::List(_)
             | Self::Tree(_)
             | Self::Show(_)
+            | Self::Wait(_)
             | Self::Locks(_)
             | Self::Status(_)
             | Self::Doctor(_)

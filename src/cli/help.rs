@@ -307,6 +307,34 @@ Exit status:
     exit_writing!()
 );
 
+pub(super) const WAIT: &str = concat!(
+    one_function!("an absent one is waited for"),
+    host_bridge!(),
+    groups!(),
+    "
+What is waited for:
+Of several selectors each must be so. A name that nothing has yet is waited for. A group needs one function at least, and \
+all that it matches then must be so; it is gone when nothing matches. --ready looks at the function itself, not at what \
+is below it. A driver whose probe has not ended does not count as bound.
+
+pcictl wait takes no lock and changes nothing. A dumped tree (--sysroot) does not change: it is looked at once, unless \
+--timeout is given.
+
+Examples:
+  pcictl wait 0000:03:00.0           until it is there
+  pcictl wait --ready --timeout 30 /dev/nvme0n1
+                                     until the disk can be used, for half a minute at most
+  pcictl wait --gone 0000:03:00.0    until it is removed
+  pcictl wait --driver vfio-pci slot:7
+                                     until every function of a card is bound to vfio-pci
+
+Exit status:
+  0    it is so
+  2    invalid command line
+  124  it is not so within --timeout; the message says what is missing
+  130  interrupted"
+);
+
 pub(super) const LOCK: &str = concat!(
     one_function_or_absent!(),
     host_bridge!(),

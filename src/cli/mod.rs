@@ -2,6 +2,7 @@
 //!
 //! - [`values`]: how values are spelled and checked.
 //! - [`help`]: headings, tables of selectors and examples of the help texts.
+//! - [`wait`]: the options of `wait`, which shares none with those that change something.
 //! - [`args`]: the commands and their options, with their help; each turns into plain options.
 //! - [`rejection`]: what is said of a command line that cannot be understood.
 
@@ -9,3 +10,4 @@ pub mod args;
 mod help;
 pub mod rejection;
 pub(crate) mod values;
+pub(crate) mod wait;

@@ -3,6 +3,7 @@
 //! - [`list`], [`tree`], [`show`]: look at functions.
 //! - [`remove`], [`rescan`], [`replug`]: change the machine.
 //! - [`unbind`], [`bind`], [`driver_override`]: drivers of functions that stay where they are.
+//! - [`wait`]: waits for what others change.
 //! - [`lock`], [`locks`]: run something under locks; who holds them.
 //! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
 //! - [`dump`]: copies what the others read.
@@ -22,6 +23,7 @@ pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod tree;
 pub(crate) mod unbind;
+pub(crate) mod wait;
 
 use std::process::ExitCode;
 
@@ -73,6 +75,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Unbind(args) => unbind::run(&context, args).map(ExitCode::from),
         Command::Bind(args) => bind::run(&context, args).map(ExitCode::from),
         Command::Override(args) => driver_override::run(&context, args).map(ExitCode::from),
+        Command::Wait(args) => wait::run(&context, args).map(ExitCode::from),
         Command::Locks(args) => locks::run(&context, args).map(ExitCode::from),
         Command::Status(_) => status::run(&context).map(ExitCode::from),
         Command::Recover(args) => recover::run(&context, args).map(ExitCode::from),

@@ -44,11 +44,26 @@ pub struct UeventLog {
     added: bool,
     overflowed: bool,
     interrupted: bool,
+    /// Whether the kernel's events reach this process at all.
+    audible: bool,
     bound: HashSet<PciAddress>,
+    /// Functions that were without a driver at some moment since listening began.
+    unbound: HashSet<PciAddress>,
     failed: Vec<(PciAddress, String)>,
 }
 
 impl UeventLog {
+    /// Whether this function came, went or lost its driver since listening began.
+    pub(crate) fn was_unbound(&self, address: PciAddress) -> bool {
+        self.unbound.contains(&address)
+    }
+
+    /// Whether a driver's probe of this function has ended well since listening began; taken for granted where that could
+    /// not have been heard. For a function that was there before, which no `add` event announces.
+    pub(crate) fn has_ended_probe(&self, address: PciAddress) -> bool {
+        !self.audible || self.overflowed || self.bound.contains(&address)
+    }
+
     /// Whether a driver's probe of this function has ended well; taken for granted if that could not have been heard.
     pub(crate) fn has_bound(&self, address: PciAddress) -> bool {
         !self.added || self.overflowed || self.bound.contains(&address)
@@ -81,12 +96,16 @@ impl UeventLog {
             return;
         };
         match action {
-            "add" => self.added = true,
+            "add" => {
+                self.added = true;
+                self.unbound.insert(address);
+            }
             "bind" => {
                 self.bound.insert(address);
             }
             "unbind" | "remove" => {
                 self.bound.remove(&address);
+                self.unbound.insert(address);
             }
             _ => {}
         }
@@ -111,12 +130,14 @@ impl UeventLog {
 impl Events {
     /// Begins to listen; where that is not possible, waits still end at their deadlines.
     pub(crate) fn listen() -> Self {
-        Self {
-            socket: open_socket().ok(),
-            log: open_log().ok(),
-            signals: pending_signals().ok(),
-            heard: UeventLog::default(),
-        }
+        let socket = open_socket().ok();
+        let heard = UeventLog { audible: socket.is_some() && hears_kernel(), ..UeventLog::default() };
+        Self { socket, log: open_log().ok(), signals: pending_signals().ok(), heard }
+    }
+
+    /// Hears signals only: what this machine announces says nothing of a dumped tree.
+    pub(crate) fn deaf() -> Self {
+        Self { socket: None, log: None, signals: pending_signals().ok(), heard: UeventLog::default() }
     }
 
     /// Waits until something happens or the time is up, and takes in all that has.
@@ -172,6 +193,13 @@ fn open_socket() -> nix::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Whether the kernel's events get here: it sends them to the network namespaces of the initial user namespace
+/// (uevent_net_broadcast_untagged in lib/kobject_uevent.c), whose number is fixed (PROC_USER_INIT_INO).
+fn hears_kernel() -> bool {
+    const INITIAL: &str = "user:[4026531837]";
+    std::fs::read_link("/proc/self/ns/user").is_ok_and(|namespace| namespace.as_os_str() == INITIAL)
+}
+
 /// The signals that are blocked already, and so would not end the wait by themselves.
 fn pending_signals() -> nix::Result<SignalFd> {
     SignalFd::with_flags(&SigSet::thread_get_mask()?, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
@@ -212,6 +240,18 @@ mod tests {
             b"libudev\0\xfe\xed\xca\xfeACTION\0ACTION=bind\0DEVPATH=/devices/pci0000:00/0000:03:00.0\0SUBSYSTEM=pci\0",
         );
         assert!(heard.has_bound(at("0000:03:00.0")) && !heard.has_bound(at("0000:04:00.0")));
+    }
+
+    #[test]
+    fn a_function_that_was_there_is_bound_when_the_kernel_says_so() {
+        let function = at("0000:03:00.0");
+        assert!(UeventLog::default().has_ended_probe(function), "nothing can be heard: the link must do");
+        let mut heard = UeventLog { audible: true, ..UeventLog::default() };
+        assert!(!heard.has_ended_probe(function) && !heard.was_unbound(function));
+        heard.event(b"x\0ACTION=unbind\0DEVPATH=/d/0000:03:00.0\0SUBSYSTEM=pci\0");
+        assert!(!heard.has_ended_probe(function) && heard.was_unbound(function));
+        heard.event(b"x\0ACTION=bind\0DEVPATH=/d/0000:03:00.0\0SUBSYSTEM=pci\0");
+        assert!(heard.has_ended_probe(function) && heard.was_unbound(function));
     }
 
     #[test]

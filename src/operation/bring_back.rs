@@ -350,8 +350,8 @@ fn perform(operation: &mut Operation, plan: &Plan) -> Result<(Vec<Restored>, boo
 }
 
 /// Says on a terminal what is still missing.
-struct Progress<'a> {
-    output: &'a Output,
+pub(crate) struct Progress<'a> {
+    pub(crate) output: &'a Output,
 }
 
 impl WatchSettle for Progress<'_> {
@@ -362,8 +362,9 @@ impl WatchSettle for Progress<'_> {
         }
         let more = if pending.len() > 1 { format!(" and {} more", pending.len() - 1) } else { String::new() };
         let first = pending.first().map(ToString::to_string).unwrap_or_default();
-        let (waited, longest) = (waited.as_secs_f64(), longest.as_secs_f64());
-        self.output.progress(&format!("waiting for {first}{more} ({waited:.0} of {longest:.0} s)"));
+        let of = if longest == Duration::MAX { String::new() } else { format!(" of {:.0}", longest.as_secs_f64()) };
+        let waited = waited.as_secs_f64();
+        self.output.progress(&format!("waiting for {first}{more} ({waited:.0}{of} s)"));
     }
 
     fn done(&mut self) {

@@ -84,6 +84,31 @@ pub(crate) struct ScanOptions {
     pub(crate) settle: SettleOptions,
 }
 
+/// What `wait` waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// The function is there.
+    Present,
+    /// It is not there.
+    Gone,
+    /// It is there and this driver has it.
+    Driver(String),
+    /// It is there and can be used: its driver is bound, or it is known to have none, with its disks and interfaces.
+    Ready,
+}
+
+impl Condition {
+    /// The word that stands for it in JSON.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Gone => "gone",
+            Self::Driver(_) => "driver",
+            Self::Ready => "ready",
+        }
+    }
+}
+
 /// Options of a replug.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplugOptions {

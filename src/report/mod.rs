@@ -5,6 +5,7 @@
 //! - [`rows`]: functions, trees and what `show` knows.
 //! - [`inspector`]: fills rows.
 //! - [`status`]: the doctor's findings, and operations that are not over.
+//! - [`wait`]: what was waited for and is so.
 //! - [`text`]: all of it as text.
 
 pub(crate) mod drivers;
@@ -13,3 +14,4 @@ pub(crate) mod rows;
 pub mod text;
 pub mod change;
 pub(crate) mod status;
+pub(crate) mod wait;

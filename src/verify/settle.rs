@@ -15,6 +15,11 @@ use crate::pci::address::PciAddress;
 /// How often to look when nothing is heard: not all that matters is announced.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How often to look once a wait has lasted for [`LONG`]: nobody notices a second then, and somebody pays for each look.
+const SLOW_TICK: Duration = Duration::from_secs(1);
+
+const LONG: Duration = Duration::from_secs(30);
+
 /// Something that is not there yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
@@ -64,7 +69,8 @@ pub(crate) fn settle(
             }
         };
         watch.missing(&pending, waited, longest);
-        events.wait(TICK.min(longest - waited));
+        let tick = if waited < LONG { TICK } else { SLOW_TICK };
+        events.wait(tick.min(longest - waited));
     }
 }
 

@@ -23,3 +23,4 @@ mod support;
 mod syscalls;
 mod trees;
 mod users;
+mod wait;

@@ -27,7 +27,7 @@ pub(crate) fn forms(command: &Command) -> &'static [&'static str] {
         "list" => &["[\\fISELECTOR\\fR.\\|.\\|.]"],
         "tree" | "locks" => &["[\\fISELECTOR\\fR]"],
         "show" => &["\\fISELECTOR\\fR"],
-        "remove" | "replug" => &["\\fISELECTOR\\fR.\\|.\\|."],
+        "remove" | "replug" | "wait" => &["\\fISELECTOR\\fR.\\|.\\|."],
         "rescan" => &["\\fISELECTOR\\fR.\\|.\\|.", "\\fB\\-\\-slot\\fR \\fINAME\\fR.\\|.\\|.", "\\fB\\-\\-all\\fR"],
         "lock" => &[
             "\\fISELECTOR\\fR.\\|.\\|. \\fB\\-\\-\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]",
@@ -135,6 +135,16 @@ With --reset or --power-cycle the device is reset in between.
 
 If the device is removed and cannot be brought back, the exit status is 5, and pcictl-recover(8) continues."
         }
+        "wait" => {
+            "\
+Waits until something is so of each selector, and prints what is so now: the function is there, or with --gone is not,
+or with --driver is bound, or with --ready can be used.
+It listens to the events of the kernel and of udev, then looks, and looks again whenever one comes; now and then without
+one as well, because not everything is announced.
+
+Without --timeout it waits as long as it takes; with -v it prints what is missing whenever that changes.
+It can be used under \"pcictl lock\" and beside any operator, and reads nothing that a stuck driver could hold up."
+        }
         "lock" => {
             "\
 Runs a command while pcictl holds the locks of one or more subtrees, so that an existing script that writes to sysfs
@@ -195,7 +205,7 @@ pub(crate) const FILES: &[Entry] = &[
     Entry {
         name: "/var/lib/pcictl/ledger",
         meaning: "What each removed device was, in a JSON file.",
-        commands: &["remove", "rescan", "replug", "status", "doctor"],
+        commands: &["remove", "rescan", "replug", "wait", "status", "doctor"],
     },
     Entry {
         name: "/usr/share/misc/pci.ids, /usr/share/hwdata/pci.ids, /var/lib/pciutils/pci.ids",
@@ -219,7 +229,7 @@ pub(crate) const ENVIRONMENT: &[Entry] = &[
     Entry {
         name: "PCICTL_STATE_DIR",
         meaning: "A directory to use instead of /var/lib/pcictl.",
-        commands: &["remove", "rescan", "replug", "status", "recover", "doctor"],
+        commands: &["remove", "rescan", "replug", "wait", "status", "recover", "doctor"],
     },
     Entry {
         name: "PCICTL_RUN_DIR",
@@ -239,6 +249,7 @@ pub(crate) fn see_also(command: &str) -> Vec<&'static str> {
         "remove" => &["pcictl.8", "pcictl-replug.8", "pcictl-rescan.8", "pcictl-show.8", "pcictl-status.8"],
         "rescan" => &["pcictl.8", "pcictl-remove.8", "pcictl-replug.8", "udevadm.8"],
         "replug" => &["pcictl.8", "pcictl-recover.8", "pcictl-remove.8", "pcictl-rescan.8"],
+        "wait" => &["pcictl.8", "pcictl-rescan.8", "pcictl-show.8", "udevadm.8"],
         "lock" => &["pcictl.8", "pcictl-locks.8", "flock.1"],
         "locks" => &["pcictl.8", "pcictl-lock.8", "lslocks.8"],
         "status" => &["pcictl.8", "pcictl-doctor.8", "pcictl-recover.8"],

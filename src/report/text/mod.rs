@@ -8,6 +8,7 @@
 //! - [`drivers`]: what has which driver now.
 //! - [`operation`]: operations that this process no longer waits for.
 //! - [`status`]: the doctor's findings, interrupted operations, what was recovered.
+//! - [`wait`]: what is so now.
 //! - [`dump`]: what a dump holds.
 
 pub mod change;
@@ -20,4 +21,5 @@ pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod tree;
 pub(crate) mod users;
+pub(crate) mod wait;
 pub(crate) mod words;

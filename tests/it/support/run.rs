@@ -414,6 +414,14 @@ impl Running {
         self
     }
 
+    /// Waits for a line of standard error, which must be this.
+    pub fn tells(mut self, line: &str) -> Self {
+        let said = read_line(self.child.stderr.as_mut().expect("a pipe"));
+        assert_eq!(String::from_utf8_lossy(&said), format!("{line}\n"), "{}", self.run);
+        self.stderr.extend(said);
+        self
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.pid()).expect("a pid")), signal).expect("it can be signalled");
     }
