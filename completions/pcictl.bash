@@ -64,6 +64,9 @@ _pcictl() {
             pcictl,unbind)
                 cmd="pcictl__subcmd__unbind"
                 ;;
+            pcictl,wait)
+                cmd="pcictl__subcmd__wait"
+                ;;
             pcictl__subcmd__help,bind)
                 cmd="pcictl__subcmd__help__subcmd__bind"
                 ;;
@@ -112,6 +115,9 @@ _pcictl() {
             pcictl__subcmd__help,unbind)
                 cmd="pcictl__subcmd__help__subcmd__unbind"
                 ;;
+            pcictl__subcmd__help,wait)
+                cmd="pcictl__subcmd__help__subcmd__wait"
+                ;;
             *)
                 ;;
         esac
@@ -119,7 +125,7 @@ _pcictl() {
 
     case "${cmd}" in
         pcictl)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help"
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug unbind bind override wait lock locks status recover doctor dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -144,7 +150,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__bind)
-            opts="-n -w -j -q -v -h -V --driver --dry-run --each --wait --no-wait --timeout --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --driver --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -239,7 +245,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help)
-            opts="list tree show remove rescan replug unbind bind override lock locks status recover doctor dump help"
+            opts="list tree show remove rescan replug unbind bind override wait lock locks status recover doctor dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -476,6 +482,20 @@ _pcictl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pcictl__subcmd__help__subcmd__wait)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pcictl__subcmd__list)
             opts="-o -j -q -v -h -V --output --list-columns --no-header --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -510,7 +530,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__lock)
-            opts="-s -o -n -w -j -q -v -h -V --all --shared --close --dry-run --each --wait --no-wait --json --quiet --verbose --color --sysroot --help --version"
+            opts="-s -o -n -w -j -q -v -h -V --all --shared --close --dry-run --each --with-siblings --iommu-group --wait --no-wait --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -568,7 +588,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__override)
-            opts="-n -w -y -j -q -v -h -V --clear --persist --dry-run --each --wait --no-wait --timeout --force --yes --whole-device --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --clear --persist --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --whole-device --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -647,7 +667,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__remove)
-            opts="-n -w -y -j -q -v -h -V --dry-run --each --wait --no-wait --timeout --force --yes --if-present --whole-device --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --if-present --whole-device --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -692,7 +712,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__replug)
-            opts="-n -w -y -j -q -v -h -V --dry-run --each --wait --no-wait --timeout --force --yes --if-present --whole-device --no-rollback --jobs --reset --power-cycle --escalate --expect --accept --restore --settle --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --if-present --whole-device --no-rollback --jobs --reset --power-cycle --escalate --expect --accept --restore --settle --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -885,7 +905,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__unbind)
-            opts="-n -w -y -j -q -v -h -V --dry-run --each --wait --no-wait --timeout --force --yes --whole-device --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --whole-device --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -929,6 +949,39 @@ _pcictl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pcictl__subcmd__wait)
+            opts="-j -q -v -h -V --gone --driver --ready --timeout --json --quiet --verbose --color --sysroot --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --driver)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sysroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
     esac
 }
 
@@ -939,7 +992,7 @@ _pcictl_devices() {
     local after_value=' --accept --color --driver --expect --force --jobs --output --settle --slot --sysroot --timeout --wait -o -w '
     _pcictl "$@"
     word=${line##*[[:space:]]}
-    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
+    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
     before=${word%"${word##*:}"}
     mapfile -t COMPREPLY < <(compgen -W "$("$1" list --quiet --no-header --output address 2>/dev/null)" -- "$word")
     COMPREPLY=("${COMPREPLY[@]#"$before"}")

@@ -13,6 +13,7 @@ use crate::operation::options::{
     ChangeOptions, ForceOptions, InPlaceOptions, RemoveOptions, ReplugOptions, ScanOptions, SettleOptions,
 };
 use crate::report::rows::Column;
+use crate::resolve::siblings::Selection;
 use crate::terminal::{ColorChoice, Talk};
 use crate::usage::model::Danger;
 use crate::verify::compare::DifferenceKind;
@@ -157,6 +158,12 @@ pub(crate) struct Changing {
     /// Accept selectors that match more than one function
     #[arg(long, help_heading = SELECTION)]
     pub(crate) each: bool,
+    /// Include every function of the same device (same domain, bus and device number; VFs only with their PF)
+    #[arg(long, help_heading = SELECTION)]
+    with_siblings: bool,
+    /// Include every function of the same IOMMU group, bridges left out
+    #[arg(long, help_heading = SELECTION)]
+    iommu_group: bool,
     /// How long to wait for locks.
     #[command(flatten)]
     pub(crate) waiting: Waiting,
@@ -239,9 +246,15 @@ pub(crate) struct RescanArgs {
     /// Scan the bus of a slot, even if the slot is empty
     #[arg(long, value_name = "NAME", help_heading = SCAN)]
     pub(crate) slot: Vec<String>,
-    /// What every changing command takes.
+    /// Print the plan without changing anything
+    #[arg(short = 'n', long, help_heading = SAFETY)]
+    dry_run: bool,
+    /// Accept selectors that match more than one function
+    #[arg(long, help_heading = SELECTION)]
+    each: bool,
+    /// How long to wait for locks.
     #[command(flatten)]
-    pub(crate) changing: Changing,
+    waiting: Waiting,
     /// What to wait for, accept and restore.
     #[command(flatten)]
     pub(crate) back: BackArgs,
@@ -502,7 +515,7 @@ impl Command {
     pub(crate) fn is_dry_run(&self) -> bool {
         match self {
             Self::Remove(args) => args.changing.dry_run,
-            Self::Rescan(args) => args.changing.dry_run,
+            Self::Rescan(args) => args.dry_run,
             Self::Replug(args) => args.remove.changing.dry_run,
             Self::Unbind(UnbindArgs { in_place, .. }) | Self::Override(OverrideArgs { in_place, .. }) => {
                 in_place.changing.dry_run
@@ -530,7 +543,9 @@ impl Waiting {
 
 impl Changing {
     fn options(&self, timeout: Duration) -> ChangeOptions {
-        ChangeOptions { dry_run: self.dry_run, wait: self.waiting.limit(), each: self.each, timeout }
+        let &Self { dry_run, each, with_siblings: siblings, iommu_group, ref waiting } = self;
+        let selection = Selection { each, siblings, iommu_group };
+        ChangeOptions { dry_run, wait: waiting.limit(), selection, timeout }
     }
 }
 
@@ -588,8 +603,10 @@ impl BackArgs {
 impl RescanArgs {
     /// The same as plain values.
     pub(crate) fn options(&self) -> ScanOptions {
+        let selection = Selection { each: self.each, ..Selection::default() };
+        let (wait, timeout) = (self.waiting.limit(), self.writing.timeout);
         ScanOptions {
-            change: self.changing.options(self.writing.timeout),
+            change: ChangeOptions { dry_run: self.dry_run, wait, selection, timeout },
             all: self.all,
             slots: self.slot.clone(),
             settle: self.back.options(),
@@ -613,7 +630,8 @@ impl ReplugArgs {
 impl RecoverArgs {
     /// The same as plain values.
     pub(crate) fn options(&self) -> ChangeOptions {
-        ChangeOptions { dry_run: self.dry_run, wait: self.waiting.limit(), each: false, timeout: self.writing.timeout }
+        let selection = Selection::default();
+        ChangeOptions { dry_run: self.dry_run, wait: self.waiting.limit(), selection, timeout: self.writing.timeout }
     }
 }
 

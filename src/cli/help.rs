@@ -143,6 +143,8 @@ Examples:
   pcictl remove -n 0000:03:00.0      print the plan
   pcictl remove 0000:03:00.0         remove it and everything below it
   pcictl remove --each slot:7        every function of a card
+  pcictl remove --with-siblings 0000:03:00.0
+                                     the same, named by one of them
   pcictl remove --force mounted /dev/nvme0n1
                                      although a file system on it is mounted
 

@@ -72,7 +72,7 @@ impl LockRequest {
         }
         let mut resolver = Resolver::new(&context.machine.sysfs);
         for selector in selectors {
-            for named in resolver.targets(selector, args.changing.each)? {
+            for named in resolver.targets(selector, args.options().selection)? {
                 subject.read_one(context, selector, &named, args.shared, &mut below)?;
             }
         }

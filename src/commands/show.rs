@@ -19,7 +19,9 @@ use crate::report::change::{PlannedChange, PlannedRemoval};
 use crate::report::inspector::Inspector;
 use crate::report::rows::{Column, FullFunction};
 use crate::report::text::show;
+use crate::resolve::below::iommu_members;
 use crate::resolve::functions::{Resolved, Resolver};
+use crate::resolve::siblings::siblings;
 use crate::state::driverctl::Driverctl;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
@@ -112,10 +114,15 @@ fn full(
         .collect();
     above.reverse();
     let below = topology.subtree(id).into_iter().skip(1).map(|id| inspector.row(topology, id, BELOW)).collect();
+    let sysfs = &context.machine.sysfs;
+    let row = inspector.row(topology, id, EVERYTHING);
+    let group = row.iommu_group;
     FullFunction {
-        row: inspector.row(topology, id, EVERYTHING),
         driver_override: overrides.map(|overrides| overrides.get(&function.address).cloned()),
         persistent_override: Driverctl::of(context.machine.sysfs.files()).read(function.address),
+        row,
+        siblings: siblings(sysfs, function.address),
+        iommu_group_members: group.and_then(|group| iommu_members(sysfs, &group.to_string()).ok()),
         bus: bus_below(&context.machine.sysfs, &path).ok().flatten(),
         above,
         below,

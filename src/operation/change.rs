@@ -67,7 +67,8 @@ impl InPlaceTarget {
     ) -> Result<Self> {
         let sysfs = &context.machine.sysfs;
         let InPlaceOptions { change, whole_device, .. } = options;
-        let targets = TargetOptions { each: change.each, if_present: false, whole_device: *whole_device, doing };
+        let targets =
+            TargetOptions { selection: change.selection, if_present: false, whole_device: *whole_device, doing };
         let Targets { mut addresses, notes, .. } = Targets::read(context, selectors, &targets)?;
         let mut seen = Vec::new();
         addresses.retain(|address| {

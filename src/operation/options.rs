@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::resolve::siblings::Selection;
 use crate::usage::model::Danger;
 use crate::verify::compare::DifferenceKind;
 use crate::verify::expectation::Expectation;
@@ -13,8 +14,8 @@ pub(crate) struct ChangeOptions {
     pub(crate) dry_run: bool,
     /// How long to wait for the whole set of locks; zero means not at all.
     pub(crate) wait: Duration,
-    /// Accept selectors that match more than one function.
-    pub(crate) each: bool,
+    /// How many functions a selector may stand for, and which others are included.
+    pub(crate) selection: Selection,
     /// How long one write to the kernel may take before the terminal is given back.
     pub(crate) timeout: Duration,
 }

@@ -81,7 +81,7 @@ pub(crate) struct RemovalTarget {
 impl RemovalTarget {
     pub(crate) fn read(context: &Context, selectors: &[Selector], options: &RemoveOptions) -> Result<Self> {
         let targets = TargetOptions {
-            each: options.change.each,
+            selection: options.change.selection,
             if_present: options.if_present,
             whole_device: options.whole_device,
             doing: "removing",

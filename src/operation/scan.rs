@@ -62,7 +62,7 @@ impl ScanRequest {
             }
         }
         for selector in selectors.iter().filter(|selector| !matches!(selector.kind, SelectorKind::Slot(_))) {
-            for named in resolver.targets(selector, options.change.each)? {
+            for named in resolver.targets(selector, options.change.selection)? {
                 if let Resolved::Absent(address) = named {
                     wanted.push(address);
                 }

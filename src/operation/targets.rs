@@ -10,12 +10,13 @@ use crate::resolve::below::functions_of;
 use crate::resolve::devices::devices_named;
 use crate::resolve::functions::{Resolved, Resolver};
 use crate::resolve::parts;
+use crate::resolve::siblings::Selection;
 use crate::topology::model::Topology;
 
 /// What may be named.
 pub(crate) struct TargetOptions {
-    /// Groups of more than one function.
-    pub(crate) each: bool,
+    /// Groups, and what is named along with a function.
+    pub(crate) selection: Selection,
     /// What is not there.
     pub(crate) if_present: bool,
     /// One thing of a function, as one of its disks, for the whole function.
@@ -46,7 +47,7 @@ impl Targets {
         let mut targets = Self::default();
         let (mut named_devices, mut whole) = (Vec::new(), Vec::new());
         for selector in selectors {
-            let named = match resolver.targets(selector, options.each) {
+            let named = match resolver.targets(selector, options.selection) {
                 Err(error) if error.kind() == ErrorKind::NoSuchDevice && options.if_present => {
                     targets.absent.push(selector.text.clone());
                     continue;

@@ -176,6 +176,10 @@ pub(crate) struct FullFunction {
     pub(crate) persistent_override: Option<String>,
     /// The bus it leads to.
     pub(crate) bus: Option<BusNumber>,
+    /// The other functions of its device; none of a virtual function.
+    pub(crate) siblings: Vec<PciAddress>,
+    /// Every function of its IOMMU group, itself included; `None` if it is in none, or they cannot be read.
+    pub(crate) iommu_group_members: Option<Vec<PciAddress>>,
     /// The functions above it, the topmost first.
     pub(crate) above: Vec<PciAddress>,
     /// Everything below it, VFs included.

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::host::sysfs::{Sysfs, follow, last_step};
 use crate::host::text::is_number;
 use crate::pci::address::PciAddress;
+use crate::topology::paths::DEVICES;
 
 /// Stacks are built by hand; none is as high, and one without an end must not hold us up.
 const HIGHEST: usize = 16;
@@ -96,17 +97,28 @@ pub(crate) fn namespace(name: &str) -> Option<String> {
     (is_number(subsystem) && is_number(number)).then(|| format!("nvme{subsystem}n{number}"))
 }
 
-/// The functions of an IOMMU group.
+/// The directories of the functions of an IOMMU group.
 fn in_group(sysfs: &Sysfs, group: &str) -> Result<Vec<String>> {
-    const FUNCTIONS: &str = "bus/pci/devices";
-    let mut found = Vec::new();
-    for name in names(sysfs, FUNCTIONS)? {
-        let of = sysfs.link_name(&format!("{FUNCTIONS}/{name}/iommu_group"));
-        if of.ok().flatten().as_deref() == Some(group) {
-            found.extend(targets(sysfs, FUNCTIONS, &[name])?);
-        }
+    let members: Vec<String> = iommu_members(sysfs, group)?.iter().map(PciAddress::to_string).collect();
+    targets(sysfs, DEVICES, &members)
+}
+
+/// The functions of an IOMMU group, in order. The kernel lists them; a dump may not.
+///
+/// # Errors
+/// A directory cannot be read.
+pub(crate) fn iommu_members(sysfs: &Sysfs, group: &str) -> Result<Vec<PciAddress>> {
+    let mut listed = names(sysfs, &format!("kernel/iommu_groups/{group}/devices"))?;
+    if listed.is_empty() {
+        listed = names(sysfs, DEVICES)?;
+        listed.retain(|name| {
+            sysfs.link_name(&format!("{DEVICES}/{name}/iommu_group")).ok().flatten().as_deref() == Some(group)
+        });
     }
-    Ok(found)
+    // Devices of other buses have groups, too.
+    let mut members: Vec<PciAddress> = listed.iter().filter_map(|name| PciAddress::from_sysfs_name(name)).collect();
+    members.sort_unstable();
+    Ok(members)
 }
 
 /// Where these links of a directory lead.

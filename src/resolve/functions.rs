@@ -6,6 +6,7 @@ use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::selector::{AddressParts, AddressPattern, Selector, SelectorKind};
 use crate::resolve::below::{functions_of, last_address, names};
 use crate::resolve::devices::{devices_named, no_match};
+use crate::resolve::siblings::Selection;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 use crate::topology::paths::locate_bus;
@@ -79,13 +80,15 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The one function, or absent address, or host bridge, that a command which changes something is to work on.
+    /// The one function, or absent address, or host bridge, that a command which changes something is to work on, with
+    /// the functions that are included besides.
     ///
     /// # Errors
-    /// Nothing matches, or several functions do and `each` is not given.
-    pub(crate) fn targets(&mut self, selector: &Selector, each: bool) -> Result<Vec<Resolved>> {
+    /// Nothing matches, or several functions do and `each` is not given; what is to be included cannot be told.
+    pub(crate) fn targets(&mut self, selector: &Selector, selection: Selection) -> Result<Vec<Resolved>> {
+        let one = |address| Resolved::Functions(vec![address]);
         match self.named(selector)? {
-            Resolved::Functions(found) if found.len() > 1 && !each => {
+            Resolved::Functions(found) if found.len() > 1 && !selection.each => {
                 let list = listed(&found);
                 let message = format!("{selector}: matches {} functions ({list})", found.len());
                 Err(Error::new(ErrorKind::Ambiguous, message)
@@ -93,7 +96,15 @@ impl<'a> Resolver<'a> {
                     .fact("candidates", serde_json::json!(found)))
             }
             Resolved::Functions(found) => {
-                Ok(found.into_iter().map(|address| Resolved::Functions(vec![address])).collect())
+                let found = selection.widen(self.sysfs, found, None, &mut self.notes)?;
+                Ok(found.into_iter().map(one).collect())
+            }
+            Resolved::Absent(address) => {
+                let found = selection.widen(self.sysfs, Vec::new(), Some(address), &mut self.notes)?;
+                Ok(std::iter::once(Resolved::Absent(address)).chain(found.into_iter().map(one)).collect())
+            }
+            Resolved::HostBridge(_) if selection.is_wider() => {
+                Err(Error::usage(format!("{selector}: is a host bridge; it has no siblings and no IOMMU group")))
             }
             other => Ok(vec![other]),
         }

@@ -3,11 +3,13 @@
 //! - [`below`]: from a device, however high it stands, down to those that sit on functions.
 //! - [`devices`]: which devices a name, a node, a serial number or a mount point means.
 //! - [`parts`]: what else a function has, where less of it was named.
+//! - [`siblings`]: which functions go with another.
 //! - [`functions`]: which functions a selector means.
 //! - [`scan_target`]: which bus brings something back; the one answer for rescan, lock and show.
 
 pub(crate) mod below;
 pub(crate) mod devices;
 pub(crate) mod parts;
+pub(crate) mod siblings;
 pub(crate) mod functions;
 pub mod scan_target;

@@ -74,7 +74,7 @@ The number in brackets is the bus behind a bridge."
         "show" => {
             "\
 Prints what is known of a function: what is above and below it, its disks and interfaces, its link, slot, NUMA node and
-IOMMU group, who holds its lock, who uses it, and what remove would do.
+IOMMU group with the other functions in it, who holds its lock, who uses it, and what remove would do.
 
 A selector that stands for a group shows each of its functions.
 The JSON document of a group has them in \"functions\"; the facts of a single function, or of a group of one, are at the top

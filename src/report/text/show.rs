@@ -28,7 +28,8 @@ pub(crate) fn function(full: &FullFunction) -> String {
     fact("override", driver_override(full));
     fact("link", row.link.as_deref().map(list::link));
     fact("NUMA node", row.numa_node.map(|node| node.to_string()));
-    fact("IOMMU group", row.iommu_group.map(|group| group.to_string()));
+    fact("IOMMU group", row.iommu_group.map(|group| iommu_group(full, group)));
+    fact("siblings", joined(&full.siblings));
     fact("slot", row.slot.clone());
     fact("leads to bus", full.bus.map(|bus| bus.to_string()));
     fact("VF of", full.physical_function.map(|address| address.to_string()));
@@ -74,6 +75,13 @@ fn driver_override(full: &FullFunction) -> Option<String> {
 
 fn joined<T: ToString>(items: &[T]) -> Option<String> {
     (!items.is_empty()).then(|| items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+}
+
+/// `26`, or `26, with 0000:03:00.1`
+fn iommu_group(full: &FullFunction, group: u32) -> String {
+    let Some(members) = &full.iommu_group_members else { return format!("{group}, others unknown") };
+    let others: Vec<_> = members.iter().filter(|member| **member != full.row.address).collect();
+    joined(&others).map_or_else(|| group.to_string(), |others| format!("{group}, with {others}"))
 }
 
 /// `0000:03:00.0 Ethernet controller: Intel Corporation 82574L (e1000e)`
