@@ -46,6 +46,11 @@ impl Ids {
         })
     }
 
+    /// Whether the class says PCI-to-PCI bridge, as ports are.
+    pub(crate) fn is_pci_bridge(&self) -> bool {
+        self.class >> 8 == 0x06_04
+    }
+
     /// Whether the class says bridge (PCI-to-PCI, CardBus, host, ISA and the like).
     pub(crate) fn is_bridge(&self) -> bool {
         self.class >> 16 == 0x06

@@ -55,10 +55,11 @@ impl Touched {
                 let id = topology.find(*address)?;
                 Some(Self::Vfs { physical: topology.place(id), on_virtual_bus: may_use_virtual_bus(topology, id) })
             }
+            Action::Bind { address, .. } | Action::Probe { address, .. } => {
+                Some(Self::by_driver(topology, topology.find(*address)?))
+            }
             Action::Unbind { address, .. }
-            | Action::Bind { address, .. }
             | Action::Override { address, .. }
-            | Action::Probe { address, .. }
             | Action::Set { address, .. }
             | Action::Reset { address }
             | Action::Remove { address } => place(*address).map(Self::Function),
@@ -66,6 +67,17 @@ impl Touched {
             Action::RescanAll => Some(Self::Everything),
             Action::Rescan { .. } | Action::SlotPower { .. } => None,
         }
+    }
+
+    /// What is touched when a function gets a driver. A port's may find something plugged on a bus that is still empty, and
+    /// its thread then switches the slot on (pciehp_check_presence in drivers/pci/hotplug/pciehp_core.c).
+    fn by_driver(topology: &Topology, id: FunctionId) -> Self {
+        let function = topology.function(id);
+        let is_port = function.secondary.is_some()
+            || function.ids.is_some_and(|ids| ids.is_pci_bridge())
+            || !topology.below(id).is_empty();
+        let place = topology.place(id);
+        if is_port { Self::Slot { port: place, on: true } } else { Self::Function(place) }
     }
 
     /// What is touched by whatever may be written to a function: the number of VFs, where it can have any.
@@ -119,6 +131,7 @@ fn may_use_virtual_bus(topology: &Topology, physical: FunctionId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pci::ids::Ids;
     use crate::topology::model::{Parent, VirtualOf};
 
     /// A port with a physical function at 01:00.0, and its VF at this address.
@@ -146,6 +159,29 @@ mod tests {
             let action = Action::SetVfs { address, count: 1 - was, was, autoprobe: false, idle_overrides };
             let touched = Touched::by_action(&with_vf(vf), &action).unwrap();
             assert_eq!(touched.exclusive(), at(held), "{vf:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_gets_its_driver_takes_the_bus_above() {
+        let (mut topology, driver) = (with_vf(None), || "driver".to_owned());
+        let [port, endpoint] = ["0000:00:03.0", "0000:01:00.0"].map(|address| address.parse().unwrap());
+        let held = |topology: &Topology, action: &Action| Touched::by_action(topology, action).unwrap().exclusive();
+        for (address, place) in [(port, "pci0000:00"), (endpoint, "pci0000:00/03.0/00.0")] {
+            assert_eq!(held(&topology, &Action::Bind { address, driver: driver() }), at(place));
+            assert_eq!(held(&topology, &Action::Probe { address, driver: None }), at(place));
+        }
+        // With nothing below it, its bus or its class tells.
+        let host = topology.function(topology.find(port).unwrap()).parent;
+        let [by_bus, by_class] = ["0000:00:04.0", "0000:00:05.0"].map(|address| address.parse().unwrap());
+        let id = topology.add_function(host, by_bus, None, None);
+        topology.set_secondary(id, "0000:02".parse().ok());
+        let ids = Ids::from_modalias("pci:v00001B36d0000000Csv00000000sd00000000bc06sc04i00");
+        topology.add_function(host, by_class, ids, None);
+        for address in [by_bus, by_class] {
+            assert_eq!(held(&topology, &Action::Bind { address, driver: driver() }), at("pci0000:00"), "{address}");
+            let unbind = Action::Unbind { address, driver: driver(), driver_override: None };
+            assert_eq!(held(&topology, &unbind), topology.place(topology.find(address).unwrap()), "{address}");
         }
     }
 
