@@ -9,7 +9,7 @@ use crate::error::{ExitStatus, Result};
 use crate::execute::outcome::{Outcome, Outcomes};
 use crate::lock::claims::Claims;
 use crate::operation::acquire::{LockTarget, acquire_and_reread};
-use crate::operation::consumers::refuse_consumers;
+use crate::operation::consumers::touched_consumers;
 use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
 use crate::operation::obstacles::obstacle;
@@ -80,9 +80,9 @@ impl InPlaceTarget {
         let topology = Topology::load_around(sysfs, &addresses, Fields::ALL)?;
         went_away(&topology, &addresses, false)?;
         let ids: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
-        let plan = plan(&topology, &ids)?;
+        let mut plan = plan(&topology, &ids)?;
         let stopped: Vec<PciAddress> = stopped(&plan.steps).collect();
-        refuse_consumers(sysfs, &topology, &stopped)?;
+        plan.also_touching(&touched_consumers(sysfs, &topology, &stopped)?);
         let worked_on = addresses.iter().copied().chain(plan.steps.iter().filter_map(|step| step.action.address()));
         let facts = |address: PciAddress| {
             let function = topology.function(topology.find(address)?);

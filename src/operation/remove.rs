@@ -7,7 +7,7 @@ use crate::execute::outcome::{Outcome, Outcomes};
 use crate::lock::claims::Claims;
 use crate::operation::acquire::LockTarget;
 use crate::operation::change::remember_drivers;
-use crate::operation::consumers::refuse_consumers;
+use crate::operation::consumers::touched_consumers;
 use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
 use crate::operation::options::RemoveOptions;
@@ -92,8 +92,8 @@ impl RemovalTarget {
         let topology = Topology::load_around(&context.machine.sysfs, &addresses, fields)?;
         let found: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
         absent.extend(went_away(&topology, &addresses, options.if_present)?);
-        let plan = plan_removal(&topology, &found)?;
-        refuse_consumers(&context.machine.sysfs, &topology, &plan.gone)?;
+        let mut plan = plan_removal(&topology, &found)?;
+        plan.also_touching(&touched_consumers(&context.machine.sysfs, &topology, &plan.gone)?);
         let facts = |address: &PciAddress| {
             let function = topology.function(topology.find(*address)?);
             Some((*address, function.ids, function.driver.as_deref().map(str::to_owned)))

@@ -7,7 +7,7 @@
 use crate::host::sysfs::Sysfs;
 use crate::lock::claims::Claims;
 use crate::pci::place::Place;
-use crate::plan::action::Action;
+use crate::plan::action::{Action, Plan};
 use crate::resolve::scan_target::ScanTarget;
 use crate::topology::model::{FunctionId, Topology};
 
@@ -118,6 +118,14 @@ impl Touched {
 /// What must be held from the first to the last of these writes.
 pub fn claims_for<'a>(writes: impl IntoIterator<Item = &'a Touched>) -> Claims {
     Claims::changing(writes.into_iter().map(Touched::exclusive).collect())
+}
+
+impl Plan {
+    /// Holds what else the kernel touches with the steps.
+    pub fn also_touching(&mut self, touched: &[Touched]) {
+        let more = claims_for(touched);
+        self.claims = Claims::changing(self.claims.tops().iter().chain(more.tops()).cloned().collect());
+    }
 }
 
 /// Nothing tells where VFs will be that do not exist: their offset and stride may change with their number

@@ -32,6 +32,12 @@ impl Removal {
         &self.stop.claims
     }
 
+    /// Holds what else the kernel touches with the steps.
+    pub fn also_touching(&mut self, touched: &[Touched]) {
+        self.stop.also_touching(touched);
+        self.remove.claims = self.stop.claims.clone();
+    }
+
     /// Both phases as one list, each remove step waiting for all that was stopped.
     pub fn all_steps(&self) -> Vec<Step> {
         in_sequence([self.stop.steps.as_slice(), &self.remove.steps])

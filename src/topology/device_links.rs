@@ -19,18 +19,21 @@ pub(crate) struct DeviceLink {
     pub(crate) consumer: String,
     /// The consumer's directory below `sys`, as far as it is told.
     pub(crate) path: Option<String>,
+    /// The consumer has its driver, or is about to. (One without may get it at any time.)
+    pub(crate) is_active: bool,
 }
 
-/// Each supplier with a device whose driver ends with its own. Links that the kernel does not manage, and those of
-/// consumers without a driver, are left out. The functions in `directories` are asked themselves where the class of
-/// links is not there.
+/// Each supplier with a device whose driver ends with its own. Links that the kernel does not manage are left out. The
+/// functions in `directories` are asked themselves where the class of links is not there.
 ///
-/// A look never waits: the state of a link is answered from memory. What cannot be read counts as at work.
-pub(crate) fn active_links(sysfs: &Sysfs, directories: &[String]) -> Vec<DeviceLink> {
+/// A look never waits: the state of a link is answered from memory (status_show in drivers/base/core.c). What cannot be
+/// read counts as at work.
+pub(crate) fn managed_links(sysfs: &Sysfs, directories: &[String]) -> Vec<DeviceLink> {
     let is_active = |link: &str| match sysfs.read(&format!("{link}/status")) {
-        Ok(Some(status)) => matches!(status.trim(), "active" | "consumer probing"),
-        Ok(None) => false,
-        Err(_) => true,
+        Ok(Some(status)) if status.trim() == "not tracked" => None,
+        Ok(Some(status)) => Some(matches!(status.trim(), "active" | "consumer probing")),
+        Ok(None) => None,
+        Err(_) => Some(true),
     };
     let Some(names) = sysfs.names(LINKS).ok().flatten() else {
         let own = |directory: &String| {
@@ -38,8 +41,8 @@ pub(crate) fn active_links(sysfs: &Sysfs, directories: &[String]) -> Vec<DeviceL
             let names = sysfs.names(directory).ok().flatten().unwrap_or_default();
             let link = |name: &String| {
                 let consumer = end(name.strip_prefix("consumer:")?);
-                is_active(&format!("{directory}/{name}")).then_some(())?;
-                Some(DeviceLink { supplier: supplier?, consumer, path: None })
+                let is_active = is_active(&format!("{directory}/{name}"))?;
+                Some(DeviceLink { supplier: supplier?, consumer, path: None, is_active })
             };
             names.iter().filter_map(link).collect::<Vec<_>>()
         };
@@ -48,11 +51,11 @@ pub(crate) fn active_links(sysfs: &Sysfs, directories: &[String]) -> Vec<DeviceL
     let link = |name: &String| {
         let (supplier, consumer) = ends(name)?;
         let directory = format!("{LINKS}/{name}");
-        is_active(&directory).then_some(())?;
+        let is_active = is_active(&directory)?;
         // The class has links, and the directory behind one holds a link to the consumer.
         let real = sysfs.link(&directory).ok().flatten().and_then(|to| follow(LINKS, &to)).unwrap_or(directory);
         let path = sysfs.link(&format!("{real}/consumer")).ok().flatten().and_then(|to| follow(&real, &to));
-        Some(DeviceLink { supplier, consumer, path })
+        Some(DeviceLink { supplier, consumer, path, is_active })
     };
     names.iter().filter_map(link).collect()
 }

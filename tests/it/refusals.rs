@@ -28,6 +28,26 @@ hint: remove 0000:04:00.0 first
 }
 
 #[test]
+fn what_may_come_to_depend_on_a_driver_that_is_stopped_is_locked_with_it() {
+    let tree = Tree::load("guest-switch8");
+    let link = tree.path().join("sys/class/devlink/pci:0000:03:00.0--pci:0000:04:00.0");
+    fs::create_dir_all(&link).unwrap();
+    fs::create_dir_all(&link).unwrap();
+    let locked = |status: &str| {
+        fs::write(link.join("status"), status).unwrap();
+        let plan = Run::words("remove -n -j 0000:03:00.0").on(&tree).json();
+        let locks = plan["locks"].as_array().unwrap().iter();
+        let places = locks.filter(|lock| lock["mode"] == "exclusive").map(|lock| lock["place"].as_str().unwrap());
+        places.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let own = "pci0000:00/01.0/00.0/00.0/00.0";
+    assert_eq!(locked("not tracked\n"), [own]);
+    for may_come in ["dormant\n", "available\n"] {
+        assert_eq!(locked(may_come), [own, "pci0000:00/01.0/00.0/01.0/00.0"], "{may_come}");
+    }
+}
+
+#[test]
 fn the_helper_cannot_be_called_by_hand() {
     let directory = crate::support::scratch_directory();
     let file = directory.path().join("file");
