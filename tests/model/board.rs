@@ -11,11 +11,17 @@ pub type Slot = u8;
 
 pub const HOST_BRIDGE: &str = "pci0000:00";
 
+/// The root bus of the one domain that an endpoint can have below it.
+pub const DOMAIN: &str = "pci10000:e0";
+const DOMAIN_BUS: BusNumber = BusNumber { domain: 0x10000, bus: 0xe0 };
+
 /// What is plugged into a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A bridge, and the number of the bus it leads to.
     Bridge(u8),
+    /// An endpoint whose driver makes a domain of its own below it, as vmd does: without the driver nothing is there.
+    Domain,
     /// Anything else; a physical function, too.
     Endpoint,
     /// A virtual function of the slot above, with the bus number that it answers on.
@@ -39,6 +45,12 @@ pub struct Board {
     subtrees: Vec<u8>,
     /// From this slot down, bus numbers may be dealt out anew when it comes back.
     pub renumbered_below: Slot,
+    /// The ports with a slot of their own, whose power pciehp switches; a bit a slot.
+    pub hotplug: u8,
+    /// The functions that can be reset only with all that is on their bus; a bit a slot.
+    pub bus_reset: u8,
+    /// Managed device links: who supplies, and whose driver ends with that one's.
+    pub links: Vec<(Slot, Slot)>,
 }
 
 /// What the kernel knows at one moment; a bit a slot.
@@ -77,14 +89,14 @@ impl Board {
         u8::MAX >> (8 - self.slots.len())
     }
 
-    fn new(slots: Vec<Plugged>, renumbered_below: Slot) -> Self {
+    pub fn new(slots: Vec<Plugged>, renumbered_below: Slot) -> Self {
         let mut subtrees: Vec<u8> = (0..slots.len()).map(|slot| 1 << slot).collect();
         for slot in (0..slots.len()).rev() {
             if let Some(above) = slots[slot].above {
                 subtrees[usize::from(above)] |= subtrees[slot];
             }
         }
-        Self { slots, subtrees, renumbered_below }
+        Self { slots, subtrees, renumbered_below, hotplug: 0, bus_reset: 0, links: Vec::new() }
     }
 
     pub fn is_at_or_below(&self, slot: Slot, top: Slot) -> bool {
@@ -94,6 +106,51 @@ impl Board {
     /// The slots at and below one, as bits.
     pub fn subtree(&self, top: Slot) -> u8 {
         self.subtrees[usize::from(top)]
+    }
+
+    /// All below a slot, without it; all there is for the host bridge.
+    pub fn below(&self, bridge: Option<Slot>) -> u8 {
+        bridge.map_or(self.all(), |bridge| self.subtree(bridge) & !(1 << bridge))
+    }
+
+    /// A bridge with all below it; all there is for the host bridge.
+    pub fn subtree_of(&self, bridge: Option<Slot>) -> u8 {
+        bridge.map_or(self.all(), |bridge| self.subtree(bridge))
+    }
+
+    pub fn above(&self, slot: Slot) -> Option<Slot> {
+        self.slots[usize::from(slot)].above
+    }
+
+    pub fn is_hotplug(&self, slot: Slot) -> bool {
+        self.hotplug & 1 << slot != 0
+    }
+
+    pub fn is_domain(&self, slot: Slot) -> bool {
+        matches!(self.slots[usize::from(slot)].kind, Kind::Domain)
+    }
+
+    /// What is in the domains that the drivers of these slots make.
+    pub fn in_domains_of(&self, slots: u8) -> u8 {
+        let domains = self.ids().filter(|slot| slots & 1 << slot != 0 && self.is_domain(*slot));
+        domains.fold(0, |bits, slot| bits | self.below(Some(slot)))
+    }
+
+    /// Whose drivers the kernel stops together with those of these slots, elsewhere.
+    pub fn consumers(&self, config: Config, suppliers: u8) -> u8 {
+        self.all_consumers(suppliers & config.bound) & config.bound & !suppliers
+    }
+
+    /// Those, whether they have drivers or not.
+    pub fn all_consumers(&self, suppliers: u8) -> u8 {
+        let of_these = self.links.iter().filter(|(supplier, _)| suppliers & 1 << supplier != 0);
+        of_these.fold(0, |bits, (_, consumer)| bits | 1 << consumer)
+    }
+
+    /// These slots with all below them.
+    pub fn subtrees(&self, slots: u8) -> u8 {
+        let tops = self.ids().filter(|top| slots & 1 << top != 0);
+        tops.fold(0, |all, top| all | self.subtree(top))
     }
 
     pub fn virtual_functions(&self) -> u8 {
@@ -123,6 +180,11 @@ impl Board {
         self.ids().filter(on_it).fold(0, |bits, slot| bits | 1 << slot) & !self.virtual_functions()
     }
 
+    /// Whether nothing is on the bus that a bridge leads to.
+    pub fn is_empty(&self, config: Config, bridge: Slot) -> bool {
+        self.on_bus(Some(bridge)) & config.present == 0
+    }
+
     pub fn is_bridge(&self, slot: Slot) -> bool {
         matches!(self.slots[usize::from(slot)].kind, Kind::Bridge(_))
     }
@@ -131,21 +193,30 @@ impl Board {
         if config.renumbered && self.is_at_or_below(bridge, self.renumbered_below) { 0x10 } else { 0 }
     }
 
+    /// The bus that a bridge leads to.
     pub fn secondary(&self, config: Config, bridge: Slot) -> BusNumber {
-        let Kind::Bridge(bus) = self.slots[usize::from(bridge)].kind else { panic!("no bridge") };
-        BusNumber { domain: 0, bus: bus + self.shift(config, bridge) }
+        match self.slots[usize::from(bridge)].kind {
+            Kind::Bridge(bus) => BusNumber { bus: bus + self.shift(config, bridge), ..self.bus_above(config, bridge) },
+            Kind::Domain => DOMAIN_BUS,
+            Kind::Endpoint | Kind::Virtual(_) => panic!("no bridge"),
+        }
+    }
+
+    /// The bus that a slot is on.
+    fn bus_above(&self, config: Config, slot: Slot) -> BusNumber {
+        self.above(slot).map_or(BusNumber { domain: 0, bus: 0 }, |above| self.secondary(config, above))
     }
 
     pub fn address(&self, config: Config, slot: Slot) -> PciAddress {
         let plugged = self.slots[usize::from(slot)];
-        let bus = match (plugged.kind, plugged.above) {
+        let BusNumber { domain, bus } = match (plugged.kind, plugged.above) {
             (Kind::Virtual(bus), Some(physical)) => {
-                bus + self.slots[usize::from(physical)].above.map_or(0, |bridge| self.shift(config, bridge))
+                let shift = self.above(physical).map_or(0, |bridge| self.shift(config, bridge));
+                BusNumber { bus: bus + shift, ..self.bus_above(config, physical) }
             }
-            (_, Some(bridge)) => self.secondary(config, bridge).bus,
-            (_, None) => 0,
+            _ => self.bus_above(config, slot),
         };
-        PciAddress { domain: 0, bus, device: plugged.device, function: plugged.function }
+        PciAddress { domain, bus, device: plugged.device, function: plugged.function }
     }
 
     /// What answers at an address.
@@ -158,18 +229,17 @@ impl Board {
         if bus.bus == 0 {
             return Some(None);
         }
-        let leads = |slot: &Slot| self.is_bridge(*slot) && config.has(*slot) && self.secondary(config, *slot) == bus;
+        let is_there = |slot: Slot| config.has(slot) && (self.is_bridge(slot) || config.is_bound(slot));
+        let is_bridge = |slot: Slot| self.is_bridge(slot) || self.is_domain(slot);
+        let leads = |slot: &Slot| is_bridge(*slot) && is_there(*slot) && self.secondary(config, *slot) == bus;
         self.ids().find(leads).map(Some)
     }
 
-    /// The directory of a bridge, or of the host bridge, below `sys`.
+    /// The directory of a bridge, or of a host bridge, below `sys`.
     pub fn path(&self, config: Config, bridge: Option<Slot>) -> String {
-        match bridge {
-            None => format!("devices/{HOST_BRIDGE}"),
-            Some(slot) => {
-                format!("{}/{}", self.path(config, self.slots[usize::from(slot)].above), self.address(config, slot))
-            }
-        }
+        let Some(slot) = bridge else { return format!("devices/{HOST_BRIDGE}") };
+        let own = format!("{}/{}", self.path(config, self.above(slot)), self.address(config, slot));
+        if self.is_domain(slot) { format!("{own}/{DOMAIN}") } else { own }
     }
 
     /// The product's picture of it.
@@ -177,6 +247,7 @@ impl Board {
         let mut topology = Topology::default();
         let host = topology.add_host_bridge(HOST_BRIDGE, &self.path(config, None), None);
         let mut ids: Vec<Option<FunctionId>> = vec![None; self.slots.len()];
+        let mut domain = None;
         for slot in self.ids().filter(|slot| config.has(*slot)) {
             let plugged = self.slots[usize::from(slot)];
             let address = self.address(config, slot);
@@ -185,6 +256,9 @@ impl Board {
             // In sysfs a virtual function lies beside its physical one.
             let parent = match (plugged.kind, above) {
                 (Kind::Virtual(_), Some(physical)) => topology.function(physical).parent,
+                (_, Some(_)) if plugged.above.is_some_and(|above| self.is_domain(above)) => {
+                    Parent::HostBridge(domain.expect("a driver that made the domain"))
+                }
                 (_, Some(bridge)) => Parent::Function(bridge),
                 (_, None) => Parent::HostBridge(host),
             };
@@ -194,11 +268,14 @@ impl Board {
                 (Kind::Virtual(_), Some(physical)) => {
                     topology.set_virtual(id, VirtualOf { physical, index: Some(0) });
                 }
+                (Kind::Domain, _) if config.is_bound(slot) => {
+                    domain = Some(topology.add_host_bridge(DOMAIN, &self.path(config, Some(slot)), Some(id)));
+                }
                 _ => {}
             }
             ids[usize::from(slot)] = Some(id);
         }
-        Read { topology, host, ids }
+        Read { topology, host, domain, ids }
     }
 
     /// Every configuration that could come about.
@@ -209,7 +286,8 @@ impl Board {
         };
         let mut configs = Vec::new();
         for present in (0..=self.all()).filter(|present| hangs(*present)) {
-            for bound in (0..=self.all()).filter(|bound| bound & !present == 0) {
+            let has_domain = |bound: u8| present & self.in_domains_of(!bound) == 0;
+            for bound in (0..=self.all()).filter(|bound| bound & !present == 0 && has_domain(*bound)) {
                 configs.extend([false, true].map(|renumbered| Config { present, bound, renumbered }));
             }
         }
@@ -221,46 +299,7 @@ impl Board {
 pub struct Read {
     pub topology: Topology,
     pub host: HostBridgeId,
+    /// The host bridge of the domain below an endpoint.
+    pub domain: Option<HostBridgeId>,
     pub ids: Vec<Option<FunctionId>>,
-}
-
-/// A switch below a root port, with two ports and an endpoint below each.
-pub fn switch() -> Board {
-    let slot = |above, device, kind| Plugged { above, device, function: 0, kind };
-    let slots = vec![
-        slot(None, 1, Kind::Bridge(1)),
-        slot(Some(0), 0, Kind::Bridge(2)),
-        slot(Some(1), 0, Kind::Bridge(3)),
-        slot(Some(2), 0, Kind::Endpoint),
-        slot(Some(1), 1, Kind::Bridge(4)),
-        slot(Some(4), 0, Kind::Endpoint),
-    ];
-    Board::new(slots, 1)
-}
-
-/// A port with a physical function, its virtual one of the same number on the next bus, and a neighbour.
-pub fn sriov() -> Board {
-    let slot = |above, device, kind| Plugged { above, device, function: 0, kind };
-    let slots = vec![
-        slot(None, 1, Kind::Bridge(1)),
-        slot(Some(0), 0, Kind::Bridge(2)),
-        slot(Some(1), 0, Kind::Bridge(3)),
-        slot(Some(2), 0, Kind::Endpoint),
-        slot(Some(3), 0, Kind::Virtual(4)),
-        slot(Some(2), 1, Kind::Endpoint),
-    ];
-    Board::new(slots, 1)
-}
-
-/// A port with two physical functions of one device, whose virtual ones are together on the next bus, as igb's are.
-pub fn shared_virtual_bus() -> Board {
-    let slot = |above, device, function, kind| Plugged { above, device, function, kind };
-    let slots = vec![
-        slot(None, 1, 0, Kind::Bridge(1)),
-        slot(Some(0), 0, 0, Kind::Endpoint),
-        slot(Some(0), 0, 1, Kind::Endpoint),
-        slot(Some(1), 16, 0, Kind::Virtual(2)),
-        slot(Some(2), 16, 1, Kind::Virtual(2)),
-    ];
-    Board::new(slots, 0)
 }

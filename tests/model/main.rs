@@ -5,18 +5,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod board;
+mod boards;
+mod check;
+mod claims;
+mod hazards;
 mod jobs;
 mod kernel;
+mod lifecycle;
+mod plans;
+mod subject;
 mod system;
 mod work;
 
-use std::time::Instant;
-
-use board::{Board, Config, shared_virtual_bus, sriov, switch};
+use boards::{shared_virtual_bus, sriov, switch};
+use check::{finds, holds, meets, without};
+use hazards::{D1, D4, D5, D8, S};
 use jobs::{Job, Mutant};
-use kernel::{Kind, Write, hazard};
-use stateright::{Checker, HasDiscoveries, Model};
-use system::{EXCLUSION, NO_DEADLOCK, NO_HAZARD, Operator, Phase, State, System};
+use kernel::{Kind, Write};
+use system::{EXCLUSION, NO_DEADLOCK, NO_HAZARD, Operator, Phase, System};
 
 fn switch_jobs() -> Vec<Job> {
     vec![
@@ -50,6 +56,7 @@ fn sriov_jobs() -> Vec<Job> {
         Job::SetVfs(3, 0),
         Job::Unbind(3),
         Job::Unbind(4),
+        Job::SlotOff(2),
     ]
 }
 
@@ -70,12 +77,6 @@ fn shared_jobs() -> Vec<Job> {
 
 fn flapping_jobs() -> Vec<Job> {
     vec![Job::Remove(&[2]), Job::Remove(&[5]), Job::Rescan(1), Job::Remove(&[1]), Job::Replug(3), Job::BringBack(3)]
-}
-
-/// Everything is there and at work except these slots.
-fn without(board: &Board, absent: u8) -> Config {
-    let present = board.all() & !absent;
-    Config { present, bound: present, renumbered: false }
 }
 
 fn on_switch(jobs: Vec<Job>, mutant: Mutant) -> System {
@@ -103,28 +104,6 @@ fn on_flapping_links(jobs: Vec<Job>, mutant: Mutant) -> System {
     let board = switch();
     let starts = vec![without(&board, 0)];
     System::new(board, jobs, starts, true, mutant)
-}
-
-/// Every state there is, and in none of them anything wrong.
-fn holds(name: &str, system: System) {
-    let begun = Instant::now();
-    let checker = system.checker().threads(2).spawn_bfs().join();
-    let (states, deep) = (checker.unique_state_count(), checker.max_depth());
-    println!("{name}: {states} states, {deep} steps deep, in {:.1} s", begun.elapsed().as_secs_f64());
-    checker.assert_properties();
-}
-
-/// With this broken, the checker finds what must then be found; gives the state it ends in. None of it is found while
-/// nothing is broken.
-fn finds(name: &str, system: impl Fn(Mutant) -> System, mutant: Mutant, property: &'static str) -> State {
-    let finish = HasDiscoveries::AllOf([property].into());
-    let checker = system(mutant).checker().threads(2).finish_when(finish).spawn_bfs().join();
-    let path = checker.discovery(property).unwrap_or_else(|| panic!("{name}: not found: {property}"));
-    let (state, steps) = (*path.last_state(), path.into_actions().len());
-    println!("{name}: found after {} states, {steps} steps: {property}", checker.unique_state_count());
-    let whole = system(Mutant::None).checker().threads(2).spawn_bfs().join();
-    assert!(whole.discovery(property).is_none(), "{name}: {property}");
-    state
 }
 
 #[test]
@@ -156,7 +135,7 @@ fn without_locks_the_kernel_deadlocks() {
     let drains = |write: &Write| matches!(write.kind, Kind::Remove(_)) && write.stage == 3;
     let waits = |write: &Write| matches!(write.kind, Kind::Rescan(_)) && write.stage == 1;
     assert!(writes.iter().flatten().any(drains) && writes.iter().flatten().any(waits), "{writes:?}");
-    assert_eq!(hazard(&switch(), state.config, &writes), Some("D1: a removal above a rescan"));
+    assert_eq!(system(Mutant::NoLocks).hazard(&state), Some(D1));
 }
 
 /// The device's lock and the mutex, taken in both orders.
@@ -168,6 +147,15 @@ fn without_locks_a_change_of_virtual_functions_deadlocks() {
     let stops = |write: &Write| matches!(write.kind, Kind::Remove(_)) && write.stage == 2;
     let changes = |write: &Write| matches!(write.kind, Kind::SetVfs(..)) && write.stage == 1;
     assert!(writes.iter().flatten().any(stops) && writes.iter().flatten().any(changes), "{writes:?}");
+    assert_eq!(system(Mutant::NoLocks).hazard(&state), Some(D4));
+}
+
+/// Nothing but DL is held while a physical function loses its driver.
+#[test]
+fn without_locks_a_driver_goes_from_under_virtual_functions() {
+    for other in [Job::Rescan(2), Job::RescanAll] {
+        meets(|mutant| on_sriov(vec![Job::Unbind(3), other.clone()], mutant), Mutant::NoLocks, D5);
+    }
 }
 
 #[test]
@@ -185,7 +173,8 @@ fn without_a_second_read_plans_are_stale() {
     finds("no second read", emptied, Mutant::NoSecondRead, EXCLUSION);
     // Virtual functions have come meanwhile, and nobody takes them away first.
     let came = |mutant| on_sriov(vec![Job::Remove(&[3]), Job::SetVfs(3, 1)], mutant);
-    finds("no second read, VFs", came, Mutant::NoSecondRead, NO_HAZARD);
+    let state = finds("no second read, VFs", came, Mutant::NoSecondRead, NO_HAZARD);
+    assert_eq!(came(Mutant::NoSecondRead).hazard(&state), Some(S));
 }
 
 #[test]
@@ -228,8 +217,6 @@ fn unordered_changes_of_virtual_functions_meet_on_their_bus() {
 }
 
 fn finds_d8(name: &str, jobs: &[Job], mutant: Mutant) {
-    let system = |mutant| on_shared_bus(jobs.to_vec(), mutant);
-    let state = finds(name, system, mutant, NO_HAZARD);
-    let found = hazard(&shared_virtual_bus(), state.config, &system(mutant).writes(&state));
-    assert_eq!(found, Some("D8: two changes of virtual functions on one virtual bus"), "{name}");
+    println!("{name}:");
+    meets(|mutant| on_shared_bus(jobs.to_vec(), mutant), mutant, D8);
 }

@@ -18,8 +18,10 @@ use pcictl::plan::action::Action;
 use stateright::{Model, Property};
 
 use crate::board::{Board, Config};
-use crate::jobs::{Job, Mutant, PlanId, PlannedStep, Plans};
-use crate::kernel::{Kind, Next, Write, hazard};
+use crate::hazards::{BETWEEN, D7, hazard};
+use crate::jobs::{Job, Mutant};
+use crate::kernel::{Kind, Next, Write};
+use crate::plans::{PlanId, PlannedStep, Plans};
 use crate::work::{HANDS, Hand, Work};
 
 /// How many operators there are.
@@ -93,12 +95,23 @@ impl System {
     fn mode_held(&self, operator: &Operator, node: u8) -> Option<Mode> {
         let (plan, held) = match operator.phase {
             Phase::Locks { plan, held, .. } => (plan, usize::from(held)),
-            Phase::Works(work) => (work.plan, usize::MAX),
+            Phase::Works(work) if !self.is_between_holds(&work) => (work.plan, usize::MAX),
             Phase::Dying(work) if self.mutant != Mutant::WriterDoesNotInherit => (work.plan, usize::MAX),
             _ => return None,
         };
         let claims = &self.plans.get(plan).claims;
         claims.iter().take(held).find(|(claimed, _)| *claimed == node).map(|(_, mode)| *mode)
+    }
+
+    /// Whether an operator has let go of its locks for the moment.
+    fn is_between_holds(&self, work: &Work) -> bool {
+        self.mutant == Mutant::HoldForEachStep && work.done != 0 && work.in_hand() == 0
+    }
+
+    /// Whether nobody else holds what excludes this.
+    fn is_free(&self, state: &State, own: usize, node: u8, mode: Mode) -> bool {
+        let excludes = |held: Mode| held == Mode::Exclusive || mode == Mode::Exclusive;
+        !self.others(state, own).any(|other| self.mode_held(other, node).is_some_and(excludes))
     }
 
     fn others<'a>(&self, state: &'a State, own: usize) -> impl Iterator<Item = &'a Operator> + use<'a> {
@@ -144,9 +157,7 @@ impl System {
                     matches!(other.phase, Phase::Locks { in_gate: true, .. })
                         && self.wanted(other).is_some_and(|w| w.0 == node)
                 });
-                let excludes = |held: Mode| held == Mode::Exclusive || mode == Mode::Exclusive;
-                let is_free = !self.others(state, index).any(|other| self.mode_held(other, node).is_some_and(excludes));
-                match (in_gate, is_free) {
+                match (in_gate, self.is_free(state, index, node, mode)) {
                     (false, _) if somebody_in_gate => None,
                     (_, true) => to(Phase::Locks { plan, held: held + 1, in_gate: false, again }),
                     (false, false) => to(Phase::Locks { plan, held, in_gate: true, again }),
@@ -212,7 +223,12 @@ impl System {
             *phase = Phase::Ended;
             return Some(next);
         }
-        let action = &self.plans.get(work.plan).steps[usize::from(step)].action;
+        let plan = self.plans.get(work.plan);
+        if self.is_between_holds(&work) && !plan.claims.iter().all(|claim| self.is_free(state, index, claim.0, claim.1))
+        {
+            return None;
+        }
+        let action = &plan.steps[usize::from(step)].action;
         let begun = work.hands.iter().position(|hand| hand.is_some_and(|hand| hand.step == step));
         let (slot, stage) = match begun.and_then(|hand| work.hands[hand]) {
             Some(hand) => (hand.slot, hand.stage),
@@ -231,9 +247,9 @@ impl System {
         }
         match write.next(&self.board, state.config, &others) {
             Next::Waits => return None,
-            Next::Stage(stage) => {
+            Next::Stage(stage, config) => {
                 *phase = Phase::Works(work.with(Hand { step, stage, slot }));
-                next.config = Write { stage, ..write }.stops(&self.board, state.config);
+                next.config = config;
             }
             Next::Done(config) => {
                 *phase = Phase::Works(work.finished(step));
@@ -269,21 +285,49 @@ impl System {
     fn affected(&self, state: &State, operator: &Operator) -> u8 {
         let (Phase::Works(work) | Phase::Dying(work)) = operator.phase else { return 0 };
         let affected = self.plans.get(work.plan).affected;
-        // The kernel makes room for an empty bus on the bus above it.
-        let with_room = self.writes_of(operator).into_iter().flatten().map(|write| match write.kind {
-            Kind::Rescan(bridge) if self.board.on_bus(Some(bridge)) & state.config.present == 0 => {
-                let above = self.board.slots[usize::from(bridge)].above;
-                above.map_or(0, |above| self.board.subtree(above))
+        self.writes_of(operator).into_iter().flatten().fold(affected, |all, write| all | self.reaches(state, write))
+    }
+
+    /// What a write works on besides what it is about.
+    fn reaches(&self, state: &State, write: Write) -> u8 {
+        match write.kind {
+            // The kernel makes room for an empty bus on the bus above it.
+            Kind::Rescan(bridge) if self.board.is_empty(state.config, bridge) && !self.board.is_domain(bridge) => {
+                self.board.above(bridge).map_or(0, |above| self.board.subtree(above))
             }
+            // It stops those that depend on a driver together with that.
+            Kind::Unbind(slot) => self.board.subtrees(self.board.consumers(state.config, 1 << slot)),
             _ => 0,
-        });
-        with_room.fold(affected, |all, room| all | room)
+        }
     }
 
     /// Two subtrees overlap if, and only if, they have a slot in common.
     fn is_exclusive(&self, state: &State) -> bool {
         let [a, b, c] = state.operators.each_ref().map(|operator| self.affected(state, operator));
         a & b == 0 && a & c == 0 && b & c == 0
+    }
+
+    /// What is wrong in a state, by KERNEL.md's names.
+    pub fn hazard(&self, state: &State) -> Option<&'static str> {
+        let of_writes = hazard(&self.board, state.config, &self.writes(state));
+        of_writes.or_else(|| self.others_driver(state))
+    }
+
+    /// A driver that another operator bound where one had stopped it, or would have its own. (After a link flap it may be
+    /// nobody's doing, and only a last look helps.)
+    fn others_driver(&self, state: &State) -> Option<&'static str> {
+        state.operators.iter().enumerate().find_map(|(index, operator)| {
+            let (Phase::Works(work) | Phase::Dying(work)) = operator.phase else { return None };
+            let plan = self.plans.get(work.plan);
+            let removed = self.writes_of(operator).into_iter().flatten().fold(0, |all, w| all | w.removes(&self.board));
+            if !state.flapped && removed & plan.stops & state.config.bound != 0 {
+                return Some(D7);
+            }
+            let probed = plan.between_override_and_probe(work.done)?;
+            let mut others = self.others(state, index).flat_map(|other| self.writes_of(other)).flatten();
+            let is_alive = matches!(operator.phase, Phase::Works(_));
+            (is_alive && others.any(|other| other.kind == Kind::Bind(probed))).then_some(BETWEEN)
+        })
     }
 
     /// Whether nobody can go on although somebody is not done.
@@ -378,9 +422,7 @@ impl Model for System {
         let mut properties = vec![
             Property::always(NO_DEADLOCK, |model: &Self, state: &State| !model.is_stuck(state)),
             Property::always(EXCLUSION, |model: &Self, state: &State| model.is_exclusive(state)),
-            Property::always(NO_HAZARD, |model: &Self, state: &State| {
-                hazard(&model.board, state.config, &model.writes(state)).is_none()
-            }),
+            Property::always(NO_HAZARD, |model: &Self, state: &State| model.hazard(state).is_none()),
             Property::sometimes("everybody waits for somebody in a gate", |_: &Self, state: &State| {
                 state.operators.iter().filter(|o| matches!(o.phase, Phase::Locks { in_gate: true, .. })).count() == 2
             }),

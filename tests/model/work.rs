@@ -1,7 +1,7 @@
 //! How far an operator has come with the steps of its plan.
 
 use crate::board::Slot;
-use crate::jobs::PlanId;
+use crate::plans::PlanId;
 
 /// How many writes of one operator the kernel may have in hand at a time. The product's helpers are more; a pair that
 /// must not meet shows with two.
