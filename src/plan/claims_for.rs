@@ -69,6 +69,13 @@ impl Touched {
         }
     }
 
+    /// What is touched when a function that was stopped gets its driver back, besides the function. A port behind which all
+    /// was as it is finds nothing new.
+    pub(crate) fn by_rollback(topology: &Topology, id: FunctionId) -> Option<Self> {
+        let is_empty = topology.function(id).driver.is_some() && topology.below(id).is_empty();
+        is_empty.then(|| Self::by_driver(topology, id))
+    }
+
     /// What is touched when a function gets a driver. A port's may find something plugged on a bus that is still empty, and
     /// its thread then switches the slot on (pciehp_check_presence in drivers/pci/hotplug/pciehp_core.c).
     fn by_driver(topology: &Topology, id: FunctionId) -> Self {

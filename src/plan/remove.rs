@@ -63,7 +63,10 @@ pub fn plan_removal(topology: &Topology, targets: &[FunctionId]) -> Result<Remov
     }
     one_after_the_other(topology, &mut removal.stop);
     let steps = removal.stop.steps.iter().chain(&removal.remove.steps);
-    let touched: Vec<Touched> = steps.filter_map(|step| Touched::by_action(topology, &step.action)).collect();
+    let touched = steps.filter_map(|step| Touched::by_action(topology, &step.action));
+    // Bridges above what lies below a top are held with it.
+    let tops = removal.tops.iter().filter_map(|top| topology.find(*top));
+    let touched: Vec<Touched> = touched.chain(tops.filter_map(|top| Touched::by_rollback(topology, top))).collect();
     removal.stop.claims = claims_for(&touched);
     removal.remove.claims = removal.stop.claims.clone();
     Ok(removal)

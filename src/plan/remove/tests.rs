@@ -135,3 +135,32 @@ fn what_the_kernel_could_not_do_is_refused() {
     assert!(left_on.to_string().contains("no driver that could take them away"), "{left_on}");
     assert_eq!((alone.status() as u8, left_on.status() as u8), (4, 4));
 }
+
+#[test]
+fn an_empty_port_may_fill_its_bus_when_it_gets_its_driver_back() {
+    let port = |is_bound: bool| {
+        let mut topology = Topology::default();
+        let host = topology.add_host_bridge("pci0000:00", "devices/pci0000:00", None);
+        let driver = is_bound.then(|| "pcieport".into());
+        let id = topology.add_function(Parent::HostBridge(host), "0000:00:03.0".parse().unwrap(), None, driver);
+        topology.set_secondary(id, "0000:01".parse().ok());
+        (topology, id)
+    };
+    let held = |topology: &Topology, id: FunctionId| {
+        plan_removal(topology, &[id])
+            .unwrap()
+            .claims()
+            .tops()
+            .iter()
+            .map(|top| top.chain().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (empty, id) = port(true);
+    assert_eq!(held(&empty, id), ["pci0000:00"]);
+    let (no_driver, id) = port(false);
+    assert_eq!(held(&no_driver, id), ["pci0000:00/03.0"]);
+    let (mut full, id) = port(true);
+    let below = full.add_function(Parent::Function(id), "0000:01:00.0".parse().unwrap(), None, None);
+    assert_eq!(held(&full, id), ["pci0000:00/03.0"]);
+    assert_eq!(held(&full, below), ["pci0000:00/03.0/00.0"]);
+}
