@@ -126,6 +126,11 @@ impl Board {
         self.hotplug & 1 << slot != 0
     }
 
+    /// Whether a port's thread will bring in what is plugged, once the port has its driver.
+    pub fn will_switch_on(&self, config: Config, port: Slot) -> bool {
+        self.is_hotplug(port) && self.is_empty(config, port)
+    }
+
     pub fn is_domain(&self, slot: Slot) -> bool {
         matches!(self.slots[usize::from(slot)].kind, Kind::Domain)
     }

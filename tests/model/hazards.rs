@@ -52,7 +52,7 @@ fn removal(board: &Board, config: Config, write: Write, other: Write) -> Option<
     match other.kind {
         Kind::Rescan(_) => Some(D1),
         Kind::SlotPower(..) => Some(D3),
-        Kind::Bind(port) if other.thread().is_some() || will_switch_on(board, config, port) => Some(D3),
+        Kind::Bind(port) if other.thread().is_some() || board.will_switch_on(config, port) => Some(D3),
         Kind::Remove(_) if write.kind != other.kind => Some(D2),
         Kind::SetVfs(..) => Some(D4),
         _ => None,
@@ -111,14 +111,9 @@ fn resources(board: &Board, config: Config, write: Write, other: Write) -> Optio
     let resized = match write.kind {
         Kind::Rescan(bridge) if !board.is_domain(bridge) && board.is_empty(config, bridge) => board.above(bridge),
         Kind::SlotPower(port, true) => board.above(port),
-        Kind::Bind(port) if write.thread().is_some() || will_switch_on(board, config, port) => board.above(port),
+        Kind::Bind(port) if write.thread().is_some() || board.will_switch_on(config, port) => board.above(port),
         _ => return None,
     };
     let works_there = |slot: Slot| board.subtree_of(resized) & 1 << slot != 0;
     other.slot().is_none_or(works_there).then_some(D12)
-}
-
-/// Whether the port's thread will bring in what is plugged, once its driver is there.
-fn will_switch_on(board: &Board, config: Config, port: Slot) -> bool {
-    board.is_hotplug(port) && board.is_empty(config, port)
 }

@@ -7,6 +7,8 @@ use crate::board::Slot;
 pub enum Job {
     /// In the order in which they are typed.
     Remove(&'static [Slot]),
+    /// A removal that is given up when all is stopped: what was stopped is put back.
+    RemoveAndRollBack(Slot),
     /// Scan the bus below a bridge.
     Rescan(Slot),
     /// Bring back what is plugged into a slot.

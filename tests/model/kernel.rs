@@ -312,7 +312,7 @@ fn bound(board: &Board, config: Config, slot: Slot) -> Next {
         return Next::Done(config);
     }
     let config = Config { bound: config.bound | 1 << slot, ..config };
-    if board.is_hotplug(slot) && board.is_empty(config, slot) {
+    if board.will_switch_on(config, slot) {
         return Next::Stage(2, config);
     }
     Next::Done(found(board, config, board.in_domains_of(1 << slot)))

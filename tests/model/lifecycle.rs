@@ -57,6 +57,7 @@ fn slots_are_safe() {
         Job::Rescan(2),
         Job::Unbind(4),
         Job::RawRemove(1),
+        Job::RemoveAndRollBack(2),
     ];
     holds("slots", on_hotplug(jobs, Mutant::None));
 }

@@ -132,7 +132,6 @@ fn affected(board: &Board, config: Config, action: &Action) -> u8 {
     };
     match action {
         Action::SlotPower { on: true, .. } => board.subtree_of(board.above(slot)),
-        Action::Bind { .. } if board.is_hotplug(slot) => board.subtree_of(board.above(slot)),
         Action::Reset { .. } if board.bus_reset & 1 << slot != 0 => board.subtree_of(board.above(slot)),
         _ => board.subtree(slot),
     }

@@ -41,6 +41,7 @@ impl Subject {
     pub fn of(reading: &Reading, job: &Job, mutant: Mutant) -> Option<Self> {
         let subject = match job {
             Job::Remove(slots) => reading.removal(slots),
+            Job::RemoveAndRollBack(slot) => reading.removal(&[*slot]).map(rolled_back),
             Job::Replug(slot) => reading.replug(*slot, Vec::new(), Vec::new()),
             Job::PowerCycle(slot) => reading.power_cycle(*slot),
             Job::Rescan(bridge) => reading.id(*bridge).and_then(|_| reading.scan(*bridge)).map(rescan),
@@ -69,6 +70,15 @@ fn step(action: Action) -> Step {
 fn rescan(target: ScanTarget) -> Subject {
     let (plan, targets) = plan_rescan(vec![target]);
     Subject { targets, ..Subject::new(vec![plan.steps], plan.claims) }
+}
+
+/// What was stopped, and in the other order what puts that back.
+fn rolled_back(removal: Subject) -> Subject {
+    let mut stop = removal.phases.concat();
+    stop.retain(|step| !matches!(step.action, Action::Remove { .. }));
+    let undo = stop.iter().rev().flat_map(|done| done.action.undo()).map(|action| vec![step(action)]);
+    let undo: Vec<Vec<Step>> = undo.collect();
+    Subject { phases: [stop].into_iter().chain(undo).collect(), ..removal }
 }
 
 /// Everything that any of these needs, taken at once.

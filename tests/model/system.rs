@@ -295,6 +295,9 @@ impl System {
             Kind::Rescan(bridge) if self.board.is_empty(state.config, bridge) && !self.board.is_domain(bridge) => {
                 self.board.above(bridge).map_or(0, |above| self.board.subtree(above))
             }
+            Kind::Bind(port) if write.thread().is_some() || self.board.will_switch_on(state.config, port) => {
+                self.board.subtree_of(self.board.above(port))
+            }
             // It stops those that depend on a driver together with that.
             Kind::Unbind(slot) => self.board.subtrees(self.board.consumers(state.config, 1 << slot)),
             _ => 0,
