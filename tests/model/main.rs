@@ -2,6 +2,11 @@
 //! against a model of the kernel: `cargo test -p model --profile model -- --nocapture`, which takes a minute or two (a
 //! build without optimization takes twenty times as long). A check that cannot fail is none, so the same model with one thing
 //! broken must fail.
+//!
+//! - `board`, `boards`: machines; `kernel`, `hazards`: what writes do there, and which must not meet.
+//! - `jobs`, `subject`, `claims`, `plans`: what operators want, and what the product makes of it.
+//! - `work`, `system`, `check`: operators, locks and kernel as one system, and the checker that goes through it.
+//! - `lifecycle`: tests of the writes beside removal, rescan and virtual functions, which are here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod board;
@@ -57,6 +62,7 @@ fn sriov_jobs() -> Vec<Job> {
         Job::Unbind(3),
         Job::Unbind(4),
         Job::SlotOff(2),
+        Job::RemoveAndRollBack(3),
     ]
 }
 
