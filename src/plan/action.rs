@@ -302,7 +302,7 @@ impl Action {
     }
 
     /// Sets a driver override that nothing puts back.
-    pub(crate) fn overriding(address: PciAddress, driver: String) -> Self {
+    pub fn overriding(address: PciAddress, driver: String) -> Self {
         Self::Override { address, driver, was: None }
     }
 

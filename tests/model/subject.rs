@@ -201,7 +201,7 @@ impl Reading<'_> {
             }
             Job::OverrideAndProbe(_) => {
                 (!is_bound).then_some(())?;
-                vec![Action::Override { address, driver: driver() }, Action::Probe { address }]
+                vec![Action::overriding(address, driver()), Action::Probe { address, driver: None }]
             }
             Job::Reset(_) => vec![Action::Reset { address }],
             Job::ResetBelow(_) => vec![Action::ResetBelow { address }],
