@@ -39,3 +39,35 @@ open_archive() {
     archive "$suite" apt-get -qq update ||
         die "the mirrors of this machine do not carry Debian $suite: $(cut -d' ' -f2 <<<"$found" | xargs)"
 }
+
+# qemu_is_new_enough: a QEMU of 8 or newer, which has the SR-IOV network card `igb`, is there.
+qemu_is_new_enough() {
+    local version
+    version=$(qemu-system-x86_64 --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9]*\).*/\1/p')
+    [ "${version:-0}" -ge 8 ]
+}
+
+# need_qemu: install one that is new enough: this release's own, or else its backport.
+need_qemu() {
+    local own suite fresh
+    ! qemu_is_new_enough || return 0
+    [ -n "$(mirrors)" ] || as_root apt-get -qq update
+    own=$(apt-cache policy qemu-system-x86 | awk '$1 == "Candidate:" { print $2 }')
+    if dpkg --compare-versions "$own" ge 1:8; then
+        install_packages qemu-system-x86
+        return
+    fi
+    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")-backports
+    echo "installing qemu-system-x86 of Debian $suite" >&2
+    open_archive "$suite"
+    fresh=$(mktemp -d "$cache/tmp.XXXXXX")
+    mkdir "$fresh/partial"
+    archive "$suite" apt-get -qq --yes --download-only --no-install-recommends -o Dir::Cache::archives="$fresh" \
+        install qemu-system-x86 >"$fresh/log" 2>&1 || {
+        cat "$fresh/log" >&2
+        die "could not download qemu-system-x86 of Debian $suite"
+    }
+    install_packages "$fresh"/*.deb
+    rm -rf "$fresh"
+    qemu_is_new_enough || die "needs QEMU 8 or newer for its network card igb, which Debian $suite does not carry"
+}

@@ -35,6 +35,8 @@ of_kind() {
     edu) ids=0x1234:0x11e8 ;;
     nvme) ids=0x1b36:0x0010 ;;
     e1000e) ids=0x8086:0x10d3 ;;
+    igb) ids=0x8086:0x10c9 ;;
+    igbvf) ids=0x8086:0x10ca ;;
     *) fail "of_kind: unknown kind $1" ;;
     esac
     functions | awk -v ids="$ids" '$2 == ids { print $1 }'

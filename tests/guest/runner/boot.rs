@@ -19,6 +19,8 @@ use crate::monitor::Hand;
 const BOOT_TIME: Duration = Duration::from_secs(240);
 /// How long the guest may take around a case, beyond the case's own timeout, which the guest watches itself.
 const GRACE: Duration = Duration::from_secs(60);
+/// How long a guest may be silent before the emulator is looked at.
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// How many operations a storm has, unless PCICTL_GUEST_STORM says otherwise: 1,000 take ten minutes.
 const STORM: u32 = 150;
@@ -47,7 +49,7 @@ pub struct Report {
     pub boot: Option<Outcome>,
     /// How many cases ran, in the order of the plan; fewer than planned when one of them spoiled the machine.
     pub ran: usize,
-    /// What there is to tell if QEMU itself crashed under the next case.
+    /// What there is to tell if QEMU itself failed under the next case.
     pub crash: Option<Outcome>,
 }
 
@@ -122,10 +124,10 @@ pub fn run(
         if let Some(signal) = outcome.marks.contains(&Mark::Lost).then(|| guest.crash()).flatten() {
             outcome.marks = vec![Mark::Emulator];
             outcome.details.insert(0, ("QEMU itself crashed", signal.to_string()));
-            if !case.is_as_expected(&outcome.marks) {
-                report.crash = Some(Outcome { took: started.elapsed(), ..outcome });
-                return Ok(report);
-            }
+        }
+        if outcome.marks == [Mark::Emulator] && !case.is_as_expected(&outcome.marks) {
+            report.crash = Some(Outcome { took: started.elapsed(), ..outcome });
+            return Ok(report);
         }
         // The guest stops after a case that spoiled it.
         let spoiled = outcome.marks.iter().any(|mark| *mark != Mark::Failed);
@@ -163,7 +165,7 @@ fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path,
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let lost = match frames.recv_timeout(left) {
+        let lost = match frames.recv_timeout(left.min(SILENCE)) {
             Ok(frame) if frame.case == name => {
                 if frame.key == "end" {
                     return outcome;
@@ -178,6 +180,12 @@ fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path,
                 continue;
             }
             Ok(frame) => format!("it reported {} of {} instead", frame.key, frame.case),
+            Err(RecvTimeoutError::Timeout) if hand.finds_interrupt_lost() => {
+                outcome.marks = vec![Mark::Emulator];
+                outcome.details.insert(0, ("QEMU lost the end of an interrupt", tail(console, 60)));
+                return outcome;
+            }
+            Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => continue,
             Err(RecvTimeoutError::Timeout) => {
                 format!("it did not report within {} s", limit.as_secs())
             }

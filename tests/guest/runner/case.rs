@@ -35,7 +35,7 @@ pub enum Mark {
     Complaint,
     /// The guest did not live to tell.
     Lost,
-    /// QEMU itself crashed, whatever the guest was doing.
+    /// QEMU itself failed, whatever the guest was doing.
     Emulator,
 }
 

@@ -36,6 +36,19 @@ impl Hand {
         Ok(line)
     }
 
+    /// Whether the emulator has lost the end of an interrupt: a processor idles, which no kernel does inside an interrupt,
+    /// and its local APIC has one in service. It gets no other of that priority any more: its clock stands still, and sooner
+    /// or later everything waits for it. Seen with QEMU 10.0.2 while devices come and go.
+    pub fn finds_interrupt_lost(&self) -> bool {
+        let Ok(registers) = self.ask("info registers -a") else { return false };
+        let idle = registers.split("CPU#").skip(1).filter(|processor| idles(processor));
+        let mut indices = idle.filter_map(|processor| processor.split_whitespace().next());
+        indices.any(|index| {
+            let lapic = self.ask(&format!("info lapic {index}")).unwrap_or_default();
+            lapic.lines().any(|line| line.starts_with("ISR") && !line.contains("(none)"))
+        })
+    }
+
     fn ask(&self, command: &str) -> Result<String> {
         if command == "crash" {
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid.try_into()?), nix::sys::signal::SIGSEGV)?;
@@ -50,6 +63,13 @@ impl Hand {
             exchange(&stream, &mut reader, &json!({"execute": "human-monitor-command", "arguments": arguments}))?;
         Ok(answer.as_str().unwrap_or_default().to_owned())
     }
+}
+
+/// Whether a processor with these registers waits for an interrupt, and would take one.
+fn idles(registers: &str) -> bool {
+    let flags =
+        registers.split_once("RFL=").and_then(|(_, rest)| u64::from_str_radix(rest.split(' ').next()?, 16).ok());
+    registers.contains("HLT=1") && flags.is_some_and(|flags| flags & 0x200 != 0)
 }
 
 /// Sends a command and skips the greeting and events up to its answer.
