@@ -40,6 +40,14 @@ impl Hand {
     /// and its local APIC has one in service. It gets no other of that priority any more: its clock stands still, and sooner
     /// or later everything waits for it. Seen with QEMU 10.0.2 while devices come and go.
     pub fn finds_interrupt_lost(&self) -> bool {
+        // Registers and APIC are to be those of one moment.
+        let _ = self.ask("stop");
+        let found = self.is_idle_in_interrupt();
+        let _ = self.ask("cont");
+        found
+    }
+
+    fn is_idle_in_interrupt(&self) -> bool {
         let Ok(registers) = self.ask("info registers -a") else { return false };
         let idle = registers.split("CPU#").skip(1).filter(|processor| idles(processor));
         let mut indices = idle.filter_map(|processor| processor.split_whitespace().next());
