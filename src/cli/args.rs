@@ -7,11 +7,12 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::cli::help;
-use crate::cli::values::{color, column, danger, difference, parse_duration, parse_time_limit};
+use crate::cli::values::{color, column, danger, difference, parse_duration, parse_time_limit, switch};
 use crate::cli::wait::WaitArgs;
 use crate::operation::options::{
     ChangeOptions, ForceOptions, InPlaceOptions, RemoveOptions, ReplugOptions, ScanOptions, SettleOptions,
 };
+use crate::plan::sriov::VfRequest;
 use crate::report::rows::Column;
 use crate::resolve::siblings::Selection;
 use crate::terminal::{ColorChoice, Talk};
@@ -96,6 +97,8 @@ pub(crate) enum Command {
     Override(OverrideArgs),
     /// Wait until a device is there, gone, bound or ready
     Wait(WaitArgs),
+    /// Show or change the virtual functions of a physical function
+    Sriov(SriovArgs),
     /// Run a command while holding a device's lock
     Lock(LockArgs),
     /// Show who holds or waits for which lock
@@ -386,6 +389,48 @@ pub(crate) struct OverrideArgs {
     pub(crate) in_place: InPlaceArgs,
 }
 
+/// `pcictl sriov`
+#[derive(Args, Debug)]
+#[command(after_help = help::SRIOV, override_usage = "pcictl sriov [OPTIONS] <PF>\n       \
+    pcictl sriov [OPTIONS] <PF> <N>\n       \
+    pcictl sriov [OPTIONS] <PF> --off")]
+pub(crate) struct SriovArgs {
+    /// Physical function; without more its VFs are shown
+    #[arg(value_name = "PF")]
+    pub(crate) selector: String,
+    /// How many VFs it is to have; those that it has go first
+    #[arg(value_name = "N")]
+    pub(crate) count: Option<u16>,
+    /// Take all VFs away
+    #[arg(long, conflicts_with = "count")]
+    pub(crate) off: bool,
+    /// Whether drivers take VFs that appear (sriov_drivers_autoprobe) [default: as it is]
+    #[arg(long, value_name = "WHEN", value_parser = switch())]
+    pub(crate) autoprobe: Option<bool>,
+    /// The driver that each VF is to have, by a driver override [default: whichever fits]
+    #[arg(long, value_name = "NAME", requires = "count")]
+    pub(crate) driver: Option<String>,
+    /// Print the plan without changing anything
+    #[arg(short = 'n', long, help_heading = SAFETY)]
+    pub(crate) dry_run: bool,
+    /// How long to wait for locks.
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+    /// What every writing command takes.
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+    /// How long to wait for drivers, disks and interfaces of VFs
+    #[arg(long, value_name = "TIME", default_value = "10", value_parser = parse_duration)]
+    #[arg(allow_negative_numbers = true, help_heading = WAITING)]
+    pub(crate) settle: Duration,
+    /// What may be overridden.
+    #[command(flatten)]
+    pub(crate) forcing: Forcing,
+    /// How many drivers at a time.
+    #[command(flatten)]
+    pub(crate) jobs: Jobs,
+}
+
 /// `pcictl lock`
 #[derive(Args, Debug)]
 #[command(after_help = help::LOCK, override_usage = "pcictl lock [OPTIONS] <SELECTOR>... -- <COMMAND>...\n       \
@@ -498,7 +543,8 @@ impl Command {
             | Self::Recover(_)
             | Self::Unbind(_)
             | Self::Bind(_)
-            | Self::Override(_) => true,
+            | Self::Override(_)
+            | Self::Sriov(_) => true,
             Self::List(_)
             | Self::Tree(_)
             | Self::Show(_)
@@ -521,6 +567,7 @@ impl Command {
                 in_place.changing.dry_run
             }
             Self::Bind(args) => args.changing.dry_run,
+            Self::Sriov(args) => args.dry_run,
             Self::Lock(args) => args.changing.dry_run,
             Self::Recover(args) => args.dry_run,
             Self::List(_)
@@ -581,6 +628,25 @@ impl BindArgs {
         InPlaceOptions {
             change: self.changing.options(self.writing.timeout),
             forcing: ForceOptions::default(),
+            whole_device: true,
+            jobs: self.jobs.jobs.into(),
+        }
+    }
+}
+
+impl SriovArgs {
+    /// What is asked for; nothing if the VFs are only to be shown.
+    pub(crate) fn request(&self) -> VfRequest {
+        let count = if self.off { Some(0) } else { self.count.map(usize::from) };
+        VfRequest { count, autoprobe: self.autoprobe, driver: self.driver.clone() }
+    }
+
+    /// The other options as plain values. An interface of the physical function stands for all of it.
+    pub(crate) fn options(&self) -> InPlaceOptions {
+        let (dry_run, wait, timeout) = (self.dry_run, self.waiting.limit(), self.writing.timeout);
+        InPlaceOptions {
+            change: ChangeOptions { dry_run, wait, selection: Selection::default(), timeout },
+            forcing: self.forcing.options(),
             whole_device: true,
             jobs: self.jobs.jobs.into(),
         }

@@ -337,6 +337,41 @@ Exit status:
   130  interrupted"
 );
 
+pub(super) const SRIOV: &str = concat!(
+    one_function!(),
+    "
+What it locks:
+The physical function; the bridge above it where VFs are created, or are on a bus of their own, because the other \
+functions of the card may share that bus. VFs are created while drivers are kept from them (sriov_drivers_autoprobe), so \
+that the kernel's PCI lock, for which every hotplug waits, is held for their numbering only; then they get their drivers \
+side by side.
+
+What it can break:
+Whoever uses the VFs that are there: another number goes through zero. It refuses as remove does. If the kernel refuses \
+the new number, the old VFs and their drivers are put back; their MAC addresses and the like are not. sriov_drivers_autoprobe \
+is left as it was, unless --autoprobe says otherwise; while it is off, VFs get no driver but by --driver.
+
+",
+    when_it_hangs!("The driver of the physical function, or of a VF,"),
+    "Examples:
+  pcictl sriov 0000:03:00.0          its VFs: driver, override, MAC, users
+  pcictl sriov 0000:03:00.0 8        eight VFs, each with the driver that fits
+  pcictl sriov --driver vfio-pci 0000:03:00.0 8
+                                     eight VFs for guests
+  pcictl sriov --autoprobe off 0000:03:00.0 8
+                                     eight VFs without drivers
+  pcictl sriov --off 0000:03:00.0    none
+
+Exit status:
+  0    it has so many VFs, and those that were to have a driver have it
+  1    failed, and all is as before; or the function cannot have VFs
+  3    no such device
+  4    refused: VFs are in use or protected, or the physical function has no driver
+  5    the VFs are there, and some of them have no driver
+",
+    exit_writing!()
+);
+
 pub(super) const LOCK: &str = concat!(
     one_function_or_absent!(),
     host_bridge!(),

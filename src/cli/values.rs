@@ -41,6 +41,12 @@ pub(crate) fn color() -> impl TypedValueParser<Value = ColorChoice> {
     word(ColorChoice::ALL, ColorChoice::name, ColorChoice::meaning)
 }
 
+/// On or off, for `--autoprobe`.
+pub(crate) fn switch() -> impl TypedValueParser<Value = bool> {
+    let meaning = |on: bool| if on { "Drivers take them" } else { "They stay without drivers" };
+    word(&[true, false], |on| if on { "on" } else { "off" }, meaning)
+}
+
 /// A time in seconds, with a fraction or a unit: `5`, `0.5`, `500ms`, `5s`, `2m`, `1h`. Never negative, and at most what
 /// a deadline can hold.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {

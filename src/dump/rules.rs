@@ -114,9 +114,24 @@ fn fits_step(pattern: &str, name: &str) -> bool {
 pub(crate) fn of_function(name: &str, is_open: bool) -> Option<Rule> {
     Some(match name {
         // The kernel answers these from memory.
-        "vendor" | "device" | "class" | "revision" | "subsystem_vendor" | "subsystem_device" | "modalias" | "irq"
-        | "numa_node" | "enable" | "power_state" | "d3cold_allowed" | "ari_enabled" | "boot_vga" | "sriov_totalvfs"
-        | "reset_method" | "resource" => Rule::Read,
+        "vendor"
+        | "device"
+        | "class"
+        | "revision"
+        | "subsystem_vendor"
+        | "subsystem_device"
+        | "modalias"
+        | "irq"
+        | "numa_node"
+        | "enable"
+        | "power_state"
+        | "d3cold_allowed"
+        | "ari_enabled"
+        | "boot_vga"
+        | "sriov_totalvfs"
+        | "sriov_drivers_autoprobe"
+        | "reset_method"
+        | "resource" => Rule::Read,
         // The device answers these.
         "config" | "current_link_speed" | "current_link_width" | "max_link_speed" | "max_link_width" => {
             if is_open {

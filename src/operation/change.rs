@@ -176,6 +176,9 @@ fn planned(
     })
 }
 
+/// What is left when the planned steps are done, up to the report.
+type Finish<'a, R> = dyn Fn(Option<&mut Operation>, &InPlaceTarget, Changed) -> Result<R> + 'a;
+
 /// A command that changes functions in place: `read` plans, `summary` says what for, `report` looks at what came of it, under
 /// the locks.
 ///
@@ -189,6 +192,22 @@ pub(crate) fn run<R: serde::Serialize>(
     report: &dyn Fn(&InPlaceTarget, Changed) -> Result<R>,
     text: fn(&R) -> String,
 ) -> Result<ExitStatus> {
+    run_with(context, options, read, summary, &|_, subject, changed| report(subject, changed), text)
+}
+
+/// The same where more is to be done when the planned steps are: `finish` gets the operation, none if there was nothing to
+/// do.
+///
+/// # Errors
+/// As for [`run`], and those of `finish`, which puts back itself what it changed.
+pub(crate) fn run_with<R: serde::Serialize>(
+    context: &Context,
+    options: &InPlaceOptions,
+    read: &dyn Fn() -> Result<InPlaceTarget>,
+    summary: &dyn Fn(&InPlaceTarget) -> Vec<String>,
+    finish: &Finish<R>,
+    text: fn(&R) -> String,
+) -> Result<ExitStatus> {
     context.refuse_in_dump(&options.change)?;
     let subject = read()?;
     context.tell_notes(&subject.notes);
@@ -198,9 +217,9 @@ pub(crate) fn run<R: serde::Serialize>(
         return Ok(plan.status());
     }
     let report = if subject.plan.steps.is_empty() {
-        report(&subject, Changed::default())?
+        finish(None, &subject, Changed::default())?
     } else {
-        change(context, options, subject, read, report)?
+        change(context, options, subject, read, finish)?
     };
     context.output.outcome(&report, text);
     Ok(ExitStatus::Done)
@@ -212,15 +231,15 @@ fn change<R>(
     options: &InPlaceOptions,
     subject: InPlaceTarget,
     read: &dyn Fn() -> Result<InPlaceTarget>,
-    report: &dyn Fn(&InPlaceTarget, Changed) -> Result<R>,
+    finish: &Finish<R>,
 ) -> Result<R> {
     refuse_if_stuck(context)?;
     let approval = approve(context, options, &subject)?;
     let (held, mut subject) = acquire_and_reread(context, &options.change, subject, read)?;
     subject.prepare(context);
     let mut operation = Operation::begin(context, held, &subject.plan.steps, options.change.timeout)?;
-    let report =
-        perform(context, &mut operation, &subject, options, approval).and_then(|changed| report(&subject, changed));
+    let changed = perform(context, &mut operation, &subject, options, approval);
+    let report = changed.and_then(|changed| finish(Some(&mut operation), &subject, changed));
     operation.end(&report);
     report
 }

@@ -89,11 +89,18 @@ fn operation(context: &Context, found: &JournalFile, boot: &str) -> Option<Opera
     Some(OperationStatus {
         why: (standing == Progress::NotStarted).then(|| "all is as it was before".to_owned()),
         done: look.done().map(|step| words::describe_action(&step.action)).collect(),
-        left: look.left().map(|(_, step)| words::describe_action(&step.action)).collect(),
+        left: left(&look),
         way: (state == OperationState::HalfDone).then_some(way),
         commands: commands(record, &look, state),
         ..of_header(header, state)
     })
+}
+
+/// What is left to be done.
+fn left(look: &Assessment) -> Vec<String> {
+    let steps = look.left().map(|(_, step)| words::describe_action(&step.action));
+    let drivers = look.undriven_vfs().map(|(physical, _)| words::give_drivers(physical));
+    steps.chain(drivers).collect()
 }
 
 /// Steps that the kernel has begun and not ended.

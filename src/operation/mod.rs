@@ -17,6 +17,8 @@
 //! - [`scan`]: which buses, under which locks, and the writes.
 //! - [`bring_back`]: from the last look before a scan to the report.
 //! - [`replug`]: remove, reset or power-cycle, rescan, under one set of locks.
+//! - [`vf_drivers`]: gives VFs that were created to their drivers.
+//! - [`sriov`]: the number of VFs, and what is known of them.
 //! - [`interrupted`]: operations that are not over.
 //! - [`recover`]: brings one of them to its end or back to its start.
 
@@ -38,4 +40,6 @@ pub(crate) mod options;
 pub(crate) mod remove;
 pub(crate) mod replug;
 pub(crate) mod scan;
+pub(crate) mod sriov;
 pub(crate) mod targets;
+pub(crate) mod vf_drivers;

@@ -3,6 +3,8 @@
 //! What is decided is decided on what the journal says once the locks are held and the journal is taken over: somebody
 //! else may have recovered the operation while the locks were waited for.
 
+use std::time::Duration;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::outcome::Outcomes;
 use crate::lock::acquire::Held;
@@ -13,6 +15,7 @@ use crate::operation::failure::StepFailure;
 use crate::operation::options::ChangeOptions;
 use crate::operation::removal_record;
 use crate::operation::run::{Operation, refuse_if_stuck};
+use crate::operation::vf_drivers::{self, ProbeLimits, Undriven};
 use crate::plan::action::Step;
 use crate::plan::step_state::can_be_put_back;
 use crate::report::status::Recovered;
@@ -20,6 +23,9 @@ use crate::report::text::words;
 use crate::state::journal::progress::{Assessment, Progress, RecoveryAction, other_device};
 use crate::state::journal::record::{Header, OperationRecord};
 use crate::state::journal::store::{Journal, JournalFile};
+
+/// How many drivers are asked at a time: as many as commands ask where nothing else is wanted.
+const VFS_AT_A_TIME: usize = 64;
 
 const UNDER_WAY: &str = "is under way; nothing to recover";
 
@@ -111,7 +117,8 @@ fn resume(
     let way = look.action();
     let mut operation = Operation::resume(context, held, journal, record.steps.len(), options.timeout)?;
     let result = match way {
-        RecoveryAction::RollForward => roll_forward(&mut operation, &look),
+        RecoveryAction::RollForward => roll_forward(&mut operation, &look)
+            .and_then(|done| give_drivers(context, &mut operation, record, &look, done)),
         RecoveryAction::RollBack => roll_back(context, &mut operation, record, &look),
     };
     operation.end(&result);
@@ -168,6 +175,26 @@ fn roll_forward(operation: &mut Operation, look: &Assessment) -> Result<Vec<Stri
         }
         done.push(words::describe_action(&step.action));
     }
+    Ok(done)
+}
+
+/// Gives VFs to drivers that were created and got none, because nobody came to note the steps for that.
+fn give_drivers(
+    context: &Context,
+    operation: &mut Operation,
+    record: &OperationRecord,
+    look: &Assessment,
+    mut done: Vec<String>,
+) -> Result<Vec<String>> {
+    let Some((physical, drivers)) = look.undriven_vfs() else { return Ok(done) };
+    operation.seek(record.steps.len());
+    let limits = ProbeLimits { jobs: VFS_AT_A_TIME, settle: Duration::ZERO };
+    let undriven = vf_drivers::give_drivers(context, operation, physical, drivers, limits)?;
+    if let Some(Undriven { address, why }) = undriven.first() {
+        let message = format!("{address}: is there, and has no driver: {why}");
+        return Err(Error::new(ErrorKind::Partly, message).about(*address));
+    }
+    done.push(words::give_drivers(physical));
     Ok(done)
 }
 

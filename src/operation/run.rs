@@ -166,6 +166,26 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// Performs the plan's next steps, none of which waits for another, and goes on when one of them fails.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub(crate) fn run_each(&mut self, steps: &[Step], jobs: usize) -> Result<Outcomes> {
+        let mut all = Outcomes::default();
+        while !all.interrupted && all.each.len() < steps.len() {
+            let mut outcomes = self.run(&steps[all.each.len()..], jobs)?;
+            all.interrupted = outcomes.interrupted;
+            if !all.interrupted {
+                // They are begun in their order, so those that were not are the last ones.
+                let left = outcomes.each.iter().filter(|outcome| **outcome == Outcome::NotBegun).count();
+                outcomes.each.truncate(outcomes.each.len() - left);
+                self.next_step -= left;
+            }
+            all.each.append(&mut outcomes.each);
+        }
+        Ok(all)
+    }
+
     /// Puts back what these steps changed, `first` being the place of the first one in the plan, and makes one error of
     /// all that went wrong. `lasting` says what was done for good.
     pub(crate) fn roll_back(

@@ -90,6 +90,17 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         idle_overrides: BTreeMap<PciAddress, String>,
     },
+    /// Create virtual functions where there are none. While it is done no driver may have them, or the kernel would wait for
+    /// each one's probe in turn and hold `pci_rescan_remove_lock` meanwhile (sriov_add_vfs in drivers/pci/iov.c).
+    CreateVfs {
+        /// The physical function.
+        address: PciAddress,
+        /// How many.
+        count: usize,
+        /// What is to be done for their drivers as soon as it is known where they are; none if nothing is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drivers: Option<VfDrivers>,
+    },
     /// Remove a function and all below it.
     Remove {
         /// The function at the top.
@@ -152,6 +163,16 @@ pub enum Action {
     },
 }
 
+/// How new virtual functions come to their drivers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VfDrivers {
+    /// The driver that each must get; none if whichever takes them will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) driver: Option<String>,
+    /// Drivers may take VFs again in the end (`sriov_drivers_autoprobe`).
+    pub(crate) autoprobe: bool,
+}
+
 /// An action and where it stands among the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -182,6 +203,11 @@ impl Plan {
         self.steps.len() - 1
     }
 
+    /// Adds a step that waits for all before it.
+    pub(crate) fn push_after_all(&mut self, action: Action, directory: &str) {
+        self.push(action, directory, (0..self.steps.len()).collect());
+    }
+
     /// Adds a step that waits for the one before it.
     pub(crate) fn push_last(&mut self, action: Action, directory: &str) {
         let after = self.steps.len().checked_sub(1).into_iter().collect();
@@ -196,6 +222,7 @@ impl Action {
             Self::Unbind { address, .. }
             | Self::Bind { address, .. }
             | Self::SetVfs { address, .. }
+            | Self::CreateVfs { address, .. }
             | Self::Override { address, .. }
             | Self::Probe { address, .. }
             | Self::Set { address, .. }
@@ -211,7 +238,9 @@ impl Action {
         match self {
             Self::Unbind { address, driver, .. } => (format!("bus/pci/drivers/{driver}/unbind"), address.to_string()),
             Self::Bind { address, driver } => (format!("bus/pci/drivers/{driver}/bind"), address.to_string()),
-            Self::SetVfs { count, .. } => (format!("{directory}/sriov_numvfs"), count.to_string()),
+            Self::SetVfs { count, .. } | Self::CreateVfs { count, .. } => {
+                (format!("{directory}/sriov_numvfs"), count.to_string())
+            }
             Self::Remove { .. } => (format!("{directory}/remove"), "1".to_owned()),
             Self::Rescan { .. } => (format!("{directory}/rescan"), "1".to_owned()),
             Self::RescanAll => ("bus/pci/rescan".to_owned(), "1".to_owned()),
@@ -276,15 +305,17 @@ impl Action {
                 if !*autoprobe || *was == 0 {
                     return [set].into_iter().chain(overrides).collect();
                 }
-                let probing = |value: &str, was: &str| Self::Set {
-                    address: *address,
-                    file: AUTOPROBE.to_owned(),
-                    value: value.to_owned(),
-                    was: was.to_owned(),
-                };
+                let (off, on) = (Self::autoprobe(*address, false), Self::autoprobe(*address, true));
                 // It must be on again before the VFs are bound: while it is off, no driver may have them (pci_device_probe).
-                [probing("0", "1"), set].into_iter().chain(overrides).chain([probing("1", "0")]).collect()
+                [off, set].into_iter().chain(overrides).chain([on]).collect()
             }
+            Self::CreateVfs { address, count, .. } => vec![Self::SetVfs {
+                address: *address,
+                count: 0,
+                was: *count,
+                autoprobe: false,
+                idle_overrides: BTreeMap::new(),
+            }],
             Self::Set { address, file, value, was } => {
                 vec![Self::Set { address: *address, file: file.clone(), value: was.clone(), was: value.clone() }]
             }
@@ -299,6 +330,12 @@ impl Action {
             | Self::ResetBelow { .. }
             | Self::SlotPower { .. } => Vec::new(),
         }
+    }
+
+    /// Lets drivers take VFs that appear, or keeps them from it; undoing it sets the other.
+    pub(crate) fn autoprobe(physical: PciAddress, on: bool) -> Self {
+        let text = |on: bool| u8::from(on).to_string();
+        Self::Set { address: physical, file: AUTOPROBE.to_owned(), value: text(on), was: text(!on) }
     }
 
     /// Sets a driver override that nothing puts back.

@@ -58,6 +58,10 @@ impl Touched {
             Action::Bind { address, .. } | Action::Probe { address, .. } => {
                 Some(Self::by_driver(topology, topology.find(*address)?))
             }
+            // How many there are to be says nothing of where they will be.
+            Action::CreateVfs { address, .. } => {
+                place(*address).map(|physical| Self::Vfs { physical, on_virtual_bus: true })
+            }
             Action::Unbind { address, .. }
             | Action::Override { address, .. }
             | Action::Set { address, .. }
@@ -174,6 +178,9 @@ mod tests {
             let action = Action::SetVfs { address, count: 1 - was, was, autoprobe: false, idle_overrides };
             let touched = Touched::by_action(&with_vf(vf), &action).unwrap();
             assert_eq!(touched.exclusive(), at(held), "{vf:?}");
+            let create = Action::CreateVfs { address, count: 2, drivers: None };
+            let touched = Touched::by_action(&with_vf(vf), &create).unwrap();
+            assert_eq!(touched.exclusive(), at("pci0000:00/03.0"), "more of them may be on another bus");
         }
     }
 

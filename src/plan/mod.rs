@@ -5,6 +5,7 @@
 //! - [`step_state`]: whether the tree shows a step done, and what the kernel's answer means.
 //! - [`stop`]: the steps that stop drivers, bottom up.
 //! - [`drivers`]: unbind, bind, override.
+//! - [`sriov`]: the number of VFs, and their drivers.
 //! - [`remove`]: stop from the bottom up, then remove.
 //! - [`rescan`]: scan the smallest bus that brings a device back.
 //! - [`reset`]: reset or power-cycle what is removed.
@@ -17,5 +18,6 @@ pub mod remove;
 pub mod rescan;
 pub(crate) mod reset;
 pub(crate) mod restore;
+pub(crate) mod sriov;
 pub mod step_state;
 pub(crate) mod stop;

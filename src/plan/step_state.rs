@@ -54,7 +54,7 @@ pub fn is_done(sysfs: &Sysfs, action: &Action) -> Option<bool> {
         Action::Probe { address, driver: None } => driver_of(address).map(|_| true),
         Action::Remove { address } => Some(!sysfs.has_function(*address)),
         // The links are counted, as the attribute may block behind a driver: sriov_numvfs takes the device lock.
-        Action::SetVfs { address, count, .. } => {
+        Action::SetVfs { address, count, .. } | Action::CreateVfs { address, count, .. } => {
             let names = sysfs.names(&address.sysfs_link()).ok()??;
             Some(names.iter().filter(|name| is_vf_link(name)).count() == *count)
         }

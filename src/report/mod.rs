@@ -2,6 +2,7 @@
 //!
 //! - [`change`]: plans, and what became of them.
 //! - [`drivers`]: what has which driver now.
+//! - [`sriov`]: a physical function and its VFs.
 //! - [`rows`]: functions, trees and what `show` knows.
 //! - [`inspector`]: fills rows.
 //! - [`status`]: the doctor's findings, and operations that are not over.
@@ -11,6 +12,7 @@
 pub(crate) mod drivers;
 pub(crate) mod inspector;
 pub(crate) mod rows;
+pub(crate) mod sriov;
 pub mod text;
 pub mod change;
 pub(crate) mod status;

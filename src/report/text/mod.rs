@@ -6,6 +6,7 @@
 //! - [`locks`]: who is at which lock.
 //! - [`change`]: plans, and what became of them.
 //! - [`drivers`]: what has which driver now.
+//! - [`sriov`]: a physical function and its VFs.
 //! - [`operation`]: operations that this process no longer waits for.
 //! - [`status`]: the doctor's findings, interrupted operations, what was recovered.
 //! - [`wait`]: what is so now.
@@ -18,6 +19,7 @@ pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod operation;
 pub(crate) mod show;
+pub(crate) mod sriov;
 pub(crate) mod status;
 pub(crate) mod tree;
 pub(crate) mod users;

@@ -3,6 +3,7 @@
 use crate::host::text::escaped;
 use crate::lock::claims::{Claim, Mode};
 use crate::order;
+use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Step};
 
 /// The locks of a plan: all of them in their order for whoever wants details, else those that matter in one line.
@@ -59,7 +60,9 @@ pub(crate) fn describe_action(action: &Action) -> String {
         Action::Unbind { address, driver, .. } => format!("unbind {address} from {}", escaped(driver)),
         Action::Bind { address, driver } => format!("bind {address} to {}", escaped(driver)),
         Action::SetVfs { address, count: 0, was, .. } => format!("disable {} of {address}", count(*was, "VF")),
-        Action::SetVfs { address, count: vfs, .. } => format!("create {} of {address}", count(*vfs, "VF")),
+        Action::SetVfs { address, count: vfs, .. } | Action::CreateVfs { address, count: vfs, .. } => {
+            format!("create {} of {address}", count(*vfs, "VF"))
+        }
         Action::Remove { address } => format!("remove {address}"),
         Action::Rescan { bus } => format!("rescan bus {bus}"),
         Action::RescanAll => "rescan every bus".to_owned(),
@@ -78,6 +81,11 @@ pub(crate) fn describe_action(action: &Action) -> String {
             format!("switch the power of slot {} {}", escaped(slot), if *on { "on" } else { "off" })
         }
     }
+}
+
+/// What is left to do for VFs that were created.
+pub(crate) fn give_drivers(physical: PciAddress) -> String {
+    format!("give the VFs of {physical} to drivers")
 }
 
 /// `1-3, 5` for the steps counted from 1.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
-use crate::plan::action::{Action, Step};
+use crate::plan::action::{Action, Step, VfDrivers};
 use crate::plan::step_state::{has_led_to_driver, is_done};
 use crate::state::journal::record::OperationRecord;
 
@@ -47,6 +47,7 @@ impl<'a> Assessment<'a> {
     pub fn of(record: &'a OperationRecord, sysfs: &Sysfs) -> Self {
         let is_satisfied = |(index, step): (usize, &Step)| {
             brings_back_after(record, index)
+                || has_been_replaced(record, index, sysfs)
                 || has_become_needless(record, index, sysfs)
                 || has_brought_back(record, index, sysfs)
                 || !has_kept_driver(record, index, sysfs)
@@ -70,7 +71,7 @@ impl<'a> Assessment<'a> {
     /// Where the operation stands.
     pub fn progress(&self) -> Progress {
         let is_scanning = || self.is_scan() && self.record.ends.values().any(Option::is_none);
-        if self.satisfied.iter().all(|satisfied| *satisfied) {
+        if self.satisfied.iter().all(|satisfied| *satisfied) && self.undriven_vfs().is_none() {
             Progress::Complete
         } else if self.done.iter().any(|done| *done) || is_scanning() {
             Progress::Partial
@@ -82,7 +83,8 @@ impl<'a> Assessment<'a> {
     /// What `pcictl recover` does: it rolls forward if something was done for good and no driver would have to be stopped
     /// for the rest (that is for a command which looks for users first); else it rolls back.
     pub(crate) fn action(&self) -> RecoveryAction {
-        let for_good = self.done().any(|step| !step.action.can_be_undone()) || self.is_scan();
+        let stays = |step: &Step| !step.action.can_be_undone() || takes_away(&step.action);
+        let for_good = self.done().any(stays) || self.is_scan();
         let stops = self.left().any(|(_, step)| step.action.stops_drivers());
         if for_good && !stops { RecoveryAction::RollForward } else { RecoveryAction::RollBack }
     }
@@ -105,9 +107,17 @@ impl<'a> Assessment<'a> {
         let steps = &self.record.steps;
         let has_led = |index: usize| has_led_to_driver(steps, index, |later| self.done[later]);
         let is_past = |index: usize| brings_back_after(self.record, index) || has_led(index);
-        let takes_away = |index: usize| self.record.steps[index].action.undo().iter().any(Action::stops_drivers);
-        let is_undone = |index: usize| !is_past(index) && !takes_away(index);
+        let is_undone = |index: usize| !is_past(index) && !takes_away(&steps[index].action);
         self.done.iter().enumerate().map(|(index, done)| *done && is_undone(index)).collect()
+    }
+
+    /// VFs that were created by the last step that is known: what their drivers need could not be noted before.
+    pub(crate) fn undriven_vfs(&self) -> Option<(PciAddress, &'a VfDrivers)> {
+        let (step, _) = self.record.steps.last().zip(self.done.last()).filter(|(_, done)| **done)?;
+        match &step.action {
+            Action::CreateVfs { address, drivers: Some(drivers), .. } => Some((*address, drivers)),
+            _ => None,
+        }
     }
 
     /// Scanning again is always right, and nothing tells whether it was done.
@@ -125,6 +135,23 @@ fn brings_back_after(record: &OperationRecord, index: usize) -> bool {
     let brings_back = |step: &Step| step.action.is_scan() || matches!(step.action, Action::SlotPower { .. });
     let mut scans = record.steps.iter().enumerate().filter(|(_, step)| brings_back(step));
     scans.any(|(scan, step)| record.was_begun(scan) && step.after.contains(&index))
+}
+
+/// Whether putting this back would take something away that drivers may have by now.
+fn takes_away(action: &Action) -> bool {
+    action.undo().iter().any(Action::stops_drivers)
+}
+
+/// Whether this was done to VFs, or to have none, and others were created since in their place.
+fn has_been_replaced(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
+    let replaced = &record.steps[index].action;
+    let replaces = |(later, step): (usize, &Step)| {
+        let Action::CreateVfs { address, .. } = step.action else { return false };
+        let is_its = matches!(replaced, Action::Unbind { .. }) || replaced.address() == Some(address);
+        let is_before = is_its && step.after.contains(&index) && record.was_begun(later);
+        is_before && is_done(sysfs, &step.action) == Some(true)
+    };
+    record.steps.iter().enumerate().skip(index + 1).any(replaces)
 }
 
 /// Whether this is a scan that was started, and all that was removed before it is there again, whoever scanned.

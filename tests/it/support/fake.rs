@@ -138,7 +138,9 @@ impl FakeKernel {
                 let _ = self.scan();
                 Ok(())
             }
-            Action::SetVfs { address, count, .. } => self.set_vfs(*address, *count),
+            Action::SetVfs { address, count, .. } | Action::CreateVfs { address, count, .. } => {
+                self.set_vfs(*address, *count)
+            }
             Action::Override { address, driver, .. } => {
                 // As the kernel prints a null pointer.
                 self.set(*address, "driver_override", if driver.is_empty() { "(null)" } else { driver })

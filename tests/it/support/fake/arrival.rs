@@ -111,16 +111,22 @@ impl FakeKernel {
         if count == 0 {
             self.take_vfs(address)
         } else {
-            self.give_vfs(address)
+            self.give_vfs(address, count)
         }
         fs::write(self.device(address).join("sriov_numvfs"), format!("{count}\n")).map_err(|_| Errno::EIO)
     }
 
-    /// The links come back with the functions; which of several PFs it was for does not matter here.
-    fn give_vfs(&self, address: PciAddress) {
-        let all = self.virtual_functions();
-        self.bring(false, &|path, node| all.iter().any(|vf| is_about(path, node, vf)));
-        assert!(self.vfs(address) > 0, "{address} has VFs");
+    /// The links come back with the functions.
+    fn give_vfs(&self, address: PciAddress, count: usize) {
+        let directory = self.original_directory(address).expect("a physical function");
+        let link = |index: usize| self.dump.0.get(&directory.join(format!("virtfn{index}")));
+        let name = |node: Option<&Node>| match node {
+            Some(Node::Link(target)) => target.rsplit('/').next().expect("a name").to_owned(),
+            _ => panic!("{address} has so many VFs"),
+        };
+        let vfs: Vec<String> = (0..count).map(|index| name(link(index))).collect();
+        self.bring(false, &|path, node| vfs.iter().any(|vf| is_about(path, node, vf)));
+        assert_eq!(self.vfs(address), count, "{address} has VFs");
     }
 
     pub(super) fn take_vfs(&self, address: PciAddress) {

@@ -1,0 +1,302 @@
+//! The number of a physical function's VFs, and what is known of these.
+
+use std::time::Instant;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::operation::absent::not_there;
+use crate::operation::change::{Changed, InPlaceTarget};
+use crate::operation::context::Context;
+use crate::operation::obstacles::{obstacle, refuse_absent_driver};
+use crate::operation::options::InPlaceOptions;
+use crate::operation::run::Operation;
+use crate::operation::vf_drivers::{self, ProbeLimits, Undriven, give_drivers};
+use crate::pci::address::PciAddress;
+use crate::pci::selector::Selector;
+use crate::plan::action::{AUTOPROBE, Action};
+use crate::plan::drivers::NO_DRIVER;
+use crate::plan::sriov::{VfRequest, plan_vfs};
+use crate::report::sriov::{SriovChange, SriovReport, VirtualFunction};
+use crate::report::text::words::count;
+use crate::resolve::functions::{Resolved, Resolver};
+use crate::topology::fields::Fields;
+use crate::topology::model::Topology;
+use crate::usage::find;
+use crate::usage::model::UsageReport;
+use crate::usage::scope::Scope;
+use crate::verify::overrides::{Overrides, read_overrides};
+
+/// The base class of network controllers.
+const NETWORK: u32 = 0x02;
+
+/// The one physical function that a selector names.
+///
+/// # Errors
+/// It names none, several, a VF, or a function that cannot have VFs.
+pub(crate) fn physical_function(context: &Context, selector: &Selector) -> Result<PciAddress> {
+    let sysfs = &context.machine.sysfs;
+    let mut resolver = Resolver::new(sysfs);
+    let found = match resolver.named(selector)? {
+        Resolved::Functions(found) => found,
+        Resolved::Absent(address) => return Err(not_there(context, selector, address)),
+        Resolved::HostBridge(_) => {
+            let message = format!("{selector}: is a host bridge; this takes one physical function");
+            return Err(Error::usage(message).hint(format!("pcictl tree {selector} lists those below it")));
+        }
+    };
+    context.tell_notes(&resolver.notes);
+    let [address] = found[..] else { return Err(several(context, selector, &found)) };
+    if let Some(physical) = physical_of(context, address) {
+        let message = format!("{selector}: is a virtual function of {physical}; this takes the physical one");
+        return Err(Error::usage(message).hint(format!("pcictl sriov {physical}")).about(address));
+    }
+    if total_vfs(context, address).is_none() {
+        let message = format!("{selector}: cannot have virtual functions: no SR-IOV, or this kernel does not use it");
+        return Err(Error::new(ErrorKind::Unsupported, message).about(address));
+    }
+    Ok(address)
+}
+
+fn several(context: &Context, selector: &Selector, found: &[PciAddress]) -> Error {
+    let can = |address: &&PciAddress| total_vfs(context, **address).is_some();
+    let physical: Vec<String> = found.iter().filter(can).map(ToString::to_string).collect();
+    let error = Error::usage(format!("{selector}: names {} functions; this takes one", found.len()));
+    match physical.is_empty() {
+        true => error.hint("none of them can have virtual functions"),
+        false => error.hint(format!("name the physical function: {}", physical.join(", "))),
+    }
+}
+
+fn physical_of(context: &Context, address: PciAddress) -> Option<PciAddress> {
+    let name = context.machine.sysfs.link_name(&format!("{}/physfn", address.sysfs_link())).ok().flatten()?;
+    PciAddress::from_sysfs_name(&name)
+}
+
+/// How many VFs a function can have, none if it can have none at all.
+fn total_vfs(context: &Context, address: PciAddress) -> Option<usize> {
+    context.machine.sysfs.value(&format!("{}/sriov_totalvfs", address.sysfs_link()))?.parse().ok()
+}
+
+/// Whether drivers take VFs that appear.
+fn autoprobe(context: &Context, physical: PciAddress) -> Option<bool> {
+    match context.machine.sysfs.value(&format!("{}/{AUTOPROBE}", physical.sysfs_link()))?.as_str() {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
+
+/// What is asked for, against what the machine can do; then the plan.
+///
+/// # Errors
+/// It cannot be done there, or is refused.
+pub(crate) fn read(
+    context: &Context,
+    selector: &Selector,
+    options: &InPlaceOptions,
+    request: &VfRequest,
+) -> Result<InPlaceTarget> {
+    let physical = physical_function(context, selector)?;
+    let (total, switch) = (total_vfs(context, physical).unwrap_or_default(), autoprobe(context, physical));
+    if let Some(count) = request.count.filter(|count| *count > total) {
+        let message = format!("{selector}: can have {} at most, not {count}", self::count(total, "VF"));
+        return Err(Error::usage(message).about(physical).fact("total_vfs", total));
+    }
+    if switch.is_none() && (request.autoprobe.is_some() || request.driver.is_some()) {
+        let message = format!("{selector}: this kernel cannot keep drivers from VFs ({AUTOPROBE} is not there)");
+        return Err(Error::new(ErrorKind::Unsupported, message).about(physical));
+    }
+    if let Some(driver) = request.driver.as_deref() {
+        if driver == NO_DRIVER {
+            return Err(Error::usage("'none' is not a driver").hint("--autoprobe off keeps drivers from VFs"));
+        }
+        refuse_absent_driver(context, driver)?;
+    }
+    let exact = [physical.to_string().parse::<Selector>()?];
+    InPlaceTarget::read(context, &exact, options, "changing the VFs of", |topology, ids| {
+        let [id] = *ids else { return Err(several(context, selector, &[])) };
+        let vfs: Vec<PciAddress> =
+            topology.virtual_functions(id).into_iter().map(|id| topology.function(id).address).collect();
+        let overrides = match &request.driver {
+            Some(_) => read_overrides(&context.machine.sysfs, &vfs).unwrap_or_default(),
+            None => Overrides::new(),
+        };
+        plan_vfs(topology, id, switch, request, |address| overrides.get(&address).cloned())
+    })
+}
+
+/// What the plan leads to, in words.
+pub(crate) fn summary(subject: &InPlaceTarget, request: &VfRequest) -> Vec<String> {
+    let Some(physical) = subject.addresses.first() else { return Vec::new() };
+    let was = vfs_before(subject);
+    let now = request.count.unwrap_or(was);
+    if subject.plan.steps.is_empty() {
+        return vec![format!("{physical}: has {} already, nothing to do", count(now, "VF"))];
+    }
+    let mut lines = Vec::new();
+    if now != was {
+        lines.push(format!("would change the number of VFs of {physical} from {was} to {now}"));
+    }
+    if let Some(driver) = &request.driver {
+        lines.push(format!("would give each of them to {driver}"));
+    }
+    let drivers = drivers_to_come(subject);
+    if drivers.is_some_and(|drivers| drivers.driver.is_none()) {
+        lines.push("would have drivers asked for each of them".to_owned());
+    }
+    // What the steps do not show: they are noted as soon as it is known where the VFs are.
+    match (drivers.filter(|drivers| drivers.autoprobe), request.autoprobe) {
+        (Some(_), _) | (None, Some(true)) => lines.push(format!("would leave {AUTOPROBE} on")),
+        (None, Some(false)) => lines.push(format!("would leave {AUTOPROBE} off")),
+        (None, None) => {}
+    }
+    lines
+}
+
+fn vfs_before(subject: &InPlaceTarget) -> usize {
+    let physical = subject.addresses.first().and_then(|address| subject.topology.find(*address));
+    physical.map_or(0, |id| subject.topology.virtual_functions(id).len())
+}
+
+/// The step that creates VFs which drivers are to have.
+fn drivers_to_come(subject: &InPlaceTarget) -> Option<&crate::plan::action::VfDrivers> {
+    subject.plan.steps.iter().find_map(|step| match &step.action {
+        Action::CreateVfs { drivers, .. } => drivers.as_ref(),
+        _ => None,
+    })
+}
+
+/// The second half, once the first is done.
+///
+/// # Errors
+/// Somebody interrupted, there are fewer VFs than were asked for, or one of them has no driver.
+pub(crate) fn finish(
+    context: &Context,
+    operation: &mut Operation,
+    subject: &InPlaceTarget,
+    request: &VfRequest,
+    limits: ProbeLimits,
+    changed: Changed,
+) -> Result<SriovReport> {
+    let Some(physical) = subject.addresses.first().copied() else {
+        return Err(Error::new(ErrorKind::Failed, "there is no physical function"));
+    };
+    let begun = Instant::now();
+    let undriven = match drivers_to_come(subject) {
+        Some(drivers) => give_drivers(context, operation, physical, drivers, limits)
+            .map_err(|error| error.partly("the number of VFs is changed"))?,
+        None => Vec::new(),
+    };
+    let seconds = changed.seconds + begun.elapsed().as_secs_f64();
+    let report = report(context, subject, Changed { seconds, ..changed })?;
+    verify(context, &report, request, undriven)?;
+    Ok(report)
+}
+
+/// A driver may create fewer than it was told to (sriov_numvfs_store, drivers/pci/iov.c, only warns of that).
+fn verify(context: &Context, report: &SriovReport, request: &VfRequest, undriven: Vec<Undriven>) -> Result<()> {
+    let (physical, there) = (report.address, report.vfs);
+    if let Some(count) = request.count.filter(|count| *count != there) {
+        let message = format!("{physical}: its driver made {there} of {count} VFs; dmesg may tell why");
+        return Err(Error::new(ErrorKind::Partly, message).about(physical).fact("vfs", there));
+    }
+    let Some(first) = undriven.first() else { return Ok(()) };
+    let names: Vec<String> = undriven.iter().map(|undriven| undriven.address.to_string()).collect();
+    let message = format!(
+        "{physical}: has {}, and {} of them no driver: {}; {}",
+        count(there, "VF"),
+        names.len(),
+        names.join(", "),
+        first.why
+    );
+    let error = Error::new(ErrorKind::Partly, message).about(first.address);
+    let error = error.fact("undriven", serde_json::json!(undriven));
+    Err(match (&request.driver, obstacle(context, first.address)) {
+        (None, Some(hint)) => error.hint(hint),
+        _ => error.hint(format!("pcictl bind {} tries again", names.join(" "))),
+    })
+}
+
+/// What became of the physical function.
+///
+/// # Errors
+/// It went away.
+pub(crate) fn report(context: &Context, subject: &InPlaceTarget, changed: Changed) -> Result<SriovReport> {
+    let Some(physical) = subject.addresses.first().copied() else {
+        return Err(Error::new(ErrorKind::Failed, "there is no physical function"));
+    };
+    let (topology, _) = vf_drivers::read(context, physical)?;
+    let switched = subject.plan.steps.iter().find_map(|step| match &step.action {
+        Action::Set { file, was, .. } if file == AUTOPROBE => Some(was == "1"),
+        _ => None,
+    });
+    let report = describe(context, &topology, physical);
+    let change = SriovChange {
+        changed: !subject.plan.steps.is_empty(),
+        was_vfs: vfs_before(subject),
+        was_autoprobe: switched.or(report.autoprobe),
+        overridden: changed.overridden,
+        seconds: changed.seconds,
+    };
+    Ok(SriovReport { change: Some(change), ..report })
+}
+
+/// A physical function with its VFs and their users.
+///
+/// # Errors
+/// It went away, or the list of protected devices is broken.
+pub(crate) fn look(context: &Context, physical: PciAddress) -> Result<SriovReport> {
+    let topology = Topology::load_around(&context.machine.sysfs, &[physical], Fields::PLAN)?;
+    let mut report = describe(context, &topology, physical);
+    let vfs = report.virtual_functions.iter().filter_map(|vf| topology.find(vf.address));
+    let UsageReport { unchecked, notes, .. } = if report.vfs == 0 {
+        UsageReport::default()
+    } else {
+        let users = find::find(&context.machine, &Scope::of(&topology, vfs))?;
+        for vf in &mut report.virtual_functions {
+            let address = vf.address;
+            vf.users = Some(users.of(|user| user == address)).filter(|found| users.is_complete || !found.is_empty());
+        }
+        users
+    };
+    (report.unchecked, report.notes) = (unchecked, notes);
+    Ok(report)
+}
+
+fn describe(context: &Context, topology: &Topology, physical: PciAddress) -> SriovReport {
+    let id = topology.find(physical);
+    let vfs = id.map(|id| topology.virtual_functions(id)).unwrap_or_default();
+    let addresses: Vec<PciAddress> = vfs.iter().map(|id| topology.function(*id).address).collect();
+    let sysfs = &context.machine.sysfs;
+    let overrides = read_overrides(sysfs, &addresses);
+    // A dump has the names of these files, and what they say only where somebody has added it.
+    let is_told = |address: PciAddress| {
+        !sysfs.is_dump()
+            || sysfs.value(&format!("{}/driver_override", address.sysfs_link())).is_some_and(|text| !text.is_empty())
+    };
+    let is_network = id.and_then(|id| topology.function(id).ids).is_none_or(|ids| ids.class >> 16 == NETWORK);
+    let virtual_function = |id| {
+        let function = topology.function(id);
+        VirtualFunction {
+            index: function.virtual_of.and_then(|of| of.index),
+            address: function.address,
+            driver: function.driver.as_deref().map(str::to_owned),
+            driver_override: overrides
+                .as_ref()
+                .filter(|_| is_told(function.address))
+                .map(|overrides| overrides.get(&function.address).cloned()),
+            mac: (!is_network).then_some(None),
+            users: None,
+        }
+    };
+    SriovReport {
+        address: physical,
+        driver: id.and_then(|id| topology.function(id).driver.as_deref().map(str::to_owned)),
+        total_vfs: total_vfs(context, physical),
+        vfs: vfs.len(),
+        autoprobe: autoprobe(context, physical),
+        virtual_functions: vfs.into_iter().map(virtual_function).collect(),
+        unchecked: Vec::new(),
+        notes: Vec::new(),
+        change: None,
+    }
+}

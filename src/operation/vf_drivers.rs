@@ -1,0 +1,141 @@
+//! Virtual functions that were just created get their drivers: the second half of a change of their number.
+//!
+//! All of it is noted in the journal at once, as soon as it is known where they are. A driver that does not take its VF
+//! keeps no other VF from its own: nothing is rolled back any more, and who has none is told.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::execute::outcome::{Outcome, Outcomes};
+use crate::host::uevent::Events;
+use crate::operation::bring_back::Progress;
+use crate::operation::context::Context;
+use crate::operation::failure::errno_text;
+use crate::operation::run::Operation;
+use crate::pci::address::PciAddress;
+use crate::plan::action::{Step, VfDrivers, in_sequence};
+use crate::plan::sriov::plan_vf_drivers;
+use crate::report::text::words;
+use crate::topology::fields::Fields;
+use crate::topology::model::{FunctionId, Topology};
+use crate::verify::readiness::{Awaited, Readiness};
+use crate::verify::settle::{Pending, settle};
+
+/// How many drivers at a time, and how long to wait for what udev loads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProbeLimits {
+    pub(crate) jobs: usize,
+    pub(crate) settle: Duration,
+}
+
+/// A VF that should have a driver and has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Undriven {
+    /// The VF.
+    pub(crate) address: PciAddress,
+    /// Why.
+    pub(crate) why: String,
+}
+
+/// Gives the VFs of a physical function that have no driver to one, waits until they are ready, and tells which failed.
+///
+/// # Errors
+/// The steps cannot be noted, somebody interrupted, or drivers cannot be let in again.
+pub(crate) fn give_drivers(
+    context: &Context,
+    operation: &mut Operation,
+    physical: PciAddress,
+    drivers: &VfDrivers,
+    limits: ProbeLimits,
+) -> Result<Vec<Undriven>> {
+    let mut events = Events::listen();
+    let (topology, id) = read(context, physical)?;
+    let plan = plan_vf_drivers(&topology, id, drivers);
+    let phases = [plan.before.as_slice(), &plan.probes, &plan.after];
+    operation.extend(&in_sequence(phases))?;
+    let mut failed = Vec::new();
+    for steps in phases {
+        let outcomes = operation.run_each(steps, limits.jobs)?;
+        failed.extend(failures(operation, steps, &outcomes)?);
+    }
+    let pending = wait(context, &mut events, physical, &failed, limits.settle)?;
+    let heard = events.heard();
+    let (topology, id) = read(context, physical)?;
+    for vf in topology.virtual_functions(id).into_iter().map(|id| topology.function(id)) {
+        let address = vf.address;
+        if vf.driver.is_some() || failed.iter().any(|undriven| undriven.address == address) {
+            continue;
+        }
+        let waited = |pending: &Pending| format!("{} not there after {} s", pending.what, limits.settle.as_secs_f64());
+        let why = heard.failure(address).map(|why| format!("its probe failed: {why}"));
+        let why = why.or_else(|| pending.iter().find(|pending| pending.address == Some(address)).map(waited));
+        failed.extend(why.map(|why| Undriven { address, why }));
+    }
+    let is_late = |pending: &&Pending| !failed.iter().any(|undriven| Some(undriven.address) == pending.address);
+    for pending in pending.iter().filter(is_late) {
+        context.output.say(&format!("{pending}: not there after {} s", limits.settle.as_secs_f64()));
+    }
+    failed.retain(|undriven| topology.find(undriven.address).is_none_or(|id| topology.function(id).driver.is_none()));
+    Ok(failed)
+}
+
+/// The physical function and all around it, as it is now.
+///
+/// # Errors
+/// It went away.
+pub(crate) fn read(context: &Context, physical: PciAddress) -> Result<(Topology, FunctionId)> {
+    let topology = Topology::load_around(&context.machine.sysfs, &[physical], Fields::ALL)?;
+    let id = topology.find(physical).ok_or_else(|| {
+        let message = format!("{physical}: went away while its VFs were created");
+        Error::new(ErrorKind::Partly, message).about(physical)
+    })?;
+    Ok((topology, id))
+}
+
+/// The VFs of which a step failed. What is left of the switch, and after an interrupt of all, is for `pcictl recover`.
+fn failures(operation: &mut Operation, steps: &[Step], outcomes: &Outcomes) -> Result<Vec<Undriven>> {
+    let mut failed: Vec<Undriven> = Vec::new();
+    for (step, outcome) in steps.iter().zip(outcomes.each()) {
+        let Outcome::Failed(errno) = outcome else { continue };
+        let what = words::describe_action(&step.action);
+        let why = format!("{what}: {}", errno_text(*errno));
+        match step.action.address().filter(|_| !matches!(step.action, crate::plan::action::Action::Set { .. })) {
+            Some(address) => failed.push(Undriven { address, why }),
+            None => {
+                operation.keep_half_done();
+                let message = format!("{why}; the VFs are there, and drivers are kept from them");
+                return Err(Error::new(ErrorKind::Partly, message).hint("pcictl recover tries again"));
+            }
+        }
+    }
+    if outcomes.interrupted && !outcomes.is_complete() {
+        operation.keep_half_done();
+        let message = "interrupted; the VFs are there, and some of them have no driver yet";
+        return Err(Error::new(ErrorKind::Interrupted, message).hint("pcictl recover gives them to their drivers"));
+    }
+    Ok(failed)
+}
+
+/// Waits for drivers that udev loads and for what drivers show; gives what is still missing.
+fn wait(
+    context: &Context,
+    events: &mut Events,
+    physical: PciAddress,
+    failed: &[Undriven],
+    longest: Duration,
+) -> Result<Vec<Pending>> {
+    let mut readiness = Readiness::new(&context.machine.sysfs);
+    let mut progress = Progress { output: context.output };
+    settle(events, longest, &mut progress, |heard| {
+        let (topology, id) = read(context, physical)?;
+        let vfs = topology.virtual_functions(id).into_iter();
+        let is_awaited = |id: &FunctionId| {
+            let address = topology.function(*id).address;
+            !failed.iter().any(|undriven| undriven.address == address)
+        };
+        let lacks = |id| readiness.pending(&Awaited { topology: &topology, id, was: None, came: true }, heard);
+        Ok(vfs.filter(is_awaited).filter_map(lacks).collect())
+    })
+}
