@@ -81,8 +81,9 @@ impl InPlaceTarget {
         went_away(&topology, &addresses, false)?;
         let ids: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
         let mut plan = plan(&topology, &ids)?;
-        let stopped: Vec<PciAddress> = stopped(&plan.steps).collect();
-        plan.also_touching(&touched_consumers(sysfs, &topology, &stopped)?);
+        let unbound = |step: &Step| matches!(step.action, Action::Unbind { .. }).then(|| step.action.address())?;
+        let unbound: Vec<PciAddress> = plan.steps.iter().filter_map(unbound).collect();
+        plan.also_touching(&touched_consumers(sysfs, &topology, &unbound)?);
         let worked_on = addresses.iter().copied().chain(plan.steps.iter().filter_map(|step| step.action.address()));
         let facts = |address: PciAddress| {
             let function = topology.function(topology.find(address)?);
@@ -99,8 +100,16 @@ impl InPlaceTarget {
 
     /// The functions whose users count: those that lose their driver, and all below them.
     fn scope(&self) -> Scope {
-        let stopped = stopped(&self.plan.steps).filter_map(|address| self.topology.find(address));
-        Scope::of(&self.topology, stopped.flat_map(|id| self.topology.subtree(id)))
+        let mut ids = Vec::new();
+        for action in self.plan.steps.iter().map(|step| &step.action).filter(|action| action.stops_drivers()) {
+            let Some(id) = action.address().and_then(|address| self.topology.find(address)) else { continue };
+            match action {
+                // The physical function itself stays at work.
+                Action::SetVfs { .. } => ids.extend(self.topology.virtual_functions(id)),
+                _ => ids.extend(self.topology.subtree(id)),
+            }
+        }
+        Scope::of(&self.topology, ids)
     }
 
     /// The targets, for messages.
