@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::child::PATIENCE;
 use crate::operation::absent::not_there;
 use crate::operation::change::{Changed, InPlaceTarget};
 use crate::operation::context::Context;
@@ -22,6 +23,7 @@ use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 use crate::usage::find;
 use crate::usage::model::UsageReport;
+use crate::usage::network::vf_macs;
 use crate::usage::scope::Scope;
 use crate::verify::overrides::{Overrides, read_overrides};
 
@@ -273,18 +275,24 @@ fn describe(context: &Context, topology: &Topology, physical: PciAddress) -> Sri
         !sysfs.is_dump()
             || sysfs.value(&format!("{}/driver_override", address.sysfs_link())).is_some_and(|text| !text.is_empty())
     };
+    let macs = macs(context, topology, physical);
     let is_network = id.and_then(|id| topology.function(id).ids).is_none_or(|ids| ids.class >> 16 == NETWORK);
+    let mac = |index: Option<u32>| {
+        let (_, mac) = macs.iter().find(|(known, _)| Some(*known) == index)?;
+        Some(Some(mac.clone()))
+    };
     let virtual_function = |id| {
         let function = topology.function(id);
+        let index = function.virtual_of.and_then(|of| of.index);
         VirtualFunction {
-            index: function.virtual_of.and_then(|of| of.index),
+            index,
             address: function.address,
             driver: function.driver.as_deref().map(str::to_owned),
             driver_override: overrides
                 .as_ref()
                 .filter(|_| is_told(function.address))
                 .map(|overrides| overrides.get(&function.address).cloned()),
-            mac: (!is_network).then_some(None),
+            mac: if is_network { mac(index) } else { Some(None) },
             users: None,
         }
     };
@@ -299,4 +307,19 @@ fn describe(context: &Context, topology: &Topology, physical: PciAddress) -> Sri
         notes: Vec::new(),
         change: None,
     }
+}
+
+/// The MACs of the VFs by their index, as far as the kernel tells.
+fn macs(context: &Context, topology: &Topology, physical: PciAddress) -> Vec<(u32, String)> {
+    let Some(id) = topology.find(physical).filter(|id| !topology.virtual_functions(*id).is_empty()) else {
+        return Vec::new();
+    };
+    if context.machine.sysfs.is_dump() {
+        return Vec::new();
+    }
+    let deadline = Instant::now() + PATIENCE;
+    vf_macs::read(&context.machine.sysfs, &Scope::of(topology, [id]), deadline).unwrap_or_else(|why| {
+        context.output.detail(&format!("{physical}: the MACs of its VFs cannot be told: {why}"));
+        Vec::new()
+    })
 }

@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use nix::libc;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::plain;
 use crate::host::child::{Sender, Unseen, look_at_each};
@@ -34,21 +36,31 @@ pub(crate) fn ask_in_child(
     session: Option<Session>,
     deadline: Instant,
 ) -> Result<Facts, String> {
+    in_child(deadline, &|| ask(interfaces, session))
+        .map_err(|why| format!("addresses and routes cannot be told to the last one: {why}"))
+}
+
+/// Has a child ask, for as long as whoever only looks may wait.
+///
+/// # Errors
+/// Why there is no answer, in words.
+pub(crate) fn in_child<M: Serialize + DeserializeOwned>(
+    deadline: Instant,
+    ask: &dyn Fn() -> io::Result<M>,
+) -> Result<M, String> {
     let mut answer = None;
     let look = |(): &(), sender: &mut Sender| {
-        sender.send(&ask(interfaces, session).map_err(|error| plain(&error)));
+        sender.send(&ask().map_err(|error| plain(&error)));
     };
-    let take = |_: usize, said: Result<Facts, String>| answer = Some(said);
+    let take = |_: usize, said: Result<M, String>| answer = Some(said);
     let deadline = deadline.min(Instant::now() + PATIENCE);
     let unseen = look_at_each(&[()], 1, &[], deadline, &look, take);
-    let why = match (answer, unseen.into_iter().next()) {
-        (Some(Ok(facts)), _) => return Ok(facts),
-        (Some(Err(why)), _) => why,
-        (None, Some((_, Unseen::NoChild(error)))) => format!("no process could be started: {}", plain(&error)),
-        (None, Some((_, Unseen::Died))) => "the child that asked ended".to_owned(),
-        (None, _) => "the kernel does not answer".to_owned(),
-    };
-    Err(format!("addresses and routes cannot be told to the last one: {why}"))
+    match (answer, unseen.into_iter().next()) {
+        (Some(answer), _) => answer,
+        (None, Some((_, Unseen::NoChild(error)))) => Err(format!("no process could be started: {}", plain(&error))),
+        (None, Some((_, Unseen::Died))) => Err("the child that asked ended".to_owned()),
+        (None, _) => Err("the kernel does not answer".to_owned()),
+    }
 }
 
 /// Asks what these interfaces of the namespace that this process is in carry. It may wait for ever.
@@ -67,10 +79,14 @@ pub(crate) fn ask(interfaces: &[Indexed], session: Option<Session>) -> io::Resul
 }
 
 /// Kinds of questions (uapi/linux/rtnetlink.h).
-const GET_LINK: u16 = 18;
+pub(crate) const GET_LINK: u16 = 18;
 const GET_ADDRESS: u16 = 22;
 const GET_ROUTE: u16 = 26;
 const GET_NEXT_HOP: u16 = 106;
+
+/// What a question about an interface asks for besides; statistics are a driver's to answer, and left out.
+pub(crate) const IFLA_EXT_MASK: u16 = 29;
+pub(crate) const SKIP_STATS: u32 = 1 << 3;
 
 /// Attributes of a route.
 const RTA_DST: u16 = 1;
@@ -160,15 +176,12 @@ impl Survey<'_> {
 
     /// XDP programs; the kernel keeps their numbers with the interface (rtnl_xdp_fill, net/core/rtnetlink.c).
     fn programs(&mut self) -> io::Result<()> {
-        const IFLA_EXT_MASK: u16 = 29;
-        const SKIP_STATS: u32 = 1 << 3;
         const IFLA_XDP: u16 = 43;
         /// IFLA_XDP_PROG_ID and those by mode: of the driver, generic, of the hardware.
         const PROGRAMS: std::ops::RangeInclusive<u16> = 4..=7;
         for (index, name) in self.interfaces {
             let mut head = [0; 16];
             head[4..8].copy_from_slice(&index.to_ne_bytes());
-            // Statistics are a driver's to answer.
             let question = Question::new(&head).with(IFLA_EXT_MASK, &SKIP_STATS.to_ne_bytes());
             let carried = self.facts.of_mut(name);
             let mut take = |told: Told<'_>| {
