@@ -76,7 +76,7 @@ impl Write {
             | Action::Override { address, .. }
             | Action::Reset { address }
             | Action::ResetBelow { address } => board.at(config, *address),
-            Action::Unbind { address, .. } | Action::SetVfs { address, .. } => {
+            Action::Unbind { address, .. } | Action::SetVfs { address, .. } | Action::CreateVfs { address, .. } => {
                 board.at(config, *address).filter(|slot| config.is_bound(*slot))
             }
             Action::Bind { address, .. } | Action::Probe { address, .. } => {
@@ -98,7 +98,7 @@ impl Write {
             Action::Unbind { .. } => Kind::Unbind(slot),
             Action::Bind { .. } | Action::Probe { .. } => Kind::Bind(slot),
             Action::Override { .. } => Kind::Override(slot),
-            Action::SetVfs { count, .. } => Kind::SetVfs(slot, *count > 0),
+            Action::SetVfs { count, .. } | Action::CreateVfs { count, .. } => Kind::SetVfs(slot, *count > 0),
             Action::Reset { .. } => Kind::Reset(slot),
             Action::ResetBelow { .. } => Kind::ResetBelow(slot),
             Action::SlotPower { on, .. } => Kind::SlotPower(slot, *on),

@@ -187,7 +187,10 @@ impl Reading<'_> {
                 let was = usize::from(config.present & board.virtual_functions_of(slot) != 0);
                 (is_bound && was != *count).then_some(())?;
                 let idle_overrides = BTreeMap::new();
-                vec![Action::SetVfs { address, count: *count, was, autoprobe: false, idle_overrides }]
+                vec![match *count {
+                    0 => Action::SetVfs { address, count: 0, was, autoprobe: false, idle_overrides },
+                    count => Action::CreateVfs { address, count, drivers: None },
+                }]
             }
             // A port keeps its driver while anything below it has one.
             Job::Unbind(_) => {
