@@ -52,6 +52,9 @@ _pcictl() {
             pcictl,rescan)
                 cmd="pcictl__subcmd__rescan"
                 ;;
+            pcictl,reset)
+                cmd="pcictl__subcmd__reset"
+                ;;
             pcictl,show)
                 cmd="pcictl__subcmd__show"
                 ;;
@@ -106,6 +109,9 @@ _pcictl() {
             pcictl__subcmd__help,rescan)
                 cmd="pcictl__subcmd__help__subcmd__rescan"
                 ;;
+            pcictl__subcmd__help,reset)
+                cmd="pcictl__subcmd__help__subcmd__reset"
+                ;;
             pcictl__subcmd__help,show)
                 cmd="pcictl__subcmd__help__subcmd__show"
                 ;;
@@ -131,7 +137,7 @@ _pcictl() {
 
     case "${cmd}" in
         pcictl)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug unbind bind override wait sriov lock locks status recover doctor dump help"
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug unbind bind override wait sriov reset lock locks status recover doctor dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -251,7 +257,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help)
-            opts="list tree show remove rescan replug unbind bind override wait sriov lock locks status recover doctor dump help"
+            opts="list tree show remove rescan replug unbind bind override wait sriov reset lock locks status recover doctor dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -419,6 +425,20 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help__subcmd__rescan)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__help__subcmd__reset)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -841,6 +861,55 @@ _pcictl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pcictl__subcmd__reset)
+            opts="-n -w -y -j -q -v -h -V --method --list --keep-driver --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --whole-device --jobs --json --quiet --verbose --color --sysroot --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --method)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --force)
+                    COMPREPLY=($(compgen -W "mounted swap holders network management open vfio vfs console protected redundant unchecked" -- "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sysroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pcictl__subcmd__show)
             opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1066,10 +1135,10 @@ _pcictl() {
 # Devices, where a command takes one. pcictl lists them without reading anything of them.
 _pcictl_devices() {
     local line=${COMP_LINE:0:COMP_POINT} word before
-    local after_value=' --accept --autoprobe --color --driver --expect --force --jobs --output --settle --slot --sysroot --timeout --wait -o -w '
+    local after_value=' --accept --autoprobe --color --driver --expect --force --jobs --method --output --settle --slot --sysroot --timeout --wait -o -w '
     _pcictl "$@"
     word=${line##*[[:space:]]}
-    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
+    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|reset|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
     before=${word%"${word##*:}"}
     mapfile -t COMPREPLY < <(compgen -W "$("$1" list --quiet --no-header --output address 2>/dev/null)" -- "$word")
     COMPREPLY=("${COMPREPLY[@]#"$before"}")

@@ -10,7 +10,7 @@ use crate::cli::help;
 use crate::cli::values::{color, column, danger, difference, parse_duration, parse_time_limit, switch};
 use crate::cli::wait::WaitArgs;
 use crate::operation::options::{
-    ChangeOptions, ForceOptions, InPlaceOptions, RemoveOptions, ReplugOptions, ScanOptions, SettleOptions,
+    ChangeOptions, ForceOptions, InPlaceOptions, RemoveOptions, ReplugOptions, ResetOptions, ScanOptions, SettleOptions,
 };
 use crate::plan::sriov::VfRequest;
 use crate::report::rows::Column;
@@ -99,6 +99,8 @@ pub(crate) enum Command {
     Wait(WaitArgs),
     /// Show or change the virtual functions of a physical function
     Sriov(SriovArgs),
+    /// Reset a function, which stays where it is
+    Reset(ResetArgs),
     /// Run a command while holding a device's lock
     Lock(LockArgs),
     /// Show who holds or waits for which lock
@@ -431,6 +433,27 @@ pub(crate) struct SriovArgs {
     pub(crate) jobs: Jobs,
 }
 
+/// `pcictl reset`
+#[derive(Args, Debug)]
+#[command(after_help = help::RESET)]
+pub(crate) struct ResetArgs {
+    /// Functions to reset; VFs of a physical function go and come back with it
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selectors: Vec<String>,
+    /// Use this method, one of those that --list shows [default: the first]
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+    /// List the methods and what each one hits, and change nothing
+    #[arg(long, conflicts_with_all = ["method", "keep_driver"])]
+    pub(crate) list: bool,
+    /// Leave the driver at work, which must be able to bear it (reset_prepare and reset_done)
+    #[arg(long)]
+    pub(crate) keep_driver: bool,
+    /// What it shares with its like.
+    #[command(flatten)]
+    pub(crate) in_place: InPlaceArgs,
+}
+
 /// `pcictl lock`
 #[derive(Args, Debug)]
 #[command(after_help = help::LOCK, override_usage = "pcictl lock [OPTIONS] <SELECTOR>... -- <COMMAND>...\n       \
@@ -545,6 +568,7 @@ impl Command {
             | Self::Bind(_)
             | Self::Override(_)
             | Self::Sriov(_) => true,
+            Self::Reset(args) => !args.list,
             Self::List(_)
             | Self::Tree(_)
             | Self::Show(_)
@@ -563,9 +587,10 @@ impl Command {
             Self::Remove(args) => args.changing.dry_run,
             Self::Rescan(args) => args.dry_run,
             Self::Replug(args) => args.remove.changing.dry_run,
-            Self::Unbind(UnbindArgs { in_place, .. }) | Self::Override(OverrideArgs { in_place, .. }) => {
-                in_place.changing.dry_run
-            }
+            Self::Unbind(UnbindArgs { in_place, .. })
+            | Self::Override(OverrideArgs { in_place, .. })
+            | Self::Reset(ResetArgs { in_place, list: false, .. }) => in_place.changing.dry_run,
+            Self::Reset(_) => false,
             Self::Bind(args) => args.changing.dry_run,
             Self::Sriov(args) => args.dry_run,
             Self::Lock(args) => args.changing.dry_run,
@@ -619,6 +644,13 @@ impl InPlaceArgs {
             whole_device: self.whole_device,
             jobs: self.jobs.jobs.into(),
         }
+    }
+}
+
+impl ResetArgs {
+    /// The same as plain values.
+    pub(crate) fn options(&self) -> ResetOptions {
+        ResetOptions { in_place: self.in_place.options(), method: self.method.clone(), keep_driver: self.keep_driver }
     }
 }
 

@@ -372,6 +372,42 @@ Exit status:
     exit_writing!()
 );
 
+pub(super) const RESET: &str = concat!(
+    one_function!(),
+    groups_with_each!(),
+    "
+What it does:
+The driver is stopped (of a physical function its VFs first), the reset is written, and VFs, drivers and driver overrides \
+are put back as they were; then the function must answer, with its driver, link, VFs and addresses as before. With \
+--keep-driver the reset is all, as with a raw write; a driver without reset handlers then has a device that lost its state.
+
+What it locks:
+The function with its VFs, for the methods that hit it alone. For a reset by bus, and where the kernel does not tell, the \
+bridge above: the kernel walks that bus unlocked.
+
+What it can break:
+Whoever uses the device, and so it refuses as remove does; whoever uses what else is on the bus counts, too, where the \
+bus is reset.
+
+",
+    when_it_hangs!("A reset takes up to a minute. A driver"),
+    "Examples:
+  pcictl reset --list 0000:03:00.0   how it can be reset
+  pcictl reset 0000:03:00.0          by the first of these
+  pcictl reset --method pm 0000:03:00.0
+                                     by another one
+
+Exit status:
+  0    reset, and all is as before
+  1    failed, or the kernel cannot reset it like that; drivers and VFs are back
+  3    no such device
+  4    refused: in use or protected
+  5    reset, but something was not put back; pcictl recover tries again
+  6    reset, but something is not as before
+",
+    exit_writing!()
+);
+
 pub(super) const LOCK: &str = concat!(
     one_function_or_absent!(),
     host_bridge!(),

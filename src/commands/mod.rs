@@ -5,6 +5,7 @@
 //! - [`unbind`], [`bind`], [`driver_override`]: drivers of functions that stay where they are.
 //! - [`wait`]: waits for what others change.
 //! - [`sriov`]: VFs of a physical function.
+//! - [`reset`]: resets functions that stay where they are.
 //! - [`lock`], [`locks`]: run something under locks; who holds them.
 //! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
 //! - [`dump`]: copies what the others read.
@@ -20,6 +21,7 @@ pub(crate) mod recover;
 pub(crate) mod remove;
 pub(crate) mod replug;
 pub(crate) mod rescan;
+pub(crate) mod reset;
 pub(crate) mod show;
 pub(crate) mod sriov;
 pub(crate) mod status;
@@ -79,6 +81,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Override(args) => driver_override::run(&context, args).map(ExitCode::from),
         Command::Wait(args) => wait::run(&context, args).map(ExitCode::from),
         Command::Sriov(args) => sriov::run(&context, args).map(ExitCode::from),
+        Command::Reset(args) => reset::run(&context, args).map(ExitCode::from),
         Command::Locks(args) => locks::run(&context, args).map(ExitCode::from),
         Command::Status(_) => status::run(&context).map(ExitCode::from),
         Command::Recover(args) => recover::run(&context, args).map(ExitCode::from),

@@ -32,5 +32,5 @@ pub(crate) fn run(context: &Context, args: &SriovArgs) -> Result<ExitStatus> {
         None => sriov::report(context, subject, changed),
     };
     let summary = |subject: &InPlaceTarget| sriov::summary(subject, &request);
-    change::run_with(context, options, &read, &summary, &report, text::sriov::physical)
+    change::run_with(context, options, &read, &summary, &report, text::sriov::physical, |_| ExitStatus::Done)
 }

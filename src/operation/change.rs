@@ -21,7 +21,7 @@ use crate::operation::user_check::{self, UserApproval};
 use crate::pci::address::PciAddress;
 use crate::pci::ids::Ids;
 use crate::pci::selector::Selector;
-use crate::plan::action::{AUTOPROBE, Action, Plan, Step};
+use crate::plan::action::{AUTOPROBE, Action, Plan, Step, ends_as_it_began};
 use crate::plan::step_state::{can_be_put_back, has_led_to_driver};
 use crate::plan::stop::remember;
 use crate::report::change::PlannedChange;
@@ -31,6 +31,7 @@ use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
 use crate::usage::model::User;
 use crate::usage::scope::Scope;
+use crate::verify::function_state::FunctionState;
 use crate::verify::overrides::Overrides;
 
 /// What is to be changed, as it was read at one moment.
@@ -42,6 +43,8 @@ pub(crate) struct InPlaceTarget {
     /// What the functions that are worked on are.
     functions: Vec<(PciAddress, Option<Ids>, Option<String>)>,
     pub(crate) notes: Vec<String>,
+    /// What the functions that are reset were, once it was [prepared](Self::prepare).
+    pub(crate) before: Vec<FunctionState>,
 }
 
 /// A change that was made.
@@ -65,6 +68,21 @@ impl InPlaceTarget {
         doing: &'static str,
         plan: impl FnOnce(&Topology, &[FunctionId]) -> Result<Plan>,
     ) -> Result<Self> {
+        Self::read_with(context, selectors, options, doing, &|_| Ok(Vec::new()), plan)
+    }
+
+    /// The same, with functions read that `also` names besides, and all below them.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub(crate) fn read_with(
+        context: &Context,
+        selectors: &[Selector],
+        options: &InPlaceOptions,
+        doing: &'static str,
+        also: &dyn Fn(&[PciAddress]) -> Result<Vec<PciAddress>>,
+        plan: impl FnOnce(&Topology, &[FunctionId]) -> Result<Plan>,
+    ) -> Result<Self> {
         let sysfs = &context.machine.sysfs;
         let InPlaceOptions { change, whole_device, .. } = options;
         let targets =
@@ -77,7 +95,8 @@ impl InPlaceTarget {
                 true
             }
         });
-        let topology = Topology::load_around(sysfs, &addresses, Fields::ALL)?;
+        let read = [addresses.as_slice(), &also(&addresses)?].concat();
+        let topology = Topology::load_around(sysfs, &read, Fields::ALL)?;
         went_away(&topology, &addresses, false)?;
         let ids: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
         let mut plan = plan(&topology, &ids)?;
@@ -90,7 +109,7 @@ impl InPlaceTarget {
             Some((address, function.ids, function.driver.as_deref().map(str::to_owned)))
         };
         let functions = worked_on.filter_map(facts).collect();
-        Ok(Self { addresses, plan, functions, notes, topology })
+        Ok(Self { addresses, plan, functions, notes, topology, before: Vec::new() })
     }
 
     /// The driver that a function had.
@@ -98,18 +117,23 @@ impl InPlaceTarget {
         self.topology.function(self.topology.find(address)?).driver.as_deref().map(str::to_owned)
     }
 
-    /// The functions whose users count: those that lose their driver, and all below them.
+    /// The functions whose users count: those that lose their driver or their state, and all below them.
     fn scope(&self) -> Scope {
-        let mut ids = Vec::new();
-        for action in self.plan.steps.iter().map(|step| &step.action).filter(|action| action.stops_drivers()) {
-            let Some(id) = action.address().and_then(|address| self.topology.find(address)) else { continue };
-            match action {
-                // The physical function itself stays at work.
-                Action::SetVfs { .. } => ids.extend(self.topology.virtual_functions(id)),
-                _ => ids.extend(self.topology.subtree(id)),
-            }
+        let steps = self.plan.steps.iter().filter(|step| step.action.disturbs_users());
+        Scope::of(&self.topology, steps.flat_map(|step| self.hit_by(&step.action)))
+    }
+
+    fn hit_by(&self, action: &Action) -> Vec<FunctionId> {
+        let Some(id) = action.address().and_then(|address| self.topology.find(address)) else { return Vec::new() };
+        let mut hit = match action {
+            // The physical function itself stays at work.
+            Action::SetVfs { .. } => self.topology.virtual_functions(id),
+            _ => self.topology.subtree(id),
+        };
+        if matches!(action, Action::Reset { hits_bus: true, .. }) {
+            hit.extend(self.topology.neighbors(id));
         }
-        Scope::of(&self.topology, ids)
+        hit
     }
 
     /// The targets, for messages.
@@ -117,8 +141,8 @@ impl InPlaceTarget {
         self.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 
-    fn stops_drivers(&self) -> bool {
-        stopped(&self.plan.steps).next().is_some()
+    fn disturbs_users(&self) -> bool {
+        self.plan.steps.iter().any(|step| step.action.disturbs_users())
     }
 
     fn directories(&self) -> Vec<String> {
@@ -139,6 +163,9 @@ impl InPlaceTarget {
         if !stopped.is_empty() {
             let overrides = removal_record::overrides(context, &stopped);
             remember_drivers(context, &self.topology, &mut self.plan, &overrides);
+        }
+        if ends_as_it_began(&self.plan.steps) {
+            self.before = FunctionState::of_all(&context.machine.sysfs, &self.topology, &self.addresses);
         }
     }
 }
@@ -174,7 +201,7 @@ fn planned(
     options: &InPlaceOptions,
     summary: Vec<String>,
 ) -> Result<PlannedChange> {
-    let users = if subject.stops_drivers() { Some(find::find(&context.machine, &subject.scope())?) } else { None };
+    let users = if subject.disturbs_users() { Some(find::find(&context.machine, &subject.scope())?) } else { None };
     let needs_force = users.as_ref().map(|users| user_check::needs_force(users, &options.forcing.force));
     Ok(PlannedChange {
         summary,
@@ -201,11 +228,13 @@ pub(crate) fn run<R: serde::Serialize>(
     report: &dyn Fn(&InPlaceTarget, Changed) -> Result<R>,
     text: fn(&R) -> String,
 ) -> Result<ExitStatus> {
-    run_with(context, options, read, summary, &|_, subject, changed| report(subject, changed), text)
+    run_with(context, options, read, summary, &|_, subject, changed| report(subject, changed), text, |_| {
+        ExitStatus::Done
+    })
 }
 
-/// The same where more is to be done when the planned steps are: `finish` gets the operation, none if there was nothing to
-/// do.
+/// The same where more is to be done when the planned steps are, and the report decides the status: `finish` gets the
+/// operation, none if there was nothing to do.
 ///
 /// # Errors
 /// As for [`run`], and those of `finish`, which puts back itself what it changed.
@@ -216,6 +245,7 @@ pub(crate) fn run_with<R: serde::Serialize>(
     summary: &dyn Fn(&InPlaceTarget) -> Vec<String>,
     finish: &Finish<R>,
     text: fn(&R) -> String,
+    status: fn(&R) -> ExitStatus,
 ) -> Result<ExitStatus> {
     context.refuse_in_dump(&options.change)?;
     let subject = read()?;
@@ -231,7 +261,7 @@ pub(crate) fn run_with<R: serde::Serialize>(
         change(context, options, subject, read, finish)?
     };
     context.output.outcome(&report, text);
-    Ok(ExitStatus::Done)
+    Ok(status(&report))
 }
 
 /// From the check for users to the report.
@@ -253,9 +283,9 @@ fn change<R>(
     report
 }
 
-/// Users are looked for only where a driver is stopped.
+/// Users are looked for only where a driver or a device is stopped.
 fn approve(context: &Context, options: &InPlaceOptions, subject: &InPlaceTarget) -> Result<Option<UserApproval>> {
-    if !subject.stops_drivers() {
+    if !subject.disturbs_users() {
         return Ok(None);
     }
     user_check::check(context, &subject.scope(), &options.forcing, &subject.what()).map(Some)
@@ -276,8 +306,16 @@ fn perform(
     let begun = Instant::now();
     let steps = &subject.plan.steps;
     let outcomes = operation.run(steps, options.jobs)?;
-    match StepFailure::first(steps, &outcomes) {
-        None => Ok(Changed { overridden, seconds: begun.elapsed().as_secs_f64() }),
+    let is_temporary = ends_as_it_began(steps);
+    // Interrupted when nothing was left to do: then it is only put back.
+    match StepFailure::first(steps, &outcomes).filter(|_| !(is_temporary && outcomes.is_complete())) {
+        None => {
+            if is_temporary {
+                let sysfs = &context.machine.sysfs;
+                operation.put_back(steps, &outcomes.only(|index| can_be_put_back(sysfs, steps, index)))?;
+            }
+            Ok(Changed { overridden, seconds: begun.elapsed().as_secs_f64() })
+        }
         Some(mut why) => {
             if let Some(hint) = kept_away(context, steps, &outcomes) {
                 why.hint.get_or_insert(hint);

@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use crate::error::{Error, ErrorKind};
 use crate::execute::outcome::{Outcome, Outcomes, Undone};
-use crate::plan::action::Step;
+use crate::plan::action::{Action, Step};
 use crate::plan::step_state::NOBODY_BOUND;
 use crate::report::text::words;
 
@@ -29,6 +29,8 @@ impl StepFailure {
             let kind = match errno {
                 _ if outcomes.interrupted => ErrorKind::Interrupted,
                 Errno::EACCES | Errno::EPERM | Errno::EROFS => ErrorKind::NotPermitted,
+                // No method of a function did it (__pci_reset_function_locked, drivers/pci/pci.c).
+                Errno::ENOTTY if matches!(steps[index].action, Action::Reset { .. }) => ErrorKind::Unsupported,
                 _ => ErrorKind::Failed,
             };
             let message = format!("{}: {}", words::describe_action(&steps[index].action), errno_text(errno));
@@ -52,15 +54,29 @@ pub(crate) fn errno_text(errno: Errno) -> String {
     }
 }
 
+/// What could not be undone, and why.
+fn lost(undone: &Undone) -> Vec<String> {
+    let lost = undone.each.iter().filter_map(|(action, outcome)| match outcome {
+        Outcome::Failed(errno) => Some(format!("{}: {}", words::describe_action(action), errno_text(*errno))),
+        _ => None,
+    });
+    lost.collect()
+}
+
+/// All was done as planned, and then not all could be put back; none if it could.
+pub(crate) fn not_put_back(undone: &Undone) -> Option<Error> {
+    let lost = lost(undone);
+    let first = undone.each.iter().find(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))?.0.address();
+    let error = Error::new(ErrorKind::Partly, format!("it is done, but not all was put back: {}", lost.join("; ")));
+    let error = error.hint("pcictl recover tries again").fact("not_undone", lost);
+    Some(match first {
+        Some(address) => error.about(address),
+        None => error,
+    })
+}
+
 pub(crate) fn rollback_error(undone: &Undone, why: StepFailure, lasting: &str) -> Error {
-    let lost: Vec<String> = undone
-        .each
-        .iter()
-        .filter_map(|(action, outcome)| match outcome {
-            Outcome::Failed(errno) => Some(format!("{}: {}", words::describe_action(action), errno_text(*errno))),
-            _ => None,
-        })
-        .collect();
+    let lost = lost(undone);
     let mut message = why.message;
     if !lasting.is_empty() {
         message.push_str(&format!("; {lasting}"));

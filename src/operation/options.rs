@@ -59,6 +59,17 @@ pub(crate) struct InPlaceOptions {
     pub(crate) jobs: usize,
 }
 
+/// Options of a reset after which the functions are still there.
+#[derive(Clone, Debug)]
+pub(crate) struct ResetOptions {
+    /// What every change in place takes.
+    pub(crate) in_place: InPlaceOptions,
+    /// The one method to use.
+    pub(crate) method: Option<String>,
+    /// The drivers stay and take care of it by themselves.
+    pub(crate) keep_driver: bool,
+}
+
 /// What a rescan waits for, accepts and restores.
 #[derive(Clone, Debug)]
 pub(crate) struct SettleOptions {

@@ -10,12 +10,12 @@ use crate::doctor::stack::Work;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::executor::{StepRunner, execute, undo};
 use crate::execute::journaled::Journaled;
-use crate::execute::outcome::{DetachedWrite, Outcome, Outcomes};
+use crate::execute::outcome::{DetachedWrite, Outcome, Outcomes, Undone};
 use crate::execute::signals;
 use crate::execute::supervisor::Supervisor;
 use crate::lock::acquire::Held;
 use crate::operation::context::Context;
-use crate::operation::failure::{StepFailure, errno_text, rollback_error};
+use crate::operation::failure::{StepFailure, errno_text, not_put_back, rollback_error};
 use crate::operation::removal_record::now;
 use crate::order;
 use crate::pci::address::PciAddress;
@@ -196,14 +196,32 @@ impl<'a> Operation<'a> {
         why: StepFailure,
         lasting: &str,
     ) -> Error {
+        match self.undo(steps, first, outcomes) {
+            Ok(undone) => rollback_error(&undone, why, lasting),
+            Err(error) => {
+                self.context.output.say(&why.message);
+                error
+            }
+        }
+    }
+
+    /// Puts back what was only changed for the time of these steps, all of which are done.
+    ///
+    /// # Errors
+    /// The kernel refuses a part of it, or somebody else waits for it now.
+    pub(crate) fn put_back(&mut self, steps: &[Step], outcomes: &Outcomes) -> Result<()> {
+        let undone = self.undo(steps, 0, outcomes)?;
+        not_put_back(&undone).map_or(Ok(()), Err)
+    }
+
+    fn undo(&mut self, steps: &[Step], first: usize, outcomes: &Outcomes) -> Result<Undone> {
         let directory_of = |action: &Action| action.address().map_or_else(String::new, PciAddress::sysfs_link);
         let mut undone = undo(steps, first, outcomes, &directory_of, &mut *self.kernel);
         if let Some(unfinished) = undone.detached.take() {
-            self.context.output.say(&why.message);
-            return self.detached_error(&unfinished);
+            return Err(self.detached_error(&unfinished));
         }
         self.half_done = undone.each.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
-        rollback_error(&undone, why, lasting)
+        Ok(undone)
     }
 
     /// Whether somebody has asked to stop, now or earlier.

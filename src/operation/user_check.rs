@@ -58,6 +58,17 @@ pub(crate) fn refuse_busy_hive(context: &Context, scope: &Scope, forcing: &Force
     Ok(())
 }
 
+/// Refuses what would hit these functions besides while they are in use.
+///
+/// # Errors
+/// One of them is in use, and that danger is not forced.
+pub(crate) fn refuse_busy_others(context: &Context, others: &Scope, forcing: &ForceOptions, what: &str) -> Result<()> {
+    match decide(&find::find(&context.machine, others)?, &forcing.force) {
+        Decision::Refuse { users, unchecked, missing } => Err(refused(what, &users, &unchecked, &missing)),
+        Decision::Allow | Decision::Override(..) => Ok(()),
+    }
+}
+
 impl UserApproval {
     /// Looks again and returns the users that are overridden.
     ///

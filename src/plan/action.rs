@@ -148,6 +148,9 @@ pub enum Action {
     Reset {
         /// The function.
         address: PciAddress,
+        /// It may be done by a reset of the bus or slot, which walks all that is on the bus.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        hits_bus: bool,
     },
     /// Reset everything on the bus that a bridge leads to.
     ResetBelow {
@@ -226,7 +229,7 @@ impl Action {
             | Self::Override { address, .. }
             | Self::Probe { address, .. }
             | Self::Set { address, .. }
-            | Self::Reset { address }
+            | Self::Reset { address, .. }
             | Self::ResetBelow { address }
             | Self::Remove { address } => Some(*address),
             Self::Rescan { .. } | Self::RescanAll | Self::SlotPower { .. } => None,
@@ -267,6 +270,11 @@ impl Action {
             Self::SetVfs { count, was, .. } => count < was,
             _ => false,
         }
+    }
+
+    /// Whether whoever uses a device may notice it, for which users must be looked for first.
+    pub(crate) fn disturbs_users(&self) -> bool {
+        self.stops_drivers() || matches!(self, Self::Reset { .. })
     }
 
     /// Whether it gives a function to a driver.
@@ -347,6 +355,15 @@ impl Action {
     pub(crate) fn can_be_undone(&self) -> bool {
         !self.undo().is_empty()
     }
+}
+
+/// Whether all that can be undone of these steps is undone when they are done, as drivers are only stopped for a reset.
+pub(crate) fn ends_as_it_began(steps: &[Step]) -> bool {
+    let stays = |action: &Action| {
+        matches!(action, Action::Remove { .. } | Action::SlotPower { .. }) || action.is_scan() || action.gives_driver()
+    };
+    let mut actions = steps.iter().map(|step| &step.action);
+    actions.clone().any(|action| matches!(action, Action::Reset { .. })) && !actions.any(stays)
 }
 
 /// Phases as one plan: each step waits for what it waits for in its own phase, and for all phases before.

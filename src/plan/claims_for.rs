@@ -65,8 +65,12 @@ impl Touched {
             Action::Unbind { address, .. }
             | Action::Override { address, .. }
             | Action::Set { address, .. }
-            | Action::Reset { address }
+            | Action::Reset { address, hits_bus: false }
             | Action::Remove { address } => place(*address).map(Self::Function),
+            // pci_parent_bus_reset (drivers/pci/pci.c) walks the bus unlocked, to see whether anything else is on it.
+            Action::Reset { address, hits_bus: true } => {
+                Some(Self::AllBelow(topology.place_above(topology.find(*address)?)))
+            }
             Action::ResetBelow { address } => place(*address).map(Self::AllBelow),
             Action::RescanAll => Some(Self::Everything),
             Action::Rescan { .. } | Action::SlotPower { .. } => None,
@@ -204,6 +208,20 @@ mod tests {
             assert_eq!(held(&topology, &Action::Bind { address, driver: driver() }), at("pci0000:00"), "{address}");
             let unbind = Action::Unbind { address, driver: driver(), driver_override: None };
             assert_eq!(held(&topology, &unbind), topology.place(topology.find(address).unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_reset_by_the_bus_takes_the_bridge_above() {
+        let topology = with_vf(None);
+        for (address, hits_bus, held) in [
+            ("0000:01:00.0", false, "pci0000:00/03.0/00.0"),
+            ("0000:01:00.0", true, "pci0000:00/03.0"),
+            ("0000:00:03.0", true, "pci0000:00"),
+        ] {
+            let action = Action::Reset { address: address.parse().unwrap(), hits_bus };
+            let touched = Touched::by_action(&topology, &action).unwrap();
+            assert_eq!(touched.exclusive(), at(held), "{action:?}");
         }
     }
 

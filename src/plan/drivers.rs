@@ -144,7 +144,7 @@ fn stop_for(
 }
 
 /// These functions, each once, in the order in which they are stopped: what is below a bridge before it.
-fn from_below(topology: &Topology, targets: &[FunctionId]) -> Vec<FunctionId> {
+pub(crate) fn from_below(topology: &Topology, targets: &[FunctionId]) -> Vec<FunctionId> {
     let mut ids = in_stop_order(topology, targets.to_vec());
     ids.dedup();
     ids.sort_by_key(|id| std::cmp::Reverse(topology.place(*id).chain().matches('/').count()));
@@ -175,7 +175,8 @@ fn is_unbind_of(action: &Action, address: PciAddress) -> bool {
     matches!(action, Action::Unbind { address: other, .. } if *other == address)
 }
 
-fn claimed(topology: &Topology, mut plan: Plan) -> Plan {
+/// The plan with what must be held for it, its steps in turn where they must not meet.
+pub(crate) fn claimed(topology: &Topology, mut plan: Plan) -> Plan {
     one_after_the_other(topology, &mut plan);
     let touched: Vec<Touched> =
         plan.steps.iter().filter_map(|step| Touched::by_action(topology, &step.action)).collect();

@@ -13,6 +13,7 @@ use crate::topology::attributes::Attributes;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::topology::paths::on_bus;
+use crate::topology::reset_methods::{ResetMethods, needs_bus_alone};
 
 /// Resets each of these, to be done when their drivers are stopped and they are still there. `gone` is all that will be
 /// removed.
@@ -24,15 +25,27 @@ pub(crate) fn plan_reset(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]
     let mut plan = Plan::default();
     for (address, id) in present(&topology, tops) {
         let path = topology.path(id);
-        if sysfs.exists(&format!("{path}/reset")) {
-            plan.push_last(Action::Reset { address }, &path);
+        let methods = ResetMethods::read(sysfs, &path);
+        let above = topology.function_above(id).map(|above| (topology.function(above).address, topology.path(above)));
+        let is_shared = match &above {
+            Some((_, bridge)) if methods.first().is_some_and(needs_bus_alone) => {
+                is_shared(sysfs, bridge, address, gone)?
+            }
+            _ => false,
+        };
+        if methods != ResetMethods::Missing && !is_shared {
+            let hits_bus = methods.may_hit_bus();
+            plan.push_last(Action::Reset { address, hits_bus }, &path);
             continue;
         }
-        let above = topology.function_above(id).map(|above| (topology.function(above).address, topology.path(above)));
         let Some((bridge, directory)) = above.filter(|(_, path)| can_reset_below(sysfs, path)) else {
-            return Err(refused(
+            return Err(unsupported(
                 address,
-                "the kernel offers no reset of it, nor of the bus it sits on; try --power-cycle",
+                if is_shared {
+                    "the kernel resets its bus only where nothing else is on it; try --power-cycle"
+                } else {
+                    "the kernel offers no reset of it, nor of the bus it sits on; try --power-cycle"
+                },
             ));
         };
         let others = others_on(sysfs, &directory, gone)?;
@@ -57,7 +70,10 @@ pub(crate) fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAd
     for &address in tops {
         let slot = attributes.slot(address).filter(|slot| sysfs.exists(&format!("bus/pci/slots/{slot}/power")));
         let Some(slot) = slot else {
-            return Err(refused(address, "it sits in no slot whose power can be switched; pcictl list shows slots"));
+            return Err(unsupported(
+                address,
+                "it sits in no slot whose power can be switched; pcictl list shows slots",
+            ));
         };
         let functions = (0..8).map(|function| PciAddress { function, ..address });
         let others: Vec<PciAddress> =
@@ -90,6 +106,13 @@ fn can_reset_below(sysfs: &Sysfs, directory: &str) -> bool {
     sysfs.exists(&format!("{directory}/reset_subordinate"))
 }
 
+/// Whether more is on the bus of a function when all drivers are stopped and the VFs of what will be gone are off.
+fn is_shared(sysfs: &Sysfs, bridge: &str, address: PciAddress, gone: &[PciAddress]) -> Result<bool> {
+    let there = on_bus(sysfs, bridge)?.unwrap_or_default();
+    let is_virtual = |other: PciAddress| sysfs.exists(&format!("{}/physfn", other.sysfs_link()));
+    Ok(there.into_iter().any(|other| other != address && !(gone.contains(&other) && is_virtual(other))))
+}
+
 fn others_on(sysfs: &Sysfs, directory: &str, gone: &[PciAddress]) -> Result<String> {
     let there = on_bus(sysfs, directory)?.unwrap_or_default();
     let others: Vec<PciAddress> = there.into_iter().filter(|address| !gone.contains(address)).collect();
@@ -102,6 +125,10 @@ fn present<'a>(topology: &'a Topology, addresses: &'a [PciAddress]) -> impl Iter
 
 fn listed(addresses: &[PciAddress]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn unsupported(address: PciAddress, why: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("{address}: cannot be replugged like that: {why}")).about(address)
 }
 
 fn refused(address: PciAddress, why: &str) -> Error {

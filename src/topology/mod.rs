@@ -8,6 +8,7 @@
 //! - [`parallel`]: reads a whole machine with several threads.
 //! - [`load`]: reads a topology: the whole machine, or a part of it.
 //! - [`device_links`]: functions whose drivers end with that of another one.
+//! - [`reset_methods`]: how the kernel can reset a function, and what each way hits.
 //! - [`attributes`]: attributes of one function: link, NUMA node, IOMMU group, slot, the devices below.
 
 pub(crate) mod load;
@@ -19,3 +20,4 @@ pub(crate) mod identity;
 pub mod fields;
 pub(crate) mod paths;
 pub(crate) mod device_links;
+pub(crate) mod reset_methods;

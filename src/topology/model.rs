@@ -250,11 +250,22 @@ impl Topology {
         if let Some(VirtualOf { physical, index }) = function.virtual_of {
             return self.place(physical).virtual_function(index, function.address);
         }
-        let above = match function.parent {
+        self.place_above(id).function(function.address)
+    }
+
+    /// The place of the bridge, or host bridge, whose bus a function is on.
+    pub(crate) fn place_above(&self, id: FunctionId) -> Place {
+        match self.function(id).parent {
             Parent::HostBridge(id) => self.host_bridge_place(id),
             Parent::Function(id) => self.place(id),
-        };
-        above.function(function.address)
+        }
+    }
+
+    /// All else that the bridge above a function leads to; nothing on a root bus, which no bridge can reset.
+    pub(crate) fn neighbors(&self, id: FunctionId) -> Vec<FunctionId> {
+        let Parent::Function(bridge) = self.function(id).parent else { return Vec::new() };
+        let own = self.subtree(id);
+        self.subtree(bridge).into_iter().skip(1).filter(|other| !own.contains(other)).collect()
     }
 
     /// A host bridge's place.

@@ -4,6 +4,7 @@
 //! - [`overrides`]: driver overrides, read by a child that can be left behind.
 //! - [`capture`]: takes down what a function is now.
 //! - [`compare`]: what differs between then and now.
+//! - [`function_state`]: what must not differ after a reset in place.
 //! - [`snapshot`]: the scanned part of the machine at one moment.
 //! - [`expectation`]: what `--expect` says must come.
 //! - [`verdict`]: what a rescan came to.
@@ -13,6 +14,7 @@
 pub mod capture;
 pub mod compare;
 pub(crate) mod expectation;
+pub(crate) mod function_state;
 pub mod readiness;
 pub mod record;
 pub(crate) mod settle;

@@ -58,7 +58,8 @@ impl Work {
     }
 
     fn script(&self, fault: Fault, at: usize) -> Script {
-        Script::new(fault, at, self.comes)
+        let keeps_drivers = self.words.contains(&"--keep-driver");
+        Script { keeps_drivers, ..Script::new(fault, at, self.comes) }
     }
 
     /// Every fault; where a removal is only the way to something else, one errno stands for all of its kind.
@@ -73,8 +74,9 @@ impl Work {
         FAULTS.into_iter().filter(move |fault| is_plain || is_of_its_kind(fault))
     }
 
-    fn brings_back(&self) -> bool {
-        matches!(self.words[0], "rescan" | "replug")
+    /// Whether what it ends with is compared with what was before.
+    fn compares(&self) -> bool {
+        matches!(self.words[0], "rescan" | "replug" | "reset")
     }
 
     fn overrides(&self) -> bool {
@@ -93,7 +95,7 @@ impl Work {
 const REMOVE_PF: &[&str] = &["remove", "--force", "vfs", "--yes", "0000:01:00.0"];
 
 /// A port with one endpoint, a PF with its VFs, an empty place, a slot, and all that a device can be helped with.
-const WORK: [Work; 25] = [
+const WORK: [Work; 30] = [
     Work::new("guest-switch8", &["remove", "0000:02:00.0"]),
     Work::new("guest-sriov", &["remove", "0000:01:00.0"]),
     Work::new("guest-switch8", &["remove", "0000:03:00.0", "0000:04:00.0"]),
@@ -144,6 +146,11 @@ const WORK: [Work; 25] = [
         before: &["sriov", "--autoprobe", "off", PF, "2"],
         ..Work::new("guest-sriov", &["sriov", "--autoprobe", "on", PF, "3"])
     },
+    Work::new("guest-switch8", &["reset", "0000:03:00.0"]),
+    Work { prepare: use_vfs, ..Work::new("guest-sriov", &["reset", "--force", "vfs", "--yes", "0000:01:00.0"]) },
+    Work::new("guest-mixed", &["reset", "0000:01:00.0", "0000:02:00.0"]),
+    Work::new("guest-mixed", &["reset", "--method", "bus", "0000:02:00.0"]),
+    Work::new("guest-mixed", &["reset", "--keep-driver", "--method", "bus", "0000:02:00.0"]),
 ];
 
 const PF: &str = "0000:01:00.0";
@@ -278,7 +285,7 @@ fn check_end(ended: &Ended, machine: &Machine, work: &Work, fault: Fault, course
         Ended::Otherwise(code) => {
             let is_interrupted = matches!(fault, Fault::Interrupted | Fault::InterruptedBefore);
             let expected = ExitCode::from(if is_interrupted { 130 } else { 6 });
-            assert!(work.brings_back() && *code == expected, "{what}: ended with {code:?}");
+            assert!(work.compares() && *code == expected, "{what}: ended with {code:?}");
         }
         Ended::Crashed => assert!(matches!(fault, Fault::CrashBefore | Fault::CrashAfter), "{what}"),
     }
@@ -303,7 +310,9 @@ fn check_recovered(machine: &Machine, work: &Work, course: &Course, is_reported:
     let Course { start, end, settings, .. } = course;
     assert!(machine.is_settled(), "{what}: something is left over: {}", machine.leftovers());
     let switches = |settings: BTreeMap<String, String>| -> Vec<(String, String)> {
-        let is_switch = |name: &str| name.ends_with("sriov_drivers_autoprobe") || !name.contains(':');
+        let is_switch = |name: &str| {
+            ["sriov_drivers_autoprobe", "reset_method"].iter().any(|file| name.ends_with(file)) || !name.contains(':')
+        };
         settings.into_iter().filter(|(name, _)| is_switch(name)).collect()
     };
     let now_set = switches(machine.settings());

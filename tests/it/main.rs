@@ -18,6 +18,7 @@ mod output;
 mod parts;
 mod redundancy;
 mod refusals;
+mod resets;
 mod supervise;
 mod support;
 mod syscalls;

@@ -74,7 +74,7 @@ impl Write {
         match action {
             Action::Remove { address }
             | Action::Override { address, .. }
-            | Action::Reset { address }
+            | Action::Reset { address, .. }
             | Action::ResetBelow { address } => board.at(config, *address),
             Action::Unbind { address, .. } | Action::SetVfs { address, .. } | Action::CreateVfs { address, .. } => {
                 board.at(config, *address).filter(|slot| config.is_bound(*slot))

@@ -53,7 +53,6 @@ impl Subject {
                 reading.port(*port).filter(|_| is_empty)?;
                 reading.slot_on(*port)
             }
-            Job::Reset(slot) if reading.board.bus_reset & 1 << slot != 0 => reading.bus_reset(*slot),
             _ => reading.writes(job),
         }?;
         match mutant {
@@ -149,14 +148,6 @@ impl Reading<'_> {
         Some(Subject::new(vec![vec![power(port, true)]], claims))
     }
 
-    /// A reset that hits all that is on the function's bus.
-    fn bus_reset(&self, slot: Slot) -> Option<Subject> {
-        let bridge = self.board.above(slot).and_then(|above| self.place(above))?;
-        self.id(slot)?;
-        let reset = step(Action::Reset { address: self.board.address(self.config, slot) });
-        Some(Subject::new(vec![vec![reset]], claims_for(&[Touched::AllBelow(bridge)])))
-    }
-
     /// One write after the other, with the claims that the product's table has for them; none if their function is not
     /// there, or not as they need it.
     fn writes(&self, job: &Job) -> Option<Subject> {
@@ -206,7 +197,7 @@ impl Reading<'_> {
                 (!is_bound).then_some(())?;
                 vec![Action::overriding(address, driver()), Action::Probe { address, driver: None }]
             }
-            Job::Reset(_) => vec![Action::Reset { address }],
+            Job::Reset(_) => vec![Action::Reset { address, hits_bus: board.bus_reset & 1 << slot != 0 }],
             Job::ResetBelow(_) => vec![Action::ResetBelow { address }],
             _ => vec![Action::Remove { address }],
         };

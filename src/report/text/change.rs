@@ -125,7 +125,8 @@ fn reported(findings: &[Difference]) -> impl Iterator<Item = &Difference> {
     findings.iter().filter(move |finding| finding.kind != DifferenceKind::New && !implied(finding))
 }
 
-fn difference(finding: &Difference) -> String {
+/// One difference, a line of its own.
+pub(crate) fn difference(finding: &Difference) -> String {
     let sign = if finding.matters { "!".red() } else { "~".yellow() };
     let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
     let why = finding.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));

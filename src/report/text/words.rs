@@ -75,7 +75,7 @@ pub(crate) fn describe_action(action: &Action) -> String {
         Action::Probe { address, driver: None } => format!("probe drivers for {address}"),
         Action::Probe { address, driver: Some(driver) } => format!("probe {address} for {}", escaped(driver)),
         Action::Set { address, file, value, .. } => format!("set {} of {address} to {}", escaped(file), escaped(value)),
-        Action::Reset { address } => format!("reset {address}"),
+        Action::Reset { address, .. } => format!("reset {address}"),
         Action::ResetBelow { address } => format!("reset the bus below {address}"),
         Action::SlotPower { slot, on } => {
             format!("switch the power of slot {} {}", escaped(slot), if *on { "on" } else { "off" })

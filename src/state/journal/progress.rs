@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
-use crate::plan::action::{Action, Step, VfDrivers};
+use crate::plan::action::{Action, Step, VfDrivers, ends_as_it_began};
 use crate::plan::step_state::{has_led_to_driver, is_done};
 use crate::state::journal::record::OperationRecord;
 
@@ -70,6 +70,16 @@ impl<'a> Assessment<'a> {
 
     /// Where the operation stands.
     pub fn progress(&self) -> Progress {
+        if self.ends_as_it_began() {
+            // What was stopped for a reset must be at work again, be the reset done or not.
+            let is_stopped = self.done().any(|step| step.action.can_be_undone());
+            let is_done = self.done().next().is_some();
+            return match (is_stopped, is_done) {
+                (true, _) => Progress::Partial,
+                (false, true) => Progress::Complete,
+                (false, false) => Progress::NotStarted,
+            };
+        }
         let is_scanning = || self.is_scan() && self.record.ends.values().any(Option::is_none);
         if self.satisfied.iter().all(|satisfied| *satisfied) && self.undriven_vfs().is_none() {
             Progress::Complete
@@ -81,12 +91,17 @@ impl<'a> Assessment<'a> {
     }
 
     /// What `pcictl recover` does: it rolls forward if something was done for good and no driver would have to be stopped
-    /// for the rest (that is for a command which looks for users first); else it rolls back.
+    /// for the rest (that is for a command which looks for users first); else it rolls back. What ends as it began does so
+    /// by rolling back.
     pub(crate) fn action(&self) -> RecoveryAction {
         let stays = |step: &Step| !step.action.can_be_undone() || takes_away(&step.action);
         let for_good = self.done().any(stays) || self.is_scan();
         let stops = self.left().any(|(_, step)| step.action.stops_drivers());
-        if for_good && !stops { RecoveryAction::RollForward } else { RecoveryAction::RollBack }
+        if for_good && !stops && !self.ends_as_it_began() {
+            RecoveryAction::RollForward
+        } else {
+            RecoveryAction::RollBack
+        }
     }
 
     /// What was done, in the order of the plan.
@@ -118,6 +133,10 @@ impl<'a> Assessment<'a> {
             Action::CreateVfs { address, drivers: Some(drivers), .. } => Some((*address, drivers)),
             _ => None,
         }
+    }
+
+    fn ends_as_it_began(&self) -> bool {
+        ends_as_it_began(&self.record.steps)
     }
 
     /// Scanning again is always right, and nothing tells whether it was done.
@@ -173,7 +192,7 @@ fn is_all_back(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
 /// Whether this only helps to bring devices back, and all that was removed before it is there again: to reset it now would
 /// hit what is at work. What is gone has nothing left to be reset.
 fn has_become_needless(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
-    if matches!(record.steps[index].action, Action::Reset { address } if !sysfs.has_function(address)) {
+    if matches!(record.steps[index].action, Action::Reset { address, .. } if !sysfs.has_function(address)) {
         return true;
     }
     let helps = matches!(

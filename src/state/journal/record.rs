@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::plan::action::{Action, Step, StepRef};
+use crate::plan::action::{Action, Step, StepRef, ends_as_it_began};
 use crate::state::file::Invalid;
 
 /// What ends a step that was done before it began.
@@ -156,6 +156,11 @@ impl OperationRecord {
         let only_brings_back = record.steps.iter().all(brings_back);
         let steps = record.steps.iter().enumerate().filter(|(_, step)| only_brings_back || !brings_back(step));
         record.ends = steps.map(|(step, _)| (StepRef { step, undo: false }, None)).collect();
+        if ends_as_it_began(&record.steps) {
+            // Then it may have been cut off while it put back, anywhere.
+            let first = |(index, step): (usize, &Step)| Some((index, step.action.undo().into_iter().next()?));
+            record.undo_actions = record.steps.iter().enumerate().filter_map(first).collect();
+        }
         record
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use pcictl::error::{Error, ErrorKind};
@@ -180,4 +181,62 @@ fn nothing_is_begun_below_what_somebody_is_removing() {
     assert!(error.to_string().contains("removing 0000:01:00.0"), "{error}");
     assert_eq!((machine.calls(), machine.functions()), (0, start));
     assert!(machine.is_settled() && machine.ledger().is_empty());
+}
+
+#[test]
+fn a_reset_by_another_method_is_written_between_and_all_is_put_back() {
+    let machine = Machine::prepared("guest-sriov", use_vfs);
+    let start = (machine.functions(), machine.settings());
+    let words = ["reset", "--force", "vfs", "--yes", "--method", "bus", "0000:01:00.0"];
+    assert!(matches!(machine.run(&words), Ended::Well));
+    let pf = "devices/pci0000:00/0000:00:01.0/0000:01:00.0";
+    let writes = machine.writes();
+    let at =
+        |write: &str| writes.iter().position(|made| made == write).unwrap_or_else(|| panic!("{write}: {writes:?}"));
+    let order = [
+        at("0 > devices/pci0000:00/0000:00:01.0/0000:01:00.0/sriov_numvfs"),
+        at("0000:01:00.0 > bus/pci/drivers/nvme/unbind"),
+        at(&format!("bus > {pf}/reset_method")),
+        at(&format!("1 > {pf}/reset")),
+        // While VFs are on the bus, the kernel would not take this.
+        at("flr bus > bus/pci/devices/0000:01:00.0/reset_method"),
+        at("0000:01:00.0 > bus/pci/drivers/nvme/bind"),
+        at("4 > bus/pci/devices/0000:01:00.0/sriov_numvfs"),
+    ];
+    assert!(order.is_sorted(), "{writes:?}");
+    assert_eq!((machine.functions(), machine.settings()), start);
+}
+
+#[test]
+fn a_reset_that_costs_the_device_its_addresses_ends_with_6() {
+    let machine = Machine::new("guest-mixed");
+    let tree = Rc::clone(&machine.tree);
+    let file = tree.device("0000:02:00.0").join("resource");
+    let lose = move |_: &FakeKernel| fs::write(&file, "0x0 0x0 0x0\n").unwrap();
+    let script = Script { meanwhile: Some((1, Box::new(lose))), ..Script::new(Fault::None, 0, Comes::Same) };
+    let Ended::Otherwise(code) = machine.run_with(&["reset", "0000:02:00.0"], script) else { panic!("all is well") };
+    assert_eq!(code, ExitCode::from(6));
+    assert!(machine.is_settled());
+}
+
+#[test]
+fn a_reset_that_no_method_does_is_unsupported_and_the_driver_is_back() {
+    let machine = Machine::new("guest-mixed");
+    let start = machine.functions();
+    let error = error(machine.run_at(&["reset", "0000:02:00.0"], Fault::Refused(Errno::ENOTTY), 1));
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert_eq!(error.to_string(), "reset 0000:02:00.0: the kernel said no: Not a typewriter; the one step was undone");
+    assert!(machine.functions() == start && machine.is_settled());
+}
+
+#[test]
+fn a_driver_that_does_not_take_its_device_again_is_tried_once_more_by_recover() {
+    let machine = Machine::new("guest-mixed");
+    let start = machine.functions();
+    let error = error(machine.run_at(&["reset", "0000:02:00.0"], Fault::Refused(Errno::EIO), 2));
+    assert_eq!(error.kind(), ErrorKind::Partly, "{error}");
+    assert!(error.to_string().starts_with("it is done, but not all was put back: bind 0000:02:00.0"), "{error}");
+    assert!(!machine.is_settled() && machine.functions() != start);
+    assert!(matches!(machine.run(&["recover"]), Ended::Well));
+    assert!(machine.is_settled() && machine.functions() == start);
 }

@@ -157,7 +157,10 @@ impl Machine {
         let mut settings = BTreeMap::new();
         for (top, files) in [
             ("sys/bus/pci/slots", &["power"][..]),
-            ("sys/bus/pci/devices", &["driver_override", "power/control", "sriov_numvfs", "sriov_drivers_autoprobe"]),
+            (
+                "sys/bus/pci/devices",
+                &["driver_override", "power/control", "reset_method", "sriov_numvfs", "sriov_drivers_autoprobe"],
+            ),
         ] {
             for entry in fs::read_dir(self.tree.path().join(top)).into_iter().flatten().flatten() {
                 for file in files {

@@ -1,0 +1,75 @@
+//! How functions can be reset, and what came of a reset.
+
+use serde::Serialize;
+
+use crate::pci::address::PciAddress;
+use crate::topology::reset_methods::Reach;
+use crate::usage::model::User;
+use crate::verify::compare::Difference;
+use crate::verify::function_state::ErrorCount;
+
+/// What `reset` did.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ResetReport {
+    /// The functions that were named.
+    pub(crate) functions: Vec<FunctionReset>,
+    /// A reset changes the device, whatever else is as before.
+    pub(crate) changed: bool,
+    /// The users that were overridden.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) overridden: Vec<User>,
+    /// Seconds from the first write to the last.
+    pub(crate) seconds: f64,
+}
+
+/// A function that was reset.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FunctionReset {
+    /// The function.
+    pub(crate) address: PciAddress,
+    /// The method that was tried first; none if the kernel does not tell.
+    pub(crate) method: Option<String>,
+    /// The driver that was stopped and has it again, or was kept.
+    pub(crate) driver: Option<String>,
+    /// The driver was at work all the time.
+    pub(crate) driver_kept: bool,
+    /// How many VFs it has.
+    pub(crate) vfs: usize,
+    /// What is not as before.
+    pub(crate) differences: Vec<Difference>,
+    /// Errors that were counted meanwhile (AER), by the function and the root port above it.
+    pub(crate) errors: Vec<ErrorCount>,
+}
+
+/// How functions can be reset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ResetListing {
+    /// The functions.
+    pub(crate) functions: Vec<ResetWays>,
+}
+
+/// How a function can be reset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ResetWays {
+    /// The function.
+    pub(crate) address: PciAddress,
+    /// It can be reset at all.
+    pub(crate) can_reset: bool,
+    /// The methods in the kernel's order; none if it does not tell (before Linux 5.15).
+    pub(crate) methods: Option<Vec<ResetWay>>,
+    /// What else is on its bus, besides its VFs.
+    pub(crate) others_on_bus: Vec<PciAddress>,
+    /// The bridge above, if it can reset all below it (`reset_subordinate`, Linux 6.13).
+    pub(crate) resetting_bridge: Option<PciAddress>,
+}
+
+/// One method.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ResetWay {
+    /// Its name in `reset_method`.
+    pub(crate) method: String,
+    /// What it hits.
+    pub(crate) hits: Reach,
+    /// The kernel refuses it while something else is on the bus.
+    pub(crate) needs_bus_alone: bool,
+}
