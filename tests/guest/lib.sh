@@ -184,8 +184,9 @@ refused() {
 
 # survives_kills DEVICE PREPARE COMMAND...: have the command, which works on that device alone, killed by SIGKILL at each of
 # its system calls that changes anything: pcictl, then its helper, then all at once. Each time `recover` brings the machine
-# to the planned end or back to the start, and nothing is left over. PREPARE is done before each. Counts in $undone,
-# $completed and $nothing what recover did.
+# to the planned end or back to the start, and nothing is left over. PREPARE is done before each. A function `from_end`, if
+# there is one, brings the planned end back to the start by raw writes. Counts in $undone, $completed and $nothing what
+# recover did.
 survives_kills() {
     undone=0 completed=0 nothing=0
     victim=$1 unharmed=$(functions)
@@ -218,6 +219,7 @@ killed_at() {
     *completed*) completed=$((completed + 1)) ;;
     *) nothing=$((nothing + 1)) ;;
     esac
+    ! command -v from_end >/dev/null || from_end
     # One that came back is crossed off by a look at what it is now, as the doctor says.
     [ -e "$pci/$victim" ] && pcictl doctor >/dev/null 2>&1 || pcictl rescan --settle 20 "$victim" >/tmp/case/rescan 2>&1 ||
         fail "$where: rescan: $(cat /tmp/case/recover /tmp/case/rescan)"
