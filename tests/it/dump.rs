@@ -30,6 +30,9 @@ fn told(root: &Path, functions: &[String], directories: Option<(&Path, &Path)>) 
     for function in functions {
         commands.push(format!("show -j {function}"));
         commands.push(format!("remove -n -j {function}"));
+        if root.join(format!("sys/bus/pci/devices/{function}/sriov_totalvfs")).exists() {
+            commands.push(format!("sriov -j {function}"));
+        }
     }
     let run = |command: String| {
         let mut run = Run::new(["--sysroot"]).and([root]).and(command.split(' '));
