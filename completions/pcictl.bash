@@ -40,6 +40,9 @@ _pcictl() {
             pcictl,override)
                 cmd="pcictl__subcmd__override"
                 ;;
+            pcictl,power)
+                cmd="pcictl__subcmd__power"
+                ;;
             pcictl,recover)
                 cmd="pcictl__subcmd__recover"
                 ;;
@@ -97,6 +100,9 @@ _pcictl() {
             pcictl__subcmd__help,override)
                 cmd="pcictl__subcmd__help__subcmd__override"
                 ;;
+            pcictl__subcmd__help,power)
+                cmd="pcictl__subcmd__help__subcmd__power"
+                ;;
             pcictl__subcmd__help,recover)
                 cmd="pcictl__subcmd__help__subcmd__recover"
                 ;;
@@ -137,7 +143,7 @@ _pcictl() {
 
     case "${cmd}" in
         pcictl)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug unbind bind override wait sriov reset lock locks status recover doctor dump help"
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug unbind bind override wait sriov reset power lock locks status recover doctor dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -257,7 +263,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help)
-            opts="list tree show remove rescan replug unbind bind override wait sriov reset lock locks status recover doctor dump help"
+            opts="list tree show remove rescan replug unbind bind override wait sriov reset power lock locks status recover doctor dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -369,6 +375,20 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help__subcmd__override)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__help__subcmd__power)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -651,6 +671,55 @@ _pcictl() {
                     return 0
                     ;;
                 --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sysroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__power)
+            opts="-n -w -j -q -v -h -V --runtime --d3cold --wakeup --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --json --quiet --verbose --color --sysroot --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --runtime)
+                    COMPREPLY=($(compgen -W "auto on" -- "${cur}"))
+                    return 0
+                    ;;
+                --d3cold)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --wakeup)
+                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1135,10 +1204,10 @@ _pcictl() {
 # Devices, where a command takes one. pcictl lists them without reading anything of them.
 _pcictl_devices() {
     local line=${COMP_LINE:0:COMP_POINT} word before
-    local after_value=' --accept --autoprobe --color --driver --expect --force --jobs --method --output --settle --slot --sysroot --timeout --wait -o -w '
+    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --jobs --method --output --runtime --settle --slot --sysroot --timeout --wait --wakeup -o -w '
     _pcictl "$@"
     word=${line##*[[:space:]]}
-    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|reset|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
+    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|reset|power|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
     before=${word%"${word##*:}"}
     mapfile -t COMPREPLY < <(compgen -W "$("$1" list --quiet --no-header --output address 2>/dev/null)" -- "$word")
     COMPREPLY=("${COMPREPLY[@]#"$before"}")

@@ -12,6 +12,7 @@ use crate::cli::wait::WaitArgs;
 use crate::operation::options::{
     ChangeOptions, ForceOptions, InPlaceOptions, RemoveOptions, ReplugOptions, ResetOptions, ScanOptions, SettleOptions,
 };
+use crate::plan::power::PowerSettings;
 use crate::plan::sriov::VfRequest;
 use crate::report::rows::Column;
 use crate::resolve::siblings::Selection;
@@ -101,6 +102,8 @@ pub(crate) enum Command {
     Sriov(SriovArgs),
     /// Reset a function, which stays where it is
     Reset(ResetArgs),
+    /// Show or change how a function may sleep and wake
+    Power(PowerArgs),
     /// Run a command while holding a device's lock
     Lock(LockArgs),
     /// Show who holds or waits for which lock
@@ -454,6 +457,30 @@ pub(crate) struct ResetArgs {
     pub(crate) in_place: InPlaceArgs,
 }
 
+/// `pcictl power`
+#[derive(Args, Debug)]
+#[command(after_help = help::POWER)]
+pub(crate) struct PowerArgs {
+    /// Functions to show or change
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selectors: Vec<String>,
+    /// Let the kernel put it to sleep when its driver has nothing to do, or keep it awake
+    #[arg(long, value_name = "auto|on", value_parser = ["auto", "on"])]
+    pub(crate) runtime: Option<String>,
+    /// Whether it may lose its power while it sleeps
+    #[arg(long, value_name = "on|off", value_parser = ["on", "off"])]
+    pub(crate) d3cold: Option<String>,
+    /// Whether it may wake the machine
+    #[arg(long, value_name = "on|off", value_parser = ["on", "off"])]
+    pub(crate) wakeup: Option<String>,
+    /// What every changing command takes.
+    #[command(flatten)]
+    pub(crate) changing: Changing,
+    /// What every writing command takes.
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+}
+
 /// `pcictl lock`
 #[derive(Args, Debug)]
 #[command(after_help = help::LOCK, override_usage = "pcictl lock [OPTIONS] <SELECTOR>... -- <COMMAND>...\n       \
@@ -569,6 +596,7 @@ impl Command {
             | Self::Override(_)
             | Self::Sriov(_) => true,
             Self::Reset(args) => !args.list,
+            Self::Power(args) => args.wanted() != PowerSettings::default(),
             Self::List(_)
             | Self::Tree(_)
             | Self::Show(_)
@@ -591,6 +619,7 @@ impl Command {
             | Self::Override(OverrideArgs { in_place, .. })
             | Self::Reset(ResetArgs { in_place, list: false, .. }) => in_place.changing.dry_run,
             Self::Reset(_) => false,
+            Self::Power(args) => args.changing.dry_run,
             Self::Bind(args) => args.changing.dry_run,
             Self::Sriov(args) => args.dry_run,
             Self::Lock(args) => args.changing.dry_run,
@@ -651,6 +680,28 @@ impl ResetArgs {
     /// The same as plain values.
     pub(crate) fn options(&self) -> ResetOptions {
         ResetOptions { in_place: self.in_place.options(), method: self.method.clone(), keep_driver: self.keep_driver }
+    }
+}
+
+impl PowerArgs {
+    /// What is to be set, as the kernel takes it.
+    pub(crate) fn wanted(&self) -> PowerSettings {
+        let switch = |value: &Option<String>, on, off| value.as_ref().map(|value| if value == "on" { on } else { off });
+        PowerSettings {
+            control: switch(&self.runtime, "on", "auto"),
+            d3cold: switch(&self.d3cold, "1", "0"),
+            wakeup: switch(&self.wakeup, "enabled", "disabled"),
+        }
+    }
+
+    /// The same as plain values. Nothing is taken from anybody, so nothing has to be forced.
+    pub(crate) fn options(&self) -> InPlaceOptions {
+        InPlaceOptions {
+            change: self.changing.options(self.writing.timeout),
+            forcing: ForceOptions::default(),
+            whole_device: true,
+            jobs: 1,
+        }
     }
 }
 

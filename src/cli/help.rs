@@ -408,6 +408,42 @@ Exit status:
     exit_writing!()
 );
 
+pub(super) const POWER: &str = concat!(
+    one_function!(),
+    groups_with_each!(),
+    "
+What is shown:
+Without an option, how the function may sleep and wake and whether it sleeps now, from what the kernel remembers: \
+nothing is woken, locked or changed. What the kernel does not tell is unknown.
+
+What it locks:
+The function.
+
+What it can break:
+A device that does not bear to sleep may not wake again. --runtime auto is refused while a BAR for memory has no address: \
+the function would wake with what was saved before it got one. What was changed is read back; if one of several settings \
+is refused, the others are put back.
+
+",
+    when_it_hangs!("It wakes what is above the function, and then"),
+    "Examples:
+  pcictl power 0000:03:00.0          what is set, and whether it sleeps
+  pcictl power --runtime on 0000:03:00.0
+                                     keep it awake
+  pcictl power --runtime auto --d3cold off 0000:03:00.0
+                                     let it sleep, but not without power
+
+Exit status:
+  0    it is so
+  1    failed, or the function has no such setting; nothing is changed
+  3    no such device
+  4    refused: it must not sleep yet
+  5    partly done
+  6    a setting does not say what was written to it
+",
+    exit_writing!()
+);
+
 pub(super) const LOCK: &str = concat!(
     one_function_or_absent!(),
     host_bridge!(),

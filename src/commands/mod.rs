@@ -5,7 +5,7 @@
 //! - [`unbind`], [`bind`], [`driver_override`]: drivers of functions that stay where they are.
 //! - [`wait`]: waits for what others change.
 //! - [`sriov`]: VFs of a physical function.
-//! - [`reset`]: resets functions that stay where they are.
+//! - [`reset`], [`power`]: reset functions that stay where they are; how they may sleep and wake.
 //! - [`lock`], [`locks`]: run something under locks; who holds them.
 //! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
 //! - [`dump`]: copies what the others read.
@@ -17,6 +17,7 @@ pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod locks;
 pub(crate) mod driver_override;
+pub(crate) mod power;
 pub(crate) mod recover;
 pub(crate) mod remove;
 pub(crate) mod replug;
@@ -82,6 +83,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Wait(args) => wait::run(&context, args).map(ExitCode::from),
         Command::Sriov(args) => sriov::run(&context, args).map(ExitCode::from),
         Command::Reset(args) => reset::run(&context, args).map(ExitCode::from),
+        Command::Power(args) => power::run(&context, args).map(ExitCode::from),
         Command::Locks(args) => locks::run(&context, args).map(ExitCode::from),
         Command::Status(_) => status::run(&context).map(ExitCode::from),
         Command::Recover(args) => recover::run(&context, args).map(ExitCode::from),

@@ -13,6 +13,7 @@
 //! - [`obstacles`]: what keeps a driver from a function.
 //! - [`change`]: a change after which the functions are still there.
 //! - [`drivers`]: what has which driver now.
+//! - [`power`]: power settings, and what came of changing them.
 //! - [`reset`]: which functions a reset hits, how, and what came of it.
 //! - [`remove`]: the two phases of a removal.
 //! - [`scan`]: which buses, under which locks, and the writes.
@@ -40,6 +41,7 @@ pub(crate) mod obstacles;
 pub(crate) mod options;
 pub(crate) mod remove;
 pub(crate) mod replug;
+pub(crate) mod power;
 pub(crate) mod reset;
 pub(crate) mod scan;
 pub(crate) mod sriov;

@@ -7,6 +7,7 @@
 //! - [`drivers`]: unbind, bind, override.
 //! - [`sriov`]: the number of VFs, and their drivers.
 //! - [`reset_in_place`]: reset functions that stay where they are.
+//! - [`power`]: power settings.
 //! - [`remove`]: stop from the bottom up, then remove.
 //! - [`rescan`]: scan the smallest bus that brings a device back.
 //! - [`reset`]: reset or power-cycle what is removed.
@@ -17,6 +18,7 @@ pub mod claims_for;
 pub mod drivers;
 pub mod remove;
 pub mod rescan;
+pub(crate) mod power;
 pub(crate) mod reset;
 pub(crate) mod reset_in_place;
 pub(crate) mod restore;

@@ -3,6 +3,7 @@
 //! - [`change`]: plans, and what became of them.
 //! - [`drivers`]: what has which driver now.
 //! - [`sriov`]: a physical function and its VFs.
+//! - [`power`]: how functions may sleep and wake.
 //! - [`reset`]: how functions can be reset, and what came of it.
 //! - [`rows`]: functions, trees and what `show` knows.
 //! - [`inspector`]: fills rows.
@@ -12,6 +13,7 @@
 
 pub(crate) mod drivers;
 pub(crate) mod inspector;
+pub(crate) mod power;
 pub(crate) mod reset;
 pub(crate) mod rows;
 pub(crate) mod sriov;

@@ -28,6 +28,9 @@ const BARS: usize = 6;
 /// Set in the flags of a resource that has no address (IORESOURCE_UNSET, include/linux/ioport.h).
 const UNSET: u64 = 0x2000_0000;
 
+/// Set in the flags of a resource for memory (IORESOURCE_MEM, include/linux/ioport.h).
+const MEMORY: u64 = 0x200;
+
 /// Takes down functions of one tree.
 pub struct Observer<'a> {
     sysfs: &'a Sysfs,
@@ -215,6 +218,19 @@ fn bar(index: u8, line: &str) -> Option<Bar> {
     let (start, end, flags) = (numbers.next()??, numbers.next()??, numbers.next()??);
     let size = end.checked_sub(start)?.checked_add(1)?;
     (flags != 0).then_some(Bar { index, size, assigned: start != 0 && flags & UNSET == 0 })
+}
+
+/// The BARs for memory that a function asks for and that have no address.
+pub(crate) fn memory_without_address(sysfs: &Sysfs, path: &str) -> Vec<u8> {
+    let text = sysfs.read(&format!("{path}/resource")).ok().flatten().unwrap_or_default();
+    let lines = text.lines().take(BARS).enumerate();
+    let is_memory = |line: &str| {
+        let flags =
+            line.split_whitespace().nth(2).and_then(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok());
+        flags.is_some_and(|flags| flags & MEMORY != 0)
+    };
+    let unassigned = lines.filter(|(_, line)| is_memory(line)).filter_map(|(index, line)| bar(index as u8, line));
+    unassigned.filter(|bar| !bar.assigned).map(|bar| bar.index).collect()
 }
 
 /// Walks the extended capabilities to the serial number (PCI Express Base 7.9.3), a few words instead of the 4096 bytes.

@@ -95,7 +95,7 @@ impl Work {
 const REMOVE_PF: &[&str] = &["remove", "--force", "vfs", "--yes", "0000:01:00.0"];
 
 /// A port with one endpoint, a PF with its VFs, an empty place, a slot, and all that a device can be helped with.
-const WORK: [Work; 30] = [
+const WORK: [Work; 31] = [
     Work::new("guest-switch8", &["remove", "0000:02:00.0"]),
     Work::new("guest-sriov", &["remove", "0000:01:00.0"]),
     Work::new("guest-switch8", &["remove", "0000:03:00.0", "0000:04:00.0"]),
@@ -151,6 +151,10 @@ const WORK: [Work; 30] = [
     Work::new("guest-mixed", &["reset", "0000:01:00.0", "0000:02:00.0"]),
     Work::new("guest-mixed", &["reset", "--method", "bus", "0000:02:00.0"]),
     Work::new("guest-mixed", &["reset", "--keep-driver", "--method", "bus", "0000:02:00.0"]),
+    Work {
+        prepare: offer_sleep,
+        ..Work::new("guest-mixed", &["power", "--runtime", "auto", "--d3cold", "off", "--wakeup", "on", "0000:02:00.0"])
+    },
 ];
 
 const PF: &str = "0000:01:00.0";
@@ -186,6 +190,14 @@ fn override_driver(dump: &mut Dump) {
 fn offer_vfio(dump: &mut Dump) {
     set(dump, "sys/bus/pci/drivers/vfio-pci/bind", "");
     set(dump, "sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/0000:02:00.0/0000:03:00.0/driver_override", "(null)\n");
+}
+
+/// A function that can wake the machine.
+fn offer_sleep(dump: &mut Dump) {
+    let device = "sys/devices/pci0000:00/0000:00:02.0/0000:02:00.0";
+    for (file, value) in [("power/control", "on"), ("d3cold_allowed", "1"), ("power/wakeup", "disabled")] {
+        set(dump, &format!("{device}/{file}"), &format!("{value}\n"));
+    }
 }
 
 /// A kernel that can reset the bus below a port.
@@ -324,6 +336,13 @@ fn check_recovered(machine: &Machine, work: &Work, course: &Course, is_reported:
     let mut now = machine.functions();
     if work.overrides() && now == *start {
         assert_eq!(&machine.settings(), settings, "{what}: the driver is as before, and not the override");
+    }
+    if work.words[0] == "power" {
+        let now = machine.settings();
+        assert!(
+            now == *settings || now == course.end_settings,
+            "{what}: neither as before nor as planned, but {now:?}"
+        );
     }
     if (work.restores() || is_reported) && now != *start && now != *end {
         let address = work.words.last().unwrap();

@@ -16,6 +16,7 @@ mod locks;
 mod network;
 mod output;
 mod parts;
+mod power;
 mod redundancy;
 mod refusals;
 mod resets;

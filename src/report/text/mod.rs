@@ -7,6 +7,7 @@
 //! - [`change`]: plans, and what became of them.
 //! - [`drivers`]: what has which driver now.
 //! - [`sriov`]: a physical function and its VFs.
+//! - [`power`]: how functions may sleep and wake.
 //! - [`reset`]: how functions can be reset, and what came of it.
 //! - [`operation`]: operations that this process no longer waits for.
 //! - [`status`]: the doctor's findings, interrupted operations, what was recovered.
@@ -15,6 +16,7 @@
 
 pub mod change;
 pub(crate) mod drivers;
+pub(crate) mod power;
 pub(crate) mod reset;
 pub(crate) mod dump;
 pub(crate) mod list;

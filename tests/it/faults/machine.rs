@@ -159,7 +159,15 @@ impl Machine {
             ("sys/bus/pci/slots", &["power"][..]),
             (
                 "sys/bus/pci/devices",
-                &["driver_override", "power/control", "reset_method", "sriov_numvfs", "sriov_drivers_autoprobe"],
+                &[
+                    "driver_override",
+                    "power/control",
+                    "power/wakeup",
+                    "d3cold_allowed",
+                    "reset_method",
+                    "sriov_numvfs",
+                    "sriov_drivers_autoprobe",
+                ],
             ),
         ] {
             for entry in fs::read_dir(self.tree.path().join(top)).into_iter().flatten().flatten() {
