@@ -3,11 +3,14 @@
 //! - [`values`]: how values are spelled and checked.
 //! - [`help`]: headings, tables of selectors and examples of the help texts.
 //! - [`wait`]: the options of `wait`, which shares none with those that change something.
+//! - [`slot_help`]: the same for slots.
 //! - [`args`]: the commands and their options, with their help; each turns into plain options.
 //! - [`rejection`]: what is said of a command line that cannot be understood.
 
 pub mod args;
+#[macro_use]
 mod help;
+mod slot_help;
 pub mod rejection;
 pub(crate) mod values;
 pub(crate) mod wait;

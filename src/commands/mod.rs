@@ -6,6 +6,7 @@
 //! - [`wait`]: waits for what others change.
 //! - [`sriov`]: VFs of a physical function.
 //! - [`reset`], [`power`]: reset functions that stay where they are; how they may sleep and wake.
+//! - [`slot`]: slots and their power.
 //! - [`lock`], [`locks`]: run something under locks; who holds them.
 //! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
 //! - [`dump`]: copies what the others read.
@@ -25,6 +26,7 @@ pub(crate) mod rescan;
 pub(crate) mod reset;
 pub(crate) mod show;
 pub(crate) mod sriov;
+pub(crate) mod slot;
 pub(crate) mod status;
 pub(crate) mod tree;
 pub(crate) mod unbind;
@@ -84,6 +86,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Sriov(args) => sriov::run(&context, args).map(ExitCode::from),
         Command::Reset(args) => reset::run(&context, args).map(ExitCode::from),
         Command::Power(args) => power::run(&context, args).map(ExitCode::from),
+        Command::Slot(args) => slot::run(&context, args).map(ExitCode::from),
         Command::Locks(args) => locks::run(&context, args).map(ExitCode::from),
         Command::Status(_) => status::run(&context).map(ExitCode::from),
         Command::Recover(args) => recover::run(&context, args).map(ExitCode::from),

@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::execute::writer;
 use crate::lock::acquire::Handover;
-use crate::plan::action::{Action, Step, StepRef};
+use crate::plan::action::{Step, StepRef};
 
 /// What every helper is made from.
 pub(crate) struct HelperSpec {
@@ -134,10 +134,8 @@ impl HelperPool {
             path: path_of(step),
             value: step.value.clone(),
         };
-        let (at_once, later): (Vec<_>, Vec<_>) = steps
-            .iter()
-            .enumerate()
-            .partition(|(_, step)| step.after.is_empty() || matches!(step.action, Action::Remove { .. }));
+        let (at_once, later): (Vec<_>, Vec<_>) =
+            steps.iter().enumerate().partition(|(_, step)| step.after.is_empty() || !step.action.removes().is_empty());
         self.to_come = at_once.into_iter().map(turn).collect();
         while self.has_room() {
             self.start_one(spec);

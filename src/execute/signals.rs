@@ -2,7 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -27,6 +29,21 @@ impl Signals {
     /// What to poll.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
+    }
+
+    /// Waits until one comes, or the time is up; whether one came, which is left to be [taken](Self::take).
+    pub(crate) fn wait(&self, longest: Duration) -> bool {
+        let end = Instant::now() + longest;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            // As long as poll can wait, and then again.
+            let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], timeout) {
+                Ok(0) if left.is_zero() => return false,
+                Ok(0) | Err(_) => {}
+                Ok(_) => return true,
+            }
+        }
     }
 
     /// How many signals came since the last time.

@@ -94,7 +94,8 @@ impl<'a> Return<'a> {
     fn prepare(context: &'a Context<'a>, subject: &'a ScanRequest, options: &'a SettleOptions) -> Result<Self> {
         let events = Events::listen();
         let before = Snapshot::take(&context.machine.sysfs, &subject.targets)?;
-        let entries = removal_record::entries_under(&removal_record::entries(context), &subject.targets);
+        let mut entries = removal_record::entries_under(&removal_record::entries(context), &subject.targets);
+        entries.retain(|entry| subject.may_bring(&entry.record.place));
         Ok(Self {
             context,
             subject,

@@ -123,6 +123,13 @@ fn commands(record: &OperationRecord, look: &Assessment, state: OperationState) 
     let mut commands = vec![format!("pcictl recover {}", record.header.id)];
     let removes = look.left().filter(|(_, step)| matches!(step.action, Action::Remove { .. }));
     let left: Vec<String> = removes.filter_map(|(_, step)| step.action.address()).map(|a| a.to_string()).collect();
+    let is_off =
+        |action: &Action| matches!(action, Action::SlotPower { on: false, .. }) && !action.removes().is_empty();
+    for (_, step) in look.left().filter(|(_, step)| is_off(&step.action)) {
+        if let Action::SlotPower { slot, .. } = &step.action {
+            commands.push(format!("pcictl slot off {slot}"));
+        }
+    }
     if look.action() == RecoveryAction::RollBack && !left.is_empty() {
         let scans = look.left().any(|(_, step)| step.action.is_scan());
         commands.push(format!("pcictl {} {}", if scans { "replug" } else { "remove" }, left.join(" ")));

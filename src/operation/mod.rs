@@ -17,6 +17,8 @@
 //! - [`reset`]: which functions a reset hits, how, and what came of it.
 //! - [`remove`]: the two phases of a removal.
 //! - [`scan`]: which buses, under which locks, and the writes.
+//! - [`slot`]: a slot that is switched off or on.
+//! - [`identify`]: has a light show where a slot is.
 //! - [`bring_back`]: from the last look before a scan to the report.
 //! - [`replug`]: remove, reset or power-cycle, rescan, under one set of locks.
 //! - [`vf_drivers`]: gives VFs that were created to their drivers.
@@ -45,5 +47,7 @@ pub(crate) mod power;
 pub(crate) mod reset;
 pub(crate) mod scan;
 pub(crate) mod sriov;
+pub(crate) mod slot;
+pub(crate) mod identify;
 pub(crate) mod targets;
 pub(crate) mod vf_drivers;

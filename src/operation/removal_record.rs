@@ -6,7 +6,6 @@ use crate::error::{Result, plain};
 use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::plan::action::Action;
 use crate::plan::remove::Removal;
 use crate::resolve::scan_target::{LastSeen, ScanTarget};
 use crate::state::file::Invalid;
@@ -83,10 +82,10 @@ pub(crate) fn discard_present(context: &Context, entries: &[RemovedDevice]) {
 /// back stays: that it is as it was, nobody has seen yet.
 pub(crate) fn discard_returned(context: &Context, record: &OperationRecord) {
     let header = &record.header;
-    let removes = record.steps.iter().any(|step| matches!(step.action, Action::Remove { .. }));
+    let removes = record.steps.iter().any(|step| !step.action.removes().is_empty());
     let has_removed = |address: PciAddress| {
         let mut steps = record.steps.iter().enumerate();
-        steps.any(|(index, step)| step.action == Action::Remove { address } && record.succeeded(index))
+        steps.any(|(index, step)| step.action.removes().contains(&address) && record.succeeded(index))
     };
     let listing = listing(context);
     let tops = listing.entries.iter().filter(|entry| entry.top == entry.record.place);

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use nix::errno::Errno;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::outcome::{Outcome, Outcomes};
 use crate::lock::claims::Claims;
@@ -74,6 +76,8 @@ pub(crate) struct RemovalTarget {
     pub(crate) functions: Vec<(PciAddress, Option<Ids>, Option<String>)>,
     pub(crate) absent: Vec<String>,
     pub(crate) notes: Vec<String>,
+    /// The directory of the port whose slot is switched off to remove them.
+    port: Option<String>,
     /// What the ledger is to remember, once it was [prepared](RemovalTarget::prepare).
     entries: Vec<RemovedDevice>,
 }
@@ -92,14 +96,28 @@ impl RemovalTarget {
         let topology = Topology::load_around(&context.machine.sysfs, &addresses, fields)?;
         let found: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
         absent.extend(went_away(&topology, &addresses, options.if_present)?);
-        let mut plan = plan_removal(&topology, &found)?;
+        let plan = plan_removal(&topology, &found)?;
+        Ok(Self { absent, notes, ..Self::new(context, topology, plan)? })
+    }
+
+    /// What was planned on what was read.
+    ///
+    /// # Errors
+    /// A driver elsewhere would end with one of these.
+    pub(crate) fn new(context: &Context, topology: Topology, mut plan: Removal) -> Result<Self> {
         plan.also_touching(&touched_consumers(&context.machine.sysfs, &topology, &plan.gone)?);
         let facts = |address: &PciAddress| {
             let function = topology.function(topology.find(*address)?);
             Some((*address, function.ids, function.driver.as_deref().map(str::to_owned)))
         };
         let functions = plan.gone.iter().filter_map(facts).collect();
-        Ok(Self { plan, topology, functions, absent, notes, entries: Vec::new() })
+        let (absent, notes, entries) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { plan, topology, functions, absent, notes, port: None, entries })
+    }
+
+    /// The same by the power of a slot, which this port leads to.
+    pub(crate) fn with_port(self, directory: String) -> Self {
+        Self { port: Some(directory), ..self }
     }
 
     /// Takes down, under the locks and while all is still whole, what the ledger is to remember, and what it takes to put
@@ -115,10 +133,10 @@ impl RemovalTarget {
         self.entries.iter().filter(|entry| entry.record.place == entry.top).map(|entry| &entry.record)
     }
 
-    /// The directories of the tops.
+    /// The directories of what is worked on.
     fn directories(&self) -> Vec<String> {
         let tops = self.plan.tops.iter().filter_map(|top| self.topology.find(*top));
-        tops.map(|id| self.topology.path(id)).collect()
+        tops.map(|id| self.topology.path(id)).chain(self.port.clone()).collect()
     }
 
     /// Looks for users, before the locks are taken: a question to the operator may wait for hours.
@@ -221,8 +239,14 @@ impl Removing<'_> {
         let begun = Instant::now();
         let steps = &self.subject.plan.remove.steps;
         let outcomes = operation.run(steps, 1)?;
-        let why = StepFailure::first(steps, &outcomes).filter(|_| !outcomes.is_complete());
-        let Some(why) = why else { return Ok(begun.elapsed().as_secs_f64()) };
+        let why = StepFailure::first(steps, &outcomes).filter(|_| !outcomes.is_complete() && !self.was_off(&outcomes));
+        let Some(mut why) = why else { return Ok(begun.elapsed().as_secs_f64()) };
+        if self.subject.port.is_some() && outcomes.failure().is_some_and(|(_, errno)| errno == Errno::ENODEV) {
+            // What came by a rescan of the bus pciehp does not know of.
+            why.hint.get_or_insert_with(|| {
+                format!("if the port takes the slot for off already: pcictl remove {}", self.tops())
+            });
+        }
         let removed: Vec<String> = steps
             .iter()
             .zip(outcomes.each())
@@ -231,6 +255,18 @@ impl Removing<'_> {
             .collect();
         let lasting = if removed.is_empty() { String::new() } else { format!("done before: {}", removed.join(", ")) };
         Err(self.give_up(operation, stopped, why, &lasting))
+    }
+
+    fn tops(&self) -> String {
+        let tops: Vec<String> = self.subject.plan.tops.iter().map(ToString::to_string).collect();
+        tops.join(" ")
+    }
+
+    /// Whether a slot in which nothing was had been switched off before: pciehp then refuses to do it again, though a port
+    /// without a power controller says that the power is on (pciehp_sysfs_disable_slot in drivers/pci/hotplug/pciehp_ctrl.c).
+    fn was_off(&self, outcomes: &Outcomes) -> bool {
+        let is_slot = self.subject.port.is_some() && self.subject.plan.gone.is_empty();
+        is_slot && outcomes.failure().is_some_and(|(_, errno)| errno == Errno::ENODEV)
     }
 
     /// Gives drivers and VFs back to what is still there, unless that was not wanted. `stopped` says how the steps of the

@@ -130,6 +130,18 @@ impl<'a> Operation<'a> {
         })
     }
 
+    /// Lets go of the locks and of what makes the writes, with a part of the plan done: whoever looks at the journal finds that
+    /// it is at work. It is taken up again by [`resume`](Self::resume).
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(crate) fn pause(self) -> Result<Journal> {
+        let Self { kernel, journal, _held: held, .. } = self;
+        drop(kernel);
+        drop(held);
+        Rc::try_unwrap(journal).map_err(|_| Error::new(ErrorKind::Failed, "the journal is still in use"))
+    }
+
     /// Brings the journal to its end, if nothing is left that somebody would have to put right.
     pub(crate) fn end<T>(&self, result: &Result<T>) {
         if self.continues || self.half_done {

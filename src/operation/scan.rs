@@ -5,6 +5,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::execute::outcome::Outcomes;
 use crate::lock::claims::Claims;
 use crate::operation::acquire::LockTarget;
 use crate::operation::context::Context;
@@ -13,6 +14,7 @@ use crate::operation::options::ScanOptions;
 use crate::operation::removal_record;
 use crate::operation::run::Operation;
 use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
 use crate::pci::selector::{Selector, SelectorKind};
 use crate::plan::action::{Plan, Step};
 use crate::plan::rescan::plan_rescan;
@@ -26,18 +28,35 @@ pub(crate) struct ScanRequest {
     pub(crate) targets: Vec<ScanTarget>,
     pub(crate) wanted: Vec<PciAddress>,
     pub(crate) notes: Vec<String>,
+    /// The slot that is switched on, where that has the kernel look for devices.
+    pub(crate) slot: Option<ScannedSlot>,
+}
+
+/// A slot whose power is switched on.
+pub(crate) struct ScannedSlot {
+    /// Its name and address, for messages.
+    pub(crate) title: String,
+    /// The device number of all that is in it; none if it is all that is on the bus.
+    pub(crate) device: Option<u8>,
 }
 
 impl ScanRequest {
     /// To scan these buses, and to have these addresses back.
     pub(crate) fn new(targets: Vec<ScanTarget>, wanted: Vec<PciAddress>, notes: Vec<String>) -> Self {
         let (plan, targets) = plan_rescan(targets);
-        Self { plan, targets, wanted, notes }
+        Self { plan, targets, wanted, notes, slot: None }
     }
 
     /// The steps, each of which scans a bus.
     pub(crate) fn steps(&self) -> &[Step] {
         &self.plan.steps
+    }
+
+    /// Whether what was at this place may come: of a bus with several slots only what is in the one.
+    pub(crate) fn may_bring(&self, place: &Place) -> bool {
+        let Some(device) = self.slot.as_ref().and_then(|slot| slot.device) else { return true };
+        let prefix = |target: &ScanTarget| format!("{}/{device:02x}.", target.place.chain());
+        self.targets.iter().any(|target| place.chain().starts_with(&prefix(target)))
     }
 
     pub(crate) fn read(context: &Context, selectors: &[Selector], options: &ScanOptions) -> Result<Self> {
@@ -90,6 +109,9 @@ pub(crate) fn scan(operation: &mut Operation, subject: &ScanRequest) -> Result<f
     let outcomes = operation.run(steps, 1)?;
     let why = StepFailure::first(steps, &outcomes).filter(|_| !outcomes.is_complete());
     let Some(why) = why else { return Ok(begun.elapsed().as_secs_f64()) };
+    if let Some(slot) = &subject.slot {
+        return Err(not_switched_on(slot, why, &outcomes));
+    }
     let (scanned, of) = (outcomes.changed(), steps.len());
     if outcomes.failure().is_some_and(|(_, errno)| errno == Errno::ECANCELED) {
         // Nothing tells whether the kernel had it by then.
@@ -98,6 +120,22 @@ pub(crate) fn scan(operation: &mut Operation, subject: &ScanRequest) -> Result<f
     }
     let kind = if scanned == 0 || why.kind == ErrorKind::Interrupted { why.kind } else { ErrorKind::Partly };
     Err(Error::new(kind, format!("{}; {scanned} of {of} buses were scanned", why.message)))
+}
+
+/// The kernel switches a slot off again whose card does not answer, and does not even try where it sees none
+/// (__pciehp_enable_slot in drivers/pci/hotplug/pciehp_ctrl.c).
+fn not_switched_on(slot: &ScannedSlot, why: StepFailure, outcomes: &Outcomes) -> Error {
+    let message = format!("{}: {}", slot.title, why.message);
+    match outcomes.failure() {
+        Some((_, Errno::ECANCELED)) => {
+            Error::new(ErrorKind::Partly, format!("{message}; it may have been done")).hint("pcictl slot show tells")
+        }
+        Some((_, Errno::ENODEV)) => {
+            let error = Error::new(why.kind, format!("{message}; nothing answers in it, and it stays as it was"));
+            error.hint("pcictl slot show tells whether something is plugged in")
+        }
+        _ => Error::new(why.kind, format!("{message}; it stays as it was")),
+    }
 }
 
 pub(crate) fn bus_name(scanned: &Scanned) -> String {

@@ -163,7 +163,62 @@ pub enum Action {
         slot: String,
         /// On or off.
         on: bool,
+        /// The port that leads to it; none on a root bus, or where that was not noted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<PciAddress>,
+        /// The tops of what the kernel removes when it is switched off; empty where that is gone by then.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        functions: Vec<PciAddress>,
     },
+    /// Set the attention indicator of a slot.
+    SlotAttention {
+        /// The slot.
+        slot: String,
+        /// The port that leads to it; none on a root bus.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<PciAddress>,
+        /// What it is to show.
+        #[serde(rename = "to")]
+        value: Attention,
+        /// What it showed when the plan was made.
+        was: Attention,
+    },
+}
+
+/// What an attention indicator shows (pciehp_get_attention_status in drivers/pci/hotplug/pciehp_hpc.c).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attention {
+    /// Nothing.
+    Off,
+    /// It is lit.
+    On,
+    /// It blinks.
+    Blinking,
+}
+
+impl Attention {
+    /// Reads what sysfs says; none for what is no such value, as the raw bits of a port below VMD.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Off, Self::On, Self::Blinking].into_iter().find(|value| value.file_value() == text)
+    }
+
+    fn file_value(self) -> &'static str {
+        match self {
+            Self::Off => "0",
+            Self::On => "1",
+            Self::Blinking => "2",
+        }
+    }
+
+    /// In a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::On => "on",
+            Self::Blinking => "blinking",
+        }
+    }
 }
 
 /// How new virtual functions come to their drivers.
@@ -232,7 +287,7 @@ impl Action {
             | Self::Reset { address, .. }
             | Self::ResetBelow { address }
             | Self::Remove { address } => Some(*address),
-            Self::Rescan { .. } | Self::RescanAll | Self::SlotPower { .. } => None,
+            Self::Rescan { .. } | Self::RescanAll | Self::SlotPower { .. } | Self::SlotAttention { .. } => None,
         }
     }
 
@@ -254,13 +309,30 @@ impl Action {
             Self::Set { file, value, .. } => (format!("{directory}/{file}"), value.clone()),
             Self::Reset { .. } => (format!("{directory}/reset"), "1".to_owned()),
             Self::ResetBelow { .. } => (format!("{directory}/reset_subordinate"), "1".to_owned()),
-            Self::SlotPower { slot, on } => (format!("bus/pci/slots/{slot}/power"), u8::from(*on).to_string()),
+            Self::SlotPower { slot, on, .. } => (format!("bus/pci/slots/{slot}/power"), u8::from(*on).to_string()),
+            Self::SlotAttention { slot, value, .. } => {
+                (format!("bus/pci/slots/{slot}/attention"), value.file_value().to_owned())
+            }
         }
     }
 
     /// Whether it has the kernel look for devices.
     pub(crate) fn is_scan(&self) -> bool {
         matches!(self, Self::Rescan { .. } | Self::RescanAll)
+    }
+
+    /// The tops of what it removes.
+    pub(crate) fn removes(&self) -> &[PciAddress] {
+        match self {
+            Self::Remove { address } => std::slice::from_ref(address),
+            Self::SlotPower { on: false, functions, .. } => functions,
+            _ => &[],
+        }
+    }
+
+    /// Whether it helps to bring devices back, so that what comes before it was done for good.
+    pub(crate) fn brings_back(&self) -> bool {
+        self.is_scan() || matches!(self, Self::SlotPower { .. }) && self.removes().is_empty()
     }
 
     /// Whether it takes something away from a driver, for which users must be looked for first.
@@ -284,7 +356,7 @@ impl Action {
 
     /// Whether it only sets a value: to set it again, or back, does no harm where nobody can tell whether it was set.
     pub(crate) fn is_setting(&self) -> bool {
-        matches!(self, Self::Override { .. } | Self::Set { .. })
+        matches!(self, Self::Override { .. } | Self::Set { .. } | Self::SlotAttention { .. })
     }
 
     /// The writes that put this back as it was, in their order; empty if nothing does.
@@ -326,6 +398,9 @@ impl Action {
             }],
             Self::Set { address, file, value, was } => {
                 vec![Self::Set { address: *address, file: file.clone(), value: was.clone(), was: value.clone() }]
+            }
+            Self::SlotAttention { slot, port, value, was } => {
+                vec![Self::SlotAttention { slot: slot.clone(), port: *port, value: *was, was: *value }]
             }
             Self::Override { address, was: Some(was), .. } => vec![Self::overriding(*address, was.clone())],
             Self::Bind { .. }

@@ -36,8 +36,14 @@ pub enum Touched {
     /// Everything on the bus that a bridge leads to: resets by bus or slot walk it unlocked.
     AllBelow(Place),
     /// A slot whose power is switched, by the port that it belongs to. What appears when it is on takes the bus above.
+    ///
+    /// Off: pciehp's interrupt thread takes the kernel's mutex and removes what is on the port's bus, and a removal of the port
+    /// waits for that thread (pciehp_unconfigure_device, pciehp_release_ctrl). On: pciehp and shpchp end in
+    /// pci_assign_unassigned_bridge_resources, which may release windows of the bus above the bridge and deal them out anew.
+    /// acpiphp (enable_slot in acpiphp_glue.c) stays on the slot's own bus and would do with the bridge to it; but which of them
+    /// has a slot is told by a link that not every kernel makes, and to hold one bridge more only makes others wait.
     Slot {
-        /// The port.
+        /// The port, or the bridge or host bridge to a bus that several slots share.
         port: Place,
         /// Switched on, not off.
         on: bool,
@@ -73,7 +79,9 @@ impl Touched {
             }
             Action::ResetBelow { address } => place(*address).map(Self::AllBelow),
             Action::RescanAll => Some(Self::Everything),
-            Action::Rescan { .. } | Action::SlotPower { .. } => None,
+            Action::SlotPower { port, on, .. } => Some(Self::Slot { port: place((*port)?)?, on: *on }),
+            Action::SlotAttention { port, .. } => place((*port)?).map(Self::Function),
+            Action::Rescan { .. } => None,
         }
     }
 
@@ -123,7 +131,9 @@ impl Touched {
             Self::Vfs { physical, on_virtual_bus: false } => physical.clone(),
             Self::Bus { bridge, is_empty: true, is_root: false } => above(bridge),
             Self::Bus { bridge, .. } => bridge.clone(),
-            Self::Slot { port, on: true } => above(port),
+            // Above a host bridge nothing is resized.
+            Self::Slot { port, on: true } if port.parent().is_some_and(|above| above != Place::root()) => above(port),
+            Self::Slot { port, on: true } => port.clone(),
             Self::Slot { port, on: false } => port.clone(),
             Self::Everything => Place::root(),
         }
@@ -141,6 +151,16 @@ impl Plan {
         let more = claims_for(touched);
         self.claims = Claims::changing(self.claims.tops().iter().chain(more.tops()).cloned().collect());
     }
+}
+
+/// What must be held to have an indicator of a port or a slot show something.
+///
+/// The write takes the port's own controller, and no mutex that a removal waits for (pciehp_set_indicators in
+/// drivers/pci/hotplug/pciehp_hpc.c, npem_set in drivers/pci/npem.c), so others may be at work below the port, and may find
+/// the very slot by its light. What must not come meanwhile is the end of the port, which is held exclusively by whoever
+/// brings it about.
+pub(crate) fn claims_for_indicator(port: Place) -> Claims {
+    Claims::reading(vec![port], Vec::new())
 }
 
 /// Nothing tells where VFs will be that do not exist: their offset and stride may change with their number
@@ -242,6 +262,7 @@ mod tests {
             (Touched::Bus { bridge: above.clone(), is_empty: true, is_root: true }, &above),
             (Touched::Slot { port: port.clone(), on: false }, &port),
             (Touched::Slot { port: port.clone(), on: true }, &above),
+            (Touched::Slot { port: above.clone(), on: true }, &above),
             (Touched::Everything, &Place::root()),
         ] {
             assert_eq!(touched.exclusive(), *held, "{touched:?}");

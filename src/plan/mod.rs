@@ -9,6 +9,7 @@
 //! - [`reset_in_place`]: reset functions that stay where they are.
 //! - [`power`]: power settings.
 //! - [`remove`]: stop from the bottom up, then remove.
+//! - [`slot`]: switch a slot's power, have its indicator blink.
 //! - [`rescan`]: scan the smallest bus that brings a device back.
 //! - [`reset`]: reset or power-cycle what is removed.
 //! - [`restore`]: put back VFs, overrides and power settings.
@@ -23,5 +24,6 @@ pub(crate) mod reset;
 pub(crate) mod reset_in_place;
 pub(crate) mod restore;
 pub(crate) mod sriov;
+pub(crate) mod slot;
 pub mod step_state;
 pub(crate) mod stop;

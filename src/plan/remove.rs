@@ -38,6 +38,18 @@ impl Removal {
         self.remove.claims = self.stop.claims.clone();
     }
 
+    /// The same with what its steps take, what undoing them does, and what else is touched.
+    pub(crate) fn claimed(mut self, topology: &Topology, mut touched: Vec<Touched>) -> Self {
+        let steps = self.stop.steps.iter().chain(&self.remove.steps);
+        touched.extend(steps.filter_map(|step| Touched::by_action(topology, &step.action)));
+        // Bridges above what lies below a top are held with it.
+        let tops = self.tops.iter().filter_map(|top| topology.find(*top));
+        touched.extend(tops.filter_map(|top| Touched::by_rollback(topology, top)));
+        self.stop.claims = claims_for(&touched);
+        self.remove.claims = self.stop.claims.clone();
+        self
+    }
+
     /// Both phases as one list, each remove step waiting for all that was stopped.
     pub fn all_steps(&self) -> Vec<Step> {
         in_sequence([self.stop.steps.as_slice(), &self.remove.steps])
@@ -49,6 +61,19 @@ impl Removal {
 /// # Errors
 /// A target is a virtual function, or a physical one has VFs that no driver can take away.
 pub fn plan_removal(topology: &Topology, targets: &[FunctionId]) -> Result<Removal> {
+    let mut removal = plan_stop(topology, targets)?;
+    for address in removal.tops.clone() {
+        let path = topology.find(address).map(|top| topology.path(top)).unwrap_or_default();
+        removal.remove.push(Action::Remove { address }, &path, Vec::new());
+    }
+    Ok(removal.claimed(topology, Vec::new()))
+}
+
+/// The stop phase of a removal of these functions and everything below them; how they are removed is yet to be planned.
+///
+/// # Errors
+/// As for [`plan_removal`].
+pub(crate) fn plan_stop(topology: &Topology, targets: &[FunctionId]) -> Result<Removal> {
     let mut removal = Removal::default();
     let tops = tops(topology, targets);
     for top in in_stop_order(topology, tops.clone()) {
@@ -56,19 +81,10 @@ pub fn plan_removal(topology: &Topology, targets: &[FunctionId]) -> Result<Remov
         stop(topology, top, &mut removal.stop)?;
     }
     for top in tops {
-        let address = topology.function(top).address;
-        removal.remove.push(Action::Remove { address }, &topology.path(top), Vec::new());
-        removal.tops.push(address);
+        removal.tops.push(topology.function(top).address);
         removal.gone.extend(topology.subtree(top).into_iter().map(|id| topology.function(id).address));
     }
     one_after_the_other(topology, &mut removal.stop);
-    let steps = removal.stop.steps.iter().chain(&removal.remove.steps);
-    let touched = steps.filter_map(|step| Touched::by_action(topology, &step.action));
-    // Bridges above what lies below a top are held with it.
-    let tops = removal.tops.iter().filter_map(|top| topology.find(*top));
-    let touched: Vec<Touched> = touched.chain(tops.filter_map(|top| Touched::by_rollback(topology, top))).collect();
-    removal.stop.claims = claims_for(&touched);
-    removal.remove.claims = removal.stop.claims.clone();
     Ok(removal)
 }
 

@@ -65,6 +65,7 @@ pub(crate) fn plan_reset(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]
 /// # Errors
 /// One of them sits in no slot whose power can be switched, or something else sits there as well.
 pub(crate) fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]) -> Result<Plan> {
+    let topology = Topology::load_only(sysfs, tops, Fields::default())?;
     let mut attributes = Attributes::new(sysfs);
     let mut plan = Plan::default();
     for &address in tops {
@@ -82,10 +83,13 @@ pub(crate) fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAd
             let message = format!("slot {slot} also holds {}; name all of its functions", listed(&others));
             return Err(refused(address, &message));
         }
-        let off = Action::SlotPower { slot: slot.clone(), on: false };
-        if !plan.steps.iter().any(|step| step.action == off) {
-            plan.push_last(off, "");
-            plan.push_last(Action::SlotPower { slot, on: true }, "");
+        let port = topology.find(address).and_then(|id| topology.function_above(id));
+        let port = port.map(|id| topology.function(id).address);
+        // What is in it is removed by then.
+        let power = |on: bool| Action::SlotPower { slot: slot.clone(), on, port, functions: Vec::new() };
+        if !plan.steps.iter().any(|step| step.action == power(false)) {
+            plan.push_last(power(false), "");
+            plan.push_last(power(true), "");
         }
     }
     Ok(plan)

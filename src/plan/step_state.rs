@@ -34,7 +34,7 @@ pub fn interpret_result(sysfs: &Sysfs, action: &Action, answer: Result<(), Errno
                 Action::Unbind { .. } | Action::Remove { .. } => gone && is_done(sysfs, action) == Some(true),
                 Action::Bind { .. } => is_done(sysfs, action) == Some(true),
                 // pciehp_sysfs_enable_slot and its counterpart (drivers/pci/hotplug/pciehp_ctrl.c) refuse what is so already.
-                Action::SlotPower { slot, on } => is_slot_on(sysfs, slot) == Some(*on),
+                Action::SlotPower { slot, on, .. } => is_slot_on(sysfs, slot) == Some(*on),
                 _ => false,
             };
             if already { Ok(Done::Already) } else { Err(errno) }
@@ -53,6 +53,9 @@ pub fn is_done(sysfs: &Sysfs, action: &Action) -> Option<bool> {
         // It may find none, and all is well.
         Action::Probe { address, driver: None } => driver_of(address).map(|_| true),
         Action::Remove { address } => Some(!sysfs.has_function(*address)),
+        Action::SlotPower { on: false, functions, .. } if !functions.is_empty() => {
+            Some(!functions.iter().any(|address| sysfs.has_function(*address)))
+        }
         // The links are counted, as the attribute may block behind a driver: sriov_numvfs takes the device lock.
         Action::SetVfs { address, count, .. } | Action::CreateVfs { address, count, .. } => {
             let names = sysfs.names(&address.sysfs_link()).ok()??;
@@ -67,6 +70,9 @@ pub fn is_done(sysfs: &Sysfs, action: &Action) -> Option<bool> {
 pub(crate) fn can_be_put_back(sysfs: &Sysfs, steps: &[Step], index: usize) -> bool {
     let is_there = |step: &Step| step.action.address().is_some_and(|address| sysfs.has_function(address));
     let takes_it_away = |step: &&Step| matches!(step.action, Action::SetVfs { .. }) && step.after.contains(&index);
+    if let Action::SlotAttention { slot, .. } = &steps[index].action {
+        return sysfs.exists(&format!("bus/pci/slots/{slot}"));
+    }
     is_there(&steps[index]) || steps.iter().filter(takes_it_away).any(is_there)
 }
 
@@ -80,8 +86,11 @@ pub(crate) fn has_led_to_driver(steps: &[Step], index: usize, is_done: impl Fn(u
 
 /// Whether a slot has power; none if it does not say.
 pub(crate) fn is_slot_on(sysfs: &Sysfs, slot: &str) -> Option<bool> {
-    let power = sysfs.read(&format!("bus/pci/slots/{slot}/power")).ok().flatten()?;
-    Some(power.trim() != "0")
+    match sysfs.value(&format!("bus/pci/slots/{slot}/power"))?.as_str() {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
 }
 
 fn is_vf_link(name: &str) -> bool {

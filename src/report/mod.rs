@@ -7,6 +7,7 @@
 //! - [`reset`]: how functions can be reset, and what came of it.
 //! - [`rows`]: functions, trees and what `show` knows.
 //! - [`inspector`]: fills rows.
+//! - [`slot`]: slots, and what was done to one.
 //! - [`status`]: the doctor's findings, and operations that are not over.
 //! - [`wait`]: what was waited for and is so.
 //! - [`text`]: all of it as text.
@@ -19,5 +20,6 @@ pub(crate) mod rows;
 pub(crate) mod sriov;
 pub mod text;
 pub mod change;
+pub(crate) mod slot;
 pub(crate) mod status;
 pub(crate) mod wait;

@@ -5,6 +5,7 @@
 //! - [`parts`]: what else a function has, where less of it was named.
 //! - [`siblings`]: which functions go with another.
 //! - [`functions`]: which functions a selector means.
+//! - [`slots`]: which slot an operator means.
 //! - [`scan_target`]: which bus brings something back; the one answer for rescan, lock and show.
 
 pub(crate) mod below;
@@ -13,3 +14,4 @@ pub(crate) mod parts;
 pub(crate) mod siblings;
 pub(crate) mod functions;
 pub mod scan_target;
+pub(crate) mod slots;

@@ -261,7 +261,11 @@ fn range_covers(sysfs: &Sysfs, path: &str, bus: u8) -> bool {
     !config.starts_with(&[0xff, 0xff]) && config.get(SUBORDINATE).is_some_and(|last| *last >= bus)
 }
 
-fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<ScanTarget> {
+/// The bus that the bridge, or host bridge, of this directory leads to.
+///
+/// # Errors
+/// It went away.
+pub(crate) fn target(sysfs: &Sysfs, path: &str, why: String) -> Result<ScanTarget> {
     let gone = || {
         Error::new(ErrorKind::NoSuchDevice, format!("{}: disappeared while being read", sysfs.display(path)))
             .hint("try again")

@@ -9,6 +9,7 @@
 //! - [`load`]: reads a topology: the whole machine, or a part of it.
 //! - [`device_links`]: functions whose drivers end with that of another one.
 //! - [`reset_methods`]: how the kernel can reset a function, and what each way hits.
+//! - [`slots`]: slots, and which functions are in them.
 //! - [`attributes`]: attributes of one function: link, NUMA node, IOMMU group, slot, the devices below.
 
 pub(crate) mod load;
@@ -21,3 +22,4 @@ pub mod fields;
 pub(crate) mod paths;
 pub(crate) mod device_links;
 pub(crate) mod reset_methods;
+pub(crate) mod slots;

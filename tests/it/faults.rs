@@ -76,7 +76,7 @@ impl Work {
 
     /// Whether what it ends with is compared with what was before.
     fn compares(&self) -> bool {
-        matches!(self.words[0], "rescan" | "replug" | "reset")
+        matches!(self.words[0], "rescan" | "replug" | "reset") || self.words[..2] == ["slot", "on"]
     }
 
     fn overrides(&self) -> bool {
@@ -95,7 +95,7 @@ impl Work {
 const REMOVE_PF: &[&str] = &["remove", "--force", "vfs", "--yes", "0000:01:00.0"];
 
 /// A port with one endpoint, a PF with its VFs, an empty place, a slot, and all that a device can be helped with.
-const WORK: [Work; 31] = [
+const WORK: [Work; 38] = [
     Work::new("guest-switch8", &["remove", "0000:02:00.0"]),
     Work::new("guest-sriov", &["remove", "0000:01:00.0"]),
     Work::new("guest-switch8", &["remove", "0000:03:00.0", "0000:04:00.0"]),
@@ -155,6 +155,17 @@ const WORK: [Work; 31] = [
         prepare: offer_sleep,
         ..Work::new("guest-mixed", &["power", "--runtime", "auto", "--d3cold", "off", "--wakeup", "on", "0000:02:00.0"])
     },
+    Work::new("guest-switch8", &["slot", "off", "0"]),
+    Work::new("guest-mixed", &["slot", "off", "0-5"]),
+    Work { prepare: use_vfs, ..Work::new("guest-sriov", &["slot", "off", "--force", "vfs", "--yes", "0"]) },
+    Work { before: &["slot", "off", "0"], ..Work::new("guest-switch8", &["slot", "on", "--settle", "0", "0"]) },
+    Work {
+        prepare: override_driver,
+        before: &["slot", "off", "0-5"],
+        ..Work::new("guest-mixed", &["slot", "on", "--settle", "0", "--restore", "0-5"])
+    },
+    Work::new("slots", &["slot", "identify", "--for", "0", "2"]),
+    Work::new("slots", &["slot", "identify", "3"]),
 ];
 
 const PF: &str = "0000:01:00.0";
@@ -319,7 +330,7 @@ fn ask_again(machine: &Machine, work: &Work, ended: &Ended) {
 /// That it is at its start or at its end, and nothing is left over that was only meant for the way. What did not come back,
 /// or not as it was, and was reported, can still be asked for.
 fn check_recovered(machine: &Machine, work: &Work, course: &Course, is_reported: bool, what: &str) {
-    let Course { start, end, settings, .. } = course;
+    let Course { start, end, settings, end_settings, .. } = course;
     assert!(machine.is_settled(), "{what}: something is left over: {}", machine.leftovers());
     let switches = |settings: BTreeMap<String, String>| -> Vec<(String, String)> {
         let is_switch = |name: &str| {
@@ -332,7 +343,15 @@ fn check_recovered(machine: &Machine, work: &Work, course: &Course, is_reported:
     let was_set: Vec<_> = switches(if is_ended { course.end_settings.clone() } else { settings.clone() });
     let stays = |(name, _): &&(String, String)| now_set.iter().any(|(now, _)| now == name);
     let was_set: Vec<_> = was_set.iter().filter(stays).cloned().collect();
-    assert!(was_set.iter().all(|setting| now_set.contains(setting)), "{what}: {now_set:?}, and it was {was_set:?}");
+    // What the command itself switches is as before, or as planned.
+    let is_as_planned = |(name, _): &(String, String)| {
+        work.words[0] == "slot"
+            && now_set.iter().any(|(now, value)| now == name && end_settings.get(now) == Some(value))
+    };
+    assert!(
+        was_set.iter().all(|setting| now_set.contains(setting) || is_as_planned(setting)),
+        "{what}: {now_set:?}, and it was {was_set:?}"
+    );
     let mut now = machine.functions();
     if work.overrides() && now == *start {
         assert_eq!(&machine.settings(), settings, "{what}: the driver is as before, and not the override");
@@ -345,8 +364,11 @@ fn check_recovered(machine: &Machine, work: &Work, course: &Course, is_reported:
         );
     }
     if (work.restores() || is_reported) && now != *start && now != *end {
-        let address = work.words.last().unwrap();
-        let again = machine.run(&["rescan", "--settle", "0", "--restore", address]);
+        let again = match work.words[0] {
+            "slot" => vec!["rescan", "--settle", "0", "--restore", "--slot", work.words.last().unwrap()],
+            _ => vec!["rescan", "--settle", "0", "--restore", work.words.last().unwrap()],
+        };
+        let again = machine.run(&again);
         now = machine.functions();
         assert!(&now == end, "{what}: asked for it again: {again:?}, {now:?}");
         return;

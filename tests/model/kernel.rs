@@ -87,7 +87,9 @@ impl Write {
             // Nothing in this machine removes a host bridge, so nobody drains its file either.
             Action::Rescan { bus } => Some(board.bridge_to(config, *bus)?.unwrap_or(NOWHERE)),
             Action::RescanAll => Some(NOWHERE),
-            other @ Action::Set { .. } => panic!("no operator here does that: {other:?}"),
+            other @ (Action::Set { .. } | Action::SlotAttention { .. }) => {
+                panic!("no operator here does that: {other:?}")
+            }
         }
     }
 

@@ -86,7 +86,7 @@ fn together<'a>(claims: impl IntoIterator<Item = &'a Claims>) -> Claims {
 }
 
 fn power(port: Slot, on: bool) -> Step {
-    step(Action::SlotPower { slot: slot_name(port), on })
+    step(Action::SlotPower { slot: slot_name(port), on, port: None, functions: Vec::new() })
 }
 
 impl Reading<'_> {
@@ -124,8 +124,7 @@ impl Reading<'_> {
     fn power_cycle(&self, slot: Slot) -> Option<Subject> {
         let port = self.board.above(slot)?;
         let touched = Touched::Slot { port: self.port(port)?, on: true };
-        let off_and_on = [false, true].map(|on| step(Action::SlotPower { slot: slot_name(port), on }));
-        let [off, on] = off_and_on;
+        let [off, on] = [false, true].map(|on| power(port, on));
         self.replug(slot, vec![off, Step { after: vec![0], ..on }], vec![touched])
     }
 

@@ -14,9 +14,14 @@ use crate::man_text::{self, Entry};
 pub(crate) fn write(directory: &Path, date: &str) -> Result<(), String> {
     let mut whole = Cli::command();
     whole.build();
-    page(directory, date, &whole, "pcictl")?;
-    for command in whole.get_subcommands().filter(|command| command.get_name() != "help" && !command.is_hide_set()) {
-        page(directory, date, command, &format!("pcictl {}", command.get_name()))?;
+    pages(directory, date, &whole, "pcictl")
+}
+
+/// A page for a command and for each of its own.
+fn pages(directory: &Path, date: &str, command: &Command, name: &str) -> Result<(), String> {
+    page(directory, date, command, name)?;
+    for command in command.get_subcommands().filter(|command| command.get_name() != "help" && !command.is_hide_set()) {
+        pages(directory, date, command, &format!("{name} {}", command.get_name()))?;
     }
     Ok(())
 }
@@ -42,21 +47,23 @@ struct Page(String);
 impl Page {
     fn all(mut self, command: &Command, name: &str, date: &str) -> String {
         let file = name.replace(' ', "-");
+        // By what `man_text` knows it: `pcictl`, `remove`, `slot off`.
+        let key = name.strip_prefix("pcictl ").unwrap_or(name);
         let version = command.get_version().unwrap_or_default();
         self.line(&format!(".TH {} 8 {date} \"pcictl {version}\" \"System Administration\"", file.to_uppercase()));
         self.section("NAME");
         let what = command.get_about().map(ToString::to_string).unwrap_or_default();
         self.line(&format!("{} \\- {}", escaped(&file), escaped(&lower_first(&what))));
-        self.synopsis(command, name);
+        self.synopsis(command, name, key);
         self.section("DESCRIPTION");
         let sections = sections(command);
-        self.paragraphs(man_text::description(command.get_name()));
+        self.paragraphs(man_text::description(key));
         for (title, lines) in sections.iter().filter(|(title, _)| title.starts_with("What ")) {
             self.line(&format!(".SS {}", escaped(title)));
             self.rows(lines);
         }
         if command.has_subcommands() {
-            self.commands(command);
+            self.commands(command, &file);
         }
         self.options(command);
         for wanted in ["Selectors", "Examples", "Exit status"] {
@@ -65,9 +72,9 @@ impl Page {
                 self.rows(lines);
             }
         }
-        self.entries("FILES", man_text::FILES, command.get_name());
-        self.entries("ENVIRONMENT", man_text::ENVIRONMENT, command.get_name());
-        self.see_also(command.get_name());
+        self.entries("FILES", man_text::FILES, key);
+        self.entries("ENVIRONMENT", man_text::ENVIRONMENT, key);
+        self.see_also(key);
         self.0
     }
 
@@ -81,15 +88,13 @@ impl Page {
     }
 
     /// The name, the options with their values, and the operands in each form that the command has.
-    fn synopsis(&mut self, command: &Command, name: &str) {
+    fn synopsis(&mut self, command: &Command, name: &str, key: &str) {
         self.section("SYNOPSIS");
         let own =
             command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set() && !arg.is_global_set());
-        let options: Vec<String> = own
-            .filter(|arg| !man_text::is_operand(command, arg))
-            .map(|arg| format!("[{}]", spelled(arg, "|")))
-            .collect();
-        for (index, form) in man_text::forms(command).iter().enumerate() {
+        let options: Vec<String> =
+            own.filter(|arg| !man_text::is_operand(key, arg)).map(|arg| format!("[{}]", spelled(arg, "|"))).collect();
+        for (index, form) in man_text::forms(key).iter().enumerate() {
             if index > 0 {
                 self.line(".br");
             }
@@ -131,7 +136,7 @@ impl Page {
         }
     }
 
-    fn commands(&mut self, command: &Command) {
+    fn commands(&mut self, command: &Command, page: &str) {
         self.section("COMMANDS");
         for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
             let name = command.get_name();
@@ -141,7 +146,7 @@ impl Page {
                 self.line("\\fBhelp\\fR [\\fICOMMAND\\fR]");
                 self.line("Print help");
             } else {
-                self.line(&format!(".BR pcictl\\-{name} (8)"));
+                self.line(&format!(".BR {} (8)", escaped(&format!("{page}-{name}"))));
                 self.filled(&what);
             }
         }

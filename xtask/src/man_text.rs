@@ -1,6 +1,6 @@
 //! What the man pages say besides the help: what each command does, the files it uses, the environment.
 
-use clap::{Arg, Command};
+use clap::Arg;
 
 /// A file or a variable, and the commands whose pages name it; none means all.
 pub(crate) struct Entry {
@@ -16,13 +16,13 @@ impl Entry {
 }
 
 /// An option that belongs to the operands of one form of the command.
-pub(crate) fn is_operand(command: &Command, arg: &Arg) -> bool {
-    matches!((command.get_name(), arg.get_id().as_str()), ("rescan", "all" | "slot") | ("lock", "all"))
+pub(crate) fn is_operand(command: &str, arg: &Arg) -> bool {
+    matches!((command, arg.get_id().as_str()), ("rescan", "all" | "slot") | ("lock", "all"))
 }
 
 /// What follows the options, a form a line.
-pub(crate) fn forms(command: &Command) -> &'static [&'static str] {
-    match command.get_name() {
+pub(crate) fn forms(command: &str) -> &'static [&'static str] {
+    match command {
         "pcictl" => &["\\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]"],
         "list" => &["[\\fISELECTOR\\fR.\\|.\\|.]"],
         "tree" | "locks" => &["[\\fISELECTOR\\fR]"],
@@ -33,6 +33,8 @@ pub(crate) fn forms(command: &Command) -> &'static [&'static str] {
             "\\fISELECTOR\\fR.\\|.\\|. \\fB\\-\\-\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]",
             "\\fB\\-\\-all\\fR \\fB\\-\\-\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]",
         ],
+        "slot" => &["\\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]"],
+        "slot show" | "slot on" | "slot off" | "slot identify" => &["\\fISLOT\\fR"],
         "dump" => &["\\fIDIR\\fR [\\fISELECTOR\\fR.\\|.\\|.]"],
         "recover" => &["[\\fIOPERATION\\fR.\\|.\\|.]"],
         _ => &[""],
@@ -111,6 +113,48 @@ binding them again.
 An interrupt (SIGINT) waits for the writes in progress and undoes what was done; a second one detaches at once.
 It also ends the operation where it comes between two writes.
 That nobody reads the standard output any more ends nothing: the operation is completed, and its report is lost."
+        }
+        "slot" => {
+            "\
+Shows the slots that the kernel knows, switches their power, and has their lights show where they are.
+
+A slot is known by whoever drives it: the hotplug of its port (pciehp), ACPI (acpiphp), a controller of a conventional bus
+(shpchp).
+Others are only names that the firmware has for places, and nothing about them can be switched."
+        }
+        "slot list" => {
+            "\
+Prints a line for each slot: the device or bus that it is, the port that leads to it, which of the files power, adapter,
+latch and attention it has, and the functions in it.
+No hardware is asked unless --status is given.
+\"?\" stands for what could not be told."
+        }
+        "slot show" => {
+            "\
+Prints what is known of a slot, and asks its hardware for its power, for whether something is plugged in, for its latch
+and its attention indicator.
+\"occupied\" says whether the kernel has a function in it, \"adapter\" what the hardware sees.
+What a slot has no file for is \"not controllable\" or \"not reported\", and what says nothing \"unknown\"."
+        }
+        "slot on" => {
+            "\
+Switches a slot's power on.
+The kernel then looks for what is in it, as for a rescan; pcictl waits until that is ready, compares it with what the
+ledger knows of the slot, and reports what appeared and changed.
+
+The kernel refuses where nothing is plugged in."
+        }
+        "slot off" => {
+            "\
+Removes what is in a slot by switching its power off.
+It does what pcictl-remove(8) does: it looks for users, stops the drivers from the bottom up, and saves in the ledger
+what each function was; only the last step is another one."
+        }
+        "slot identify" => {
+            "\
+Has a light show where a slot is: the locate light that the kernel knows for what is in it or for its port (Native PCIe
+Enclosure Management, Linux 6.13), else the attention indicator of the slot, which blinks.
+It stays so until --off, or for as long as --for says."
         }
         "rescan" => {
             "\
@@ -195,17 +239,38 @@ pub(crate) const FILES: &[Entry] = &[
     Entry {
         name: "/run/pcictl/locks",
         meaning: "Lock files, one for each node of the device tree.",
-        commands: &["show", "remove", "rescan", "replug", "lock", "locks", "recover"],
+        commands: &[
+            "show",
+            "remove",
+            "rescan",
+            "replug",
+            "slot on",
+            "slot off",
+            "slot identify",
+            "lock",
+            "locks",
+            "recover",
+        ],
     },
     Entry {
         name: "/run/pcictl/journal",
         meaning: "Operations: each step is recorded before it is done.",
-        commands: &["remove", "rescan", "replug", "status", "recover", "doctor"],
+        commands: &[
+            "remove",
+            "rescan",
+            "replug",
+            "slot on",
+            "slot off",
+            "slot identify",
+            "status",
+            "recover",
+            "doctor",
+        ],
     },
     Entry {
         name: "/var/lib/pcictl/ledger",
         meaning: "What each removed device was, in a JSON file.",
-        commands: &["remove", "rescan", "replug", "wait", "status", "doctor"],
+        commands: &["remove", "rescan", "replug", "slot on", "slot off", "wait", "status", "doctor"],
     },
     Entry {
         name: "/usr/share/misc/pci.ids, /usr/share/hwdata/pci.ids, /var/lib/pciutils/pci.ids",
@@ -254,6 +319,11 @@ pub(crate) fn see_also(command: &str) -> Vec<&'static str> {
         "locks" => &["pcictl.8", "pcictl-lock.8", "lslocks.8"],
         "status" => &["pcictl.8", "pcictl-doctor.8", "pcictl-recover.8"],
         "recover" => &["pcictl.8", "pcictl-status.8"],
+        "slot" => &["pcictl.8", "pcictl-list.8", "pcictl-replug.8", "ledctl.8"],
+        "slot list" | "slot show" => &["pcictl.8", "pcictl-slot.8", "pcictl-list.8"],
+        "slot on" => &["pcictl.8", "pcictl-slot.8", "pcictl-slot-off.8", "pcictl-rescan.8"],
+        "slot off" => &["pcictl.8", "pcictl-slot.8", "pcictl-slot-on.8", "pcictl-remove.8"],
+        "slot identify" => &["pcictl.8", "pcictl-slot.8", "pcictl-recover.8", "ledctl.8"],
         "dump" => &["pcictl.8", "pcictl-list.8"],
         _ => &["pcictl.8", "pcictl-locks.8", "pcictl-status.8"],
     };

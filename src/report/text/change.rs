@@ -149,7 +149,8 @@ pub(crate) fn replugged(report: &ReplugReport) -> String {
     removed(&report.removed) + &escalations + &rescanned(&report.rescanned)
 }
 
-fn describe(seen: &FunctionSummary) -> String {
+/// A function in a line.
+pub(crate) fn describe(seen: &FunctionSummary) -> String {
     let mut line = seen.address.to_string();
     if let Some(name) = &seen.name {
         line.push_str(&format!(" {}", escaped(name)));

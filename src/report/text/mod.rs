@@ -9,6 +9,7 @@
 //! - [`sriov`]: a physical function and its VFs.
 //! - [`power`]: how functions may sleep and wake.
 //! - [`reset`]: how functions can be reset, and what came of it.
+//! - [`slot`]: slots, and what was done to one.
 //! - [`operation`]: operations that this process no longer waits for.
 //! - [`status`]: the doctor's findings, interrupted operations, what was recovered.
 //! - [`wait`]: what is so now.
@@ -24,6 +25,7 @@ pub(crate) mod locks;
 pub(crate) mod operation;
 pub(crate) mod show;
 pub(crate) mod sriov;
+pub(crate) mod slot;
 pub(crate) mod status;
 pub(crate) mod tree;
 pub(crate) mod users;

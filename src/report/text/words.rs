@@ -77,8 +77,11 @@ pub(crate) fn describe_action(action: &Action) -> String {
         Action::Set { address, file, value, .. } => format!("set {} of {address} to {}", escaped(file), escaped(value)),
         Action::Reset { address, .. } => format!("reset {address}"),
         Action::ResetBelow { address } => format!("reset the bus below {address}"),
-        Action::SlotPower { slot, on } => {
+        Action::SlotPower { slot, on, .. } => {
             format!("switch the power of slot {} {}", escaped(slot), if *on { "on" } else { "off" })
+        }
+        Action::SlotAttention { slot, value, .. } => {
+            format!("set the attention indicator of slot {} to {}", escaped(slot), value.name())
         }
     }
 }

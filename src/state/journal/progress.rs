@@ -151,8 +151,7 @@ fn brings_back_after(record: &OperationRecord, index: usize) -> bool {
     if matches!(record.steps[index].action, Action::SlotPower { on: true, .. }) {
         return false;
     }
-    let brings_back = |step: &Step| step.action.is_scan() || matches!(step.action, Action::SlotPower { .. });
-    let mut scans = record.steps.iter().enumerate().filter(|(_, step)| brings_back(step));
+    let mut scans = record.steps.iter().enumerate().filter(|(_, step)| step.action.brings_back());
     scans.any(|(scan, step)| record.was_begun(scan) && step.after.contains(&index))
 }
 
@@ -180,13 +179,9 @@ fn has_brought_back(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bo
 
 /// Whether something was to be removed before this step, and all of it is there.
 fn is_all_back(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
-    let removed = |step: &Step| match step.action {
-        Action::Remove { address } => Some(address),
-        _ => None,
-    };
-    let before = &record.steps[index].after;
-    let mut removed = before.iter().filter_map(|before| removed(record.steps.get(*before)?)).peekable();
-    removed.peek().is_some() && removed.all(|address| sysfs.has_function(address))
+    let before = record.steps[index].after.iter().filter_map(|before| record.steps.get(*before));
+    let mut removed = before.flat_map(|step| step.action.removes()).peekable();
+    removed.peek().is_some() && removed.all(|address| sysfs.has_function(*address))
 }
 
 /// Whether this only helps to bring devices back, and all that was removed before it is there again: to reset it now would

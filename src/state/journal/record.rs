@@ -152,7 +152,7 @@ impl OperationRecord {
     /// counts as not started, unless it is all that was planned: that it was would mean that all before it was done.
     pub(crate) fn all_started(header: Header) -> Self {
         let mut record = Self::new(header);
-        let brings_back = |step: &Step| step.action.is_scan() || matches!(step.action, Action::SlotPower { .. });
+        let brings_back = |step: &Step| step.action.brings_back();
         let only_brings_back = record.steps.iter().all(brings_back);
         let steps = record.steps.iter().enumerate().filter(|(_, step)| only_brings_back || !brings_back(step));
         record.ends = steps.map(|(step, _)| (StepRef { step, undo: false }, None)).collect();

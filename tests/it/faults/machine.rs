@@ -156,7 +156,7 @@ impl Machine {
     pub fn settings(&self) -> BTreeMap<String, String> {
         let mut settings = BTreeMap::new();
         for (top, files) in [
-            ("sys/bus/pci/slots", &["power"][..]),
+            ("sys/bus/pci/slots", &["power", "attention"][..]),
             (
                 "sys/bus/pci/devices",
                 &[

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use pcictl::execute::executor::{Event, StepRunner};
 use pcictl::host::sysfs::Sysfs;
 use pcictl::pci::address::PciAddress;
-use pcictl::plan::action::{Action, Step, StepRef};
+use pcictl::plan::action::{Action, Attention, Step, StepRef};
 use pcictl::plan::step_state::{interpret_result, is_done};
 
 use super::Tree;
@@ -152,7 +152,8 @@ impl FakeKernel {
             Action::Probe { address, .. } => self.probe(*address),
             Action::Reset { address, .. } => self.reset(&self.device(*address), "reset"),
             Action::ResetBelow { address } => self.reset(&self.device(*address), "reset_subordinate"),
-            Action::SlotPower { slot, on } => self.power(slot, *on),
+            Action::SlotPower { slot, on, .. } => self.power(slot, *on),
+            Action::SlotAttention { slot, value, .. } => self.attention(slot, *value),
         }
     }
 
@@ -237,12 +238,29 @@ impl FakeKernel {
         let set = |value: &str| fs::write(directory.join("power"), value).expect("a switch");
         set(if on { "1\n" } else { "0\n" });
         if !on {
-            let first: PciAddress = format!("{}.0", read("address")?.trim()).parse().expect("an address");
-            assert!(!self.device(first).join("driver").is_symlink(), "slot {slot} is switched off at work");
+            let device = read("address")?;
+            let functions = (0..8).filter_map(|n| format!("{}.{n}", device.trim()).parse::<PciAddress>().ok());
+            for function in functions.filter(|function| self.is_there(*function)) {
+                self.remove(function)?;
+            }
             return Ok(());
         }
         // A slot in which nothing is found is switched off again.
         self.scan().inspect_err(|_| set("0\n"))
+    }
+
+    /// set_attention_status in drivers/pci/hotplug/pciehp_core.c.
+    fn attention(&self, slot: &str, value: Attention) -> Result<(), Errno> {
+        let file = self.sys(&format!("bus/pci/slots/{slot}/attention"));
+        if !file.is_file() {
+            return Err(Errno::ENOENT);
+        }
+        let value = match value {
+            Attention::Off => "0\n",
+            Attention::On => "1\n",
+            Attention::Blinking => "2\n",
+        };
+        fs::write(file, value).map_err(|_| Errno::EIO)
     }
 
     fn driver(&self, name: &str) -> Result<PathBuf, Errno> {

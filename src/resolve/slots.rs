@@ -1,0 +1,59 @@
+//! Which slot an operator means: by its name, by the address of what is or was in it, or by a name of what is in it.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::sysfs::Sysfs;
+use crate::pci::address::PciAddress;
+use crate::pci::selector::Selector;
+use crate::resolve::functions::{Resolved, Resolver};
+use crate::topology::slots::Slot;
+
+/// The slot of that name, else the one that what is named sits in.
+///
+/// # Errors
+/// There is none, or several.
+pub(crate) fn find_slot(sysfs: &Sysfs, text: &str) -> Result<Slot> {
+    let name = text.strip_prefix("slot:").unwrap_or(text);
+    let is_name = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+    if is_name {
+        if let Some(slot) = Slot::read(sysfs, name)? {
+            return Ok(slot);
+        }
+    }
+    let addresses = addresses(sysfs, text);
+    let mut slots = Slot::all(sysfs);
+    slots.retain(|slot| addresses.iter().any(|address| slot.holds(*address)));
+    match slots.len() {
+        1 => Ok(slots.remove(0)),
+        0 => Err(no_slot(sysfs, text, &addresses)),
+        _ => {
+            let names: Vec<String> = slots.into_iter().map(|slot| slot.name).collect();
+            let message = format!("{text}: is in several slots: {}", names.join(", "));
+            Err(Error::new(ErrorKind::Ambiguous, message).hint("name one of them").fact("candidates", names))
+        }
+    }
+}
+
+/// What else than a slot's name it may be: an address, with or without its function, or a name of functions that are there.
+fn addresses(sysfs: &Sysfs, text: &str) -> Vec<PciAddress> {
+    if let Some(first) = PciAddress::from_sysfs_name(&format!("{text}.0")) {
+        return vec![first];
+    }
+    let named = text.parse::<Selector>().ok().and_then(|selector| Resolver::new(sysfs).named(&selector).ok());
+    match named {
+        Some(Resolved::Functions(found)) => found,
+        Some(Resolved::Absent(address)) => vec![address],
+        Some(Resolved::HostBridge(_)) | None => Vec::new(),
+    }
+}
+
+fn no_slot(sysfs: &Sysfs, text: &str, addresses: &[PciAddress]) -> Error {
+    let is_there = |address: &&PciAddress| sysfs.has_function(**address);
+    let (kind, message) = match addresses.iter().find(is_there) {
+        Some(address) if address.to_string() != text => {
+            (ErrorKind::NoSuchDevice, format!("{text} ({address}): sits in no slot that the kernel knows"))
+        }
+        Some(_) => (ErrorKind::NoSuchDevice, format!("{text}: sits in no slot that the kernel knows")),
+        None => (ErrorKind::NoSuchDevice, format!("{text}: no such slot")),
+    };
+    Error::new(kind, message).hint("pcictl slot list shows the slots that there are").fact("slot", text)
+}
