@@ -4,12 +4,17 @@
 //! - [`help`]: headings, tables of selectors and examples of the help texts.
 //! - [`wait`]: the options of `wait`, which shares none with those that change something.
 //! - [`slot_help`]: the same for slots.
-//! - [`args`]: the commands and their options, with their help; each turns into plain options.
+//! - [`groups`]: options that several commands share.
+//! - [`change`], [`slot`]: the commands that change functions, and those of slots; each turns into plain options.
+//! - [`args`]: the command line as a whole, and the other commands.
 //! - [`rejection`]: what is said of a command line that cannot be understood.
 
 pub mod args;
 #[macro_use]
 mod help;
+pub(crate) mod change;
+mod groups;
+pub(crate) mod slot;
 mod slot_help;
 pub mod rejection;
 pub(crate) mod values;

@@ -1,6 +1,6 @@
 //! `pcictl bind`: lock, give the function to a driver, verify that the driver took it.
 
-use crate::cli::args::BindArgs;
+use crate::cli::change::BindArgs;
 use crate::error::{ExitStatus, Result};
 use crate::operation::change::{self, InPlaceTarget};
 use crate::operation::context::Context;

@@ -1,7 +1,7 @@
 //! `pcictl override`: lock, choose the driver, let the old one go, have the new one take the function, verify; then make it
 //! last, if that was asked for.
 
-use crate::cli::args::OverrideArgs;
+use crate::cli::change::OverrideArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::operation::change::{self, Changed, InPlaceTarget};
 use crate::operation::context::Context;

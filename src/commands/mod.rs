@@ -34,7 +34,8 @@ pub(crate) mod wait;
 
 use std::process::ExitCode;
 
-use crate::cli::args::{Cli, Command};
+use crate::cli::args::Cli;
+use crate::cli::args::Command;
 use crate::error::Result;
 use crate::execute::signals::ignore_file_size_limit;
 use crate::host::machine::Machine;

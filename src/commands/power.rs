@@ -1,6 +1,6 @@
 //! `pcictl power`: shows how functions may sleep and wake; or lock, set, read back.
 
-use crate::cli::args::PowerArgs;
+use crate::cli::change::PowerArgs;
 use crate::error::{ExitStatus, Result};
 use crate::operation::change::{self, InPlaceTarget};
 use crate::operation::context::Context;

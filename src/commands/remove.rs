@@ -1,6 +1,6 @@
 //! `pcictl remove`: lock, stop the whole subtree bottom-up, remove it in one short step, verify that it is gone.
 
-use crate::cli::args::RemoveArgs;
+use crate::cli::change::RemoveArgs;
 use crate::error::{ExitStatus, Result};
 use crate::operation::acquire::acquire_and_reread;
 use crate::operation::context::Context;

@@ -1,6 +1,6 @@
 //! `pcictl replug`: remove, rescan, verify, and the lock is not let go in between.
 
-use crate::cli::args::ReplugArgs;
+use crate::cli::change::ReplugArgs;
 use crate::error::{ExitStatus, Result};
 use crate::operation::acquire::acquire_and_reread;
 use crate::operation::bring_back::{close, status, tell_failures};

@@ -1,6 +1,6 @@
 //! `pcictl rescan`: lock the bridge, scan the smallest bus that can bring the device back, report what came and went.
 
-use crate::cli::args::RescanArgs;
+use crate::cli::change::RescanArgs;
 use crate::error::{ExitStatus, Result};
 use crate::operation::acquire::acquire_and_reread;
 use crate::operation::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};

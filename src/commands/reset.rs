@@ -1,6 +1,6 @@
 //! `pcictl reset`: lock, check users, stop the driver, reset, give the device back, verify that all is as before.
 
-use crate::cli::args::ResetArgs;
+use crate::cli::change::ResetArgs;
 use crate::error::{ExitStatus, Result};
 use crate::operation::change::{self, InPlaceTarget};
 use crate::operation::context::Context;

@@ -1,6 +1,12 @@
 //! `pcictl slot`: what slots there are, what is in them, and their power.
 
-use crate::cli::args::{SlotArgs, SlotCommand, SlotIdentifyArgs, SlotListArgs, SlotOffArgs, SlotOnArgs, SlotShowArgs};
+use crate::cli::slot::SlotArgs;
+use crate::cli::slot::SlotCommand;
+use crate::cli::slot::SlotIdentifyArgs;
+use crate::cli::slot::SlotListArgs;
+use crate::cli::slot::SlotOffArgs;
+use crate::cli::slot::SlotOnArgs;
+use crate::cli::slot::SlotShowArgs;
 use crate::error::{ExitStatus, Result};
 use crate::operation::acquire::acquire_and_reread;
 use crate::operation::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};

@@ -1,6 +1,6 @@
 //! `pcictl sriov`: show VFs; or lock, check their users, change their number, give them to drivers, verify.
 
-use crate::cli::args::SriovArgs;
+use crate::cli::change::SriovArgs;
 use crate::error::{ExitStatus, Result};
 use crate::operation::change::{self, Changed, InPlaceTarget};
 use crate::operation::context::Context;

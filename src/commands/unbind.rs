@@ -1,6 +1,6 @@
 //! `pcictl unbind`: lock, check users, stop the driver, verify that it let go.
 
-use crate::cli::args::UnbindArgs;
+use crate::cli::change::UnbindArgs;
 use crate::error::{ExitStatus, Result};
 use crate::operation::change::{self, InPlaceTarget};
 use crate::operation::context::Context;
