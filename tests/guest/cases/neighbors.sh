@@ -23,15 +23,15 @@ shown 'driver          pci-stub' 'override        pci-stub, persistent'
 expect_status 0 pcictl override --clear --persist "$edu"
 contains "$out" 'driver pci-stub -> slowpci'
 [ ! -e "/etc/driverctl.d/pci-$edu" ] || fail "pcictl left the file of driverctl"
-expect_status 0 pcictl override --persist "$edu" vfio-pci
+expect_status 0 pcictl override --persist "$edu" pci-stub
 # Both write the same file: driverctl loads at boot what pcictl wrote.
-same vfio-pci "$(cat "/etc/driverctl.d/pci-$edu")"
-contains "$(driverctl list-overrides)" "$edu vfio-pci"
-contains "$(driverctl list-devices | grep "$edu")" "vfio-pci [*]"
+same pci-stub "$(cat "/etc/driverctl.d/pci-$edu")"
+contains "$(driverctl list-overrides)" "$edu pci-stub"
+contains "$(driverctl list-devices | grep "$edu")" "pci-stub [*]"
 give "$edu" ''
 same 'slowpci (null)' "$(driver) $(override)"
 driverctl load-override "$edu" >/tmp/case/out 2>&1 || fail "driverctl: $(cat /tmp/case/out)"
-same 'vfio-pci vfio-pci' "$(driver) $(override)"
+same 'pci-stub pci-stub' "$(driver) $(override)"
 driverctl unset-override "$edu" >/tmp/case/out 2>&1 || fail "driverctl: $(cat /tmp/case/out)"
 same 'slowpci (null)' "$(driver) $(override)"
 shown 'driver          slowpci'
@@ -39,17 +39,17 @@ case $out in *'override  '*) fail "an override that is gone: $out" ;; esac
 
 # bind_one and unbind_one of dpdk-devbind.py: the override is set for the bind and cleared behind it.
 echo "$edu" >"$pci/$edu/driver/unbind"
-echo vfio-pci >"$pci/$edu/driver_override"
-echo "$edu" >/sys/bus/pci/drivers/vfio-pci/bind
+echo pci-stub >"$pci/$edu/driver_override"
+echo "$edu" >/sys/bus/pci/drivers/pci-stub/bind
 printf '\000' >"$pci/$edu/driver_override"
-same vfio-pci "$(driver)"
-shown 'driver          vfio-pci'
+same pci-stub "$(driver)"
+shown 'driver          pci-stub'
 # Its override is gone, so what pcictl clears is none: the driver that fits takes it by unbind and bind.
 expect_status 0 pcictl unbind "$edu"
 expect_status 0 pcictl bind "$edu"
 same slowpci "$(driver)"
 # What pcictl bound it unbinds.
-expect_status 0 pcictl override "$edu" vfio-pci
+expect_status 0 pcictl override "$edu" pci-stub
 echo "$edu" >"$pci/$edu/driver/unbind"
 printf '\000' >"$pci/$edu/driver_override"
 shown 'driver          none'
@@ -57,12 +57,12 @@ expect_status 0 pcictl bind "$edu"
 
 # linux_bind_driver of SPDK's setup.sh, and its `reset`.
 echo "$edu" >"$pci/$edu/driver/unbind"
-echo vfio-pci >"$pci/$edu/driver_override"
+echo pci-stub >"$pci/$edu/driver_override"
 echo "$edu" >/sys/bus/pci/drivers_probe
-shown 'driver          vfio-pci' 'override        vfio-pci'
+shown 'driver          pci-stub' 'override        pci-stub'
 expect_status 0 pcictl override --clear "$edu"
 same 'slowpci (null)' "$(driver) $(override)"
-expect_status 0 pcictl override "$edu" vfio-pci
+expect_status 0 pcictl override "$edu" pci-stub
 echo "$edu" >"$pci/$edu/driver/unbind"
 echo >"$pci/$edu/driver_override"
 echo "$edu" >/sys/bus/pci/drivers_probe
