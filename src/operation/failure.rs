@@ -23,17 +23,27 @@ impl StepFailure {
         Self { message, kind, hint: None }
     }
 
+    /// A method answers ENOTTY both where it does not apply and where the device or its link does not come back in time
+    /// (pcie_flr, pci_dev_wait, pci_bridge_wait_for_secondary_bus in drivers/pci/pci.c).
+    fn no_method(kind: ErrorKind, action: &Action) -> Self {
+        let message = format!("{}: no method that the kernel tried worked", words::describe_action(action));
+        let hint = "dmesg tells whether the device or its link did not come back in time; pcictl reset --list shows the methods";
+        Self { hint: Some(hint.to_owned()), ..Self::new(kind, message) }
+    }
+
     /// What kept these steps from being done, if anything did.
     pub(crate) fn first(steps: &[Step], outcomes: &Outcomes) -> Option<Self> {
         if let Some((index, errno)) = outcomes.failure() {
             let kind = match errno {
                 _ if outcomes.interrupted => ErrorKind::Interrupted,
                 Errno::EACCES | Errno::EPERM | Errno::EROFS => ErrorKind::NotPermitted,
-                // No method of a function did it (__pci_reset_function_locked, drivers/pci/pci.c).
-                Errno::ENOTTY if matches!(steps[index].action, Action::Reset { .. }) => ErrorKind::Unsupported,
                 _ => ErrorKind::Failed,
             };
-            let message = format!("{}: {}", words::describe_action(&steps[index].action), errno_text(errno));
+            let action = &steps[index].action;
+            if errno == Errno::ENOTTY && matches!(action, Action::Reset { .. }) {
+                return Some(Self::no_method(kind, action));
+            }
+            let message = format!("{}: {}", words::describe_action(action), errno_text(errno));
             return Some(Self::new(kind, message));
         }
         if outcomes.interrupted {

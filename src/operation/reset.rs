@@ -16,6 +16,7 @@ use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Parent, Topology};
 use crate::topology::reset_methods::{Reach, ResetMethods, needs_bus_alone, others_on_bus, resetting_bridge};
 use crate::usage::scope::Scope;
+use crate::verify::function_state::FunctionState;
 
 /// Reads what is to be reset, with all that is on its bus where that may be hit.
 ///
@@ -171,7 +172,7 @@ pub(crate) fn report(
     changed: Changed,
     options: &ResetOptions,
 ) -> ResetReport {
-    let function = |was: &crate::verify::function_state::FunctionState| {
+    let function = |was: &FunctionState| {
         let address = was.address();
         let (differences, errors) = was.compare_with_now(&context.machine.sysfs);
         FunctionReset {
