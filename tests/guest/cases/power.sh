@@ -1,0 +1,61 @@
+# Power settings: shown without waking anybody, changed and read back; what a function lacks is unsupported; killed anywhere,
+# they are as before or as they were to be.
+# topology: mixed
+# timeout: 400
+before=$(functions)
+nvme=$(of_kind nvme)
+card=$(of_kind e1000e)
+settings() {
+    for file in power/control d3cold_allowed power/wakeup; do
+        for device in "$pci"/*; do
+            [ ! -e "$device/$file" ] || echo "$device/$file $(cat "$device/$file")"
+        done
+    done
+}
+start=$(settings)
+
+for address in $(functions | cut -d' ' -f1); do
+    expect_status 0 pcictl power "$address"
+    contains "$out" "runtime $(cat "$pci/$address/power/control")"
+done
+same "$start" "$(settings)"
+
+expect_status 0 pcictl power --runtime auto --d3cold off "$nvme"
+same auto "$(cat "$pci/$nvme/power/control")"
+same 0 "$(cat "$pci/$nvme/d3cold_allowed")"
+contains "$out" "runtime auto"
+expect_status 0 pcictl power --json --runtime auto "$nvme"
+contains "$out" '"changed": false'
+expect_status 0 pcictl power --runtime on "$nvme"
+same on "$(cat "$pci/$nvme/power/control")"
+contains "$out" "runtime on (active)"
+
+# One that can wake the machine, and one that cannot.
+lacks=0
+for address in $nvme $card; do
+    was=$(cat "$pci/$address/power/wakeup" 2>/dev/null)
+    if [ -z "$was" ]; then
+        before_refusal=$(settings)
+        expect_status 1 pcictl power --json --runtime auto --wakeup on "$address"
+        contains "$out" '"kind": "unsupported"'
+        same "$before_refusal" "$(settings)"
+        lacks=$((lacks + 1))
+        continue
+    fi
+    for value in off on; do
+        expect_status 0 pcictl power --wakeup "$value" "$address"
+        contains "$out" "wakeup $value"
+    done
+    echo "$was" >"$pci/$address/power/wakeup"
+done
+note "$lacks of 2 cannot wake the machine"
+
+restore() {
+    echo "$start" | while read -r file value; do [ -z "$value" ] || echo "$value" >"$file" 2>/dev/null; done
+}
+restore
+same "$start" "$(settings)"
+survives_kills "$nvme" restore pcictl power --runtime auto --d3cold off "$nvme"
+restore
+same "$start" "$(settings)"
+same "$before" "$(functions)"
