@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result};
-use crate::host::sysfs::Sysfs;
+use crate::host::sysfs::{Sysfs, last_step};
 use crate::order;
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::topology::paths::{locate_bus, on_bus};
@@ -101,7 +101,7 @@ pub(crate) struct Slot {
     pub(crate) name: String,
     /// Where it is; none if it does not say.
     pub(crate) address: Option<SlotAddress>,
-    /// What drives it, where the kernel links to that.
+    /// What drives it; none where neither the slot nor its port tells.
     pub(crate) driver: Option<String>,
     /// Which files it has.
     pub(crate) files: Vec<SlotFile>,
@@ -118,7 +118,8 @@ impl Slot {
         let Some(names) = names else { return Ok(None) };
         let address = sysfs.value(&format!("{directory}/address")).and_then(|text| SlotAddress::parse(&text));
         let files = SlotFile::ALL.into_iter().filter(|file| names.iter().any(|name| name == file.name())).collect();
-        let driver = sysfs.link_name(&format!("{directory}/module")).ok().flatten();
+        let link = sysfs.link_name(&format!("{directory}/module")).ok().flatten();
+        let driver = link.or_else(|| hotplug_of_port(sysfs, address?));
         Ok(Some(Self { name: name.to_owned(), address, driver, files }))
     }
 
@@ -182,6 +183,16 @@ impl Slot {
             None => format!("slot {}", self.name),
         }
     }
+}
+
+/// The driver of the hotplug service of the port that leads to a slot. A driver that is built into the kernel has its slots
+/// before there is a directory of its module, and so no link leads to that (pci_hp_create_module_link; 6.12). The service has
+/// the port's name with its kind, a root or a downstream port (get_descriptor_id in drivers/pci/pcie/portdrv.h).
+fn hotplug_of_port(sysfs: &Sysfs, address: SlotAddress) -> Option<String> {
+    let bridge = locate_bus(sysfs, address.bus()).ok().flatten()?;
+    let port = last_step(&bridge);
+    let driver = |kind: &str| sysfs.link_name(&format!("{bridge}/{port}:pcie{kind}04/driver")).ok().flatten();
+    ["0", "2"].into_iter().find_map(driver)
 }
 
 #[cfg(test)]
