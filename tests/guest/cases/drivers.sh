@@ -8,7 +8,8 @@ edu=$(of_kind edu | nth 1)
 nvme=$(of_kind nvme)
 port=$(parent_of "$nvme")
 driver() {
-    link=$(readlink "$pci/$1/driver") && echo "${link##*/}" || echo none
+    link=$(readlink "$pci/$1/driver") || link=none
+    echo "${link##*/}"
 }
 override() {
     cat "$pci/$1/driver_override"

@@ -25,6 +25,7 @@ plain() {
     give "$device" ''
 }
 
+# shellcheck disable=SC2317 # survives_kills calls it
 from_end() {
     one_of 'slowpci (null)' 'none (null)'
     bound
@@ -33,6 +34,7 @@ survives_kills "$device" bound pcictl unbind "$device"
 [ "$undone" -gt 0 ] || note "no unbind was ever undone"
 survives_kills "$device" unbound pcictl bind "$device"
 
+# shellcheck disable=SC2317 # survives_kills calls it
 from_end() {
     one_of 'slowpci (null)' 'slowpci_other slowpci_other'
     [ "$now_is" = 'slowpci (null)' ] || plain

@@ -26,11 +26,13 @@ next() {
 # one NAME: an operation of that operator.
 one() {
     next
-    # shellcheck disable=SC2086 # words
+    # shellcheck disable=SC2086 # a word each
     target=$(any $edus)
+    # shellcheck disable=SC2086
+    slot=$(any $slots)
     case $((seed / 4096 % 16)) in
     0) set -- sriov "$pf" 2 --settle 0 ;;
-    1) set -- sriov "$pf" 4 --settle 0 --driver vfio-pci ;;
+    1) set -- sriov "$pf" 4 --settle 0 --driver pci-stub ;;
     2) set -- sriov "$pf" --off ;;
     3) set -- unbind "$target" ;;
     4) set -- bind "$target" ;;
@@ -42,10 +44,8 @@ one() {
     10) set -- rescan --settle 0 "$(any "$target" "$upstream" "$pf" "$port")" ;;
     11) set -- rescan --settle 0 --all ;;
     12) set -- replug --settle 0 --force vfs --yes "$(any "$target" "$upstream")" ;;
-    # shellcheck disable=SC2086
-    13) set -- slot off "$(any $slots)" --force vfs --yes ;;
-    # shellcheck disable=SC2086
-    14) set -- slot on "$(any $slots)" --settle 0 ;;
+    13) set -- slot off "$slot" --force vfs --yes ;;
+    14) set -- slot on "$slot" --settle 0 ;;
     15) set -- power "$target" --runtime "$(any auto on)" ;;
     esac
     status=0

@@ -6,7 +6,8 @@ before=$(functions)
 edu=$(of_kind edu | nth 1)
 ln -sf "$(command -v bash-static)" /bin/bash
 driver() {
-    link=$(readlink "$pci/$edu/driver") && echo "${link##*/}" || echo none
+    link=$(readlink "$pci/$edu/driver") || link=none
+    echo "${link##*/}"
 }
 override() {
     cat "$pci/$edu/driver_override"
