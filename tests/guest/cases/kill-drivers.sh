@@ -2,6 +2,7 @@
 # in the end as they were, or as they were to be.
 # topology: sriov
 # kernels: 6.1
+# run: named
 # timeout: 1500
 before=$(functions)
 device=$(of_kind edu)

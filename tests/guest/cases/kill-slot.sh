@@ -3,6 +3,7 @@
 # do, as for a removal.
 # topology: slots
 # kernels: 6.1
+# run: named
 # timeout: 1200
 before=$(functions)
 # The port of slot 3 cannot switch the power, so the card stays where it is.

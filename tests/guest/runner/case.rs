@@ -9,6 +9,8 @@
 //!                            cases, and not those that run `named` ones
 //! # timeout: 300             seconds; 180 when absent
 //! # boot: own                shares its boot with no other case
+//! # run: named               only when a word of the command line is a part of its name: it takes minutes, and its result
+//!                            is recorded in tests/soak/RESULTS.md
 //! # expect: stuck            what must come of it; `pass` when absent
 //! # allow: changed           what may come of it besides
 //! ```
@@ -107,6 +109,7 @@ pub struct Case {
     kernels: Vec<String>,
     append: String,
     own_boot: bool,
+    only_named: bool,
     expect: Vec<Mark>,
     allow: Vec<Mark>,
 }
@@ -120,6 +123,7 @@ impl Case {
             kernels: Vec::new(),
             append: String::new(),
             own_boot: false,
+            only_named: false,
             expect: Vec::new(),
             allow: Vec::new(),
             script: String::new(),
@@ -136,6 +140,7 @@ impl Case {
                 "append" => case.append = value.to_owned(),
                 "timeout" => case.timeout = Duration::from_secs(value.parse()?),
                 "boot" if value == "own" => case.own_boot = true,
+                "run" if value == "named" => case.only_named = true,
                 "expect" => case.expect = Mark::parse_list(value)?,
                 "allow" => case.allow = Mark::parse_list(value)?,
                 _ if key.contains(' ') || key == "shellcheck" => {}
@@ -217,7 +222,8 @@ pub fn plan(cases: &[Case], kernels: &[Kernel], topologies: &[String], filters: 
 
     let mut boots: BTreeMap<(usize, &str, &str, &str), Boot> = BTreeMap::new();
     for case in cases {
-        if !parts.is_empty() && !parts.iter().any(|part| case.name.contains(*part)) {
+        let is_named = parts.iter().any(|part| case.name.contains(*part));
+        if !is_named && (case.only_named || !parts.is_empty()) {
             continue;
         }
         if let Some(unknown) = case.kernels.iter().find(|name| *name != "all" && !series.contains(name)) {
