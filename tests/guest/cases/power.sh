@@ -1,10 +1,8 @@
-# Power settings: shown without waking anybody, changed and read back; what a function lacks is unsupported; killed anywhere,
-# they are as before or as they were to be.
+# Power settings: shown without waking anybody, changed and read back; what a function lacks is unsupported.
 # topology: mixed
 # timeout: 400
 before=$(functions)
 nvme=$(of_kind nvme)
-card=$(of_kind e1000e)
 settings() {
     for file in power/control d3cold_allowed power/wakeup; do
         for device in "$pci"/*; do
@@ -32,7 +30,7 @@ contains "$out" "runtime on (active)"
 
 # One that can wake the machine, and one that cannot.
 lacks=0
-for address in $nvme $card; do
+for address in $(functions | cut -d' ' -f1); do
     was=$(cat "$pci/$address/power/wakeup" 2>/dev/null)
     if [ -z "$was" ]; then
         before_refusal=$(settings)
@@ -48,14 +46,8 @@ for address in $nvme $card; do
     done
     echo "$was" >"$pci/$address/power/wakeup"
 done
-note "$lacks of 2 cannot wake the machine"
-
-restore() {
-    echo "$start" | while read -r file value; do [ -z "$value" ] || echo "$value" >"$file" 2>/dev/null; done
-}
-restore
-same "$start" "$(settings)"
-survives_kills "$nvme" restore pcictl power --runtime auto --d3cold off "$nvme"
-restore
+[ "$lacks" -gt 0 ] || fail "all of them can wake the machine"
+note "$lacks cannot wake the machine"
+echo "$start" | while read -r file value; do [ -z "$value" ] || echo "$value" >"$file" 2>/dev/null; done
 same "$start" "$(settings)"
 same "$before" "$(functions)"
