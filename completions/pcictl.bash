@@ -917,7 +917,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__remove)
-            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --if-present --whole-device --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --whole-device --jobs --if-present --no-rollback --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -962,7 +962,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__replug)
-            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --if-present --whole-device --no-rollback --jobs --reset --power-cycle --escalate --expect --accept --restore --settle --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --whole-device --jobs --if-present --no-rollback --reset --power-cycle --escalate --expect --accept --restore --settle --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,41 +1,24 @@
 //! The command line: parsing only, no look at the machine.
 
-use crate::cli::change::BindArgs;
-use crate::cli::change::OverrideArgs;
-use crate::cli::change::PowerArgs;
-use crate::cli::change::RemoveArgs;
-use crate::cli::change::ReplugArgs;
-use crate::cli::change::RescanArgs;
-use crate::cli::change::ResetArgs;
-use crate::cli::change::SriovArgs;
-use crate::cli::change::UnbindArgs;
-use crate::cli::groups::COLUMNS;
-use crate::cli::groups::COMMON;
-use crate::cli::groups::CONTENTS;
-use crate::cli::groups::Changing;
-use crate::cli::groups::LOCKING;
-use crate::cli::groups::OUTPUT;
-use crate::cli::groups::SAFETY;
-use crate::cli::groups::Waiting;
-use crate::cli::groups::Writing;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::cli::change::{
+    BindArgs, OverrideArgs, PowerArgs, RemoveArgs, ReplugArgs, RescanArgs, ResetArgs, SriovArgs, UnbindArgs,
+};
+use crate::cli::groups::{COLUMNS, COMMON, CONTENTS, Changing, LOCKING, OUTPUT, SAFETY, Waiting, Writing};
 use crate::cli::help;
 use crate::cli::slot::SlotArgs;
-use crate::cli::values::color;
-use crate::cli::values::column;
+use crate::cli::values::{color, column};
 use crate::cli::wait::WaitArgs;
 use crate::operation::options::ChangeOptions;
 use crate::plan::power::PowerSettings;
 use crate::report::rows::Column;
 use crate::resolve::siblings::Selection;
-use crate::terminal::ColorChoice;
-use crate::terminal::Talk;
-use clap::ArgAction;
-use clap::Args;
-use clap::Parser;
-use clap::Subcommand;
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::Duration;
+use crate::terminal::{ColorChoice, Talk};
 
 /// Remove PCI devices and bring them back without hanging the kernel.
 #[derive(Debug, Parser)]
@@ -295,16 +278,16 @@ impl Command {
     /// Whether it prints a plan and changes nothing.
     pub(crate) fn is_dry_run(&self) -> bool {
         match self {
-            Self::Remove(args) => args.changing.dry_run,
-            Self::Rescan(args) => args.dry_run,
-            Self::Replug(args) => args.remove.changing.dry_run,
-            Self::Unbind(UnbindArgs { in_place, .. })
+            Self::Remove(RemoveArgs { in_place, .. })
+            | Self::Replug(ReplugArgs { remove: RemoveArgs { in_place, .. }, .. })
+            | Self::Unbind(UnbindArgs { in_place, .. })
             | Self::Override(OverrideArgs { in_place, .. })
             | Self::Reset(ResetArgs { in_place, list: false, .. }) => in_place.changing.dry_run,
             Self::Reset(_) => false,
             Self::Power(args) => args.changing.dry_run,
             Self::Bind(args) => args.changing.dry_run,
-            Self::Sriov(args) => args.dry_run,
+            Self::Rescan(args) => args.dry_run,
+            Self::Sriov(args) => args.applying.dry_run,
             Self::Slot(args) => args.command.is_dry_run(),
             Self::Lock(args) => args.changing.dry_run,
             Self::Recover(args) => args.dry_run,

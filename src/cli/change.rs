@@ -1,32 +1,21 @@
 //! The commands that change functions, and their options.
 
-use crate::cli::groups::BackArgs;
-use crate::cli::groups::Changing;
-use crate::cli::groups::Forcing;
-use crate::cli::groups::InPlaceArgs;
-use crate::cli::groups::Jobs;
-use crate::cli::groups::RETURN;
-use crate::cli::groups::SAFETY;
-use crate::cli::groups::SCAN;
-use crate::cli::groups::SELECTION;
-use crate::cli::groups::WAITING;
-use crate::cli::groups::Waiting;
-use crate::cli::groups::Writing;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::groups::{
+    Applying, BackArgs, Changing, Forcing, InPlaceArgs, Jobs, RETURN, SAFETY, SCAN, SELECTION, WAITING, Waiting,
+    Writing,
+};
 use crate::cli::help;
-use crate::cli::values::parse_duration;
-use crate::cli::values::switch;
-use crate::operation::options::ChangeOptions;
-use crate::operation::options::ForceOptions;
-use crate::operation::options::InPlaceOptions;
-use crate::operation::options::RemoveOptions;
-use crate::operation::options::ReplugOptions;
-use crate::operation::options::ResetOptions;
-use crate::operation::options::ScanOptions;
+use crate::cli::values::{parse_duration, switch};
+use crate::operation::options::{
+    ChangeOptions, ForceOptions, InPlaceOptions, RemoveOptions, ReplugOptions, ResetOptions, ScanOptions,
+};
 use crate::plan::power::PowerSettings;
 use crate::plan::sriov::VfRequest;
 use crate::resolve::siblings::Selection;
-use clap::Args;
-use std::time::Duration;
 
 /// `pcictl remove`
 #[derive(Args, Debug)]
@@ -35,27 +24,15 @@ pub(crate) struct RemoveArgs {
     /// Functions to remove, with everything below them
     #[arg(value_name = "SELECTOR", required = true)]
     pub(crate) selectors: Vec<String>,
-    /// What every changing command takes.
+    /// What it shares with its like.
     #[command(flatten)]
-    pub(crate) changing: Changing,
-    /// What every writing command takes.
-    #[command(flatten)]
-    pub(crate) writing: Writing,
-    /// What may be overridden.
-    #[command(flatten)]
-    pub(crate) forcing: Forcing,
+    pub(crate) in_place: InPlaceArgs,
     /// Succeed if the device is already absent
     #[arg(long, help_heading = SELECTION)]
     pub(crate) if_present: bool,
-    /// Accept the name of one disk, interface or the like for the whole device, with all else that is on it
-    #[arg(long, help_heading = SELECTION)]
-    pub(crate) whole_device: bool,
     /// If a driver fails to stop, leave the others unbound
     #[arg(long, help_heading = SAFETY)]
     pub(crate) no_rollback: bool,
-    /// How many drivers at a time.
-    #[command(flatten)]
-    pub(crate) jobs: Jobs,
 }
 
 /// `pcictl rescan`
@@ -187,15 +164,9 @@ pub(crate) struct SriovArgs {
     /// The driver that each VF is to have, by a driver override [default: whichever fits]
     #[arg(long, value_name = "NAME", requires = "count")]
     pub(crate) driver: Option<String>,
-    /// Print the plan without changing anything
-    #[arg(short = 'n', long, help_heading = SAFETY)]
-    pub(crate) dry_run: bool,
-    /// How long to wait for locks.
+    /// What it shares with its like.
     #[command(flatten)]
-    pub(crate) waiting: Waiting,
-    /// What every writing command takes.
-    #[command(flatten)]
-    pub(crate) writing: Writing,
+    pub(crate) applying: Applying,
     /// How long to wait for drivers, disks and interfaces of VFs
     #[arg(long, value_name = "TIME", default_value = "10", value_parser = parse_duration)]
     #[arg(allow_negative_numbers = true, help_heading = WAITING)]
@@ -256,14 +227,9 @@ pub(crate) struct PowerArgs {
 impl RemoveArgs {
     /// The same as plain values.
     pub(crate) fn options(&self) -> RemoveOptions {
-        RemoveOptions {
-            change: self.changing.options(self.writing.timeout),
-            forcing: self.forcing.options(),
-            if_present: self.if_present,
-            whole_device: self.whole_device,
-            no_rollback: self.no_rollback,
-            jobs: self.jobs.jobs.into(),
-        }
+        let InPlaceOptions { change, forcing, whole_device, jobs } = self.in_place.options();
+        let (if_present, no_rollback) = (self.if_present, self.no_rollback);
+        RemoveOptions { change, forcing, if_present, whole_device, no_rollback, jobs }
     }
 }
 
@@ -285,26 +251,16 @@ impl PowerArgs {
         }
     }
 
-    /// The same as plain values. Nothing is taken from anybody, so nothing has to be forced.
+    /// The same as plain values.
     pub(crate) fn options(&self) -> InPlaceOptions {
-        InPlaceOptions {
-            change: self.changing.options(self.writing.timeout),
-            forcing: ForceOptions::default(),
-            whole_device: true,
-            jobs: 1,
-        }
+        taking_nothing(self.changing.options(self.writing.timeout), 1)
     }
 }
 
 impl BindArgs {
-    /// The same as plain values. Nothing is taken from anybody, so nothing has to be forced.
+    /// The same as plain values.
     pub(crate) fn options(&self) -> InPlaceOptions {
-        InPlaceOptions {
-            change: self.changing.options(self.writing.timeout),
-            forcing: ForceOptions::default(),
-            whole_device: true,
-            jobs: self.jobs.jobs.into(),
-        }
+        taking_nothing(self.changing.options(self.writing.timeout), self.jobs.count())
     }
 }
 
@@ -317,12 +273,11 @@ impl SriovArgs {
 
     /// The other options as plain values. An interface of the physical function stands for all of it.
     pub(crate) fn options(&self) -> InPlaceOptions {
-        let (dry_run, wait, timeout) = (self.dry_run, self.waiting.limit(), self.writing.timeout);
         InPlaceOptions {
-            change: ChangeOptions { dry_run, wait, selection: Selection::default(), timeout },
+            change: self.applying.options(),
             forcing: self.forcing.options(),
             whole_device: true,
-            jobs: self.jobs.jobs.into(),
+            jobs: self.jobs.count(),
         }
     }
 }
@@ -352,4 +307,9 @@ impl ReplugArgs {
             escalate: self.escalate,
         }
     }
+}
+
+/// Of a command that takes nothing from anybody, so that nothing has to be forced.
+fn taking_nothing(change: ChangeOptions, jobs: usize) -> InPlaceOptions {
+    InPlaceOptions { change, forcing: ForceOptions::default(), whole_device: true, jobs }
 }

@@ -1,19 +1,15 @@
 //! Options that several commands share, and the headings under which help lists them.
 
-use crate::cli::values::danger;
-use crate::cli::values::difference;
-use crate::cli::values::parse_duration;
-use crate::cli::values::parse_time_limit;
-use crate::operation::options::ChangeOptions;
-use crate::operation::options::ForceOptions;
-use crate::operation::options::InPlaceOptions;
-use crate::operation::options::SettleOptions;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::values::{danger, difference, parse_duration, parse_time_limit};
+use crate::operation::options::{ChangeOptions, ForceOptions, InPlaceOptions, SettleOptions};
 use crate::resolve::siblings::Selection;
 use crate::usage::model::Danger;
 use crate::verify::compare::DifferenceKind;
 use crate::verify::expectation::Expectation;
-use clap::Args;
-use std::time::Duration;
 
 /// The headings of help, in their order.
 pub(super) const SCAN: &str = "Scan";
@@ -44,7 +40,7 @@ pub(crate) struct Changing {
     iommu_group: bool,
     /// How long to wait for locks.
     #[command(flatten)]
-    pub(crate) waiting: Waiting,
+    waiting: Waiting,
 }
 
 /// Options of every command that takes locks.
@@ -66,6 +62,20 @@ pub(crate) struct Writing {
     #[arg(long, value_name = "TIME", default_value = "120", value_parser = parse_time_limit)]
     #[arg(allow_negative_numbers = true, help_heading = WAITING)]
     pub(crate) timeout: Duration,
+}
+
+/// Options of every command that writes and takes the name of one thing.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Applying {
+    /// Print the plan without changing anything
+    #[arg(short = 'n', long, help_heading = SAFETY)]
+    pub(crate) dry_run: bool,
+    /// How long to wait for locks.
+    #[command(flatten)]
+    waiting: Waiting,
+    /// What every writing command takes.
+    #[command(flatten)]
+    writing: Writing,
 }
 
 /// Options of every command that can take a device away from its users.
@@ -123,7 +133,7 @@ pub(crate) struct Jobs {
     /// How many drivers to stop or start at a time; 1 is the most careful
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
     #[arg(allow_negative_numbers = true, help_heading = SAFETY)]
-    pub(crate) jobs: u16,
+    jobs: u16,
 }
 
 impl Waiting {
@@ -140,6 +150,13 @@ impl Changing {
     }
 }
 
+impl Applying {
+    pub(super) fn options(&self) -> ChangeOptions {
+        let (dry_run, wait, timeout) = (self.dry_run, self.waiting.limit(), self.writing.timeout);
+        ChangeOptions { dry_run, wait, selection: Selection::default(), timeout }
+    }
+}
+
 impl InPlaceArgs {
     /// The same as plain values.
     pub(crate) fn options(&self) -> InPlaceOptions {
@@ -147,8 +164,14 @@ impl InPlaceArgs {
             change: self.changing.options(self.writing.timeout),
             forcing: self.forcing.options(),
             whole_device: self.whole_device,
-            jobs: self.jobs.jobs.into(),
+            jobs: self.jobs.count(),
         }
+    }
+}
+
+impl Jobs {
+    pub(super) fn count(&self) -> usize {
+        self.jobs.into()
     }
 }
 

@@ -1,22 +1,14 @@
 //! `pcictl slot` and its commands.
 
-use crate::cli::groups::BackArgs;
-use crate::cli::groups::CONTENTS;
-use crate::cli::groups::Forcing;
-use crate::cli::groups::Jobs;
-use crate::cli::groups::SAFETY;
-use crate::cli::groups::Waiting;
-use crate::cli::groups::Writing;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::groups::{Applying, BackArgs, CONTENTS, Forcing, Jobs, SAFETY};
 use crate::cli::slot_help;
 use crate::cli::values::parse_duration;
 use crate::operation::identify::IdentifyOptions;
-use crate::operation::options::ChangeOptions;
-use crate::operation::options::RemoveOptions;
-use crate::operation::options::SettleOptions;
-use crate::resolve::siblings::Selection;
-use clap::Args;
-use clap::Subcommand;
-use std::time::Duration;
+use crate::operation::options::{ChangeOptions, RemoveOptions, SettleOptions};
 
 /// `pcictl slot`
 #[derive(Args, Debug)]
@@ -60,20 +52,6 @@ pub(crate) struct SlotShowArgs {
     pub(crate) slot: String,
 }
 
-/// Options of every command that changes a slot.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct SlotChanging {
-    /// Print the plan without changing anything
-    #[arg(short = 'n', long, help_heading = SAFETY)]
-    pub(crate) dry_run: bool,
-    /// How long to wait for locks.
-    #[command(flatten)]
-    pub(crate) waiting: Waiting,
-    /// What every writing command takes.
-    #[command(flatten)]
-    pub(crate) writing: Writing,
-}
-
 /// `pcictl slot on`
 #[derive(Args, Debug)]
 #[command(after_help = slot_help::SLOT_ON)]
@@ -83,7 +61,7 @@ pub(crate) struct SlotOnArgs {
     pub(crate) slot: String,
     /// What it shares with its like.
     #[command(flatten)]
-    pub(crate) changing: SlotChanging,
+    pub(crate) applying: Applying,
     /// What to wait for, accept and restore.
     #[command(flatten)]
     pub(crate) back: BackArgs,
@@ -98,7 +76,7 @@ pub(crate) struct SlotOffArgs {
     pub(crate) slot: String,
     /// What it shares with its like.
     #[command(flatten)]
-    pub(crate) changing: SlotChanging,
+    pub(crate) applying: Applying,
     /// What may be overridden.
     #[command(flatten)]
     pub(crate) forcing: Forcing,
@@ -125,32 +103,24 @@ pub(crate) struct SlotIdentifyArgs {
     pub(crate) off: bool,
     /// What it shares with its like.
     #[command(flatten)]
-    pub(crate) changing: SlotChanging,
+    pub(crate) applying: Applying,
 }
 
 impl SlotCommand {
     pub(super) fn is_dry_run(&self) -> bool {
         match self {
             Self::List(_) | Self::Show(_) => false,
-            Self::On(args) => args.changing.dry_run,
-            Self::Off(args) => args.changing.dry_run,
-            Self::Identify(args) => args.changing.dry_run,
+            Self::On(args) => args.applying.dry_run,
+            Self::Off(args) => args.applying.dry_run,
+            Self::Identify(args) => args.applying.dry_run,
         }
-    }
-}
-
-impl SlotChanging {
-    fn options(&self) -> ChangeOptions {
-        let Self { dry_run, waiting, writing } = self;
-        let selection = Selection::default();
-        ChangeOptions { dry_run: *dry_run, wait: waiting.limit(), selection, timeout: writing.timeout }
     }
 }
 
 impl SlotOnArgs {
     /// The same as plain values.
     pub(crate) fn options(&self) -> (ChangeOptions, SettleOptions) {
-        (self.changing.options(), self.back.options())
+        (self.applying.options(), self.back.options())
     }
 }
 
@@ -158,12 +128,12 @@ impl SlotOffArgs {
     /// The same as plain values. All that is in the slot goes.
     pub(crate) fn options(&self) -> RemoveOptions {
         RemoveOptions {
-            change: self.changing.options(),
+            change: self.applying.options(),
             forcing: self.forcing.options(),
             if_present: false,
             whole_device: true,
             no_rollback: self.no_rollback,
-            jobs: self.jobs.jobs.into(),
+            jobs: self.jobs.count(),
         }
     }
 }
@@ -171,6 +141,6 @@ impl SlotOffArgs {
 impl SlotIdentifyArgs {
     /// The same as plain values.
     pub(crate) fn options(&self) -> IdentifyOptions {
-        IdentifyOptions { change: self.changing.options(), on: !self.off, length: self.length }
+        IdentifyOptions { change: self.applying.options(), on: !self.off, length: self.length }
     }
 }
