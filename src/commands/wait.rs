@@ -15,9 +15,9 @@ use crate::cli::wait::WaitArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::execute::signals::Signals;
 use crate::host::uevent::{Events, UeventLog};
-use crate::operation::bring_back::Progress;
 use crate::operation::context::Context;
 use crate::operation::options::Condition;
+use crate::operation::progress::Progress;
 use crate::operation::removal_record;
 use crate::order;
 use crate::pci::address::PciAddress;
@@ -276,7 +276,7 @@ fn bound(context: &Context) -> Result<BTreeMap<PciAddress, String>> {
     let sysfs = &context.machine.sysfs;
     let names = sysfs.names(DRIVERS).map_err(|error| Error::io(sysfs.display(DRIVERS), &error))?;
     let with_driver = |name: &String| {
-        let driver = sysfs.link_name(&format!("{DRIVERS}/{name}/driver")).ok().flatten()?;
+        let driver = sysfs.driver(&format!("{DRIVERS}/{name}"))?;
         Some((PciAddress::from_sysfs_name(name)?, driver))
     };
     Ok(order::map(names.unwrap_or_default().iter().filter_map(with_driver)))

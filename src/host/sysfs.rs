@@ -154,6 +154,11 @@ impl Sysfs {
         self.sys.link(path, |target| last_step(target).to_owned())
     }
 
+    /// The driver that has the device of this directory; none too where that cannot be read.
+    pub(crate) fn driver(&self, path: &str) -> Option<String> {
+        self.link_name(&format!("{path}/driver")).ok().flatten()
+    }
+
     /// Whether something is there under that path, links not followed.
     pub(crate) fn exists(&self, path: &str) -> bool {
         self.sys.exists(path)

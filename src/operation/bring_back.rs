@@ -8,6 +8,7 @@ use crate::execute::outcome::Outcome;
 use crate::host::uevent::{Events, UeventLog};
 use crate::operation::context::Context;
 use crate::operation::options::SettleOptions;
+use crate::operation::progress::Progress;
 use crate::operation::removal_record;
 use crate::operation::run::{Operation, refuse_if_being_removed};
 use crate::operation::scan::{ScanRequest, bus_name, scan, scanned};
@@ -26,7 +27,7 @@ use crate::verify::compare::{Difference, DifferenceKind, is_same_device};
 use crate::verify::overrides::Overrides;
 use crate::verify::readiness::{Awaited, Readiness};
 use crate::verify::record::{DeviceRecord, RemovedDevice};
-use crate::verify::settle::{Pending, WatchSettle, settle};
+use crate::verify::settle::{Pending, settle};
 use crate::verify::snapshot::Snapshot;
 use crate::verify::verdict::{ComparisonInput, compare_all};
 
@@ -348,29 +349,6 @@ fn perform(operation: &mut Operation, plan: &Plan) -> Result<(Vec<Restored>, boo
         Restored { action: step.action.clone(), failure }
     };
     Ok((plan.steps.iter().zip(outcomes.each()).map(ended).collect(), is_cut_short))
-}
-
-/// Says on a terminal what is still missing.
-pub(crate) struct Progress<'a> {
-    pub(crate) output: &'a Output,
-}
-
-impl WatchSettle for Progress<'_> {
-    fn missing(&mut self, pending: &[Pending], waited: Duration, longest: Duration) {
-        // A wait that is over in a moment is not worth a word.
-        if waited < Duration::from_millis(300) || !self.output.can_move() {
-            return;
-        }
-        let more = if pending.len() > 1 { format!(" and {} more", pending.len() - 1) } else { String::new() };
-        let first = pending.first().map(ToString::to_string).unwrap_or_default();
-        let of = if longest == Duration::MAX { String::new() } else { format!(" of {:.0}", longest.as_secs_f64()) };
-        let waited = waited.as_secs_f64();
-        self.output.progress(&format!("waiting for {first}{more} ({waited:.0}{of} s)"));
-    }
-
-    fn done(&mut self) {
-        self.output.end_progress();
-    }
 }
 
 /// What is left to do when the report is out: the ledger's files are flushed to disk, which takes its time.

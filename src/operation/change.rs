@@ -21,11 +21,12 @@ use crate::operation::user_check::{self, UserApproval};
 use crate::pci::address::PciAddress;
 use crate::pci::ids::Ids;
 use crate::pci::selector::Selector;
-use crate::plan::action::{AUTOPROBE, Action, Plan, Step, ends_as_it_began};
+use crate::plan::action::{Action, Plan, Step, ends_as_it_began};
 use crate::plan::step_state::{can_be_put_back, has_led_to_driver};
 use crate::plan::stop::remember;
 use crate::report::change::PlannedChange;
 use crate::report::text::{self, words};
+use crate::topology::attributes::Attributes;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
@@ -187,11 +188,8 @@ fn stopped(steps: &[Step]) -> impl Iterator<Item = PciAddress> {
 
 /// Notes in the steps that stop drivers what it takes to put these back.
 pub(crate) fn remember_drivers(context: &Context, topology: &Topology, plan: &mut Plan, overrides: &Overrides) {
-    let sysfs = &context.machine.sysfs;
-    remember(plan, topology, overrides, |physical| {
-        let file = format!("{}/{AUTOPROBE}", physical.sysfs_link());
-        matches!(sysfs.read(&file), Ok(Some(text)) if text.trim() == "1")
-    });
+    let attributes = Attributes::new(&context.machine.sysfs);
+    remember(plan, topology, overrides, |physical| attributes.autoprobe(&physical.sysfs_link()) == Some(true));
 }
 
 /// What a dry run prints; `summary` says what it is about.
@@ -340,6 +338,6 @@ fn kept_away(context: &Context, steps: &[Step], outcomes: &Outcomes) -> Option<S
 fn lasting(steps: &[Step], outcomes: &Outcomes) -> String {
     let done = steps.iter().zip(outcomes.each()).filter(|(_, outcome)| outcome.has_changed());
     let given = done.map(|(step, _)| &step.action).filter(|action| action.gives_driver());
-    let given: Vec<String> = given.map(Action::clone).map(|action| words::describe_action(&action)).collect();
+    let given: Vec<String> = given.map(words::describe_action).collect();
     if given.is_empty() { String::new() } else { format!("done before: {}", given.join(", ")) }
 }

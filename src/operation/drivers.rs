@@ -15,7 +15,7 @@ pub(crate) fn report(context: &Context, subject: &InPlaceTarget, changed: Change
     let function = |address: &PciAddress| DriverChange {
         address: *address,
         was: subject.driver(*address),
-        driver: driver_of(context, *address),
+        driver: context.machine.sysfs.driver(&address.sysfs_link()),
         driver_override: overrides.get(address).cloned(),
         persistent: None,
         disabled_vfs: disabled_vfs(subject, *address),
@@ -26,11 +26,6 @@ pub(crate) fn report(context: &Context, subject: &InPlaceTarget, changed: Change
         overridden: changed.overridden,
         seconds: changed.seconds,
     }
-}
-
-/// The driver that has a function now.
-pub(crate) fn driver_of(context: &Context, address: PciAddress) -> Option<String> {
-    context.machine.sysfs.link_name(&format!("{}/driver", address.sysfs_link())).ok().flatten()
 }
 
 fn disabled_vfs(subject: &InPlaceTarget, physical: PciAddress) -> usize {

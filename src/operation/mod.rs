@@ -7,6 +7,7 @@
 //! - [`acquire`]: locks, and a second look at what is locked.
 //! - [`run`]: an operation on its way through the kernel.
 //! - [`user_check`]: looks for users, judges them, says what is overridden.
+//! - [`progress`]: what is said while something is waited for.
 //! - [`targets`]: what the selectors of a changing command name.
 //! - [`consumers`]: whose driver would end along with another one.
 //! - [`removal_record`]: writes down what goes, crosses off what came back.
@@ -44,6 +45,7 @@ pub(crate) mod options;
 pub(crate) mod remove;
 pub(crate) mod replug;
 pub(crate) mod power;
+pub(crate) mod progress;
 pub(crate) mod reset;
 pub(crate) mod scan;
 pub(crate) mod sriov;

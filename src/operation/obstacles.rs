@@ -5,16 +5,15 @@ use crate::host::modalias::Modules;
 use crate::operation::context::Context;
 use crate::operation::removal_record;
 use crate::pci::address::PciAddress;
-use crate::plan::action::AUTOPROBE;
-use crate::plan::drivers::NO_DRIVER;
+use crate::plan::drivers::{NO_DRIVER, is_driver_name};
+use crate::topology::attributes::Attributes;
 
 /// A driver must be there before anything is changed for it.
 ///
 /// # Errors
 /// It is not loaded.
 pub(crate) fn refuse_absent_driver(context: &Context, driver: &str) -> Result<()> {
-    let is_name = driver.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if !is_name || driver.is_empty() || driver.starts_with('.') {
+    if !is_driver_name(driver) {
         return Err(Error::usage(format!("'{driver}' is not the name of a driver")));
     }
     if driver == NO_DRIVER || context.machine.sysfs.exists(&format!("bus/pci/drivers/{driver}")) {
@@ -32,7 +31,7 @@ pub(crate) fn obstacle(context: &Context, address: PciAddress) -> Option<String>
         return Some(format!("its driver override says {name}; pcictl override {address} --clear clears it"));
     }
     // pci_device_can_probe in drivers/pci/pci-driver.c.
-    if sysfs.value(&format!("{link}/physfn/{AUTOPROBE}")).is_some_and(|value| value == "0") {
+    if Attributes::new(sysfs).autoprobe(&format!("{link}/physfn")) == Some(false) {
         let why = "drivers are kept from the VFs of this physical function (sriov_drivers_autoprobe is 0)";
         return Some(format!("{why}; pcictl override {address} DRIVER gives it to one all the same"));
     }

@@ -4,7 +4,6 @@ use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::host::sysfs::Sysfs;
 use crate::operation::change::{Changed, InPlaceTarget};
 use crate::operation::context::Context;
-use crate::operation::drivers::driver_of;
 use crate::operation::options::{ForceOptions, ResetOptions};
 use crate::operation::user_check;
 use crate::pci::address::PciAddress;
@@ -178,7 +177,7 @@ pub(crate) fn report(
         FunctionReset {
             address,
             method: method_of(context, address, options),
-            driver: driver_of(context, address),
+            driver: context.machine.sysfs.driver(&address.sysfs_link()),
             driver_kept: options.keep_driver && was.driver().is_some(),
             vfs: was.vfs(),
             differences,

@@ -12,7 +12,7 @@ use crate::operation::scan::{ScanRequest, ScannedSlot};
 use crate::pci::address::PciAddress;
 use crate::plan::slot::{SlotPort, plan_off, plan_on};
 use crate::plan::step_state::is_slot_on;
-use crate::report::slot::{SlotName, SlotReadings};
+use crate::report::slot::{SlotName, power_word};
 use crate::resolve::scan_target::{ScanTarget, target};
 use crate::resolve::slots::find_slot;
 use crate::topology::fields::Fields;
@@ -78,7 +78,7 @@ impl SlotTarget {
 
     /// What it says of its power, for reports.
     pub(crate) fn power(&self, context: &Context) -> &'static str {
-        SlotReadings::read(&context.machine.sysfs, &self.slot).power
+        power_word(&context.machine.sysfs, &self.slot)
     }
 }
 

@@ -13,12 +13,13 @@ use crate::operation::run::Operation;
 use crate::operation::vf_drivers::{self, ProbeLimits, Undriven, give_drivers};
 use crate::pci::address::PciAddress;
 use crate::pci::selector::Selector;
-use crate::plan::action::{AUTOPROBE, Action};
+use crate::plan::action::{Action, VfDrivers};
 use crate::plan::drivers::NO_DRIVER;
 use crate::plan::sriov::{VfRequest, plan_vfs};
 use crate::report::sriov::{SriovChange, SriovReport, VirtualFunction};
 use crate::report::text::words::count;
 use crate::resolve::functions::{Resolved, Resolver};
+use crate::topology::attributes::{AUTOPROBE, Attributes};
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 use crate::usage::find;
@@ -75,16 +76,13 @@ fn physical_of(context: &Context, address: PciAddress) -> Option<PciAddress> {
 
 /// How many VFs a function can have, none if it can have none at all.
 fn total_vfs(context: &Context, address: PciAddress) -> Option<usize> {
-    context.machine.sysfs.value(&format!("{}/sriov_totalvfs", address.sysfs_link()))?.parse().ok()
+    let total = Attributes::new(&context.machine.sysfs).total_vfs(&address.sysfs_link())?;
+    usize::try_from(total).ok()
 }
 
 /// Whether drivers take VFs that appear.
 fn autoprobe(context: &Context, physical: PciAddress) -> Option<bool> {
-    match context.machine.sysfs.value(&format!("{}/{AUTOPROBE}", physical.sysfs_link()))?.as_str() {
-        "0" => Some(false),
-        "1" => Some(true),
-        _ => None,
-    }
+    Attributes::new(&context.machine.sysfs).autoprobe(&physical.sysfs_link())
 }
 
 /// What is asked for, against what the machine can do; then the plan.
@@ -160,7 +158,7 @@ fn vfs_before(subject: &InPlaceTarget) -> usize {
 }
 
 /// The step that creates VFs which drivers are to have.
-fn drivers_to_come(subject: &InPlaceTarget) -> Option<&crate::plan::action::VfDrivers> {
+fn drivers_to_come(subject: &InPlaceTarget) -> Option<&VfDrivers> {
     subject.plan.steps.iter().find_map(|step| match &step.action {
         Action::CreateVfs { drivers, .. } => drivers.as_ref(),
         _ => None,
@@ -270,11 +268,6 @@ fn describe(context: &Context, topology: &Topology, physical: PciAddress) -> Sri
     let addresses: Vec<PciAddress> = vfs.iter().map(|id| topology.function(*id).address).collect();
     let sysfs = &context.machine.sysfs;
     let overrides = read_overrides(sysfs, &addresses);
-    // A dump has the names of these files, and what they say only where somebody has added it.
-    let is_told = |address: PciAddress| {
-        !sysfs.is_dump()
-            || sysfs.value(&format!("{}/driver_override", address.sysfs_link())).is_some_and(|text| !text.is_empty())
-    };
     let macs = macs(context, topology, physical);
     let is_network = id.and_then(|id| topology.function(id).ids).is_none_or(|ids| ids.class >> 16 == NETWORK);
     let mac = |index: Option<u32>| {
@@ -288,10 +281,7 @@ fn describe(context: &Context, topology: &Topology, physical: PciAddress) -> Sri
             index,
             address: function.address,
             driver: function.driver.as_deref().map(str::to_owned),
-            driver_override: overrides
-                .as_ref()
-                .filter(|_| is_told(function.address))
-                .map(|overrides| overrides.get(&function.address).cloned()),
+            driver_override: overrides.as_ref().map(|overrides| overrides.get(&function.address).cloned()),
             mac: if is_network { mac(index) } else { Some(None) },
             users: None,
         }

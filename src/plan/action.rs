@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::lock::claims::Claims;
 use crate::pci::address::{BusNumber, PciAddress};
+use crate::topology::attributes::AUTOPROBE;
 
 /// Names a step: its index in the whole plan, and whether it is done or undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,9 +49,6 @@ impl<'de> Deserialize<'de> for StepRef {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
-
-/// Whether drivers take VFs that appear, in the directory of their physical function.
-pub(crate) const AUTOPROBE: &str = "sriov_drivers_autoprobe";
 
 /// One write to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,12 @@ use crate::topology::model::{FunctionId, Topology};
 /// An override that no driver is called by: it keeps every driver away. driverctl uses the same word.
 pub(crate) const NO_DRIVER: &str = "none";
 
+/// Whether a driver can be called so, and a path with it leads to nothing but that driver's directory.
+pub(crate) fn is_driver_name(name: &str) -> bool {
+    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    is_plain && !name.is_empty() && !name.starts_with('.')
+}
+
 /// Stops the drivers of these functions. One that has none needs no step.
 ///
 /// # Errors

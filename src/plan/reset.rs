@@ -13,7 +13,7 @@ use crate::topology::attributes::Attributes;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::topology::paths::on_bus;
-use crate::topology::reset_methods::{ResetMethods, needs_bus_alone};
+use crate::topology::reset_methods::{ResetMethods, can_reset_below, needs_bus_alone};
 
 /// Resets each of these, to be done when their drivers are stopped and they are still there. `gone` is all that will be
 /// removed.
@@ -103,11 +103,6 @@ pub(crate) fn plan_reset_below(sysfs: &Sysfs, bridge: PciAddress, directory: &st
         plan.push_last(Action::ResetBelow { address: bridge }, directory);
         plan
     })
-}
-
-/// Linux 6.13 and newer (reset_subordinate in drivers/pci/pci-sysfs.c).
-fn can_reset_below(sysfs: &Sysfs, directory: &str) -> bool {
-    sysfs.exists(&format!("{directory}/reset_subordinate"))
 }
 
 /// Whether more is on the bus of a function when all drivers are stopped and the VFs of what will be gone are off.

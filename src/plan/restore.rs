@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Plan};
+use crate::plan::drivers::is_driver_name;
+use crate::plan::power::{CONTROL, D3COLD, WAKEUP};
 use crate::verify::record::{DeviceRecord, VirtualRecord};
 
 /// What may be written to power settings again: nothing that a damaged ledger could make harmful.
 const POWER_VALUES: [(&str, &[&str]); 3] =
-    [("power/control", &["on", "auto"]), ("d3cold_allowed", &["0", "1"]), ("power/wakeup", &["enabled", "disabled"])];
+    [(CONTROL, &["on", "auto"]), (D3COLD, &["0", "1"]), (WAKEUP, &["enabled", "disabled"])];
 
 /// The first half: VFs, and what it takes to have them.
 pub(crate) fn plan_virtual(was: &DeviceRecord, now: &DeviceRecord, directory: &str) -> Plan {
@@ -66,8 +68,9 @@ fn virtual_driver(plan: &mut Plan, old: &VirtualRecord, new: &VirtualRecord) {
 
 /// Sets the override, lets the wrong driver go, and has the right one asked.
 fn override_driver(plan: &mut Plan, address: PciAddress, wanted: Option<&str>, driver: Option<&str>) {
-    let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    let Some(wanted) = wanted.filter(is_name).filter(|wanted| driver != Some(wanted)) else { return };
+    let Some(wanted) = wanted.filter(|name| is_driver_name(name)).filter(|wanted| driver != Some(wanted)) else {
+        return;
+    };
     let directory = address.sysfs_link();
     plan.push_last(Action::overriding(address, wanted.to_owned()), &directory);
     if let Some(driver) = driver {

@@ -7,9 +7,8 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Plan, Step, VfDrivers};
-use crate::plan::claims_for::{Touched, claims_for};
-use crate::plan::drivers::plan_override;
-use crate::plan::stop::{one_after_the_other, stop_virtual};
+use crate::plan::drivers::{claimed, plan_override};
+use crate::plan::stop::stop_virtual;
 use crate::topology::model::{FunctionId, Topology};
 
 /// What is asked for.
@@ -67,11 +66,7 @@ pub(crate) fn plan_vfs(
             plan.push_after_all(Action::CreateVfs { address, count, drivers }, &directory);
         }
     }
-    one_after_the_other(topology, &mut plan);
-    let touched: Vec<Touched> =
-        plan.steps.iter().filter_map(|step| Touched::by_action(topology, &step.action)).collect();
-    plan.claims = claims_for(&touched);
-    Ok(plan)
+    Ok(claimed(topology, plan))
 }
 
 /// sriov_numvfs_store (drivers/pci/iov.c) asks the physical function's driver to do it.

@@ -44,7 +44,7 @@ pub fn interpret_result(sysfs: &Sysfs, action: &Action, answer: Result<(), Errno
 
 /// Whether the tree looks as it does after this action; none where the tree cannot tell, as for a scan.
 pub fn is_done(sysfs: &Sysfs, action: &Action) -> Option<bool> {
-    let driver_of = |address: &PciAddress| sysfs.link_name(&format!("{}/driver", address.sysfs_link())).ok().flatten();
+    let driver_of = |address: &PciAddress| sysfs.driver(&address.sysfs_link());
     match action {
         Action::Unbind { address, .. } => Some(driver_of(address).is_none()),
         Action::Bind { address, driver } | Action::Probe { address, driver: Some(driver) } => {

@@ -57,26 +57,38 @@ pub(crate) struct SlotReadings {
 impl SlotReadings {
     /// Reads them, which asks the hardware.
     pub(crate) fn read(sysfs: &Sysfs, slot: &Slot) -> Self {
-        let word = |file: SlotFile, lacking: &'static str, words: [&'static str; 2]| {
-            if !slot.has(file) {
-                return lacking;
-            }
-            match slot.value(sysfs, file).as_deref() {
-                Some("0") => words[0],
-                Some("1") => words[1],
-                _ => "unknown",
-            }
-        };
         let attention = || {
             let value = slot.value(sysfs, SlotFile::Attention).and_then(|text| Attention::parse(&text));
             value.map_or("unknown", Attention::name)
         };
         Self {
-            power: word(SlotFile::Power, "not_controllable", ["off", "on"]),
-            adapter: word(SlotFile::Adapter, "not_reported", ["empty", "present"]),
-            latch: word(SlotFile::Latch, "not_reported", ["closed", "open"]),
+            power: power_word(sysfs, slot),
+            adapter: word(sysfs, slot, SlotFile::Adapter, "not_reported", ["empty", "present"]),
+            latch: word(sysfs, slot, SlotFile::Latch, "not_reported", ["closed", "open"]),
             attention: if slot.has(SlotFile::Attention) { attention() } else { "not_controllable" },
         }
+    }
+}
+
+/// What a slot says of its power alone.
+pub(crate) fn power_word(sysfs: &Sysfs, slot: &Slot) -> &'static str {
+    word(sysfs, slot, SlotFile::Power, "not_controllable", ["off", "on"])
+}
+
+fn word(
+    sysfs: &Sysfs,
+    slot: &Slot,
+    file: SlotFile,
+    lacking: &'static str,
+    [zero, one]: [&'static str; 2],
+) -> &'static str {
+    if !slot.has(file) {
+        return lacking;
+    }
+    match slot.value(sysfs, file).as_deref() {
+        Some("0") => zero,
+        Some("1") => one,
+        _ => "unknown",
     }
 }
 

@@ -48,12 +48,14 @@ fn addresses(sysfs: &Sysfs, text: &str) -> Vec<PciAddress> {
 
 fn no_slot(sysfs: &Sysfs, text: &str, addresses: &[PciAddress]) -> Error {
     let is_there = |address: &&PciAddress| sysfs.has_function(**address);
-    let (kind, message) = match addresses.iter().find(is_there) {
+    let message = match addresses.iter().find(is_there) {
         Some(address) if address.to_string() != text => {
-            (ErrorKind::NoSuchDevice, format!("{text} ({address}): sits in no slot that the kernel knows"))
+            format!("{text} ({address}): sits in no slot that the kernel knows")
         }
-        Some(_) => (ErrorKind::NoSuchDevice, format!("{text}: sits in no slot that the kernel knows")),
-        None => (ErrorKind::NoSuchDevice, format!("{text}: no such slot")),
+        Some(_) => format!("{text}: sits in no slot that the kernel knows"),
+        None => format!("{text}: no such slot"),
     };
-    Error::new(kind, message).hint("pcictl slot list shows the slots that there are").fact("slot", text)
+    Error::new(ErrorKind::NoSuchDevice, message)
+        .hint("pcictl slot list shows the slots that there are")
+        .fact("slot", text)
 }

@@ -12,6 +12,9 @@ use crate::host::sysfs::{Dir, Sysfs, last_step};
 use crate::pci::address::PciAddress;
 use crate::pci::selector::is_host_bridge_name;
 
+/// Whether drivers take VFs that appear, in the directory of their physical function.
+pub(crate) const AUTOPROBE: &str = "sriov_drivers_autoprobe";
+
 /// Speed and width of a PCI Express link.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LinkStatus {
@@ -113,6 +116,15 @@ impl<'a> Attributes<'a> {
     /// How many VFs the function could have.
     pub(crate) fn total_vfs(&self, path: &str) -> Option<u32> {
         self.sysfs.read(&format!("{path}/sriov_totalvfs")).ok().flatten()?.parse().ok()
+    }
+
+    /// Whether drivers take VFs of a physical function that appear; none if this kernel has no such switch (before 4.13).
+    pub(crate) fn autoprobe(&self, path: &str) -> Option<bool> {
+        match self.sysfs.value(&format!("{path}/{AUTOPROBE}"))?.as_str() {
+            "0" => Some(false),
+            "1" => Some(true),
+            _ => None,
+        }
     }
 
     /// The class devices below a function, functions below it left out: `net/eth0`, `block/nvme0n1`.

@@ -91,5 +91,10 @@ pub(crate) fn others_on_bus(topology: &Topology, id: FunctionId, stay: bool) -> 
 /// 6.13).
 pub(crate) fn resetting_bridge(sysfs: &Sysfs, topology: &Topology, id: FunctionId) -> Option<FunctionId> {
     let above = topology.function_above(id)?;
-    sysfs.exists(&format!("{}/reset_subordinate", topology.path(above))).then_some(above)
+    can_reset_below(sysfs, &topology.path(above)).then_some(above)
+}
+
+/// Whether the bridge with this directory can.
+pub(crate) fn can_reset_below(sysfs: &Sysfs, directory: &str) -> bool {
+    sysfs.exists(&format!("{directory}/reset_subordinate"))
 }

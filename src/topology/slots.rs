@@ -29,9 +29,8 @@ pub(crate) struct SlotAddress {
 
 impl SlotAddress {
     fn parse(text: &str) -> Option<Self> {
-        if let Some(PciAddress { device, function, .. }) = PciAddress::from_sysfs_name(text) {
-            let bus = PciAddress::from_sysfs_name(text)?.bus_number();
-            return Some(Self { bus, device: Some(device), function: Some(function) });
+        if let Some(one) = PciAddress::from_sysfs_name(text) {
+            return Some(Self { bus: one.bus_number(), device: Some(one.device), function: Some(one.function) });
         }
         if let Some(first) = PciAddress::from_sysfs_name(&format!("{text}.0")) {
             return Some(Self { bus: first.bus_number(), device: Some(first.device), function: None });
@@ -191,7 +190,7 @@ impl Slot {
 fn hotplug_of_port(sysfs: &Sysfs, address: SlotAddress) -> Option<String> {
     let bridge = locate_bus(sysfs, address.bus()).ok().flatten()?;
     let port = last_step(&bridge);
-    let driver = |kind: &str| sysfs.link_name(&format!("{bridge}/{port}:pcie{kind}04/driver")).ok().flatten();
+    let driver = |kind: &str| sysfs.driver(&format!("{bridge}/{port}:pcie{kind}04"));
     ["0", "2"].into_iter().find_map(driver)
 }
 

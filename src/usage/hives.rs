@@ -22,7 +22,7 @@ pub(crate) struct HiveMember {
 /// The members together, to ask at once who uses them: each look goes through all processes.
 pub(crate) fn scope_of(sysfs: &Sysfs, members: &[HiveMember]) -> Scope {
     let function = |member: &HiveMember| {
-        let driver = sysfs.link_name(&format!("{}/driver", member.path)).ok().flatten();
+        let driver = sysfs.driver(&member.path);
         (member.address, ScopedFunction { path: member.path.clone(), driver, physical: None, class: None })
     };
     Scope::from_functions(members.iter().map(function))

@@ -35,7 +35,7 @@ pub(crate) fn devices(sysfs: &Sysfs, scope: &Scope) -> Vec<VirtioDevice> {
         return Vec::new();
     }
     let device = |(name, path): (String, String)| {
-        let driver = sysfs.link_name(&format!("{path}/driver")).ok().flatten();
+        let driver = sysfs.driver(&path);
         VirtioDevice { address: scope.owner(&path), name, driver, path }
     };
     found.into_iter().map(device).collect()
