@@ -20,9 +20,9 @@ pub(crate) fn read_overrides(sysfs: &Sysfs, addresses: &[PciAddress]) -> Option<
         addresses.iter().map(|address| (*address, file(*address))).filter(|(_, file)| sysfs.exists(file)).collect();
     let files: Vec<String> = asked.iter().map(|(_, file)| file.clone()).collect();
     let (texts, silent) = read_each(sysfs, &files, Instant::now() + PATIENCE);
-    // Of what a dump could not read it has an empty file or one without rights; the kernel's own always says something.
+    // A dump has no file, an empty one or one without rights of what was not read; the kernel's own always says something.
     let is_left_out = |text: &Option<String>| text.as_ref().is_none_or(String::is_empty);
-    if sysfs.is_dump() && texts.iter().any(is_left_out) {
+    if sysfs.is_dump() && (asked.len() < addresses.len() || texts.iter().any(is_left_out)) {
         return None;
     }
     // drivers/pci/pci-sysfs.c prints a null pointer when there is none.
