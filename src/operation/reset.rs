@@ -11,6 +11,7 @@ use crate::pci::selector::Selector;
 use crate::plan::action::{Action, Plan};
 use crate::plan::reset_in_place::{ChosenReset, RESET_METHOD, plan_reset_in_place};
 use crate::report::reset::{FunctionReset, ResetListing, ResetReport, ResetWay, ResetWays};
+use crate::report::text::reset::in_turn;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Parent, Topology};
 use crate::topology::reset_methods::{Reach, ResetMethods, needs_bus_alone, others_on_bus, resetting_bridge};
@@ -75,7 +76,8 @@ fn choose(context: &Context, topology: &Topology, id: FunctionId, options: &Rese
         let what = Shared { context, topology, id, listed, others };
         what.refuse(method, set.is_some(), &options.in_place.forcing)?;
     }
-    Ok(ChosenReset { id, hits_bus: Reach::of(method) == Reach::Bus, set })
+    let hits_bus = if set.is_some() { Reach::of(method) == Reach::Bus } else { methods.may_hit_bus() };
+    Ok(ChosenReset { id, hits_bus, set })
 }
 
 /// A function that is not alone on its bus.
@@ -144,7 +146,8 @@ fn unsupported(address: PciAddress, message: String) -> Error {
 pub(crate) fn summary(context: &Context, subject: &InPlaceTarget, options: &ResetOptions) -> Vec<String> {
     let keeps = options.keep_driver;
     let line = |address: &PciAddress| {
-        let how = method_of(context, *address, options).map_or_else(String::new, |method| format!(" by {method}"));
+        let tried = methods_tried(context, *address, options);
+        let how = tried.map_or_else(String::new, |tried| format!(" by {}", in_turn(&tried)));
         match subject.driver(*address) {
             Some(driver) if keeps => format!("would reset {address}{how}, its driver {driver} at work"),
             Some(driver) => format!("would reset {address}{how}, and give it back to {driver}"),
@@ -158,10 +161,14 @@ pub(crate) fn summary(context: &Context, subject: &InPlaceTarget, options: &Rese
     lines
 }
 
-/// The method that a reset takes first; none if the kernel does not tell.
-fn method_of(context: &Context, address: PciAddress, options: &ResetOptions) -> Option<String> {
-    let first = || ResetMethods::read(&context.machine.sysfs, &address.sysfs_link()).first().map(str::to_owned);
-    options.method.clone().or_else(first)
+/// The methods that a reset tries in turn; none if the kernel does not tell.
+fn methods_tried(context: &Context, address: PciAddress, options: &ResetOptions) -> Option<Vec<String>> {
+    let methods = ResetMethods::read(&context.machine.sysfs, &address.sysfs_link());
+    let listed = methods.listed()?;
+    match &options.method {
+        Some(only) if listed.first() != Some(only) => Some(vec![only.clone()]),
+        _ => Some(listed.to_vec()),
+    }
 }
 
 /// What came of it, compared with what was before.
@@ -176,7 +183,7 @@ pub(crate) fn report(
         let (differences, errors) = was.compare_with_now(&context.machine.sysfs);
         FunctionReset {
             address,
-            method: method_of(context, address, options),
+            methods: methods_tried(context, address, options),
             driver: context.machine.sysfs.driver(&address.sysfs_link()),
             driver_kept: options.keep_driver && was.driver().is_some(),
             vfs: was.vfs(),

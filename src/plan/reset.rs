@@ -28,7 +28,9 @@ pub(crate) fn plan_reset(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]
         let methods = ResetMethods::read(sysfs, &path);
         let above = topology.function_above(id).map(|above| (topology.function(above).address, topology.path(above)));
         let is_shared = match &above {
-            Some((_, bridge)) if methods.first().is_some_and(needs_bus_alone) => {
+            Some((_, bridge))
+                if methods.listed().and_then(<[_]>::first).is_some_and(|first| needs_bus_alone(first)) =>
+            {
                 is_shared(sysfs, bridge, address, gone)?
             }
             _ => false,

@@ -27,8 +27,8 @@ pub(crate) struct ResetReport {
 pub(crate) struct FunctionReset {
     /// The function.
     pub(crate) address: PciAddress,
-    /// The method that was tried first; none if the kernel does not tell.
-    pub(crate) method: Option<String>,
+    /// The methods that the kernel tried in turn until one worked; none if it does not tell.
+    pub(crate) methods: Option<Vec<String>>,
     /// The driver that was stopped and has it again, or was kept.
     pub(crate) driver: Option<String>,
     /// The driver was at work all the time.

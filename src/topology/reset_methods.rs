@@ -54,20 +54,18 @@ impl ResetMethods {
         }
     }
 
-    /// The method that is tried first; none if it is not known.
-    pub(crate) fn first(&self) -> Option<&str> {
+    /// Those that a reset tries, in this order; none if that is not known.
+    pub(crate) fn listed(&self) -> Option<&[String]> {
         match self {
-            Self::Listed(methods) => methods.first().map(String::as_str),
+            Self::Listed(methods) => Some(methods),
             Self::Missing | Self::Unknown => None,
         }
     }
 
-    /// Whether a reset may hit the bus.
+    /// Whether a reset may hit the bus: the first method need not be the last that is tried, as a function which is not ready
+    /// in time after its reset counts as one that cannot do it (pci_dev_wait).
     pub(crate) fn may_hit_bus(&self) -> bool {
-        match self {
-            Self::Unknown => true,
-            _ => self.first().is_some_and(|method| Reach::of(method) == Reach::Bus),
-        }
+        self.listed().is_none_or(|methods| methods.iter().any(|method| Reach::of(method) == Reach::Bus))
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn done(report: &ResetReport) -> String {
 }
 
 fn headline(function: &FunctionReset) -> String {
-    let how = function.method.as_ref().map_or_else(String::new, |method| format!(" by {}", escaped(method)));
+    let how = function.methods.as_ref().map_or_else(String::new, |methods| format!(" by {}", in_turn(methods)));
     let driver = match &function.driver {
         None => ", no driver".to_owned(),
         Some(driver) if function.driver_kept => format!(", {} kept", escaped(driver)),
@@ -31,6 +31,15 @@ fn headline(function: &FunctionReset) -> String {
         vfs => format!(", {}", count(vfs, "VF")),
     };
     format!("reset{how}{driver}{vfs}")
+}
+
+/// Methods that are tried until one works, which nobody tells.
+pub(crate) fn in_turn(methods: &[String]) -> String {
+    let names: Vec<String> = methods.iter().map(|method| escaped(method).to_string()).collect();
+    match names.split_first() {
+        Some((first, others)) if !others.is_empty() => format!("{first} (failing that: {})", others.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 fn details(function: &FunctionReset) -> String {
