@@ -44,6 +44,8 @@ pub(crate) struct InPlaceTarget {
     /// What the functions that are worked on are.
     functions: Vec<(PciAddress, Option<Ids>, Option<String>)>,
     pub(crate) notes: Vec<String>,
+    /// What is done to them: `unbinding`.
+    doing: &'static str,
     /// What the functions that are reset were, once it was [prepared](Self::prepare).
     pub(crate) before: Vec<FunctionState>,
 }
@@ -110,7 +112,7 @@ impl InPlaceTarget {
             Some((address, function.ids, function.driver.as_deref().map(str::to_owned)))
         };
         let functions = worked_on.filter_map(facts).collect();
-        Ok(Self { addresses, plan, functions, notes, topology, before: Vec::new() })
+        Ok(Self { addresses, plan, functions, notes, topology, doing, before: Vec::new() })
     }
 
     /// The driver that a function had.
@@ -286,7 +288,7 @@ fn approve(context: &Context, options: &InPlaceOptions, subject: &InPlaceTarget)
     if !subject.disturbs_users() {
         return Ok(None);
     }
-    user_check::check(context, &subject.scope(), &options.forcing, &subject.what()).map(Some)
+    user_check::check(context, &subject.scope(), &options.forcing, subject.doing, &subject.what()).map(Some)
 }
 
 fn perform(

@@ -141,7 +141,7 @@ impl RemovalTarget {
 
     /// Looks for users, before the locks are taken: a question to the operator may wait for hours.
     pub(crate) fn check_users(&self, context: &Context, options: &RemoveOptions) -> Result<UserApproval> {
-        user_check::check(context, &self.scope(), &options.forcing, &self.what())
+        user_check::check(context, &self.scope(), &options.forcing, "removing", &self.what())
     }
 
     /// The functions whose users count.

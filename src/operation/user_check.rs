@@ -22,11 +22,17 @@ pub(crate) struct UserApproval {
     asked: bool,
 }
 
-/// Looks for users: refuses, or reports what is overridden and asks.
+/// Looks for users: refuses, or reports what is overridden and asks whether to go on `doing` that to `what`.
 ///
 /// # Errors
 /// One of the functions is in use, and that danger is not forced or not confirmed.
-pub(crate) fn check(context: &Context, scope: &Scope, forcing: &ForceOptions, what: &str) -> Result<UserApproval> {
+pub(crate) fn check(
+    context: &Context,
+    scope: &Scope,
+    forcing: &ForceOptions,
+    doing: &str,
+    what: &str,
+) -> Result<UserApproval> {
     let users = find::find_for_change(&context.machine, scope)?;
     context.tell_notes(&users.notes);
     match decide(&users, &forcing.force) {
@@ -35,7 +41,7 @@ pub(crate) fn check(context: &Context, scope: &Scope, forcing: &ForceOptions, wh
         Decision::Override(users, unchecked) => {
             announce(context, &users, &unchecked);
             let asked = !forcing.yes && std::io::stdin().is_terminal();
-            if asked && !confirmed(context, what, &users, &unchecked) {
+            if asked && !confirmed(context, &question(doing, what, &users, &unchecked)) {
                 let message = format!("{what}: not confirmed; nothing was changed");
                 return Err(Error::new(ErrorKind::Refused, message));
             }
@@ -145,8 +151,8 @@ fn announce(context: &Context, users: &[User], unchecked: &[String]) {
     }
 }
 
-/// Asks on the terminal; any answer but yes means no.
-fn confirmed(context: &Context, what: &str, users: &[User], unchecked: &[String]) -> bool {
+/// What is asked of who forces something.
+fn question(doing: &str, what: &str, users: &[User], unchecked: &[String]) -> String {
     let first = users.first().map_or_else(
         || unchecked.first().map_or_else(String::new, |why| format!("not everything could be checked ({why})")),
         |user| user.description.clone(),
@@ -155,8 +161,34 @@ fn confirmed(context: &Context, what: &str, users: &[User], unchecked: &[String]
         0 | 1 => String::new(),
         all => format!(" (and {} more)", all - 1),
     };
-    context.output.ask(&format!("remove {what} although {first}{more}? [y/N] "));
+    format!("go on {doing} {what} although {first}{more}? [y/N] ")
+}
+
+/// Asks on the terminal; any answer but yes means no.
+fn confirmed(context: &Context, question: &str) -> bool {
+    context.output.ask(question);
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_question_says_what_will_be_done_and_to_whom() {
+        let address = "0000:01:00.0".parse().unwrap();
+        let user = |description: &str| User::new(Danger::Mounted, address, "sda", "/srv", description);
+        let users = [user("/srv is mounted from sda1"), user("/home is mounted from sda2")];
+        let asked = |users: &[User]| question("unbinding", "0000:01:00.0", users, &["maps: denied".to_owned()]);
+        assert_eq!(
+            asked(&users),
+            "go on unbinding 0000:01:00.0 although /srv is mounted from sda1 (and 2 more)? [y/N] "
+        );
+        assert_eq!(
+            asked(&[]),
+            "go on unbinding 0000:01:00.0 although not everything could be checked (maps: denied)? [y/N] "
+        );
+    }
 }
