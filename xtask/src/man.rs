@@ -72,8 +72,8 @@ impl Page {
                 self.rows(lines);
             }
         }
-        self.entries("FILES", man_text::FILES, key);
-        self.entries("ENVIRONMENT", man_text::ENVIRONMENT, key);
+        self.entries("FILES", man_text::FILES, command, key);
+        self.entries("ENVIRONMENT", man_text::ENVIRONMENT, command, key);
         self.see_also(key);
         self.0
     }
@@ -94,7 +94,9 @@ impl Page {
             command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set() && !arg.is_global_set());
         let options: Vec<String> =
             own.filter(|arg| !man_text::is_operand(key, arg)).map(|arg| format!("[{}]", spelled(arg, "|"))).collect();
-        for (index, form) in man_text::forms(key).iter().enumerate() {
+        let positional = positionals(command);
+        let forms = man_text::forms(key).map_or_else(|| vec![positional.as_str()], <[_]>::to_vec);
+        for (index, form) in forms.iter().enumerate() {
             if index > 0 {
                 self.line(".br");
             }
@@ -157,7 +159,7 @@ impl Page {
         self.section("OPTIONS");
         for arg in command.get_positionals() {
             self.line(".TP");
-            self.line(&format!("\\fI{}\\fR{}", value_name(arg), if takes_many(arg) { ".\\|.\\|." } else { "" }));
+            self.line(&operand(arg));
             self.help(arg);
         }
         let mut arguments: Vec<&Arg> =
@@ -229,8 +231,8 @@ impl Page {
         }
     }
 
-    fn entries(&mut self, title: &str, entries: &[Entry], command: &str) {
-        let mut entries = entries.iter().filter(|entry| entry.is_for(command)).peekable();
+    fn entries(&mut self, title: &str, entries: &[Entry], command: &Command, key: &str) {
+        let mut entries = entries.iter().filter(|entry| entry.is_for(command, key)).peekable();
         if entries.peek().is_none() {
             return;
         }
@@ -266,6 +268,16 @@ fn sections(command: &Command) -> Vec<(String, Vec<String>)> {
     sections
 }
 
+/// The positional arguments, those in brackets that may be left out.
+fn positionals(command: &Command) -> String {
+    let one = |arg: &Arg| if arg.is_required_set() { operand(arg) } else { format!("[{}]", operand(arg)) };
+    command.get_positionals().map(one).collect::<Vec<_>>().join(" ")
+}
+
+fn operand(arg: &Arg) -> String {
+    format!("\\fI{}\\fR{}", value_name(arg), if takes_many(arg) { ".\\|.\\|." } else { "" })
+}
+
 /// `-w, --wait TIME` in bold and italics.
 fn spelled(arg: &Arg, between: &str) -> String {
     let mut names: Vec<String> = arg.get_short().map(|short| format!("\\fB\\-{short}\\fR")).into_iter().collect();
@@ -299,4 +311,33 @@ fn lower_first(text: &str) -> String {
 pub(crate) fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('^', "\\(ha");
     if text.starts_with('.') { format!("\\&{text}") } else { text }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Every page but those of the shell's own.
+    fn each(command: &Command, name: &str, look: &mut dyn FnMut(&Command, &str)) {
+        look(command, name.strip_prefix("pcictl ").unwrap_or(name));
+        for command in
+            command.get_subcommands().filter(|command| command.get_name() != "help" && !command.is_hide_set())
+        {
+            each(command, &format!("{name} {}", command.get_name()), look);
+        }
+    }
+
+    #[test]
+    fn every_page_says_what_the_command_does_and_what_it_takes() {
+        let mut whole = Cli::command();
+        whole.build();
+        each(&whole, "pcictl", &mut |command, key| {
+            assert!(!man_text::description(key).is_empty(), "{key}: no description");
+            let forms = man_text::forms(key).map_or_else(|| positionals(command), <[_]>::concat);
+            for operand in command.get_positionals() {
+                assert!(forms.contains(&value_name(operand)), "{key}: {forms} lacks {}", value_name(operand));
+            }
+        });
+    }
 }

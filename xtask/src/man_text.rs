@@ -1,44 +1,65 @@
 //! What the man pages say besides the help: what each command does, the files it uses, the environment.
 
-use clap::Arg;
+use clap::{Arg, Command};
 
-/// A file or a variable, and the commands whose pages name it; none means all.
+/// A file or a variable, and the commands whose pages name it.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
     pub(crate) meaning: &'static str,
+    uses: Uses,
+    /// Others that do.
     commands: &'static [&'static str],
 }
 
+/// Which commands have to do with something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Uses {
+    All,
+    /// Those that hold locks for a change, which have a dry run.
+    Locking,
+    /// Those that write to the kernel themselves, which limits how long they wait for it.
+    Writing,
+    /// Those that refuse what is in use, which can be forced.
+    Forced,
+    /// Only those that are named.
+    Named,
+}
+
 impl Entry {
-    pub(crate) fn is_for(&self, command: &str) -> bool {
-        command == "pcictl" || self.commands.is_empty() || self.commands.contains(&command)
+    pub(crate) fn is_for(&self, command: &Command, key: &str) -> bool {
+        let has = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
+        let uses = match self.uses {
+            Uses::All => true,
+            Uses::Locking => has("dry_run"),
+            Uses::Writing => has("dry_run") && has("timeout"),
+            Uses::Forced => has("force"),
+            Uses::Named => false,
+        };
+        key == "pcictl" || uses || self.commands.contains(&key)
     }
 }
 
 /// An option that belongs to the operands of one form of the command.
 pub(crate) fn is_operand(command: &str, arg: &Arg) -> bool {
-    matches!((command, arg.get_id().as_str()), ("rescan", "all" | "slot") | ("lock", "all"))
+    matches!(
+        (command, arg.get_id().as_str()),
+        ("rescan", "all" | "slot") | ("lock", "all") | ("override", "clear") | ("sriov", "off")
+    )
 }
 
-/// What follows the options, a form a line.
-pub(crate) fn forms(command: &str) -> &'static [&'static str] {
-    match command {
-        "pcictl" => &["\\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]"],
-        "list" => &["[\\fISELECTOR\\fR.\\|.\\|.]"],
-        "tree" | "locks" => &["[\\fISELECTOR\\fR]"],
-        "show" => &["\\fISELECTOR\\fR"],
-        "remove" | "replug" | "wait" => &["\\fISELECTOR\\fR.\\|.\\|."],
+/// What follows the options, a form a line, where that is more than the command's positional arguments.
+pub(crate) fn forms(command: &str) -> Option<&'static [&'static str]> {
+    Some(match command {
+        "pcictl" | "slot" => &["\\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]"],
         "rescan" => &["\\fISELECTOR\\fR.\\|.\\|.", "\\fB\\-\\-slot\\fR \\fINAME\\fR.\\|.\\|.", "\\fB\\-\\-all\\fR"],
         "lock" => &[
             "\\fISELECTOR\\fR.\\|.\\|. \\fB\\-\\-\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]",
             "\\fB\\-\\-all\\fR \\fB\\-\\-\\fR \\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]",
         ],
-        "slot" => &["\\fICOMMAND\\fR [\\fIARGUMENT\\fR.\\|.\\|.]"],
-        "slot show" | "slot on" | "slot off" | "slot identify" => &["\\fISLOT\\fR"],
-        "dump" => &["\\fIDIR\\fR [\\fISELECTOR\\fR.\\|.\\|.]"],
-        "recover" => &["[\\fIOPERATION\\fR.\\|.\\|.]"],
-        _ => &[""],
-    }
+        "override" => &["\\fISELECTOR\\fR \\fIDRIVER\\fR", "\\fISELECTOR\\fR \\fB\\-\\-clear\\fR"],
+        "sriov" => &["\\fIPF\\fR [\\fIN\\fR]", "\\fIPF\\fR \\fB\\-\\-off\\fR"],
+        _ => return None,
+    })
 }
 
 /// What a command does, in paragraphs.
@@ -189,6 +210,51 @@ one as well, because not everything is announced.
 Without --timeout it waits as long as it takes; with -v it prints what is missing whenever that changes.
 It can be used under \"pcictl lock\" and beside any operator, and reads nothing that a stuck driver could hold up."
         }
+        "unbind" => {
+            "\
+Takes functions away from their drivers; they stay where they are.
+What is below others comes first, functions of one device go one after the other, different devices at the same time.
+Nothing keeps a driver away afterwards: \"pcictl override SELECTOR none\" does."
+        }
+        "bind" => {
+            "\
+Gives functions to a driver: to the one that fits, or to the one that --driver names.
+A driver that does not know the device is never taught to (new_id): pcictl-override(8) makes it fit that one function.
+
+The kernel takes the write even where the driver then does not want the device.
+pcictl looks who has the function afterwards, and that is what it reports."
+        }
+        "override" => {
+            "\
+Sets the driver override of a function and binds the driver, in one hold of the locks, so that no other driver comes in
+between.
+What has another driver loses it first.
+If the driver does not take the function, the override and the driver from before are put back.
+
+With --persist the choice is also kept in the file that driverctl reads when the machine boots, and with --clear
+--persist it is taken out; each tool sees what the other did."
+        }
+        "sriov" => {
+            "\
+Shows the virtual functions of a physical function: their drivers, their users, their MAC addresses where the kernel tells
+them.
+With a number, or with --off, it changes how many there are.
+
+A kernel that has some VFs takes no other number but 0, so they go first.
+New ones are made while no driver takes VFs, and then get their drivers side by side, which does not hold up others that
+hotplug something.
+If that fails, the number from before is put back, with the drivers that the VFs had."
+        }
+        "reset" => {
+            "\
+Resets a function that stays where it is, by the ways that the kernel knows.
+--list tells them and what each hits."
+        }
+        "power" => {
+            "\
+Shows and changes how a function may sleep: at runtime (power/control), without power (d3cold_allowed), and whether it
+may wake the machine (power/wakeup)."
+        }
         "lock" => {
             "\
 Runs a command while pcictl holds the locks of one or more subtrees, so that an existing script that writes to sysfs
@@ -234,47 +300,37 @@ pub(crate) const FILES: &[Entry] = &[
         name: "/etc/pcictl/protected.d/*.conf",
         meaning: "Devices that must not be removed: a selector and the reason on each line.\nA list that cannot be read \
                   refuses every removal, whatever is forced.",
-        commands: &["list", "show", "remove", "replug"],
+        uses: Uses::Forced,
+        commands: &["list", "show"],
+    },
+    Entry {
+        name: "/etc/driverctl.d",
+        meaning: "Driver overrides that are kept over reboots, a file for each function.\nThe format is that of driverctl.",
+        uses: Uses::Named,
+        commands: &["override", "show"],
     },
     Entry {
         name: "/run/pcictl/locks",
         meaning: "Lock files, one for each node of the device tree.",
-        commands: &[
-            "show",
-            "remove",
-            "rescan",
-            "replug",
-            "slot on",
-            "slot off",
-            "slot identify",
-            "lock",
-            "locks",
-            "recover",
-        ],
+        uses: Uses::Locking,
+        commands: &["show", "locks"],
     },
     Entry {
         name: "/run/pcictl/journal",
         meaning: "Operations: each step is recorded before it is done.",
-        commands: &[
-            "remove",
-            "rescan",
-            "replug",
-            "slot on",
-            "slot off",
-            "slot identify",
-            "status",
-            "recover",
-            "doctor",
-        ],
+        uses: Uses::Writing,
+        commands: &["status", "doctor"],
     },
     Entry {
         name: "/var/lib/pcictl/ledger",
         meaning: "What each removed device was, in a JSON file.",
-        commands: &["remove", "rescan", "replug", "slot on", "slot off", "wait", "status", "doctor"],
+        uses: Uses::Named,
+        commands: &["remove", "rescan", "replug", "slot on", "slot off", "recover", "wait", "status", "doctor"],
     },
     Entry {
         name: "/usr/share/misc/pci.ids, /usr/share/hwdata/pci.ids, /var/lib/pciutils/pci.ids",
         meaning: "Names of vendors and devices; the first that is there.\nClass names are built in.",
+        uses: Uses::Named,
         commands: &["list", "tree", "show", "remove", "rescan", "replug"],
     },
 ];
@@ -284,23 +340,27 @@ pub(crate) const ENVIRONMENT: &[Entry] = &[
     Entry {
         name: "NO_COLOR",
         meaning: "If set and not empty, no color is used unless --color is given.\nNor is it if TERM is \"dumb\".",
+        uses: Uses::All,
         commands: &[],
     },
     Entry {
         name: "LC_ALL, LC_CTYPE, LANG",
         meaning: "The first that is set tells whether trees are drawn with UTF-8 lines.",
+        uses: Uses::Named,
         commands: &["tree", "locks"],
     },
     Entry {
         name: "PCICTL_STATE_DIR",
         meaning: "A directory to use instead of /var/lib/pcictl.",
-        commands: &["remove", "rescan", "replug", "wait", "status", "recover", "doctor"],
+        uses: Uses::Named,
+        commands: &["remove", "rescan", "replug", "slot on", "slot off", "wait", "status", "recover", "doctor"],
     },
     Entry {
         name: "PCICTL_RUN_DIR",
         meaning: "A directory to use instead of /run/pcictl, together with --sysroot only: a machine has one lock \
                   directory, and without --sysroot the exit status is 2.",
-        commands: &["show", "remove", "rescan", "replug", "lock", "locks", "status", "recover", "doctor"],
+        uses: Uses::Locking,
+        commands: &["show", "locks", "status", "doctor"],
     },
 ];
 
@@ -314,6 +374,12 @@ pub(crate) fn see_also(command: &str) -> Vec<&'static str> {
         "remove" => &["pcictl.8", "pcictl-replug.8", "pcictl-rescan.8", "pcictl-show.8", "pcictl-status.8"],
         "rescan" => &["pcictl.8", "pcictl-remove.8", "pcictl-replug.8", "udevadm.8"],
         "replug" => &["pcictl.8", "pcictl-recover.8", "pcictl-remove.8", "pcictl-rescan.8"],
+        "unbind" => &["pcictl.8", "pcictl-bind.8", "pcictl-override.8", "pcictl-remove.8"],
+        "bind" => &["pcictl.8", "pcictl-override.8", "pcictl-unbind.8", "driverctl.8"],
+        "override" => &["pcictl.8", "pcictl-bind.8", "pcictl-unbind.8", "driverctl.8"],
+        "sriov" => &["pcictl.8", "pcictl-override.8", "pcictl-show.8", "ip-link.8"],
+        "reset" => &["pcictl.8", "pcictl-replug.8", "pcictl-slot-off.8"],
+        "power" => &["pcictl.8", "pcictl-slot.8", "pcictl-show.8"],
         "wait" => &["pcictl.8", "pcictl-rescan.8", "pcictl-show.8", "udevadm.8"],
         "lock" => &["pcictl.8", "pcictl-locks.8", "flock.1"],
         "locks" => &["pcictl.8", "pcictl-lock.8", "lslocks.8"],
