@@ -19,7 +19,7 @@ use pcictl::pci::place::Place;
 use pcictl::plan::action::{Action, Step, StepRef};
 use pcictl::plan::step_state::Done;
 
-use crate::support::processes::hold_off_starts;
+use crate::support::processes::hold_off_all;
 
 struct Silent;
 
@@ -40,7 +40,7 @@ const DEVICE: &str = "0000:00:01.0";
 
 impl Bench {
     fn new() -> Self {
-        let alone = hold_off_starts();
+        let alone = hold_off_all();
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("sys/bus/pci/devices").join(DEVICE)).unwrap();
         let sysfs = Sysfs::open(Some(root.path())).unwrap();

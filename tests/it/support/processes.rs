@@ -5,16 +5,17 @@
 //! or has files open that a child would keep, holds all others off meanwhile.
 
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{OpenptyResult, openpty};
 
+/// Read by whoever must not be forked from meanwhile, written by whoever forks.
 static STARTS: RwLock<()> = RwLock::new(());
 
 /// Starts a process; when this returns, the child has let go of what was not meant for it.
 pub fn start(command: &mut Command) -> Child {
-    let _starting = STARTS.read().unwrap_or_else(PoisonError::into_inner);
+    let _starting = hold_off_all();
     command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().to_string_lossy()))
 }
 
@@ -27,7 +28,7 @@ pub fn output(command: &mut Command) -> Output {
 /// A terminal of the test's own, whose ends only get those processes that they are given to.
 pub fn terminal() -> OpenptyResult {
     // Whoever is started before they are marked keeps them open.
-    let _alone = hold_off_starts();
+    let _alone = hold_off_all();
     let terminal = openpty(None, None).expect("a terminal");
     for fd in [&terminal.master, &terminal.slave] {
         fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("a descriptor");
@@ -35,7 +36,12 @@ pub fn terminal() -> OpenptyResult {
     terminal
 }
 
-/// As long as the value lives, no other test starts a process.
-pub fn hold_off_starts() -> RwLockWriteGuard<'static, ()> {
+/// As long as the value lives, no test starts a process.
+pub fn hold_off_starts() -> RwLockReadGuard<'static, ()> {
+    STARTS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As long as the value lives, this test alone may start processes, and none takes locks.
+pub fn hold_off_all() -> RwLockWriteGuard<'static, ()> {
     STARTS.write().unwrap_or_else(PoisonError::into_inner)
 }
