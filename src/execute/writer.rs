@@ -16,6 +16,7 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, getppid};
 
+use crate::host::hotplug_thread::wait_until_idle;
 use crate::plan::action::StepRef;
 use crate::state::journal::store;
 
@@ -46,6 +47,10 @@ pub fn run_if_helper() -> Option<ExitCode> {
     }
     set_comm("pcictl-write");
     let answer = write(&path, &value);
+    if answer.is_ok() {
+        // The locks are for all that the kernel does with it.
+        wait_until_idle(&path, &value);
+    }
     let code = answer.err().map_or(0, |errno| errno as i32);
     // The journal first: once the locks are free, whoever takes them reads what became of this.
     let _ = store::note_end(std::io::stdin().as_fd(), mark, code);

@@ -13,6 +13,7 @@
 //! - [`pci_ids`]: names of vendors, devices and classes.
 //! - [`netlink`]: questions about interfaces, addresses, routes and RDMA.
 //! - [`uevent`]: what the kernel announces.
+//! - [`hotplug_thread`]: waits for the thread of a hotplug port.
 
 pub(crate) mod text;
 pub mod root;
@@ -27,3 +28,4 @@ pub(crate) mod modalias;
 pub mod pci_ids;
 pub(crate) mod netlink;
 pub mod uevent;
+pub(crate) mod hotplug_thread;
