@@ -10,6 +10,7 @@ use crate::resolve::siblings::Selection;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 use crate::topology::paths::locate_bus;
+use crate::topology::slots::Slot;
 
 pub(crate) fn parse_selectors(texts: &[String]) -> Result<Vec<Selector>> {
     texts.iter().map(|text| text.parse::<Selector>().map_err(Error::from)).collect()
@@ -194,15 +195,16 @@ impl<'a> Resolver<'a> {
     }
 
     fn in_slot(&self, selector: &Selector, name: &str) -> Result<Vec<PciAddress>> {
-        let file = format!("bus/pci/slots/{name}/address");
-        let text = self.sysfs.read(&file).map_err(|e| Error::io(self.sysfs.display(&file), &e))?;
-        let Some(text) = text else {
-            return Err(no_match(selector, "no such slot").hint("ls /sys/bus/pci/slots lists them"));
+        let Some(slot) = Slot::read(self.sysfs, name)? else {
+            return Err(no_match(selector, "no such slot").hint("pcictl slot list lists them"));
         };
-        let functions = (0..8).filter_map(|n| PciAddress::from_sysfs_name(&format!("{}.{n}", text.trim())));
-        let found: Vec<PciAddress> = functions.filter(|address| self.is_there(*address)).collect();
+        let found = match slot.bridge(self.sysfs)? {
+            Some(bridge) => slot.functions(self.sysfs, &bridge)?,
+            None => Vec::new(),
+        };
         if found.is_empty() {
-            return Err(no_match(selector, &format!("the slot ({}) is empty", text.trim())));
+            let place = slot.address.map_or_else(String::new, |address| format!(" ({address})"));
+            return Err(no_match(selector, &format!("the slot{place} is empty")));
         }
         Ok(found)
     }

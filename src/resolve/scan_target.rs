@@ -11,6 +11,7 @@ use crate::resolve::functions::Resolved;
 use crate::topology::fields::Fields;
 use crate::topology::model::{Parent, Topology};
 use crate::topology::paths::{bus_below, locate_bus, on_bus};
+use crate::topology::slots::Slot;
 
 /// A bus to be scanned, as the choice fell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +87,7 @@ pub(crate) fn scan_targets_for_slot(sysfs: &Sysfs, slot: &str, known: &[LastSeen
     let was_in_it: Vec<&LastSeen> = known.iter().filter(|seen| seen.slot.as_deref() == Some(slot)).collect();
     if was_in_it.is_empty() {
         let message = format!("slot {slot}: no slot has that name now, and the ledger knows none");
-        let error = Error::new(ErrorKind::NoSuchDevice, message).hint("ls /sys/bus/pci/slots shows what there is");
+        let error = Error::new(ErrorKind::NoSuchDevice, message).hint("pcictl slot list shows what there is");
         return Err(error.fact("slot", slot));
     }
     was_in_it
@@ -192,15 +193,12 @@ fn name_of_step(sysfs: &Sysfs, path: &str, step: &str) -> Option<String> {
 /// # Errors
 /// The slot's bus is not there.
 fn target_for_slot(sysfs: &Sysfs, name: &str) -> Result<Option<ScanTarget>> {
-    let file = format!("bus/pci/slots/{name}/address");
-    let text = sysfs.read(&file).map_err(|e| Error::io(sysfs.display(&file), &e))?;
-    let Some(text) = text else { return Ok(None) };
-    let gone = || {
-        let message = format!("slot {name}: its bus ({}) is absent", text.trim());
+    let Some(slot) = Slot::read(sysfs, name)? else { return Ok(None) };
+    let path = slot.bridge(sysfs)?.ok_or_else(|| {
+        let place = slot.address.map_or_else(String::new, |address| format!(" ({address})"));
+        let message = format!("slot {name}: its bus{place} is absent");
         Error::new(ErrorKind::NoSuchDevice, message).hint("rescan the bridge above it")
-    };
-    let bus: BusNumber = text.trim().rsplit_once(':').and_then(|(bus, _)| bus.parse().ok()).ok_or_else(gone)?;
-    let path = locate_bus(sysfs, bus)?.ok_or_else(gone)?;
+    })?;
     target(sysfs, &path, format!("slot {name} is on it")).map(Some)
 }
 

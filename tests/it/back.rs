@@ -222,8 +222,8 @@ dry run: nothing was changed
         .check();
     rescan(&tree, state.path(), &["--slot", "8"])
         .stderr(
-            "pcictl: slot 8: no slot has that name now, and the ledger knows none\nhint: ls /sys/bus/pci/slots shows what \
-             there is\n",
+            "pcictl: slot 8: no slot has that name now, and the ledger knows none\nhint: pcictl slot list shows what there \
+             is\n",
         )
         .status(3)
         .check();
