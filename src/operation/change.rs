@@ -5,8 +5,11 @@
 
 use std::time::Instant;
 
-use crate::error::{ExitStatus, Result};
+use nix::errno::Errno;
+
+use crate::error::{ErrorKind, ExitStatus, Result};
 use crate::execute::outcome::{Outcome, Outcomes};
+use crate::host::text::escaped;
 use crate::lock::claims::Claims;
 use crate::operation::acquire::{LockTarget, acquire_and_reread};
 use crate::operation::consumers::touched_consumers;
@@ -316,7 +319,8 @@ fn perform(
             }
             Ok(Changed { overridden, seconds: begun.elapsed().as_secs_f64() })
         }
-        Some(mut why) => {
+        Some(why) => {
+            let mut why = no_sriov(context, steps, &outcomes).unwrap_or(why);
             if let Some(hint) = kept_away(context, steps, &outcomes) {
                 why.hint.get_or_insert(hint);
             }
@@ -334,6 +338,19 @@ fn kept_away(context: &Context, steps: &[Step], outcomes: &Outcomes) -> Option<S
         Action::Bind { address, .. } | Action::Probe { address, driver: None } => obstacle(context, address),
         _ => None,
     }
+}
+
+/// That the physical function's driver cannot do it: sriov_numvfs_store (drivers/pci/iov.c) answers ENOENT where a driver has
+/// no sriov_configure.
+fn no_sriov(context: &Context, steps: &[Step], outcomes: &Outcomes) -> Option<StepFailure> {
+    let (index, errno) = outcomes.failure().filter(|_| !outcomes.interrupted)?;
+    let action = &steps[index].action;
+    let Action::CreateVfs { address, .. } = action else { return None };
+    // None is there either where the function has gone meanwhile.
+    let driver = context.machine.sysfs.driver(&address.sysfs_link()).filter(|_| errno == Errno::ENOENT)?;
+    let message = format!("{}: its driver {} does not support that", words::describe_action(action), escaped(&driver));
+    let hint = format!("pcictl override {address} DRIVER gives it to one that does");
+    Some(StepFailure { hint: Some(hint), ..StepFailure::new(ErrorKind::Unsupported, message) })
 }
 
 /// What was done for good.

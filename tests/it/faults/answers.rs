@@ -9,7 +9,7 @@ use pcictl::error::{Error, ErrorKind};
 use pcictl::plan::action::Action;
 
 use super::machine::{Ended, Machine, quiet_crashes};
-use super::{REMOVE_PF, set, use_vfs};
+use super::{PF, REMOVE_PF, set, use_vfs};
 use crate::doctor::{REMOVER_DRAINS, Task, write_task};
 use crate::support::fake::{Comes, FakeKernel, Fault, Script};
 
@@ -118,6 +118,19 @@ fn vfs_get_their_drivers_back_where_they_are_kept_from_drivers() {
     let (start, settings) = (machine.functions(), machine.settings());
     assert_eq!(error(machine.run_at(REMOVE_PF, Fault::Refused(Errno::EIO), 6)).kind(), ErrorKind::Failed);
     assert_eq!((machine.functions(), machine.settings()), (start, settings));
+}
+
+#[test]
+fn a_driver_that_cannot_create_vfs_is_named() {
+    let machine = Machine::new("guest-sriov");
+    let start = (machine.functions(), machine.settings());
+    let error = error(machine.run_at(&["sriov", PF, "2"], Fault::Refused(Errno::ENOENT), 2));
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        error.to_string(),
+        "create 2 VFs of 0000:01:00.0: its driver nvme does not support that; all 4 steps were undone"
+    );
+    assert_eq!((machine.functions(), machine.settings()), start);
 }
 
 #[test]
