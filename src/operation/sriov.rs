@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::child::PATIENCE;
+use crate::host::text::escaped;
 use crate::operation::absent::not_there;
 use crate::operation::change::{Changed, InPlaceTarget};
 use crate::operation::context::Context;
@@ -211,8 +212,10 @@ fn verify(context: &Context, report: &SriovReport, request: &VfRequest, undriven
     let error = Error::new(ErrorKind::Partly, message).about(first.address);
     let error = error.fact("undriven", serde_json::json!(undriven));
     Err(match (&request.driver, obstacle(context, first.address)) {
+        // It sets overrides, too, where it did not come so far.
+        (Some(driver), _) => error.hint(format!("pcictl sriov --driver {} {physical} tries again", escaped(driver))),
         (None, Some(hint)) => error.hint(hint),
-        _ => error.hint(format!("pcictl bind {} tries again", names.join(" "))),
+        (None, None) => error.hint(format!("pcictl bind {} tries again", names.join(" "))),
     })
 }
 

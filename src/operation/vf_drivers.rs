@@ -58,7 +58,11 @@ pub(crate) fn give_drivers(
     let mut failed = Vec::new();
     for steps in phases {
         let outcomes = operation.run_each(steps, limits.jobs)?;
-        failed.extend(failures(operation, steps, &outcomes)?);
+        // One whose override could not be set fails in its probe as well, for that reason.
+        let new = failures(operation, steps, &outcomes)?;
+        let is_known = |undriven: &Undriven| failed.iter().any(|known: &Undriven| known.address == undriven.address);
+        let new: Vec<Undriven> = new.into_iter().filter(|undriven| !is_known(undriven)).collect();
+        failed.extend(new);
     }
     let pending = wait(context, &mut events, physical, &failed, limits.settle)?;
     let heard = events.heard();

@@ -134,6 +134,25 @@ fn a_driver_that_cannot_create_vfs_is_named() {
 }
 
 #[test]
+fn a_vf_whose_override_and_probe_fail_is_told_once() {
+    let words = ["sriov", "--settle", "0", "--driver", "vfio-pci", PF, "3"];
+    let ended = |at: usize| Machine::prepared("guest-sriov", use_vfs).run_at(&words, Fault::Refused(Errno::EIO), at);
+    let of_override = |ended| match ended {
+        Ended::Badly(error) if error.to_string().contains("set the driver override") => Some(error),
+        _ => None,
+    };
+    let error = (0..20).find_map(|at| of_override(ended(at))).unwrap();
+    assert_eq!(error.kind(), ErrorKind::Partly);
+    assert_eq!(
+        error.to_string(),
+        "0000:01:00.0: has 3 VFs, and 1 of them no driver: 0000:01:00.1; set the driver override of 0000:01:00.1 to \
+         vfio-pci: the kernel said no: I/O error"
+    );
+    let document = serde_json::to_value(&error).unwrap();
+    assert_eq!(document["hint"], "pcictl sriov --driver vfio-pci 0000:01:00.0 tries again");
+}
+
+#[test]
 fn a_removal_that_failed_gives_back_the_entry_that_it_replaced() {
     let machine = Machine::new("guest-switch8");
     assert!(matches!(machine.run(&["remove", ENDPOINT]), Ended::Well));
