@@ -75,11 +75,13 @@ contains "$err" "its driver override says none"
 expect_status 0 pcictl override --clear "$edu"
 is "$edu" slowpci '(null)'
 
-# A driver that fails: the old one and the old override are back.
-slow fail_probe 5
-expect_status 1 pcictl override "$nvme" slowpci_other
-contains "$err" 'steps were undone'
-is "$nvme" nvme '(null)'
+# A driver that fails, and one that does not want it: the old one and the old override are back.
+for errno in 5 19; do
+    slow fail_probe $errno
+    expect_status 1 pcictl override "$nvme" slowpci_other
+    contains "$err" 'steps were undone'
+    is "$nvme" nvme '(null)'
+done
 slow fail_probe 0
 
 # In use, a bridge at work, several of a group, nothing there.

@@ -1,5 +1,6 @@
 # Power settings: shown without waking anybody, changed and read back; what a function lacks is unsupported.
 # topology: mixed
+# kernels: all
 # timeout: 400
 before=$(functions)
 nvme=$(of_kind nvme)

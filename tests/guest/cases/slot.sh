@@ -1,5 +1,6 @@
 # Slots of pciehp: switched off with what is in them and on again, refused while in use, empty, found by their lights.
 # topology: slots
+# kernels: all
 # timeout: 300
 before=$(functions)
 slots=/sys/bus/pci/slots
@@ -97,6 +98,34 @@ expect_status 0 pcictl slot on 3
 contains "$out" 'is on already'
 same 'nothing is under way, interrupted or removed' "$(pcictl status)"
 same "$before" "$(functions)"
+
+# The driver fails with what comes back, or does not want it (of which the kernel says nothing): told, and once it has it
+# again nothing is left over.
+for errno in 5 19; do
+    expect_status 0 pcictl slot off 3
+    slow fail_probe $errno
+    expect_status 6 pcictl slot on --settle 1 3
+    contains "$out" "! $card driver: slowpci -> none ("
+    [ $errno != 5 ] || contains "$out" 'its probe failed: I/O error'
+    slow fail_probe 0
+    expect_status 0 pcictl bind "$card"
+    expect_status 0 pcictl rescan "$card"
+    same 'nothing is under way, interrupted or removed' "$(pcictl status)"
+done
+# One that had no driver.
+expect_status 0 pcictl unbind "$card"
+expect_status 0 pcictl slot off 3
+expect_status 0 pcictl slot on --settle 20 3
+contains "$out" '(slowpci)'
+same "$before" "$(functions)"
+
+# No such slot, and a device in none.
+for what in nosuch "$(of_kind upstream)"; do
+    for switch in off on; do
+        expect_status 3 pcictl slot $switch "$what"
+        contains "$err" 'pcictl slot list'
+    done
+done
 
 # Nothing in it: the kernel does not switch it on, and pcictl says so.
 expect_status 1 pcictl slot on 2

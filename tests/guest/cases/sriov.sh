@@ -2,6 +2,7 @@
 # them side by side, those that are used are not taken away, and what was switched for it is as it was. recover goes on
 # where everything was killed.
 # topology: iommu
+# kernels: all
 # timeout: 300
 before=$(functions)
 pf=$(of_kind nvme)
@@ -28,14 +29,28 @@ has() {
 # What cannot be.
 expect_status 0 pcictl sriov "$pf"
 contains "$out" "$pf: 0 of 4 VFs, driver nvme, autoprobe on"
-expect_status 2 pcictl sriov "$pf" 5
-contains "$err" 'can have 4 VFs at most'
+for count in 5 65535; do
+    expect_status 2 pcictl sriov "$pf" "$count"
+    contains "$err" 'can have 4 VFs at most'
+done
+for count in -1 65536 two; do
+    expect_status 2 pcictl sriov "$pf" "$count"
+done
+expect_status 1 pcictl sriov --driver nosuch "$pf" 1
+contains "$err" 'driver nosuch is not loaded; nothing was changed'
 expect_status 1 pcictl sriov "$edu" 1
 contains "$err" 'cannot have virtual functions'
 expect_status 0 pcictl unbind "$pf"
 expect_status 4 pcictl sriov "$pf" 1
 contains "$err" "pcictl bind $pf"
-expect_status 0 pcictl bind "$pf"
+# A driver that can do without VFs, but not with them: there are as few as before.
+expect_status 0 pcictl override "$pf" pci-stub
+expect_status 1 pcictl sriov --json "$pf" 1
+contains "$out" '"kind": "unsupported"'
+contains "$out" "create 1 VF of $pf: its driver pci-stub does not support that"
+has 0 - 1
+expect_status 0 pcictl status
+expect_status 0 pcictl override --clear "$pf"
 expect_status 0 pcictl sriov --off "$pf"
 contains "$out" 'nothing to do'
 same "$before" "$(functions)"
@@ -87,13 +102,19 @@ has 4 pci-stub 0
 expect_status 0 pcictl sriov --autoprobe on "$pf"
 has 4 pci-stub 1
 
-# A driver that takes none of them: they are there, and what to do is told. Asked again it takes them.
-slow fail_probe 5
-expect_status 5 pcictl sriov --driver slowpci_other "$pf" 2
-contains "$err" "has 2 VFs, and 2 of them no driver"
-has 2 - 1
-slow fail_probe 0
-expect_status 0 pcictl status
+# A driver that fails with each of them, or wants none: they are there, and what to do is told. Asked again it takes them.
+for errno in 5 19; do
+    count=$((errno == 5 ? 3 : 2))
+    slow fail_probe $errno
+    expect_status 5 pcictl sriov --driver slowpci_other "$pf" $count
+    contains "$err" "has $count VFs, and $count of them no driver"
+    has $count - 1
+    expect_status 1 pcictl sriov --driver slowpci_other "$pf" $count
+    contains "$err" 'nothing was changed'
+    has $count - 1
+    slow fail_probe 0
+    expect_status 0 pcictl status
+done
 expect_status 0 pcictl sriov --driver slowpci_other "$pf" 2
 has 2 slowpci_other 1
 

@@ -1,6 +1,7 @@
 # `pcictl wait` hears of what others do: a removal, a rescan, a driver that is bound. A driver that is still probing has
 # not bound, and one whose probe failed is named. It waits for no lock.
 # topology: switch8
+# kernels: all
 # timeout: 120
 device=$(of_kind edu | nth 1)
 neighbor=$(of_kind edu | nth 2)
