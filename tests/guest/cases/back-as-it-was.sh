@@ -21,7 +21,7 @@ untouched
 for endpoint in $(of_kind edu | nth 1) $(of_kind edu | tail -n 1); do
     comes_back "$endpoint" "$endpoint"
 done
-for port in $(of_kind downstream); do
+for port in $(of_kind downstream | sed -n '1p;$p'); do
     comes_back "$port" "$(below "$port" | tail -n 1)"
 done
 for switch in $(of_kind upstream); do

@@ -3,6 +3,7 @@
 # what point pcictl dies is nothing that a kernel knows of, so one kernel will do.
 # topology: sriov
 # kernels: 6.1
+# run: named
 # timeout: 900
 before=$(functions)
 device=$(of_kind edu)

@@ -1,6 +1,7 @@
 # The same for a replug: killed before its removal it is undone, killed after it the device is brought back.
 # topology: sriov
 # kernels: 6.1
+# run: named
 # timeout: 900
 before=$(functions)
 device=$(of_kind edu)

@@ -1,6 +1,7 @@
 # The same for a rescan: killed at each system call that changes anything, it is brought to its end by `recover`.
 # topology: sriov
 # kernels: 6.1
+# run: named
 # timeout: 900
 before=$(functions)
 device=$(of_kind edu)

@@ -1,15 +1,16 @@
 # The doctor cries wolf at no time while five operators remove and rescan, some drivers are slow, and the mutex is always
 # wanted by several tasks at once: nothing is stuck, and it never says so.
 # topology: nested
+# kernels: 6.1 6.12
 # timeout: 240
 before=$(functions)
 first=$(of_kind upstream | nth 1)
 last=$(of_kind upstream | tail -n 1)
 slow remove_ms 200
 slow probe_ms 200
-# operator TARGET: removes and rescans it, ten times.
+# operator TARGET: removes and rescans it, twice.
 operator() {
-    for _ in 1 2 3 4 5; do
+    for _ in 1 2; do
         pcictl remove --wait 100 --if-present "$1"
         pcictl rescan --wait 100 "$1"
     done >>"/tmp/case/$1" 2>&1
