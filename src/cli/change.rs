@@ -9,10 +9,11 @@ use crate::cli::groups::{
     Writing,
 };
 use crate::cli::help;
-use crate::cli::values::{parse_duration, switch};
+use crate::cli::values::{parse_duration, parse_vf_mac, switch};
 use crate::operation::options::{
     ChangeOptions, ForceOptions, InPlaceOptions, RemoveOptions, ReplugOptions, ResetOptions, ScanOptions,
 };
+use crate::pci::mac::MacAddress;
 use crate::plan::power::PowerSettings;
 use crate::plan::sriov::VfRequest;
 use crate::resolve::siblings::Selection;
@@ -147,7 +148,8 @@ pub(crate) struct OverrideArgs {
 #[derive(Args, Debug)]
 #[command(after_help = help::SRIOV, override_usage = "pcictl sriov [OPTIONS] <PF>\n       \
     pcictl sriov [OPTIONS] <PF> <N>\n       \
-    pcictl sriov [OPTIONS] <PF> --off")]
+    pcictl sriov [OPTIONS] <PF> --off\n       \
+    pcictl sriov [OPTIONS] <PF> --mac <VF=MAC>...")]
 pub(crate) struct SriovArgs {
     /// Physical function; without more its VFs are shown
     #[arg(value_name = "PF")]
@@ -164,6 +166,12 @@ pub(crate) struct SriovArgs {
     /// The driver that each VF is to have, by a driver override [default: whichever fits]
     #[arg(long, value_name = "NAME", requires = "count")]
     pub(crate) driver: Option<String>,
+    /// The MAC of a VF, which is counted from 0; set before its driver is bound
+    #[arg(long, value_name = "VF=MAC", value_delimiter = ',', value_parser = parse_vf_mac, conflicts_with = "off")]
+    pub(crate) mac: Vec<(u32, MacAddress)>,
+    /// Have the new VFs be what those before them were: MACs, other settings, driver overrides, drivers
+    #[arg(long, requires = "count", conflicts_with_all = ["mac", "driver"])]
+    pub(crate) restore: bool,
     /// What it shares with its like.
     #[command(flatten)]
     pub(crate) applying: Applying,
@@ -268,7 +276,8 @@ impl SriovArgs {
     /// What is asked for; nothing if the VFs are only to be shown.
     pub(crate) fn request(&self) -> VfRequest {
         let count = if self.off { Some(0) } else { self.count.map(usize::from) };
-        VfRequest { count, autoprobe: self.autoprobe, driver: self.driver.clone() }
+        let (autoprobe, driver) = (self.autoprobe, self.driver.clone());
+        VfRequest { count, autoprobe, driver, macs: self.mac.clone(), restore: self.restore }
     }
 
     /// The other options as plain values. An interface of the physical function stands for all of it.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
+use crate::pci::mac::MacAddress;
 use crate::report::rows::Column;
 use crate::terminal::ColorChoice;
 use crate::usage::model::Danger;
@@ -66,6 +67,18 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+/// A VF and its MAC: `0=02:00:00:00:00:01`.
+pub(crate) fn parse_vf_mac(text: &str) -> Result<(u32, MacAddress), String> {
+    let (vf, mac) = text.split_once('=').ok_or_else(|| "use VF=MAC, as in 0=02:00:00:00:00:01".to_owned())?;
+    let is_number = !vf.is_empty() && vf.bytes().all(|digit| digit.is_ascii_digit());
+    let vf = is_number.then(|| vf.parse().ok()).flatten().ok_or_else(|| format!("'{vf}' is not the number of a VF"))?;
+    let mac: MacAddress = mac.parse()?;
+    if !mac.is_unicast() {
+        return Err(format!("{mac} is not the address of one interface (unicast, not zero)"));
+    }
+    Ok((vf, mac))
+}
+
 /// A time limit: as [`parse_duration`], but not zero, which nothing could keep.
 pub(crate) fn parse_time_limit(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
@@ -77,6 +90,20 @@ pub(crate) fn parse_time_limit(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vf_and_its_mac_are_told_apart() {
+        let mac = "02:00:00:00:00:01".parse().unwrap();
+        assert_eq!(parse_vf_mac("12=02:00:00:00:00:01"), Ok((12, mac)));
+        for text in
+            ["", "0", "02:00:00:00:00:01", "=02:00:00:00:00:01", "x=02:00:00:00:00:01", "+1=02:00:00:00:00:01", "0=02"]
+        {
+            assert!(parse_vf_mac(text).is_err(), "{text}");
+        }
+        for mac in ["00:00:00:00:00:00", "01:00:00:00:00:01", "ff:ff:ff:ff:ff:ff"] {
+            assert!(parse_vf_mac(&format!("0={mac}")).unwrap_err().contains("unicast"), "{mac}");
+        }
+    }
 
     #[test]
     fn times_have_units() {

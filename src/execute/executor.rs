@@ -158,7 +158,7 @@ pub(crate) fn undo(
             };
             let failed = matches!(outcome, Outcome::Failed(_));
             // What was only prepared for the rest is useless now; a switch that is off must be on again all the same.
-            let is_last = failed && !matches!(action, Action::SetVfs { .. });
+            let is_last = failed && !matches!(action, Action::SetVfs { .. } | Action::SetVf { .. });
             undone.each.push((action, outcome));
             if is_last {
                 break;

@@ -5,6 +5,7 @@
 //! - [`executor`]: performs a plan by a `StepRunner`, several steps at a time, and undoes it.
 //! - [`journaled`]: a runner that notes each step in the journal.
 //! - [`signals`]: signals as something to poll.
+//! - [`vf_write`]: a setting of a VF, by rtnetlink.
 //! - [`writer`]: the helper process: one write.
 //! - [`helper_pool`]: helpers seen from this side.
 //! - [`supervisor`]: the runner for a real machine, with timeouts and interrupts.
@@ -16,6 +17,7 @@ pub(crate) mod helper_pool;
 pub(crate) mod signals;
 pub mod supervisor;
 pub mod writer;
+pub(crate) mod vf_write;
 pub(crate) mod command;
 pub(crate) mod journaled;
 pub(crate) mod outcome;

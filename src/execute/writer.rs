@@ -16,6 +16,7 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, getppid};
 
+use crate::execute::vf_write;
 use crate::host::hotplug_thread::wait_until_idle;
 use crate::plan::action::StepRef;
 use crate::state::journal::store;
@@ -105,6 +106,9 @@ fn set_comm(name: &str) {
 }
 
 fn write(path: &str, value: &str) -> Result<(), Errno> {
+    if let Some((directory, setting)) = vf_write::parse(path, value) {
+        return vf_write::set(directory, setting);
+    }
     let file = open(path, OFlag::O_WRONLY | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty())?;
     // A signal may end the call only before the kernel's handler has begun, so writing again is safe.
     loop {

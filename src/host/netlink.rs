@@ -32,6 +32,14 @@ const ACK: u16 = 0x4;
 const DUMP: u16 = 0x300;
 const INTERRUPTED: u16 = 0x10;
 
+/// RTM_GETLINK and RTM_SETLINK: what the kernel tells and takes of an interface (uapi/linux/rtnetlink.h).
+pub(crate) const GET_LINK: u16 = 18;
+pub(crate) const SET_LINK: u16 = 19;
+
+/// What a question about an interface asks for besides; statistics are a driver's to answer, and left out.
+pub(crate) const IFLA_EXT_MASK: u16 = 29;
+pub(crate) const SKIP_STATS: u32 = 1 << 3;
+
 /// A socket to ask with.
 #[derive(Debug)]
 pub(crate) struct Netlink {
@@ -96,6 +104,14 @@ impl Netlink {
     /// As for [`dump`](Self::dump).
     pub(crate) fn get(&mut self, kind: u16, question: &Question, take: &mut dyn FnMut(Told<'_>)) -> io::Result<()> {
         self.exchange(kind, ACK, question, take).map(drop)
+    }
+
+    /// Has the kernel change something, and waits until it has.
+    ///
+    /// # Errors
+    /// The kernel says no.
+    pub(crate) fn change(&mut self, kind: u16, what: &Question) -> io::Result<()> {
+        self.exchange(kind, ACK, what, &mut |_| {}).map(drop)
     }
 
     /// Whether the answers fit together.
@@ -165,8 +181,7 @@ impl Question {
         Self(head.to_vec())
     }
 
-    /// As an answer would be received, for tests.
-    #[cfg(test)]
+    /// What it consists of, to be put into another one.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

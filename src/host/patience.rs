@@ -1,11 +1,19 @@
-//! Attributes whose drivers take a lock before they answer: read by a child, so that nobody waits for them, see
-//! [`child`](crate::host::child).
+//! Attributes whose drivers take a lock before they answer, and questions that wait for one: asked by a child, so that nobody
+//! waits for them, see [`child`](crate::host::child).
 
+use std::io;
 use std::os::fd::AsFd as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::host::child::{PATIENCE, Sender, look_at_each};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::plain;
+use crate::host::child::{PATIENCE, Sender, Unseen, look_at_each};
 use crate::host::sysfs::Sysfs;
+
+/// Whoever only looks wants an answer; the kernel walks through a million routes in less.
+const QUESTION_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Reads these files of /sys; what is missing is `None`, what does not answer is told.
 pub(crate) fn read_all(sysfs: &Sysfs, paths: &[String]) -> (Vec<Option<String>>, Vec<String>) {
@@ -31,4 +39,27 @@ pub(crate) fn read_each(sysfs: &Sysfs, paths: &[String], deadline: Instant) -> (
     let take = |number: usize, text: String| found[number] = Some(text);
     let unseen = look_at_each(paths, 1, &[sysfs.top().as_fd()], deadline, &look, take);
     (found, unseen.into_iter().map(|(number, _)| number).collect())
+}
+
+/// Has a child ask, for as long as whoever only looks may wait.
+///
+/// # Errors
+/// Why there is no answer, in words.
+pub(crate) fn in_child<M: Serialize + DeserializeOwned>(
+    deadline: Instant,
+    ask: &dyn Fn() -> io::Result<M>,
+) -> Result<M, String> {
+    let mut answer = None;
+    let look = |(): &(), sender: &mut Sender| {
+        sender.send(&ask().map_err(|error| plain(&error)));
+    };
+    let take = |_: usize, said: Result<M, String>| answer = Some(said);
+    let deadline = deadline.min(Instant::now() + QUESTION_PATIENCE);
+    let unseen = look_at_each(&[()], 1, &[], deadline, &look, take);
+    match (answer, unseen.into_iter().next()) {
+        (Some(answer), _) => answer,
+        (None, Some((_, Unseen::NoChild(error)))) => Err(format!("no process could be started: {}", plain(&error))),
+        (None, Some((_, Unseen::Died))) => Err("the child that asked ended".to_owned()),
+        (None, _) => Err("the kernel does not answer".to_owned()),
+    }
 }

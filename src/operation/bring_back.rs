@@ -7,21 +7,24 @@ use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::execute::outcome::Outcome;
 use crate::host::uevent::{Events, UeventLog};
 use crate::operation::context::Context;
+use crate::operation::failure::errno_text;
 use crate::operation::options::SettleOptions;
 use crate::operation::progress::Progress;
 use crate::operation::removal_record;
 use crate::operation::run::{Operation, refuse_if_being_removed};
 use crate::operation::scan::{ScanRequest, bus_name, scan, scanned};
+use crate::operation::vf_drivers::{VFS_AT_A_TIME, ask_drivers};
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
-use crate::plan::action::Plan;
+use crate::plan::action::{Action, Plan, Step};
 use crate::plan::restore::{plan_settings, plan_virtual};
 use crate::report::change::{FunctionSummary, RescanReport, Restored};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
 use crate::resolve::scan_target::dead_bridge;
 use crate::terminal::Output;
+use crate::topology::attributes::{AUTOPROBE, Attributes};
 use crate::verify::capture::Observer;
 use crate::verify::compare::{Difference, DifferenceKind, is_same_device};
 use crate::verify::overrides::Overrides;
@@ -137,8 +140,13 @@ impl<'a> Return<'a> {
 
     /// Puts back what functions had been set to; tells what was done.
     fn restore(&mut self, operation: &mut Operation) -> Result<Vec<Restored>> {
+        let attributes = Attributes::new(&self.context.machine.sysfs);
+        let virtual_functions = |was: &DeviceRecord, now: &DeviceRecord, path: &str| {
+            plan_virtual(was, now, attributes.autoprobe(path), path)
+        };
+        let plans: [&dyn Fn(&DeviceRecord, &DeviceRecord, &str) -> Plan; 2] = [&virtual_functions, &plan_settings];
         let mut restored = Vec::new();
-        for plan in [plan_virtual, plan_settings] {
+        for plan in plans {
             let mut changed = false;
             for (was, now, path) in self.to_restore() {
                 let plan = plan(&was, &now, &path);
@@ -147,7 +155,7 @@ impl<'a> Return<'a> {
                     self.cut_short = true;
                     return Ok(restored);
                 }
-                let (done, is_cut_short) = perform(operation, &plan)?;
+                let (done, is_cut_short) = perform(self.context, operation, &plan)?;
                 changed |= !done.is_empty();
                 restored.extend(done);
                 self.interrupted |= is_cut_short;
@@ -336,19 +344,41 @@ fn unmet_expectations(context: &Context, after: &Snapshot, options: &SettleOptio
 
 /// Makes the writes of a restoration, and says whether somebody has interrupted them; what the kernel refuses is told and
 /// keeps nothing else from being put back.
-fn perform(operation: &mut Operation, plan: &Plan) -> Result<(Vec<Restored>, bool)> {
-    let outcomes = operation.run(&plan.steps, 1)?;
+fn perform(context: &Context, operation: &mut Operation, plan: &Plan) -> Result<(Vec<Restored>, bool)> {
+    let (first, steps) = (operation.next_step(), &plan.steps);
+    let outcomes = operation.run(steps, 1)?;
     let is_cut_short = outcomes.interrupted && !outcomes.is_complete();
-    let ended = |(step, outcome): (&crate::plan::action::Step, &Outcome)| {
+    let ended = |(step, outcome): (&Step, &Outcome)| {
         let failure = match outcome {
             Outcome::Done(..) => None,
+            Outcome::Failed(errno) if matches!(step.action, Action::SetVf { .. }) => Some(errno_text(*errno)),
             Outcome::Failed(errno) => Some(errno.desc().to_owned()),
             _ if is_cut_short => Some("not tried, because it was interrupted".to_owned()),
             _ => Some("not tried, because what comes before it failed".to_owned()),
         };
         Restored { action: step.action.clone(), failure }
     };
-    Ok((plan.steps.iter().zip(outcomes.each()).map(ended).collect(), is_cut_short))
+    let mut restored: Vec<Restored> = steps.iter().zip(outcomes.each()).map(ended).collect();
+    if let Some(Action::CreateVfs { address, drivers: Some(drivers), .. }) = steps.last().map(|step| &step.action) {
+        if outcomes.is_complete() {
+            let given = ask_drivers(context, operation, *address, drivers, VFS_AT_A_TIME)?;
+            let given = given.steps.into_iter().map(|(action, failure)| Restored { action, failure });
+            // They have their drivers then, as is told elsewhere.
+            let is_worth_a_word =
+                |restored: &Restored| restored.failure.is_some() || !matches!(restored.action, Action::Probe { .. });
+            restored.extend(given.filter(is_worth_a_word));
+        } else {
+            // Drivers were kept from VFs only for this.
+            operation.put_back(steps, first, &outcomes.only(|index| is_switch(&steps[index].action)))?;
+        }
+    }
+    restored.retain(|restored| restored.failure.is_some() || !is_switch(&restored.action));
+    Ok((restored, is_cut_short))
+}
+
+/// Whether this only keeps drivers from VFs while these are restored, or ends that.
+fn is_switch(action: &Action) -> bool {
+    matches!(action, Action::Set { file, .. } if file == AUTOPROBE)
 }
 
 /// What is left to do when the report is out: the ledger's files are flushed to disk, which takes its time.

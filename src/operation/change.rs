@@ -21,6 +21,7 @@ use crate::operation::removal_record;
 use crate::operation::run::{Operation, refuse_if_being_removed, refuse_if_stuck};
 use crate::operation::targets::{TargetOptions, Targets, went_away};
 use crate::operation::user_check::{self, UserApproval};
+use crate::operation::vf_settings;
 use crate::pci::address::PciAddress;
 use crate::pci::ids::Ids;
 use crate::pci::selector::Selector;
@@ -134,6 +135,12 @@ impl InPlaceTarget {
         let mut hit = match action {
             // The physical function itself stays at work.
             Action::SetVfs { .. } => self.topology.virtual_functions(id),
+            Action::SetVf { setting, .. } => {
+                let is_it = |vf: &FunctionId| {
+                    self.topology.function(*vf).virtual_of.is_some_and(|of| of.index == Some(setting.vf))
+                };
+                self.topology.virtual_functions(id).into_iter().filter(is_it).collect()
+            }
             _ => self.topology.subtree(id),
         };
         if matches!(action, Action::Reset { hits_bus: true, .. }) {
@@ -148,7 +155,9 @@ impl InPlaceTarget {
     }
 
     fn disturbs_users(&self) -> bool {
-        self.plan.steps.iter().any(|step| step.action.disturbs_users())
+        // What is done to VFs that are yet to come disturbs nobody.
+        let has_users = |action: &Action| action.disturbs_users() && !self.hit_by(action).is_empty();
+        self.plan.steps.iter().any(|step| has_users(&step.action))
     }
 
     fn directories(&self) -> Vec<String> {
@@ -194,7 +203,11 @@ fn stopped(steps: &[Step]) -> impl Iterator<Item = PciAddress> {
 /// Notes in the steps that stop drivers what it takes to put these back.
 pub(crate) fn remember_drivers(context: &Context, topology: &Topology, plan: &mut Plan, overrides: &Overrides) {
     let attributes = Attributes::new(&context.machine.sysfs);
-    remember(plan, topology, overrides, |physical| attributes.autoprobe(&physical.sysfs_link()) == Some(true));
+    let autoprobe = |physical: PciAddress| attributes.autoprobe(&physical.sysfs_link()) == Some(true);
+    let settings = |physical: PciAddress| {
+        topology.find(physical).map(|id| vf_settings::to_keep(context, topology, id)).unwrap_or_default()
+    };
+    remember(plan, topology, overrides, autoprobe, settings);
 }
 
 /// What a dry run prints; `summary` says what it is about.
@@ -315,7 +328,7 @@ fn perform(
         None => {
             if is_temporary {
                 let sysfs = &context.machine.sysfs;
-                operation.put_back(steps, &outcomes.only(|index| can_be_put_back(sysfs, steps, index)))?;
+                operation.put_back(steps, 0, &outcomes.only(|index| can_be_put_back(sysfs, steps, index)))?;
             }
             Ok(Changed { overridden, seconds: begun.elapsed().as_secs_f64() })
         }

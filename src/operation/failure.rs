@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use crate::error::{Error, ErrorKind};
 use crate::execute::outcome::{Outcome, Outcomes, Undone};
 use crate::plan::action::{Action, Step};
-use crate::plan::step_state::NOBODY_BOUND;
+use crate::plan::step_state::{NO_SUCH_VF, NOBODY_BOUND, NOT_KEPT};
 use crate::report::text::words;
 
 /// Why an operation does not go on.
@@ -43,8 +43,12 @@ impl StepFailure {
             if errno == Errno::ENOTTY && matches!(action, Action::Reset { .. }) {
                 return Some(Self::no_method(kind, action));
             }
-            let message = format!("{}: {}", words::describe_action(action), errno_text(errno));
-            return Some(Self::new(kind, message));
+            let what = words::describe_action(action);
+            if errno == Errno::EOPNOTSUPP && matches!(action, Action::SetVf { .. }) && kind == ErrorKind::Failed {
+                let message = format!("{what}: the driver of the physical function cannot do that");
+                return Some(Self::new(ErrorKind::Unsupported, message));
+            }
+            return Some(Self::new(kind, format!("{what}: {}", errno_text(errno))));
         }
         if outcomes.interrupted {
             let done = outcomes.each().iter().filter(|outcome| matches!(outcome, Outcome::Done(..))).count();
@@ -60,6 +64,8 @@ pub(crate) fn errno_text(errno: Errno) -> String {
     match errno {
         Errno::ECANCELED => "its helper was killed".to_owned(),
         NOBODY_BOUND => "the driver did not take it, though the kernel reported success; dmesg may tell why".to_owned(),
+        NOT_KEPT => "the kernel reported success and tells another value; dmesg may tell why".to_owned(),
+        NO_SUCH_VF => "no interface of the physical function tells of its VFs".to_owned(),
         errno => format!("the kernel said no: {}", errno.desc()),
     }
 }

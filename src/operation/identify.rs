@@ -186,7 +186,7 @@ fn show_for(
     let mut operation = Operation::resume(context, held, journal, steps.len(), options.change.timeout)?;
     let there = crate::plan::step_state::can_be_put_back(&context.machine.sysfs, steps, 0);
     let put_back =
-        if there { operation.put_back(&steps[..1], &Outcomes::done_where(std::iter::once(true))) } else { Ok(()) };
+        if there { operation.put_back(&steps[..1], 0, &Outcomes::done_where(std::iter::once(true))) } else { Ok(()) };
     let result = put_back.and_then(|()| match is_interrupted {
         true => {
             Err(Error::new(ErrorKind::Interrupted, format!("interrupted after {seconds:.1} s; the light is put back")))

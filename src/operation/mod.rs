@@ -11,6 +11,7 @@
 //! - [`targets`]: what the selectors of a changing command name.
 //! - [`consumers`]: whose driver would end along with another one.
 //! - [`removal_record`]: writes down what goes, crosses off what came back.
+//! - [`vf_settings`]: what physical functions keep for their VFs.
 //! - [`obstacles`]: what keeps a driver from a function.
 //! - [`change`]: a change after which the functions are still there.
 //! - [`drivers`]: what has which driver now.
@@ -20,9 +21,9 @@
 //! - [`scan`]: which buses, under which locks, and the writes.
 //! - [`slot`]: a slot that is switched off or on.
 //! - [`identify`]: has a light show where a slot is.
+//! - [`vf_drivers`]: gives VFs that were created to their drivers.
 //! - [`bring_back`]: from the last look before a scan to the report.
 //! - [`replug`]: remove, reset or power-cycle, rescan, under one set of locks.
-//! - [`vf_drivers`]: gives VFs that were created to their drivers.
 //! - [`sriov`]: the number of VFs, and what is known of them.
 //! - [`interrupted`]: operations that are not over.
 //! - [`recover`]: brings one of them to its end or back to its start.
@@ -53,3 +54,4 @@ pub(crate) mod slot;
 pub(crate) mod identify;
 pub(crate) mod targets;
 pub(crate) mod vf_drivers;
+pub(crate) mod vf_settings;

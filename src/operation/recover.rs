@@ -15,7 +15,7 @@ use crate::operation::failure::StepFailure;
 use crate::operation::options::ChangeOptions;
 use crate::operation::removal_record;
 use crate::operation::run::{Operation, refuse_if_stuck};
-use crate::operation::vf_drivers::{self, ProbeLimits, Undriven};
+use crate::operation::vf_drivers::{self, GivenDrivers, ProbeLimits, Undriven, VFS_AT_A_TIME};
 use crate::plan::action::Step;
 use crate::plan::step_state::can_be_put_back;
 use crate::report::status::Recovered;
@@ -23,9 +23,6 @@ use crate::report::text::words;
 use crate::state::journal::progress::{Assessment, Progress, RecoveryAction, other_device};
 use crate::state::journal::record::{Header, OperationRecord};
 use crate::state::journal::store::{Journal, JournalFile};
-
-/// How many drivers are asked at a time: as many as commands ask where nothing else is wanted.
-const VFS_AT_A_TIME: usize = 64;
 
 const UNDER_WAY: &str = "is under way; nothing to recover";
 
@@ -189,10 +186,14 @@ fn give_drivers(
     let Some((physical, drivers)) = look.undriven_vfs() else { return Ok(done) };
     operation.seek(record.steps.len());
     let limits = ProbeLimits { jobs: VFS_AT_A_TIME, settle: Duration::ZERO };
-    let undriven = vf_drivers::give_drivers(context, operation, physical, drivers, limits)?;
+    let GivenDrivers { undriven, unset, .. } = vf_drivers::give_drivers(context, operation, physical, drivers, limits)?;
     if let Some(Undriven { address, why }) = undriven.first() {
         let message = format!("{address}: is there, and has no driver: {why}");
         return Err(Error::new(ErrorKind::Partly, message).about(*address));
+    }
+    if let Some(why) = unset.first() {
+        let message = format!("{physical}: its VFs are there, and not as they were: {why}");
+        return Err(Error::new(ErrorKind::Partly, message).about(physical));
     }
     done.push(words::give_drivers(physical));
     Ok(done)

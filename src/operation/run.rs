@@ -217,12 +217,12 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Puts back what was only changed for the time of these steps, all of which are done.
+    /// Puts back what was only changed for the time of these steps, `first` being the place of the first one in the plan.
     ///
     /// # Errors
     /// The kernel refuses a part of it, or somebody else waits for it now.
-    pub(crate) fn put_back(&mut self, steps: &[Step], outcomes: &Outcomes) -> Result<()> {
-        let undone = self.undo(steps, 0, outcomes)?;
+    pub(crate) fn put_back(&mut self, steps: &[Step], first: usize, outcomes: &Outcomes) -> Result<()> {
+        let undone = self.undo(steps, first, outcomes)?;
         not_put_back(&undone).map_or(Ok(()), Err)
     }
 
@@ -265,6 +265,11 @@ impl<'a> Operation<'a> {
     /// The next step to be run is this one of the plan.
     pub(crate) fn seek(&mut self, step: usize) {
         self.next_step = step;
+    }
+
+    /// The place in the plan of the step that is run next.
+    pub(crate) fn next_step(&self) -> usize {
+        self.next_step
     }
 
     /// Whether something is half done and stays so.

@@ -3,34 +3,37 @@
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::child::PATIENCE;
 use crate::host::text::escaped;
 use crate::operation::absent::not_there;
 use crate::operation::change::{Changed, InPlaceTarget};
 use crate::operation::context::Context;
 use crate::operation::obstacles::{obstacle, refuse_absent_driver};
 use crate::operation::options::InPlaceOptions;
+use crate::operation::removal_record;
 use crate::operation::run::Operation;
-use crate::operation::vf_drivers::{self, ProbeLimits, Undriven, give_drivers};
+use crate::operation::vf_drivers::{self, GivenDrivers, ProbeLimits, give_drivers};
+use crate::operation::vf_settings;
+use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::selector::Selector;
 use crate::plan::action::{Action, VfDrivers};
 use crate::plan::drivers::NO_DRIVER;
-use crate::plan::sriov::{VfRequest, plan_vfs};
+use crate::plan::sriov::{KnownVfs, VfRequest, plan_vfs};
 use crate::report::sriov::{SriovChange, SriovReport, VirtualFunction};
 use crate::report::text::words::count;
 use crate::resolve::functions::{Resolved, Resolver};
 use crate::topology::attributes::{AUTOPROBE, Attributes};
 use crate::topology::fields::Fields;
-use crate::topology::model::Topology;
+use crate::topology::model::{FunctionId, Topology};
+use crate::topology::vf_link::has_interface;
+use crate::topology::vf_setting::{VfSetting, VfValue};
 use crate::usage::find;
 use crate::usage::model::UsageReport;
-use crate::usage::network::vf_macs;
 use crate::usage::scope::Scope;
+use crate::verify::capture::{Observer, vf_settings};
+use crate::verify::compare::is_same_device;
 use crate::verify::overrides::{Overrides, read_overrides};
-
-/// The base class of network controllers.
-const NETWORK: u32 = 0x02;
+use crate::verify::record::{RemovedDevice, VirtualRecord};
 
 /// The one physical function that a selector names.
 ///
@@ -102,7 +105,8 @@ pub(crate) fn read(
         let message = format!("{selector}: can have {} at most, not {count}", self::count(total, "VF"));
         return Err(Error::usage(message).about(physical).fact("total_vfs", total));
     }
-    if switch.is_none() && (request.autoprobe.is_some() || request.driver.is_some()) {
+    refuse_macs(context, selector, physical, request)?;
+    if switch.is_none() && request.needs_switch() {
         let message = format!("{selector}: this kernel cannot keep drivers from VFs ({AUTOPROBE} is not there)");
         return Err(Error::new(ErrorKind::Unsupported, message).about(physical));
     }
@@ -115,14 +119,81 @@ pub(crate) fn read(
     let exact = [physical.to_string().parse::<Selector>()?];
     InPlaceTarget::read(context, &exact, options, "changing the VFs of", |topology, ids| {
         let [id] = *ids else { return Err(several(context, selector, &[])) };
-        let vfs: Vec<PciAddress> =
-            topology.virtual_functions(id).into_iter().map(|id| topology.function(id).address).collect();
-        let overrides = match &request.driver {
-            Some(_) => read_overrides(&context.machine.sysfs, &vfs).unwrap_or_default(),
-            None => Overrides::new(),
-        };
-        plan_vfs(topology, id, switch, request, |address| overrides.get(&address).cloned())
+        let known = known(context, topology, id, switch, request)?;
+        plan_vfs(topology, id, &known, request)
     })
+}
+
+/// Whether these MACs can be set at all.
+fn refuse_macs(context: &Context, selector: &Selector, physical: PciAddress, request: &VfRequest) -> Result<()> {
+    let Some(highest) = request.macs.iter().map(|(vf, _)| *vf).max() else { return Ok(()) };
+    let mut numbers: Vec<u32> = request.macs.iter().map(|(vf, _)| *vf).collect();
+    order::sort(&mut numbers);
+    if let Some([twice, _]) = numbers.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::usage(format!("--mac: VF {twice} is named twice")));
+    }
+    let topology = Topology::load_around(&context.machine.sysfs, &[physical], Fields::PLAN)?;
+    let there = topology.find(physical).map_or(0, |id| topology.virtual_functions(id).len());
+    let vfs = request.count.unwrap_or(there);
+    if usize::try_from(highest).map_or(true, |highest| highest >= vfs) {
+        let verb = if request.count.is_some() { "is to have" } else { "has" };
+        let message =
+            format!("{selector}: {verb} {}, which are counted from 0; there is no VF {highest}", count(vfs, "VF"));
+        return Err(Error::usage(message).about(physical).fact("vfs", vfs));
+    }
+    if !has_interface(&context.machine.sysfs, &physical.sysfs_link()) {
+        let message = format!("{selector}: has no network interface here, by which alone MACs of VFs are set");
+        let error = Error::new(ErrorKind::Unsupported, message).about(physical);
+        return Err(error.hint("one in another network namespace is set from there (ip netns exec)"));
+    }
+    Ok(())
+}
+
+/// What is to be known of VFs for the plan.
+fn known(
+    context: &Context,
+    topology: &Topology,
+    physical: FunctionId,
+    autoprobe: Option<bool>,
+    request: &VfRequest,
+) -> Result<KnownVfs> {
+    let vfs: Vec<PciAddress> =
+        topology.virtual_functions(physical).into_iter().map(|id| topology.function(id).address).collect();
+    let is_restored = request.restore && request.count != Some(vfs.len());
+    let overrides = match (is_restored, &request.driver) {
+        (true, _) => removal_record::overrides(context, &vfs),
+        (false, Some(_)) => read_overrides(&context.machine.sysfs, &vfs).unwrap_or_default(),
+        (false, None) => Overrides::new(),
+    };
+    let settings = match is_restored || !request.macs.is_empty() {
+        true => vf_settings::to_keep(context, topology, physical),
+        false => Vec::new(),
+    };
+    let was = if is_restored { to_restore(context, topology, physical, &overrides)? } else { Vec::new() };
+    Ok(KnownVfs { autoprobe, overrides, settings, was })
+}
+
+/// What the VFs were: those that are there; else those that went with the physical function when it was removed.
+fn to_restore(
+    context: &Context,
+    topology: &Topology,
+    physical: FunctionId,
+    overrides: &Overrides,
+) -> Result<Vec<VirtualRecord>> {
+    let now = Observer::new(&context.machine.sysfs).record(topology, physical, overrides);
+    if !now.vfs.is_empty() {
+        return Ok(now.vfs);
+    }
+    let is_it = |entry: &RemovedDevice| entry.record.place == now.place && is_same_device(&entry.record, &now);
+    let entry = removal_record::entries(context).into_iter().find(is_it);
+    let was = entry.map(|entry| entry.record.vfs).unwrap_or_default();
+    if was.is_empty() {
+        let address = now.address;
+        let message =
+            format!("{address}: has no VFs, and the ledger knows none that it had; there is nothing to restore");
+        return Err(Error::new(ErrorKind::Failed, message).about(address).hint("without --restore they are made anew"));
+    }
+    Ok(was)
 }
 
 /// What the plan leads to, in words.
@@ -137,11 +208,17 @@ pub(crate) fn summary(subject: &InPlaceTarget, request: &VfRequest) -> Vec<Strin
     if now != was {
         lines.push(format!("would change the number of VFs of {physical} from {was} to {now}"));
     }
+    if request.restore && now != was {
+        lines.push(
+            "would have them be what those before them were: MACs, other settings, driver overrides, drivers"
+                .to_owned(),
+        );
+    }
     if let Some(driver) = &request.driver {
         lines.push(format!("would give each of them to {driver}"));
     }
     let drivers = drivers_to_come(subject);
-    if drivers.is_some_and(|drivers| drivers.driver.is_none()) {
+    if drivers.is_some_and(|drivers| drivers.driver.is_none() && drivers.was.is_empty()) {
         lines.push("would have drivers asked for each of them".to_owned());
     }
     // What the steps do not show: they are noted as soon as it is known where the VFs are.
@@ -182,24 +259,32 @@ pub(crate) fn finish(
         return Err(Error::new(ErrorKind::Failed, "there is no physical function"));
     };
     let begun = Instant::now();
-    let undriven = match drivers_to_come(subject) {
+    let given = match drivers_to_come(subject) {
         Some(drivers) => give_drivers(context, operation, physical, drivers, limits)
             .map_err(|error| error.partly("the number of VFs is changed"))?,
-        None => Vec::new(),
+        None => GivenDrivers::default(),
     };
     let seconds = changed.seconds + begun.elapsed().as_secs_f64();
     let report = report(context, subject, Changed { seconds, ..changed })?;
-    verify(context, &report, request, undriven)?;
+    verify(context, &report, request, &given)?;
     Ok(report)
 }
 
 /// A driver may create fewer than it was told to (sriov_numvfs_store, drivers/pci/iov.c, only warns of that).
-fn verify(context: &Context, report: &SriovReport, request: &VfRequest, undriven: Vec<Undriven>) -> Result<()> {
+fn verify(context: &Context, report: &SriovReport, request: &VfRequest, given: &GivenDrivers) -> Result<()> {
     let (physical, there) = (report.address, report.vfs);
     if let Some(count) = request.count.filter(|count| *count != there) {
         let message = format!("{physical}: its driver made {there} of {count} VFs; dmesg may tell why");
         return Err(Error::new(ErrorKind::Partly, message).about(physical).fact("vfs", there));
     }
+    refuse_other_macs(report, request)?;
+    if let Some(first) = given.unset.first() {
+        let message =
+            format!("{physical}: has {}, and not as they were: {}", count(there, "VF"), given.unset.join("; "));
+        let error = Error::new(ErrorKind::Partly, message).about(physical).fact("unset", given.unset.clone());
+        return Err(error.hint(format!("ip link set DEV {first} sets it by hand")));
+    }
+    let undriven = &given.undriven;
     let Some(first) = undriven.first() else { return Ok(()) };
     let names: Vec<String> = undriven.iter().map(|undriven| undriven.address.to_string()).collect();
     let message = format!(
@@ -217,6 +302,19 @@ fn verify(context: &Context, report: &SriovReport, request: &VfRequest, undriven
         (None, Some(hint)) => error.hint(hint),
         (None, None) => error.hint(format!("pcictl bind {} tries again", names.join(" "))),
     })
+}
+
+/// What was set is read back: a driver may take it for good and keep another one.
+fn refuse_other_macs(report: &SriovReport, request: &VfRequest) -> Result<()> {
+    for (index, wanted) in &request.macs {
+        let vf = report.virtual_functions.iter().find(|vf| vf.index == Some(*index));
+        let Some(Some(mac)) = vf.and_then(|vf| vf.mac.as_ref()) else { continue };
+        if *mac != wanted.to_string() {
+            let message = format!("{}: VF {index} has the MAC {mac} now, and not {wanted}", report.address);
+            return Err(Error::new(ErrorKind::Partly, message).about(report.address));
+        }
+    }
+    Ok(())
 }
 
 /// What became of the physical function.
@@ -272,7 +370,7 @@ fn describe(context: &Context, topology: &Topology, physical: PciAddress) -> Sri
     let sysfs = &context.machine.sysfs;
     let overrides = read_overrides(sysfs, &addresses);
     let macs = macs(context, topology, physical);
-    let is_network = id.and_then(|id| topology.function(id).ids).is_none_or(|ids| ids.class >> 16 == NETWORK);
+    let is_network = id.is_none_or(|id| vf_settings::is_network(topology, id));
     let mac = |index: Option<u32>| {
         let (_, mac) = macs.iter().find(|(known, _)| Some(*known) == index)?;
         Some(Some(mac.clone()))
@@ -304,15 +402,16 @@ fn describe(context: &Context, topology: &Topology, physical: PciAddress) -> Sri
 
 /// The MACs of the VFs by their index, as far as the kernel tells.
 fn macs(context: &Context, topology: &Topology, physical: PciAddress) -> Vec<(u32, String)> {
-    let Some(id) = topology.find(physical).filter(|id| !topology.virtual_functions(*id).is_empty()) else {
-        return Vec::new();
-    };
-    if context.machine.sysfs.is_dump() {
+    if topology.find(physical).is_none_or(|id| topology.virtual_functions(id).is_empty()) {
         return Vec::new();
     }
-    let deadline = Instant::now() + PATIENCE;
-    vf_macs::read(&context.machine.sysfs, &Scope::of(topology, [id]), deadline).unwrap_or_else(|why| {
+    let settings = vf_settings(&context.machine.sysfs, physical).unwrap_or_else(|why| {
         context.output.detail(&format!("{physical}: the MACs of its VFs cannot be told: {why}"));
         Vec::new()
-    })
+    });
+    let mac = |setting: VfSetting| match setting.value {
+        VfValue::Mac(mac) => Some((setting.vf, mac.to_string())),
+        _ => None,
+    };
+    settings.into_iter().filter_map(mac).collect()
 }

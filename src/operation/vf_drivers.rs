@@ -1,6 +1,6 @@
 //! Virtual functions that were just created get their drivers: the second half of a change of their number.
 //!
-//! All of it is noted in the journal at once, as soon as it is known where they are. A driver that does not take its VF
+//! Where VFs are restored they get back, before that, what the physical function kept for them. All of it is noted in the journal at once, as soon as it is known where they are. A driver that does not take its VF
 //! keeps no other VF from its own: nothing is rolled back any more, and who has none is told.
 
 use std::time::Duration;
@@ -14,8 +14,9 @@ use crate::operation::context::Context;
 use crate::operation::failure::errno_text;
 use crate::operation::progress::Progress;
 use crate::operation::run::Operation;
+use crate::operation::vf_settings;
 use crate::pci::address::PciAddress;
-use crate::plan::action::{Step, VfDrivers, in_sequence};
+use crate::plan::action::{Action, Step, VfDrivers, in_sequence};
 use crate::plan::sriov::plan_vf_drivers;
 use crate::report::text::words;
 use crate::topology::fields::Fields;
@@ -39,32 +40,59 @@ pub(crate) struct Undriven {
     pub(crate) why: String,
 }
 
-/// Gives the VFs of a physical function that have no driver to one, waits until they are ready, and tells which failed.
+/// So many drivers are asked at a time where nothing else is wanted.
+pub(crate) const VFS_AT_A_TIME: usize = 64;
+
+/// What came of the second half.
+#[derive(Debug, Default)]
+pub(crate) struct GivenDrivers {
+    /// What was done, in its order, and why what was not done failed.
+    pub(crate) steps: Vec<(Action, Option<String>)>,
+    /// VFs that should have a driver and have none.
+    pub(crate) undriven: Vec<Undriven>,
+    /// Settings that VFs were to get back and did not.
+    pub(crate) unset: Vec<String>,
+}
+
+/// Has the steps noted all at once, and makes them.
 ///
 /// # Errors
 /// The steps cannot be noted, somebody interrupted, or drivers cannot be let in again.
+pub(crate) fn ask_drivers(
+    context: &Context,
+    operation: &mut Operation,
+    physical: PciAddress,
+    drivers: &VfDrivers,
+    jobs: usize,
+) -> Result<GivenDrivers> {
+    let (topology, id) = read(context, physical)?;
+    let has_settings = drivers.was.iter().any(|was| !was.settings.is_empty());
+    let now = if has_settings { vf_settings::to_keep(context, &topology, id) } else { Vec::new() };
+    let plan = plan_vf_drivers(&topology, id, drivers, &now);
+    operation.extend(&in_sequence(plan.phases()))?;
+    let mut given = GivenDrivers::default();
+    for steps in plan.phases() {
+        let outcomes = operation.run_each(steps, jobs)?;
+        given.take(operation, steps, &outcomes)?;
+    }
+    Ok(given)
+}
+
+/// Gives the VFs of a physical function that have no driver to one, waits until they are ready, and tells which failed.
+///
+/// # Errors
+/// As for [`ask_drivers`].
 pub(crate) fn give_drivers(
     context: &Context,
     operation: &mut Operation,
     physical: PciAddress,
     drivers: &VfDrivers,
     limits: ProbeLimits,
-) -> Result<Vec<Undriven>> {
+) -> Result<GivenDrivers> {
     let mut events = Events::listen();
-    let (topology, id) = read(context, physical)?;
-    let plan = plan_vf_drivers(&topology, id, drivers);
-    let phases = [plan.before.as_slice(), &plan.probes, &plan.after];
-    operation.extend(&in_sequence(phases))?;
-    let mut failed = Vec::new();
-    for steps in phases {
-        let outcomes = operation.run_each(steps, limits.jobs)?;
-        // One whose override could not be set fails in its probe as well, for that reason.
-        let new = failures(operation, steps, &outcomes)?;
-        let is_known = |undriven: &Undriven| failed.iter().any(|known: &Undriven| known.address == undriven.address);
-        let new: Vec<Undriven> = new.into_iter().filter(|undriven| !is_known(undriven)).collect();
-        failed.extend(new);
-    }
-    let pending = wait(context, &mut events, physical, &failed, limits.settle)?;
+    let mut given = ask_drivers(context, operation, physical, drivers, limits.jobs)?;
+    let failed = &mut given.undriven;
+    let pending = wait(context, &mut events, physical, failed, limits.settle)?;
     let heard = events.heard();
     let (topology, id) = read(context, physical)?;
     for vf in topology.virtual_functions(id).into_iter().map(|id| topology.function(id)) {
@@ -82,7 +110,7 @@ pub(crate) fn give_drivers(
         context.output.say(&format!("{pending}: not there after {} s", limits.settle.as_secs_f64()));
     }
     failed.retain(|undriven| topology.find(undriven.address).is_none_or(|id| topology.function(id).driver.is_none()));
-    Ok(failed)
+    Ok(given)
 }
 
 /// The physical function and all around it, as it is now.
@@ -98,28 +126,40 @@ pub(crate) fn read(context: &Context, physical: PciAddress) -> Result<(Topology,
     Ok((topology, id))
 }
 
-/// The VFs of which a step failed. What is left of the switch, and after an interrupt of all, is for `pcictl recover`.
-fn failures(operation: &mut Operation, steps: &[Step], outcomes: &Outcomes) -> Result<Vec<Undriven>> {
-    let mut failed: Vec<Undriven> = Vec::new();
-    for (step, outcome) in steps.iter().zip(outcomes.each()) {
-        let Outcome::Failed(errno) = outcome else { continue };
-        let what = words::describe_action(&step.action);
-        let why = format!("{what}: {}", errno_text(*errno));
-        match step.action.address().filter(|_| !matches!(step.action, crate::plan::action::Action::Set { .. })) {
-            Some(address) => failed.push(Undriven { address, why }),
-            None => {
-                operation.keep_half_done();
-                let message = format!("{why}; the VFs are there, and drivers are kept from them");
-                return Err(Error::new(ErrorKind::Partly, message).hint("pcictl recover tries again"));
+impl GivenDrivers {
+    /// Notes how steps ended. What is left of the switch, and after an interrupt of all, is for `pcictl recover`.
+    fn take(&mut self, operation: &mut Operation, steps: &[Step], outcomes: &Outcomes) -> Result<()> {
+        for (step, outcome) in steps.iter().zip(outcomes.each()) {
+            let Outcome::Failed(errno) = outcome else {
+                if matches!(outcome, Outcome::Done(..)) {
+                    self.steps.push((step.action.clone(), None));
+                }
+                continue;
+            };
+            let why = format!("{}: {}", words::describe_action(&step.action), errno_text(*errno));
+            self.steps.push((step.action.clone(), Some(errno_text(*errno))));
+            match step.action.address() {
+                _ if matches!(step.action, Action::SetVf { .. }) => self.unset.push(why),
+                Some(address) if !matches!(step.action, Action::Set { .. }) => {
+                    // One whose override could not be set fails in its probe as well, for that reason.
+                    if self.undriven.iter().all(|undriven| undriven.address != address) {
+                        self.undriven.push(Undriven { address, why });
+                    }
+                }
+                _ => {
+                    operation.keep_half_done();
+                    let message = format!("{why}; the VFs are there, and drivers are kept from them");
+                    return Err(Error::new(ErrorKind::Partly, message).hint("pcictl recover tries again"));
+                }
             }
         }
+        if outcomes.interrupted && !outcomes.is_complete() {
+            operation.keep_half_done();
+            let message = "interrupted; the VFs are there, and some of them have no driver yet";
+            return Err(Error::new(ErrorKind::Interrupted, message).hint("pcictl recover gives them to their drivers"));
+        }
+        Ok(())
     }
-    if outcomes.interrupted && !outcomes.is_complete() {
-        operation.keep_half_done();
-        let message = "interrupted; the VFs are there, and some of them have no driver yet";
-        return Err(Error::new(ErrorKind::Interrupted, message).hint("pcictl recover gives them to their drivers"));
-    }
-    Ok(failed)
 }
 
 /// Waits for drivers that udev loads and for what drivers show; gives what is still missing.

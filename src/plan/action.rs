@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::lock::claims::Claims;
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::topology::attributes::AUTOPROBE;
+use crate::topology::vf_setting::VfSetting;
+use crate::verify::record::VirtualRecord;
 
 /// Names a step: its index in the whole plan, and whether it is done or undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +89,9 @@ pub enum Action {
         /// What `driver_override` says of VFs that no driver has: where VFs are put back they get it back.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         idle_overrides: BTreeMap<PciAddress, String>,
+        /// What the physical function's driver was told to keep for VFs: where VFs are put back they get it back.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        settings: Vec<VfSetting>,
     },
     /// Create virtual functions where there are none. While it is done no driver may have them, or the kernel would wait for
     /// each one's probe in turn and hold `pci_rescan_remove_lock` meanwhile (sriov_add_vfs in drivers/pci/iov.c).
@@ -98,6 +103,18 @@ pub enum Action {
         /// What is to be done for their drivers as soon as it is known where they are; none if nothing is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         drivers: Option<VfDrivers>,
+    },
+    /// Have the physical function's driver keep something for a VF, which needs no file but RTM_SETLINK at its interface
+    /// (do_setvfinfo in net/core/rtnetlink.c).
+    SetVf {
+        /// The physical function.
+        address: PciAddress,
+        /// What, and for which VF.
+        #[serde(rename = "to")]
+        setting: VfSetting,
+        /// What it was when the plan was made; none where nothing tells, or the VF was not there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        was: Option<VfSetting>,
     },
     /// Remove a function and all below it.
     Remove {
@@ -227,6 +244,9 @@ pub struct VfDrivers {
     pub(crate) driver: Option<String>,
     /// Drivers may take VFs again in the end (`sriov_drivers_autoprobe`).
     pub(crate) autoprobe: bool,
+    /// What the VFs before them were, by their index: these become so again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) was: Vec<VirtualRecord>,
 }
 
 /// An action and where it stands among the others.
@@ -279,6 +299,7 @@ impl Action {
             | Self::Bind { address, .. }
             | Self::SetVfs { address, .. }
             | Self::CreateVfs { address, .. }
+            | Self::SetVf { address, .. }
             | Self::Override { address, .. }
             | Self::Probe { address, .. }
             | Self::Set { address, .. }
@@ -297,6 +318,7 @@ impl Action {
             Self::SetVfs { count, .. } | Self::CreateVfs { count, .. } => {
                 (format!("{directory}/sriov_numvfs"), count.to_string())
             }
+            Self::SetVf { setting, .. } => (format!("{directory}/net"), setting.to_string()),
             Self::Remove { .. } => (format!("{directory}/remove"), "1".to_owned()),
             Self::Rescan { .. } => (format!("{directory}/rescan"), "1".to_owned()),
             Self::RescanAll => ("bus/pci/rescan".to_owned(), "1".to_owned()),
@@ -344,7 +366,8 @@ impl Action {
 
     /// Whether whoever uses a device may notice it, for which users must be looked for first.
     pub(crate) fn disturbs_users(&self) -> bool {
-        self.stops_drivers() || matches!(self, Self::Reset { .. })
+        // A VF at work is reset by its physical function's driver, or has another MAC all at once.
+        self.stops_drivers() || matches!(self, Self::Reset { .. } | Self::SetVf { .. })
     }
 
     /// Whether it gives a function to a driver.
@@ -354,63 +377,12 @@ impl Action {
 
     /// Whether it only sets a value: to set it again, or back, does no harm where nobody can tell whether it was set.
     pub(crate) fn is_setting(&self) -> bool {
-        matches!(self, Self::Override { .. } | Self::Set { .. } | Self::SlotAttention { .. })
+        matches!(self, Self::Override { .. } | Self::Set { .. } | Self::SetVf { .. } | Self::SlotAttention { .. })
     }
 
-    /// The writes that put this back as it was, in their order; empty if nothing does.
-    pub fn undo(&self) -> Vec<Self> {
-        match self {
-            Self::Unbind { address, driver, driver_override } => {
-                let bind = Self::Bind { address: *address, driver: driver.clone() };
-                let overriding = |driver: &String| Self::overriding(*address, driver.clone());
-                match driver_override {
-                    None => vec![bind],
-                    Some(name) if name == driver => vec![overriding(name), bind],
-                    // It was set for the next driver, and keeps every other one out (driver_match_device).
-                    Some(name) => vec![overriding(driver), bind, overriding(name)],
-                }
-            }
-            Self::SetVfs { address, count, was, autoprobe, idle_overrides } => {
-                let set = Self::SetVfs {
-                    address: *address,
-                    count: *was,
-                    was: *count,
-                    autoprobe: *autoprobe,
-                    idle_overrides: BTreeMap::new(),
-                };
-                let overrides =
-                    idle_overrides.iter().map(|(address, driver)| Self::overriding(*address, driver.clone()));
-                if !*autoprobe || *was == 0 {
-                    return [set].into_iter().chain(overrides).collect();
-                }
-                let (off, on) = (Self::autoprobe(*address, false), Self::autoprobe(*address, true));
-                // It must be on again before the VFs are bound: while it is off, no driver may have them (pci_device_probe).
-                [off, set].into_iter().chain(overrides).chain([on]).collect()
-            }
-            Self::CreateVfs { address, count, .. } => vec![Self::SetVfs {
-                address: *address,
-                count: 0,
-                was: *count,
-                autoprobe: false,
-                idle_overrides: BTreeMap::new(),
-            }],
-            Self::Set { address, file, value, was } => {
-                vec![Self::Set { address: *address, file: file.clone(), value: was.clone(), was: value.clone() }]
-            }
-            Self::SlotAttention { slot, port, value, was } => {
-                vec![Self::SlotAttention { slot: slot.clone(), port: *port, value: *was, was: *value }]
-            }
-            Self::Override { address, was: Some(was), .. } => vec![Self::overriding(*address, was.clone())],
-            Self::Bind { .. }
-            | Self::Remove { .. }
-            | Self::Rescan { .. }
-            | Self::RescanAll
-            | Self::Override { was: None, .. }
-            | Self::Probe { .. }
-            | Self::Reset { .. }
-            | Self::ResetBelow { .. }
-            | Self::SlotPower { .. } => Vec::new(),
-        }
+    /// Sets the number of VFs; nothing is known yet of what it takes to put them back.
+    pub fn set_vfs(address: PciAddress, count: usize, was: usize, autoprobe: bool) -> Self {
+        Self::SetVfs { address, count, was, autoprobe, idle_overrides: BTreeMap::new(), settings: Vec::new() }
     }
 
     /// Lets drivers take VFs that appear, or keeps them from it; undoing it sets the other.

@@ -71,6 +71,8 @@ impl Touched {
             Action::Unbind { address, .. }
             | Action::Override { address, .. }
             | Action::Set { address, .. }
+            // Under rtnl_lock, which no removal waits for while it has the kernel's PCI lock alone; the VFs must stay.
+            | Action::SetVf { address, .. }
             | Action::Reset { address, hits_bus: false }
             | Action::Remove { address } => place(*address).map(Self::Function),
             // pci_parent_bus_reset (drivers/pci/pci.c) walks the bus unlocked, to see whether anything else is on it.
@@ -198,8 +200,7 @@ mod tests {
             (Some("0000:02:10.0"), 1, "pci0000:00/03.0"),
             (None, 0, "pci0000:00/03.0"),
         ] {
-            let idle_overrides = std::collections::BTreeMap::new();
-            let action = Action::SetVfs { address, count: 1 - was, was, autoprobe: false, idle_overrides };
+            let action = Action::set_vfs(address, 1 - was, was, false);
             let touched = Touched::by_action(&with_vf(vf), &action).unwrap();
             assert_eq!(touched.exclusive(), at(held), "{vf:?}");
             let create = Action::CreateVfs { address, count: 2, drivers: None };

@@ -1,6 +1,7 @@
 //! What to do, as data: steps, their order, and the claims they need. Nothing here touches a device.
 //!
-//! - [`action`]: the writes to the kernel, each with its file and its undoing.
+//! - [`action`]: the writes to the kernel, each with its file.
+//! - [`undo`]: what takes each of them back.
 //! - [`claims_for`]: what must be held for each write; the one table.
 //! - [`step_state`]: whether the tree shows a step done, and what the kernel's answer means.
 //! - [`stop`]: the steps that stop drivers, bottom up.
@@ -27,3 +28,4 @@ pub(crate) mod sriov;
 pub(crate) mod slot;
 pub mod step_state;
 pub(crate) mod stop;
+pub(crate) mod undo;

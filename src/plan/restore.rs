@@ -1,22 +1,23 @@
 //! The plan of `--restore`: what a function had been set to, and is not any more since it came back.
 //!
-//! In this order: VFs, so that they are there to be given drivers; then driver overrides, of VFs, too; then power
+//! In this order: VFs with their MACs and drivers; then driver overrides, of VFs, too, that were there already; then power
 //! settings. One case turns it around: a physical function that needs its override to have the driver that makes VFs.
 
-use std::collections::BTreeMap;
-
 use crate::pci::address::PciAddress;
-use crate::plan::action::{Action, Plan};
+use crate::plan::action::{Action, Plan, VfDrivers};
 use crate::plan::drivers::is_driver_name;
 use crate::plan::power::{CONTROL, D3COLD, WAKEUP};
+use crate::topology::vf_setting::{VfSetting, to_change};
 use crate::verify::record::{DeviceRecord, VirtualRecord};
 
 /// What may be written to power settings again: nothing that a damaged ledger could make harmful.
 const POWER_VALUES: [(&str, &[&str]); 3] =
     [(CONTROL, &["on", "auto"]), (D3COLD, &["0", "1"]), (WAKEUP, &["enabled", "disabled"])];
 
-/// The first half: VFs, and what it takes to have them.
-pub(crate) fn plan_virtual(was: &DeviceRecord, now: &DeviceRecord, directory: &str) -> Plan {
+/// The first half: VFs, and what it takes to have them. They are created while drivers are kept from them, so that each finds
+/// its MAC and gets the driver that it had and no other. `autoprobe` says whether drivers take VFs that appear, none if this
+/// kernel has no such switch (before 4.13).
+pub(crate) fn plan_virtual(was: &DeviceRecord, now: &DeviceRecord, autoprobe: Option<bool>, directory: &str) -> Plan {
     let mut plan = Plan::default();
     if now.vfs.len() >= was.vfs.len() {
         return plan;
@@ -25,26 +26,34 @@ pub(crate) fn plan_virtual(was: &DeviceRecord, now: &DeviceRecord, directory: &s
         override_driver(&mut plan, now.address, was.driver_override.as_deref(), now.driver.as_deref());
     }
     // The kernel changes the number only from zero: those that are there would have to go first, and may be in use.
-    if now.vfs.is_empty() {
-        let set = Action::SetVfs {
-            address: now.address,
-            count: was.vfs.len(),
-            was: 0,
-            autoprobe: false,
-            idle_overrides: BTreeMap::new(),
-        };
-        plan.push_last(set, directory);
+    if !now.vfs.is_empty() {
+        return plan;
+    }
+    let (address, count) = (now.address, was.vfs.len());
+    match autoprobe {
+        None => plan.push_last(Action::set_vfs(address, count, 0, false), directory),
+        Some(autoprobe) => {
+            if autoprobe {
+                plan.push_last(Action::autoprobe(address, false), directory);
+            }
+            let drivers = Some(VfDrivers { driver: None, autoprobe, was: was.vfs.clone() });
+            plan.push_last(Action::CreateVfs { address, count, drivers }, directory);
+        }
     }
     plan
 }
 
 /// The second half, to be planned when the VFs are there.
 pub(crate) fn plan_settings(was: &DeviceRecord, now: &DeviceRecord, directory: &str) -> Plan {
-    let mut plan = Plan::default();
+    let (mut plan, physical) = (Plan::default(), now.address);
     if now.driver != was.driver {
-        override_driver(&mut plan, now.address, was.driver_override.as_deref(), now.driver.as_deref());
+        override_driver(&mut plan, physical, was.driver_override.as_deref(), now.driver.as_deref());
     }
-    for (old, new) in was.vfs.iter().zip(&now.vfs) {
+    for (vf, (old, new)) in (0..).zip(was.vfs.iter().zip(&now.vfs)) {
+        for (value, now) in to_change(&old.settings, &new.settings) {
+            let (setting, was) = (VfSetting { vf, value }, now.map(|value| VfSetting { vf, value }));
+            plan.push_last(Action::SetVf { address: physical, setting, was }, directory);
+        }
         if new.driver != old.driver {
             virtual_driver(&mut plan, old, new);
         }
@@ -93,7 +102,7 @@ mod tests {
 
     fn vf(address: &str, driver: &str, driver_override: Option<&str>) -> VirtualRecord {
         let driver_override = driver_override.map(str::to_owned);
-        VirtualRecord { address: at(address), driver: Some(driver.to_owned()), driver_override }
+        VirtualRecord { address: at(address), driver: Some(driver.to_owned()), driver_override, settings: Vec::new() }
     }
 
     fn record() -> DeviceRecord {
@@ -115,15 +124,23 @@ mod tests {
         was.vfs = vec![vf("0000:01:00.1", "vfio-pci", Some("vfio-pci")), vf("0000:01:00.2", "mlx5_core", None)];
         was.power.insert("power/control".into(), "on".into());
         let mut now = record();
-        assert_eq!(writes(&plan_virtual(&was, &now, "d")), ["2 > d/sriov_numvfs"]);
+        was.vfs[1].settings = vec!["mac 02:00:00:00:00:01".parse().unwrap(), "trust off".parse().unwrap()];
+        assert_eq!(writes(&plan_virtual(&was, &now, None, "d")), ["2 > d/sriov_numvfs"]);
+        assert_eq!(writes(&plan_virtual(&was, &now, Some(false), "d")), ["2 > d/sriov_numvfs"]);
+        let plan = plan_virtual(&was, &now, Some(true), "d");
+        assert_eq!(writes(&plan), ["0 > d/sriov_drivers_autoprobe", "2 > d/sriov_numvfs"]);
+        let drivers = VfDrivers { driver: None, autoprobe: true, was: was.vfs.clone() };
+        assert!(matches!(&plan.steps[1].action, Action::CreateVfs { drivers: Some(found), .. } if *found == drivers));
         now.vfs = vec![vf("0000:01:00.1", "mlx5_core", None), vf("0000:01:00.2", "mlx5_core", None)];
-        assert!(plan_virtual(&was, &now, "d").steps.is_empty());
+        assert!(plan_virtual(&was, &now, Some(true), "d").steps.is_empty());
         assert_eq!(
             writes(&plan_settings(&was, &now, "d")),
             [
                 "vfio-pci > bus/pci/devices/0000:01:00.1/driver_override",
                 "0000:01:00.1 > bus/pci/drivers/mlx5_core/unbind",
                 "0000:01:00.1 > bus/pci/drivers_probe",
+                "vf 1 mac 02:00:00:00:00:01 > d/net",
+                "vf 1 trust off > d/net",
                 "on > d/power/control",
             ]
         );
@@ -134,7 +151,7 @@ mod tests {
         let (mut was, mut now) = (record(), record());
         was.vfs = vec![vf("0000:01:00.1", "x", None), vf("0000:01:00.2", "x", None)];
         now.vfs = vec![vf("0000:01:00.1", "x", None)];
-        assert!(plan_virtual(&was, &now, "d").steps.is_empty());
+        assert!(plan_virtual(&was, &now, Some(true), "d").steps.is_empty());
     }
 
     #[test]

@@ -6,10 +6,14 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::pci::address::PciAddress;
-use crate::plan::action::{Action, Plan, Step, VfDrivers};
-use crate::plan::drivers::{claimed, plan_override};
+use crate::pci::mac::MacAddress;
+use crate::plan::action::{Action, Plan, Step, VfDrivers, in_sequence};
+use crate::plan::drivers::{claimed, is_driver_name, plan_override};
 use crate::plan::stop::stop_virtual;
 use crate::topology::model::{FunctionId, Topology};
+use crate::topology::vf_setting::{VfSetting, VfValue, of_vf, to_change};
+use crate::verify::overrides::Overrides;
+use crate::verify::record::VirtualRecord;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,20 +24,46 @@ pub(crate) struct VfRequest {
     pub(crate) autoprobe: Option<bool>,
     /// The driver that each VF is to have.
     pub(crate) driver: Option<String>,
+    /// MACs by the index of the VF, each index once.
+    pub(crate) macs: Vec<(u32, MacAddress)>,
+    /// The new VFs are to be what those with the same index were.
+    pub(crate) restore: bool,
 }
 
-/// The first half. `autoprobe` says whether drivers take VFs that appear, none if this kernel has no such switch;
-/// `overrides` what the overrides of VFs say.
+impl VfRequest {
+    /// Whether it cannot be done where drivers have VFs as soon as these are there.
+    pub(crate) fn needs_switch(&self) -> bool {
+        self.autoprobe.is_some()
+            || self.driver.is_some()
+            || self.restore
+            || self.count.is_some() && !self.macs.is_empty()
+    }
+}
+
+/// What is known of a physical function and its VFs besides the tree.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownVfs {
+    /// Whether drivers take VFs that appear, none if this kernel has no such switch.
+    pub(crate) autoprobe: Option<bool>,
+    /// What the overrides of VFs say.
+    pub(crate) overrides: Overrides,
+    /// What the physical function keeps for them.
+    pub(crate) settings: Vec<VfSetting>,
+    /// What the VFs were that are to be restored.
+    pub(crate) was: Vec<VirtualRecord>,
+}
+
+/// The first half.
 ///
 /// # Errors
 /// The physical function has no driver, which alone can change the number.
 pub(crate) fn plan_vfs(
     topology: &Topology,
     physical: FunctionId,
-    autoprobe: Option<bool>,
+    known: &KnownVfs,
     request: &VfRequest,
-    overrides: impl Fn(PciAddress) -> Option<String>,
 ) -> Result<Plan> {
+    let autoprobe = known.autoprobe;
     let address = topology.function(physical).address;
     let directory = topology.path(physical);
     let vfs = topology.virtual_functions(physical);
@@ -41,10 +71,16 @@ pub(crate) fn plan_vfs(
     let mut plan = Plan::default();
     match request.count.filter(|count| *count != vfs.len()) {
         None => {
-            if let Some(driver) = &request.driver {
-                let others = vfs.into_iter().filter(|id| topology.function(*id).driver.as_deref() != Some(driver));
-                plan = plan_override(topology, &others.collect::<Vec<_>>(), driver, overrides)?;
-            }
+            let macs = set_macs(address, &directory, request, &known.settings);
+            let drivers = match &request.driver {
+                Some(driver) => {
+                    let others = vfs.into_iter().filter(|id| topology.function(*id).driver.as_deref() != Some(driver));
+                    let overrides = |address: PciAddress| known.overrides.get(&address).cloned();
+                    plan_override(topology, &others.collect::<Vec<_>>(), driver, overrides)?
+                }
+                None => Plan::default(),
+            };
+            plan.steps = in_sequence([macs.as_slice(), &drivers.steps]);
             if let Some(on) = switches_to {
                 plan.push(Action::autoprobe(address, on), &directory, Vec::new());
             }
@@ -62,11 +98,25 @@ pub(crate) fn plan_vfs(
             if autoprobe == Some(true) {
                 plan.push_after_all(Action::autoprobe(address, false), &directory);
             }
-            let drivers = drivers_of(autoprobe, request);
+            let drivers = drivers_of(known, request, count);
             plan.push_after_all(Action::CreateVfs { address, count, drivers }, &directory);
+            plan.steps = in_sequence([plan.steps.as_slice(), &set_macs(address, &directory, request, &[])]);
         }
     }
     Ok(claimed(topology, plan))
+}
+
+/// The MACs that are asked for and that are not so: one after the other, as the kernel has one lock for all interfaces.
+fn set_macs(physical: PciAddress, directory: &str, request: &VfRequest, now: &[VfSetting]) -> Vec<Step> {
+    let mut plan = Plan::default();
+    for (vf, mac) in &request.macs {
+        let setting = VfSetting { vf: *vf, value: VfValue::Mac(*mac) };
+        let was = now.iter().find(|was| was.vf == *vf && was.value.is_of_kind(&setting.value)).copied();
+        if was != Some(setting) {
+            plan.push_last(Action::SetVf { address: physical, setting, was }, directory);
+        }
+    }
+    plan.steps
 }
 
 /// sriov_numvfs_store (drivers/pci/iov.c) asks the physical function's driver to do it.
@@ -81,47 +131,107 @@ fn refuse_undriven(topology: &Topology, physical: FunctionId) -> Result<()> {
     Err(error.hint(format!("pcictl bind {address} gives it to one")))
 }
 
-/// What is left to be done once the VFs are there; nothing if no driver is to have them. A kernel without the switch
-/// (before 4.13) has asked the drivers by itself.
-fn drivers_of(autoprobe: Option<bool>, request: &VfRequest) -> Option<VfDrivers> {
-    let autoprobe = request.autoprobe.or(autoprobe).filter(|_| autoprobe.is_some())?;
+/// What is left to be done once the VFs are there; nothing if no driver is to have them and nothing was set. A kernel
+/// without the switch (before 4.13) has asked the drivers by itself.
+fn drivers_of(known: &KnownVfs, request: &VfRequest, count: usize) -> Option<VfDrivers> {
+    let autoprobe = request.autoprobe.or(known.autoprobe).filter(|_| known.autoprobe.is_some())?;
     let driver = request.driver.clone();
-    (autoprobe || driver.is_some()).then_some(VfDrivers { driver, autoprobe })
+    let was: Vec<VirtualRecord> = known.was.iter().take(count).cloned().collect();
+    (autoprobe || driver.is_some() || !was.is_empty()).then_some(VfDrivers { driver, autoprobe, was })
 }
 
-/// The second half.
+/// The second half: phases, each of which waits for the one before it. In a phase no step waits for another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VfPlan {
-    /// What comes before the drivers: each VF's override, or the switch that lets drivers have them.
-    pub(crate) before: Vec<Step>,
+    /// What the physical function keeps for VFs: drivers ask for that when they are bound.
+    pub(crate) settings: Vec<Step>,
+    /// Each VF's override.
+    pub(crate) overrides: Vec<Step>,
+    /// The switch, which lets drivers have those VFs that have no override.
+    pub(crate) switch: Vec<Step>,
     /// The drivers are asked, side by side.
     pub(crate) probes: Vec<Step>,
-    /// The switch, where an override names the only driver: others must not come in between.
+    /// What was set only for that. And the switch, where overrides name the only driver: others must not come in between.
     pub(crate) after: Vec<Step>,
 }
 
-/// Gives the VFs that are there and have no driver to one.
-pub(crate) fn plan_vf_drivers(topology: &Topology, physical: FunctionId, drivers: &VfDrivers) -> VfPlan {
-    let mut plan = VfPlan::default();
-    let step = |action: Action, directory: &str| {
-        let (file, value) = action.write(directory);
-        Step { action, file, value, after: Vec::new() }
-    };
-    let switch = step(Action::autoprobe(topology.function(physical).address, true), &topology.path(physical));
-    let idle = topology.virtual_functions(physical).into_iter().filter(|id| topology.function(*id).driver.is_none());
-    for id in idle {
-        let address = topology.function(id).address;
-        if let Some(driver) = &drivers.driver {
-            plan.before.push(step(Action::overriding(address, driver.clone()), &topology.path(id)));
-        }
-        plan.probes.push(step(Action::Probe { address, driver: drivers.driver.clone() }, ""));
+impl VfPlan {
+    /// The phases in their order.
+    pub(crate) fn phases(&self) -> [&[Step]; 5] {
+        [&self.settings, &self.overrides, &self.switch, &self.probes, &self.after]
     }
+
+    /// Has a VF be what another one was.
+    fn restore(&mut self, address: PciAddress, directory: &str, was: &VirtualRecord, autoprobe: bool) {
+        let overriding = |driver: &str| step(Action::overriding(address, driver.to_owned()), directory);
+        let is_usable = |name: &&String| is_driver_name(name);
+        let wanted = was.driver_override.as_ref().filter(is_usable);
+        let Some(driver) = was.driver.as_ref().filter(is_usable) else {
+            self.overrides.extend(wanted.map(|wanted| overriding(wanted)));
+            return;
+        };
+        self.probes.push(step(Action::Probe { address, driver: Some(driver.clone()) }, ""));
+        match wanted {
+            // The one that fits: where VFs are kept from drivers, only an override lets it in (pci_device_can_probe).
+            None if autoprobe => {}
+            Some(wanted) if wanted == driver => self.overrides.push(overriding(wanted)),
+            other => {
+                self.overrides.push(overriding(driver));
+                self.after.push(overriding(other.map_or("", String::as_str)));
+            }
+        }
+    }
+}
+
+fn step(action: Action, directory: &str) -> Step {
+    let (file, value) = action.write(directory);
+    Step { action, file, value, after: Vec::new() }
+}
+
+/// Gives the VFs that are there and have no driver to one, and makes them what others were. `now` is what the physical
+/// function keeps for them.
+pub(crate) fn plan_vf_drivers(
+    topology: &Topology,
+    physical: FunctionId,
+    drivers: &VfDrivers,
+    now: &[VfSetting],
+) -> VfPlan {
+    let mut plan = VfPlan::default();
+    let (address, directory) = (topology.function(physical).address, topology.path(physical));
+    let vfs = topology.virtual_functions(physical);
+    for id in &vfs {
+        let Some((vf, was)) = was_of(topology, *id, drivers) else { continue };
+        for (value, now) in to_change(&was.settings, &of_vf(now, vf)) {
+            let (setting, was) = (VfSetting { vf, value }, now.map(|value| VfSetting { vf, value }));
+            plan.settings.push(step(Action::SetVf { address, setting, was }, &directory));
+        }
+    }
+    for id in vfs.into_iter().filter(|id| topology.function(*id).driver.is_none()) {
+        let address = topology.function(id).address;
+        match (&drivers.driver, was_of(topology, id, drivers)) {
+            (_, Some((_, was))) => plan.restore(address, &topology.path(id), was, drivers.autoprobe),
+            // It is one more than there were.
+            (None, None) if !drivers.autoprobe => {}
+            (driver, None) => {
+                let overriding = |driver: &String| Action::overriding(address, driver.clone());
+                plan.overrides.extend(driver.as_ref().map(|driver| step(overriding(driver), &topology.path(id))));
+                plan.probes.push(step(Action::Probe { address, driver: driver.clone() }, ""));
+            }
+        }
+    }
+    let switch = step(Action::autoprobe(address, true), &directory);
     match (&drivers.driver, drivers.autoprobe) {
-        (None, true) => plan.before.push(switch),
+        (None, true) => plan.switch.push(switch),
         (Some(_), true) => plan.after.push(switch),
         (_, false) => {}
     }
     plan
+}
+
+/// The index of a VF, and what the one with it was.
+fn was_of<'a>(topology: &Topology, id: FunctionId, drivers: &'a VfDrivers) -> Option<(u32, &'a VirtualRecord)> {
+    let index = topology.function(id).virtual_of.and_then(|of| of.index)?;
+    Some((index, drivers.was.get(index as usize)?))
 }
 
 #[cfg(test)]
@@ -150,12 +260,16 @@ mod tests {
     }
 
     fn request(count: usize, autoprobe: Option<bool>, driver: Option<&str>) -> VfRequest {
-        VfRequest { count: Some(count), autoprobe, driver: driver.map(str::to_owned) }
+        VfRequest { count: Some(count), autoprobe, driver: driver.map(str::to_owned), ..VfRequest::default() }
     }
 
     fn first(vfs: u8, autoprobe: bool, request: &VfRequest) -> Vec<String> {
         let (topology, physical) = machine(vfs, Some("igb"));
-        writes(&plan_vfs(&topology, physical, Some(autoprobe), request, |_| None).unwrap().steps)
+        writes(&plan_vfs(&topology, physical, &known(autoprobe), request).unwrap().steps)
+    }
+
+    fn known(autoprobe: bool) -> KnownVfs {
+        KnownVfs { autoprobe: Some(autoprobe), ..KnownVfs::default() }
     }
 
     #[test]
@@ -207,24 +321,24 @@ mod tests {
 
     #[test]
     fn what_is_to_be_done_for_drivers_follows_from_the_switch() {
-        let after = |autoprobe: bool, request: &VfRequest| drivers_of(Some(autoprobe), request);
-        let drivers =
-            |driver: Option<&str>, autoprobe: bool| Some(VfDrivers { driver: driver.map(str::to_owned), autoprobe });
+        let after = |autoprobe: bool, request: &VfRequest| drivers_of(&known(autoprobe), request, 4);
+        let drivers = |driver: Option<&str>, autoprobe: bool| {
+            Some(VfDrivers { driver: driver.map(str::to_owned), autoprobe, was: Vec::new() })
+        };
         assert_eq!(after(true, &request(4, None, None)), drivers(None, true));
         assert_eq!(after(true, &request(4, Some(false), None)), None);
         assert_eq!(after(false, &request(4, None, None)), None);
         assert_eq!(after(false, &request(4, Some(true), None)), drivers(None, true));
         assert_eq!(after(false, &request(4, None, Some("x"))), drivers(Some("x"), false));
-        assert_eq!(drivers_of(None, &request(4, None, None)), None);
+        assert_eq!(drivers_of(&KnownVfs::default(), &request(4, None, None), 4), None);
     }
 
     #[test]
     fn an_override_is_there_before_other_drivers_may_come() {
         let (topology, physical) = machine(2, Some("igb"));
         let plan = |driver: Option<&str>, autoprobe: bool| {
-            let VfPlan { before, probes, after } =
-                plan_vf_drivers(&topology, physical, &VfDrivers { driver: driver.map(str::to_owned), autoprobe });
-            [writes(&before), writes(&probes), writes(&after)].concat()
+            let drivers = VfDrivers { driver: driver.map(str::to_owned), autoprobe, was: Vec::new() };
+            plan_vf_drivers(&topology, physical, &drivers, &[]).phases().map(writes).concat()
         };
         let (on, probe) = ("1 > sriov_drivers_autoprobe after []", "0000:01:11.0 > drivers_probe after []");
         let set = "x > driver_override after []";
@@ -233,11 +347,92 @@ mod tests {
         assert_eq!(plan(Some("x"), false), [set, probe]);
     }
 
+    fn vf_setting(text: &str) -> VfSetting {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn macs_are_set_before_drivers_may_come() {
+        let (topology, physical) = machine(2, Some("igb"));
+        let (one, other) = ("02:00:00:00:00:01".parse().unwrap(), "02:00:00:00:00:02".parse().unwrap());
+        let request = |count: usize| VfRequest { macs: vec![(0, one), (1, other)], ..request(count, None, None) };
+        let steps = |count: usize, settings: &[VfSetting]| {
+            let known = KnownVfs { settings: settings.to_vec(), ..known(true) };
+            writes(&plan_vfs(&topology, physical, &known, &request(count)).unwrap().steps)
+        };
+        assert_eq!(
+            steps(3, &[])[2..],
+            [
+                "0 > sriov_drivers_autoprobe after [0, 1]",
+                "3 > sriov_numvfs after [0, 1, 2]",
+                "vf 0 mac 02:00:00:00:00:01 > net after [0, 1, 2, 3]",
+                "vf 1 mac 02:00:00:00:00:02 > net after [0, 1, 2, 3, 4]",
+            ]
+        );
+        let now = ["vf 0 mac 02:00:00:00:00:01", "vf 0 trust on", "vf 1 mac 00:00:00:00:00:00"].map(vf_setting);
+        assert_eq!(steps(2, &now), ["vf 1 mac 02:00:00:00:00:02 > net after []"], "the other one is so already");
+    }
+
+    #[test]
+    fn vfs_become_what_those_before_them_were() {
+        let (mut topology, physical) = machine(0, Some("igb"));
+        let port = topology.function(physical).parent;
+        for index in 0..5 {
+            let address = PciAddress { domain: 0, bus: 1, device: 16 + index, function: 0 };
+            let vf = topology.add_function(port, address, None, None);
+            topology.set_virtual(vf, VirtualOf { physical, index: Some(index.into()) });
+        }
+        let was = |driver: Option<&str>, driver_override: Option<&str>, settings: &[&str]| VirtualRecord {
+            address: "0000:01:10.0".parse().unwrap(),
+            driver: driver.map(str::to_owned),
+            driver_override: driver_override.map(str::to_owned),
+            settings: settings.iter().map(|text| text.parse().unwrap()).collect(),
+        };
+        let was = vec![
+            was(Some("igbvf"), None, &["mac 02:00:00:00:00:01", "trust on", "spoofchk on"]),
+            was(Some("vfio-pci"), Some("vfio-pci"), &["mac 00:00:00:00:00:00"]),
+            was(None, Some("pci-stub"), &[]),
+            was(None, None, &[]),
+        ];
+        let plan = |autoprobe: bool| {
+            let drivers = VfDrivers { driver: None, autoprobe, was: was.clone() };
+            let now = ["vf 0 mac 00:00:00:00:00:00", "vf 0 trust off", "vf 0 spoofchk on"].map(vf_setting);
+            plan_vf_drivers(&topology, physical, &drivers, &now).phases().map(writes)
+        };
+        let settings = ["vf 0 mac 02:00:00:00:00:01 > net after []", "vf 0 trust on > net after []"];
+        let overrides = ["vfio-pci > driver_override after []", "pci-stub > driver_override after []"];
+        let probe = |device: &str| format!("0000:01:{device}.0 > drivers_probe after []");
+        let on = "1 > sriov_drivers_autoprobe after []";
+        assert_eq!(
+            plan(true).map(|phase| phase.join(", ")),
+            [
+                settings.join(", "),
+                overrides.join(", "),
+                on.to_owned(),
+                // The last one is one more than there were, and the fourth had no driver.
+                [probe("10"), probe("11"), probe("14")].join(", "),
+                String::new()
+            ]
+        );
+        // Kept from drivers, the first one needs an override for its own, and no other is asked for.
+        assert_eq!(
+            plan(false)[1..].concat(),
+            [
+                "igbvf > driver_override after []".to_owned(),
+                overrides[0].to_owned(),
+                overrides[1].to_owned(),
+                probe("10"),
+                probe("11"),
+                "\n > driver_override after []".to_owned(),
+            ]
+        );
+    }
+
     #[test]
     fn without_its_driver_a_physical_function_keeps_what_it_has() {
         let (topology, physical) = machine(2, None);
-        let error = plan_vfs(&topology, physical, Some(true), &request(0, None, None), |_| None).unwrap_err();
+        let error = plan_vfs(&topology, physical, &known(true), &request(0, None, None)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);
-        assert!(plan_vfs(&topology, physical, Some(true), &request(2, None, None), |_| None).is_ok());
+        assert!(plan_vfs(&topology, physical, &known(true), &request(2, None, None)).is_ok());
     }
 }

@@ -19,6 +19,15 @@ pub enum Done {
 /// Stands for the answer that all went well where no driver has the device afterwards, or another one.
 pub(crate) const NOBODY_BOUND: Errno = Errno::EUNATCH;
 
+/// Stands for a setting that was so already, for which nothing was sent.
+pub(crate) const ALREADY_SO: Errno = Errno::EALREADY;
+
+/// Stands for the answer that all went well where the kernel tells another value afterwards.
+pub(crate) const NOT_KEPT: Errno = Errno::EREMCHG;
+
+/// Stands for a physical function of whose interfaces none tells of VFs.
+pub(crate) const NO_SUCH_VF: Errno = Errno::ENXIO;
+
 /// What the kernel's answer to a step means, now that one can look: an error may say only that it was done before.
 pub fn interpret_result(sysfs: &Sysfs, action: &Action, answer: Result<(), Errno>) -> Result<Done, Errno> {
     match answer {
@@ -33,6 +42,7 @@ pub fn interpret_result(sysfs: &Sysfs, action: &Action, answer: Result<(), Errno
             let already = match action {
                 Action::Unbind { .. } | Action::Remove { .. } => gone && is_done(sysfs, action) == Some(true),
                 Action::Bind { .. } => is_done(sysfs, action) == Some(true),
+                Action::SetVf { .. } => errno == ALREADY_SO,
                 // pciehp_sysfs_enable_slot and its counterpart (drivers/pci/hotplug/pciehp_ctrl.c) refuse what is so already.
                 Action::SlotPower { slot, on, .. } => is_slot_on(sysfs, slot) == Some(*on),
                 _ => false,

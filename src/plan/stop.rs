@@ -1,11 +1,10 @@
 //! The steps that stop drivers: from the bottom up, VFs before their PF, side by side where that is safe.
 
-use std::collections::BTreeMap;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::plan::action::{Action, Plan};
 use crate::topology::model::{FunctionId, Topology};
+use crate::topology::vf_setting::VfSetting;
 use crate::verify::overrides::Overrides;
 
 /// Adds the steps that stop a function and all below it; gives those that whatever lies above must wait for.
@@ -45,17 +44,17 @@ pub(crate) fn stop_virtual(topology: &Topology, physical: FunctionId, plan: &mut
     for id in virtual_functions {
         pending.extend(stop(topology, id, plan)?);
     }
-    let disable = Action::SetVfs { address, count: 0, was, autoprobe: false, idle_overrides: BTreeMap::new() };
-    Ok(vec![plan.push(disable, &topology.path(physical), pending)])
+    Ok(vec![plan.push(Action::set_vfs(address, 0, was, false), &topology.path(physical), pending)])
 }
 
-/// Fills in what it takes to put VFs and drivers back: the driver overrides, and which physical functions give VFs that
-/// appear to drivers.
+/// Fills in what it takes to put VFs and drivers back: the driver overrides, which physical functions give VFs that appear to
+/// drivers, and what they keep for their VFs.
 pub(crate) fn remember(
     plan: &mut Plan,
     topology: &Topology,
     overrides: &Overrides,
     autoprobe: impl Fn(PciAddress) -> bool,
+    settings: impl Fn(PciAddress) -> Vec<VfSetting>,
 ) {
     for step in &mut plan.steps {
         match &mut step.action {
@@ -67,8 +66,10 @@ pub(crate) fn remember(
                 let none = || is_kept_out().then(String::new);
                 *driver_override = overrides.get(address).cloned().or_else(none);
             }
-            Action::SetVfs { address, autoprobe: is_on, idle_overrides, .. } => {
+            Action::SetVfs { address, autoprobe: is_on, idle_overrides, settings: kept, .. } => {
                 *is_on = autoprobe(*address);
+                *kept = settings(*address);
+                kept.retain(|setting| !setting.value.is_initial());
                 let vfs = topology.find(*address).map(|id| topology.virtual_functions(id)).unwrap_or_default();
                 let idle = vfs.into_iter().map(|id| topology.function(id)).filter(|vf| vf.driver.is_none());
                 *idle_overrides =

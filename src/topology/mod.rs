@@ -10,6 +10,8 @@
 //! - [`device_links`]: functions whose drivers end with that of another one.
 //! - [`reset_methods`]: how the kernel can reset a function, and what each way hits.
 //! - [`slots`]: slots, and which functions are in them.
+//! - [`vf_setting`]: what a physical function's driver keeps for a VF, as data.
+//! - [`vf_link`]: the same, asked of the kernel at the physical function's interface.
 //! - [`attributes`]: attributes of one function: link, NUMA node, IOMMU group, slot, the devices below.
 
 pub(crate) mod load;
@@ -23,3 +25,5 @@ pub(crate) mod paths;
 pub(crate) mod device_links;
 pub(crate) mod reset_methods;
 pub(crate) mod slots;
+pub(crate) mod vf_link;
+pub mod vf_setting;

@@ -6,13 +6,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::time::Instant;
 
+use crate::host::child::PATIENCE;
 use crate::host::root::Root;
 use crate::host::sysfs::{Sysfs, last_step};
 use crate::order;
+use crate::pci::address::PciAddress;
 use crate::pci::ids::{ids_text, subsystem_text};
 use crate::topology::attributes::{Attributes, LinkStatus};
 use crate::topology::model::{FunctionId, Topology};
+use crate::topology::vf_link;
+use crate::topology::vf_setting::{VfSetting, of_vf};
 use crate::verify::overrides::Overrides;
 use crate::verify::record::{Bar, DeviceRecord, Serials, VirtualRecord};
 
@@ -66,7 +71,7 @@ impl<'a> Observer<'a> {
             bars: self.bars(&path),
             numa_node: self.attributes.numa_node(&path),
             iommu_group: self.attributes.iommu_group(&path),
-            vfs: virtual_functions(topology, id, overrides),
+            vfs: virtual_functions(self.sysfs, topology, id, overrides),
             names,
             by_id,
             power: self.power(&path),
@@ -199,16 +204,32 @@ fn disk_links(root: &Root, directory: &str) -> HashMap<String, Vec<String>> {
     links
 }
 
-fn virtual_functions(topology: &Topology, id: FunctionId, overrides: &Overrides) -> Vec<VirtualRecord> {
+/// The VFs of a physical function. What the kernel does not tell of their settings in time is left out.
+fn virtual_functions(sysfs: &Sysfs, topology: &Topology, id: FunctionId, overrides: &Overrides) -> Vec<VirtualRecord> {
+    let vfs = topology.virtual_functions(id);
+    if vfs.is_empty() {
+        return Vec::new();
+    }
+    let settings = vf_settings(sysfs, topology.function(id).address).unwrap_or_default();
     let function = |id: FunctionId| {
         let function = topology.function(id);
+        let index = function.virtual_of.and_then(|of| of.index);
         VirtualRecord {
             address: function.address,
             driver: function.driver.as_deref().map(str::to_owned),
             driver_override: overrides.get(&function.address).cloned(),
+            settings: index.map(|index| of_vf(&settings, index)).unwrap_or_default(),
         }
     };
-    topology.virtual_functions(id).into_iter().map(function).collect()
+    vfs.into_iter().map(function).collect()
+}
+
+/// What a physical function keeps for its VFs.
+///
+/// # Errors
+/// Why it cannot be told, in words.
+pub(crate) fn vf_settings(sysfs: &Sysfs, physical: PciAddress) -> Result<Vec<VfSetting>, String> {
+    vf_link::read(sysfs, physical, Instant::now() + PATIENCE)
 }
 
 /// A line of `resource`: start, end, flags.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
+use crate::topology::vf_setting::to_change;
 use crate::verify::record::{Bar, DeviceRecord};
 
 /// What can differ, as `--accept` names it.
@@ -26,7 +27,7 @@ pub enum DifferenceKind {
     Link,
     /// A BAR has no address, or a smaller one.
     Bars,
-    /// It has fewer VFs, or other drivers have them.
+    /// It has fewer VFs, other drivers have them, or their MACs or other settings are lost.
     Vfs,
     /// Its disks or interfaces have other names, or none.
     Names,
@@ -79,7 +80,7 @@ impl DifferenceKind {
             Self::Driver => "Another driver has it, or none",
             Self::Link => "The link is slower or narrower",
             Self::Bars => "A BAR has no address, or a smaller one",
-            Self::Vfs => "It has fewer VFs, or other drivers have them",
+            Self::Vfs => "It has fewer VFs, other drivers have them, or their MACs or other settings are lost",
             Self::Names => "Its disks or interfaces have other names, or none",
             Self::Iommu => "It is in another IOMMU group",
             Self::Expected => "What --expect asked for did not come",
@@ -231,6 +232,12 @@ fn virtual_functions(findings: &mut Differences<'_>, was: &DeviceRecord) {
         if old.driver.is_some() && old.driver != new.driver {
             let what = format!("driver of VF {}", new.address);
             findings.add(DifferenceKind::Vfs, what, old.driver.clone(), new.driver.clone());
+        }
+        for (value, told) in to_change(&old.settings, &new.settings) {
+            // What is not told now may be as it was.
+            let Some(told) = told else { continue };
+            let what = format!("{} of VF {}", value.name(), new.address);
+            findings.add(DifferenceKind::Vfs, what, Some(value.text()), Some(told.text()));
         }
     }
 }

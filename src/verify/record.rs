@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::topology::attributes::LinkStatus;
+use crate::topology::vf_setting::VfValue;
 
 /// One removed function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,6 +130,9 @@ pub struct VirtualRecord {
     /// What `driver_override` said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) driver_override: Option<String>,
+    /// What its physical function's driver was told to keep for it, as far as that tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) settings: Vec<VfValue>,
 }
 
 impl DeviceRecord {

@@ -2,7 +2,6 @@
 //! which real kernels are asked, is gone through here as well.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
@@ -38,13 +37,7 @@ fn the_fake_kernel_answers_as_real_ones_do() {
             "bind" => Action::Bind { address, driver },
             "remove" => Action::Remove { address },
             "rescan" => Action::RescanAll,
-            "vfs" => Action::SetVfs {
-                address,
-                count: value.parse().unwrap(),
-                was: 0,
-                autoprobe: false,
-                idle_overrides: BTreeMap::new(),
-            },
+            "vfs" => Action::set_vfs(address, value.parse().unwrap(), 0, false),
             other => panic!("{other}"),
         };
         let answer = match kernel.write(&action) {

@@ -87,7 +87,7 @@ impl Write {
             // Nothing in this machine removes a host bridge, so nobody drains its file either.
             Action::Rescan { bus } => Some(board.bridge_to(config, *bus)?.unwrap_or(NOWHERE)),
             Action::RescanAll => Some(NOWHERE),
-            other @ (Action::Set { .. } | Action::SlotAttention { .. }) => {
+            other @ (Action::Set { .. } | Action::SetVf { .. } | Action::SlotAttention { .. }) => {
                 panic!("no operator here does that: {other:?}")
             }
         }

@@ -176,9 +176,8 @@ impl Reading<'_> {
             Job::SetVfs(_, count) => {
                 let was = usize::from(config.present & board.virtual_functions_of(slot) != 0);
                 (is_bound && was != *count).then_some(())?;
-                let idle_overrides = BTreeMap::new();
                 vec![match *count {
-                    0 => Action::SetVfs { address, count: 0, was, autoprobe: false, idle_overrides },
+                    0 => Action::set_vfs(address, 0, was, false),
                     count => Action::CreateVfs { address, count, drivers: None },
                 }]
             }

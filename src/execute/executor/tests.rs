@@ -100,7 +100,7 @@ fn vfs_are_put_back_without_drivers_and_get_their_own_override_first() {
     let unbind = Action::Unbind { address: vf, driver: "vfio-pci".into(), driver_override: Some("vfio-pci".into()) };
     let idle: crate::pci::address::PciAddress = "0000:01:00.2".parse().unwrap();
     let idle_overrides = BTreeMap::from([(idle, "pci-stub".to_owned())]);
-    let disable = Action::SetVfs { address, count: 0, was: 4, autoprobe: true, idle_overrides };
+    let disable = Action::SetVfs { address, count: 0, was: 4, autoprobe: true, idle_overrides, settings: Vec::new() };
     let steps = [unbind, disable].map(|action| {
         let (file, value) = action.write("d");
         Step { action, file, value, after: Vec::new() }

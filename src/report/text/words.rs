@@ -5,6 +5,7 @@ use crate::lock::claims::{Claim, Mode};
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Step};
+use crate::topology::vf_setting::VfSetting;
 
 /// The locks of a plan: all of them in their order for whoever wants details, else those that matter in one line.
 pub(crate) fn locks(claims: &[Claim], verbose: bool) -> String {
@@ -62,6 +63,9 @@ pub(crate) fn describe_action(action: &Action) -> String {
         Action::SetVfs { address, count: 0, was, .. } => format!("disable {} of {address}", count(*was, "VF")),
         Action::SetVfs { address, count: vfs, .. } | Action::CreateVfs { address, count: vfs, .. } => {
             format!("create {} of {address}", count(*vfs, "VF"))
+        }
+        Action::SetVf { address, setting: VfSetting { vf, value }, .. } => {
+            format!("set the {} of VF {vf} of {address} to {}", value.name(), value.text())
         }
         Action::Remove { address } => format!("remove {address}"),
         Action::Rescan { bus } => format!("rescan bus {bus}"),

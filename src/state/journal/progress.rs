@@ -126,9 +126,12 @@ impl<'a> Assessment<'a> {
         self.done.iter().enumerate().map(|(index, done)| *done && is_undone(index)).collect()
     }
 
-    /// VFs that were created by the last step that is known: what their drivers need could not be noted before.
+    /// VFs that were created by the last step that is known, their MACs aside: what their drivers need could not be noted
+    /// before.
     pub(crate) fn undriven_vfs(&self) -> Option<(PciAddress, &'a VfDrivers)> {
-        let (step, _) = self.record.steps.last().zip(self.done.last()).filter(|(_, done)| **done)?;
+        let is_mac = |step: &Step| matches!(step.action, Action::SetVf { was: None, .. });
+        let mut latest = self.record.steps.iter().zip(&self.done).rev();
+        let (step, _) = latest.find(|(step, _)| !is_mac(step)).filter(|(_, done)| **done)?;
         match &step.action {
             Action::CreateVfs { address, drivers: Some(drivers), .. } => Some((*address, drivers)),
             _ => None,

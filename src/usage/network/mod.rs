@@ -7,7 +7,6 @@
 //! - [`bonds`]: which links of a bond remain.
 //! - [`interfaces`]: interfaces of the functions, and what stands on them.
 //! - [`rdma`]: RDMA devices, and what of the kernel uses them.
-//! - [`vf_macs`]: the MACs that a physical function keeps for its VFs.
 //! - [`own`]: all of it in pcictl's own namespace.
 
 pub(crate) mod carried;
@@ -18,4 +17,3 @@ pub(crate) mod bonds;
 pub(crate) mod interfaces;
 pub(crate) mod rdma;
 pub(crate) mod own;
-pub(crate) mod vf_macs;

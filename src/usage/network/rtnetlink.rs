@@ -7,22 +7,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nix::libc;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::error::plain;
-use crate::host::child::{Sender, Unseen, look_at_each};
-use crate::host::netlink::{Netlink, Question, Told, attributes, number, short};
+use crate::host::netlink::{GET_LINK, IFLA_EXT_MASK, Netlink, Question, SKIP_STATS, Told, attributes, number, short};
+use crate::host::patience::in_child;
 use crate::usage::network::carried::{Carried, Facts, Session};
+use nix::libc;
 
 /// An interface by its index and name.
 pub(crate) type Indexed = (u32, String);
-
-/// Whoever only looks wants an answer; the kernel walks through a million routes in less.
-const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Up to so many interfaces the kernel is asked for the routes through each; beyond, one walk through all is cheaper.
 const FEW: usize = 8;
@@ -38,29 +31,6 @@ pub(crate) fn ask_in_child(
 ) -> Result<Facts, String> {
     in_child(deadline, &|| ask(interfaces, session))
         .map_err(|why| format!("addresses and routes cannot be told to the last one: {why}"))
-}
-
-/// Has a child ask, for as long as whoever only looks may wait.
-///
-/// # Errors
-/// Why there is no answer, in words.
-pub(crate) fn in_child<M: Serialize + DeserializeOwned>(
-    deadline: Instant,
-    ask: &dyn Fn() -> io::Result<M>,
-) -> Result<M, String> {
-    let mut answer = None;
-    let look = |(): &(), sender: &mut Sender| {
-        sender.send(&ask().map_err(|error| plain(&error)));
-    };
-    let take = |_: usize, said: Result<M, String>| answer = Some(said);
-    let deadline = deadline.min(Instant::now() + PATIENCE);
-    let unseen = look_at_each(&[()], 1, &[], deadline, &look, take);
-    match (answer, unseen.into_iter().next()) {
-        (Some(answer), _) => answer,
-        (None, Some((_, Unseen::NoChild(error)))) => Err(format!("no process could be started: {}", plain(&error))),
-        (None, Some((_, Unseen::Died))) => Err("the child that asked ended".to_owned()),
-        (None, _) => Err("the kernel does not answer".to_owned()),
-    }
 }
 
 /// Asks what these interfaces of the namespace that this process is in carry. It may wait for ever.
@@ -79,14 +49,9 @@ pub(crate) fn ask(interfaces: &[Indexed], session: Option<Session>) -> io::Resul
 }
 
 /// Kinds of questions (uapi/linux/rtnetlink.h).
-pub(crate) const GET_LINK: u16 = 18;
 const GET_ADDRESS: u16 = 22;
 const GET_ROUTE: u16 = 26;
 const GET_NEXT_HOP: u16 = 106;
-
-/// What a question about an interface asks for besides; statistics are a driver's to answer, and left out.
-pub(crate) const IFLA_EXT_MASK: u16 = 29;
-pub(crate) const SKIP_STATS: u32 = 1 << 3;
 
 /// Attributes of a route.
 const RTA_DST: u16 = 1;
@@ -353,6 +318,8 @@ fn next_hop(body: &[u8]) -> Option<(u32, NextHop)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// An IPv4 or IPv6 route of a table and kind.

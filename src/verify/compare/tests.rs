@@ -8,6 +8,7 @@ fn record() -> DeviceRecord {
         address: text.parse().unwrap(),
         driver: Some("vfio-pci".into()),
         driver_override: None,
+        settings: vec!["mac 02:00:00:00:00:01".parse().unwrap(), "trust on".parse().unwrap()],
     };
     DeviceRecord {
         ids: Some("15b3:101d".into()),
@@ -64,6 +65,11 @@ fn every_kind_of_difference_is_told_with_old_and_new() {
         found(|now| now.vfs[1].driver = Some("mlx5_core".into())),
         ["vfs: driver of VF 0000:02:00.2: vfio-pci -> mlx5_core"]
     );
+    assert_eq!(
+        found(|now| now.vfs[1].settings[0] = "mac 00:00:00:00:00:00".parse().unwrap()),
+        ["vfs: MAC of VF 0000:02:00.2: 02:00:00:00:00:01 -> 00:00:00:00:00:00"]
+    );
+    assert_eq!(found(|now| now.vfs[1].settings.clear()), [""; 0], "it may be as it was");
     assert_eq!(found(|now| now.names.clear()), ["names: net: ens2np0 -> none"]);
     assert_eq!(
         found(|now| now.names = [("net".to_owned(), vec!["eth0".to_owned()])].into()),

@@ -23,6 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::dump::{Dump, Node, Order};
+use crate::support::fake::vf_settings::KEPT_FOR_VFS;
 use crate::support::fake::{Comes, Crash, FakeKernel, Fault, Script};
 use crate::support::processes::hold_off_starts;
 use crate::support::run::Run;
@@ -178,7 +179,21 @@ impl Machine {
                 }
             }
         }
+        settings.extend(self.kept_for_vfs());
         settings
+    }
+
+    /// What physical functions keep for their VFs, by the VF and the setting.
+    fn kept_for_vfs(&self) -> BTreeMap<String, String> {
+        let mut kept = BTreeMap::new();
+        for file in fs::read_dir(self.tree.path().join(KEPT_FOR_VFS).join("vfs")).into_iter().flatten().flatten() {
+            let physical = file.file_name().to_str().unwrap().to_owned();
+            for line in fs::read_to_string(file.path()).unwrap().lines() {
+                let at = line.match_indices(' ').nth(2).unwrap().0;
+                kept.insert(format!("{physical}/{}", &line[..at]), line[at + 1..].to_owned());
+            }
+        }
+        kept
     }
 
     /// The functions that the ledger waits for.

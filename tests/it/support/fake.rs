@@ -5,6 +5,7 @@
 //! function whose driver was not stopped, or what is above one that is at work.
 
 mod arrival;
+pub mod vf_settings;
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -149,6 +150,7 @@ impl FakeKernel {
                 self.set(*address, "driver_override", if driver.is_empty() { "(null)" } else { driver })
             }
             Action::Set { address, file, value, .. } => self.set(*address, file, value),
+            Action::SetVf { address, setting, .. } => self.set_vf(*address, *setting),
             Action::Probe { address, .. } => self.probe(*address),
             Action::Reset { address, .. } => self.reset(&self.device(*address), "reset"),
             Action::ResetBelow { address } => self.reset(&self.device(*address), "reset_subordinate"),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use pcictl::pci::address::PciAddress;
 
+use super::vf_settings::KEPT_FOR_VFS;
 use super::{Comes, FakeKernel};
 use crate::support::dump::{Dump, Node, Order};
 use crate::support::trees_dir;
@@ -83,6 +84,7 @@ impl FakeKernel {
         };
         let nodes =
             self.dump.0.iter().filter(|(path, node)| is_missing(path) && is_wanted(path, node) && !binds(path, node));
+        let nodes = nodes.filter(|(path, _)| !path.starts_with(KEPT_FOR_VFS));
         let made: BTreeMap<PathBuf, Node> =
             nodes.map(|(path, node)| (path.clone(), new_node(path, node, is_another))).collect();
         let came = made.keys().filter(|path| path.starts_with(DEVICES)).filter_map(|path| address_of(path));
@@ -127,9 +129,11 @@ impl FakeKernel {
         let vfs: Vec<String> = (0..count).map(|index| name(link(index))).collect();
         self.bring(false, &|path, node| vfs.iter().any(|vf| is_about(path, node, vf)));
         assert_eq!(self.vfs(address), count, "{address} has VFs");
+        self.keep_for_vfs(address, count);
     }
 
     pub(super) fn take_vfs(&self, address: PciAddress) {
+        self.forget_vfs(address);
         for index in 0..self.vfs(address) {
             let link = self.device(address).join(format!("virtfn{index}"));
             let target = fs::read_link(&link).expect("a virtual function");
