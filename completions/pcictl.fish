@@ -152,7 +152,7 @@ device\t'Something else sits there: other ids, or another serial number'
 driver\t'Another driver has it, or none'
 link\t'The link is slower or narrower'
 bars\t'A BAR has no address, or a smaller one'
-vfs\t'It has fewer VFs, or other drivers have them'
+vfs\t'It has fewer VFs, other drivers have them, or their MACs or other settings are lost'
 names\t'Its disks or interfaces have other names, or none'
 iommu\t'It is in another IOMMU group'
 expected\t'What --expect asked for did not come'"
@@ -166,7 +166,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l all -d 'Scan ev
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s n -l dry-run -d 'Print the plan without changing anything'
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l each -d 'Accept selectors that match more than one function'
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l no-wait -d 'Do not wait for locks'
-complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l restore -d 'Restore the number of VFs, driver overrides and power settings'
+complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -l restore -d 'Restore VFs with their MACs, settings and drivers, driver overrides and power settings'
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s j -l json -d 'Print one JSON document'
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s q -l quiet -d 'Print errors only'
 complete -c pcictl -n "__fish_pcictl_using_subcommand rescan" -s v -l verbose -d 'Print more: each step, every lock of a plan'
@@ -195,7 +195,7 @@ device\t'Something else sits there: other ids, or another serial number'
 driver\t'Another driver has it, or none'
 link\t'The link is slower or narrower'
 bars\t'A BAR has no address, or a smaller one'
-vfs\t'It has fewer VFs, or other drivers have them'
+vfs\t'It has fewer VFs, other drivers have them, or their MACs or other settings are lost'
 names\t'Its disks or interfaces have other names, or none'
 iommu\t'It is in another IOMMU group'
 expected\t'What --expect asked for did not come'"
@@ -216,7 +216,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l no-rollback -d 
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l reset -d 'Reset each function once its driver is stopped; its bus, if only that can be reset and nothing else is on it'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l power-cycle -d 'Switch the slot\'s power off and on while the device is removed'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l escalate -d 'Escalate if the device does not come back: the bus above, a reset of its bus, the slot\'s power'
-complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l restore -d 'Restore the number of VFs, driver overrides and power settings'
+complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -l restore -d 'Restore VFs with their MACs, settings and drivers, driver overrides and power settings'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s j -l json -d 'Print one JSON document'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s q -l quiet -d 'Print errors only'
 complete -c pcictl -n "__fish_pcictl_using_subcommand replug" -s v -l verbose -d 'Print more: each step, every lock of a plan'
@@ -320,6 +320,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand wait" -s V -l version -d '
 complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -l autoprobe -d 'Whether drivers take VFs that appear (sriov_drivers_autoprobe) [default: as it is]' -r -f -a "on\t'Drivers take them'
 off\t'They stay without drivers'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -l driver -d 'The driver that each VF is to have, by a driver override [default: whichever fits]' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -l mac -d 'The MAC of a VF, which is counted from 0; set before its driver is bound' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -s w -l wait -d 'How long to wait for locks, in seconds, or with a unit: 500ms, 2m, 1h' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -l timeout -d 'How long one write to the kernel may take before pcictl returns with status 124' -r
 complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -l settle -d 'How long to wait for drivers, disks and interfaces of VFs' -r
@@ -341,6 +342,7 @@ always\t'Always'
 never\t'Never'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -l sysroot -d 'Read a dumped tree instead of this machine; nothing can be changed there' -r -f -a "(__fish_complete_directories)"
 complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -l off -d 'Take all VFs away'
+complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -l restore -d 'Have the new VFs be what those before them were: MACs, other settings, driver overrides, drivers'
 complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -s n -l dry-run -d 'Print the plan without changing anything'
 complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -l no-wait -d 'Do not wait for locks'
 complete -c pcictl -n "__fish_pcictl_using_subcommand sriov" -s y -l yes -d 'Do not ask for confirmation when --force is used'
@@ -449,7 +451,7 @@ device\t'Something else sits there: other ids, or another serial number'
 driver\t'Another driver has it, or none'
 link\t'The link is slower or narrower'
 bars\t'A BAR has no address, or a smaller one'
-vfs\t'It has fewer VFs, or other drivers have them'
+vfs\t'It has fewer VFs, other drivers have them, or their MACs or other settings are lost'
 names\t'Its disks or interfaces have other names, or none'
 iommu\t'It is in another IOMMU group'
 expected\t'What --expect asked for did not come'"
@@ -460,7 +462,7 @@ never\t'Never'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand slot; and __fish_seen_subcommand_from on" -l sysroot -d 'Read a dumped tree instead of this machine; nothing can be changed there' -r -f -a "(__fish_complete_directories)"
 complete -c pcictl -n "__fish_pcictl_using_subcommand slot; and __fish_seen_subcommand_from on" -s n -l dry-run -d 'Print the plan without changing anything'
 complete -c pcictl -n "__fish_pcictl_using_subcommand slot; and __fish_seen_subcommand_from on" -l no-wait -d 'Do not wait for locks'
-complete -c pcictl -n "__fish_pcictl_using_subcommand slot; and __fish_seen_subcommand_from on" -l restore -d 'Restore the number of VFs, driver overrides and power settings'
+complete -c pcictl -n "__fish_pcictl_using_subcommand slot; and __fish_seen_subcommand_from on" -l restore -d 'Restore VFs with their MACs, settings and drivers, driver overrides and power settings'
 complete -c pcictl -n "__fish_pcictl_using_subcommand slot; and __fish_seen_subcommand_from on" -s j -l json -d 'Print one JSON document'
 complete -c pcictl -n "__fish_pcictl_using_subcommand slot; and __fish_seen_subcommand_from on" -s q -l quiet -d 'Print errors only'
 complete -c pcictl -n "__fish_pcictl_using_subcommand slot; and __fish_seen_subcommand_from on" -s v -l verbose -d 'Print more: each step, every lock of a plan'

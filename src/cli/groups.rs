@@ -98,7 +98,7 @@ pub(crate) struct BackArgs {
     /// Differences to accept (comma-separated)
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = difference(), help_heading = RETURN)]
     pub(crate) accept: Vec<DifferenceKind>,
-    /// Restore the number of VFs, driver overrides and power settings
+    /// Restore VFs with their MACs, settings and drivers, driver overrides and power settings
     #[arg(long, help_heading = RETURN)]
     pub(crate) restore: bool,
     /// How long to wait for drivers, disks and interfaces

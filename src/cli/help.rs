@@ -348,8 +348,18 @@ side by side.
 
 What it can break:
 Whoever uses the VFs that are there: another number goes through zero. It refuses as remove does. If the kernel refuses \
-the new number, the old VFs and their drivers are put back; their MAC addresses and the like are not. sriov_drivers_autoprobe \
-is left as it was, unless --autoprobe says otherwise; while it is off, VFs get no driver but by --driver.
+the new number, or a MAC, the old VFs are put back with their drivers and what the physical function keeps for them. \
+sriov_drivers_autoprobe is left as it was, unless --autoprobe says otherwise; while it is off, VFs get no driver but by \
+--driver or --restore.
+
+MACs and the like:
+--mac has the driver of the physical function keep a MAC for a VF, by rtnetlink at its network interface, before the VF's own \
+driver is bound. Of a VF that is there and stays, most drivers ask for it only when they are bound: pcictl unbind and bind it. \
+Some drivers reset the VF for it, so whoever uses it counts. What is set is read back.
+Whatever is kept for a VF goes with it. --restore gives it to the new VF with the same number: MAC, VLAN, spoof check, trust, \
+link state and transmit rate, as far as the kernel tells them, and the driver override and the driver. Without VFs it takes what \
+the ledger knows of those that went with the physical function (pcictl remove). rescan and replug do the same with their \
+--restore.
 
 ",
     when_it_hangs!("The driver of the physical function, or of a VF,"),
@@ -360,14 +370,20 @@ is left as it was, unless --autoprobe says otherwise; while it is off, VFs get n
                                      eight VFs for guests
   pcictl sriov --autoprobe off 0000:03:00.0 8
                                      eight VFs without drivers
+  pcictl sriov --mac 0=02:00:00:00:00:01 --driver vfio-pci 0000:03:00.0 1
+                                     one VF for a guest that knows its MAC
+  pcictl sriov --mac 0=02:00:00:00:00:01 0000:03:00.0
+                                     the MAC of the first VF, and nothing else
+  pcictl sriov --restore 0000:03:00.0 16
+                                     more VFs, and the first ones as they were
   pcictl sriov --off 0000:03:00.0    none
 
 Exit status:
-  0    it has so many VFs, and those that were to have a driver have it
-  1    failed, and all is as before; or the function cannot have VFs
+  0    it has so many VFs, and those that were to have a driver or a MAC have it
+  1    failed, and all is as before; or the function cannot have VFs, or its driver cannot set that
   3    no such device
   4    refused: VFs are in use or protected, or the physical function has no driver
-  5    the VFs are there, and some of them have no driver
+  5    the VFs are there, and some of them have no driver, or not what was to be restored
 ",
     exit_writing!()
 );

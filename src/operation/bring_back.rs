@@ -74,6 +74,9 @@ pub(crate) fn refuse_dead_bridges(context: &Context, subject: &ScanRequest) -> R
     Ok(())
 }
 
+/// Plans what makes a function that is there, in its directory, what it was.
+type Planner<'a> = dyn Fn(&DeviceRecord, &DeviceRecord, &str) -> Plan + 'a;
+
 /// A rescan on its way.
 struct Return<'a> {
     context: &'a Context<'a>,
@@ -144,9 +147,8 @@ impl<'a> Return<'a> {
         let virtual_functions = |was: &DeviceRecord, now: &DeviceRecord, path: &str| {
             plan_virtual(was, now, attributes.autoprobe(path), path)
         };
-        let plans: [&dyn Fn(&DeviceRecord, &DeviceRecord, &str) -> Plan; 2] = [&virtual_functions, &plan_settings];
         let mut restored = Vec::new();
-        for plan in plans {
+        for plan in [&virtual_functions as &Planner, &plan_settings] {
             let mut changed = false;
             for (was, now, path) in self.to_restore() {
                 let plan = plan(&was, &now, &path);

@@ -79,7 +79,7 @@ pub(crate) struct SettleOptions {
     pub(crate) expect: Vec<Expectation>,
     /// Kinds of difference that do not matter.
     pub(crate) accept: Vec<DifferenceKind>,
-    /// Restore the number of VFs, driver overrides and power settings.
+    /// Restore VFs with what they had, driver overrides and power settings.
     pub(crate) restore: bool,
 }
 

@@ -15,7 +15,7 @@ use crate::operation::failure::StepFailure;
 use crate::operation::options::ChangeOptions;
 use crate::operation::removal_record;
 use crate::operation::run::{Operation, refuse_if_stuck};
-use crate::operation::vf_drivers::{self, GivenDrivers, ProbeLimits, Undriven, VFS_AT_A_TIME};
+use crate::operation::vf_drivers::{self, GivenDrivers, ProbeLimits, Undriven, Unset, VFS_AT_A_TIME};
 use crate::plan::action::Step;
 use crate::plan::step_state::can_be_put_back;
 use crate::report::status::Recovered;
@@ -183,15 +183,15 @@ fn give_drivers(
     look: &Assessment,
     mut done: Vec<String>,
 ) -> Result<Vec<String>> {
-    let Some((physical, drivers)) = look.undriven_vfs() else { return Ok(done) };
+    let Some((physical, drivers)) = look.vfs_undriven_in_the_end() else { return Ok(done) };
     operation.seek(record.steps.len());
     let limits = ProbeLimits { jobs: VFS_AT_A_TIME, settle: Duration::ZERO };
     let GivenDrivers { undriven, unset, .. } = vf_drivers::give_drivers(context, operation, physical, drivers, limits)?;
-    if let Some(Undriven { address, why }) = undriven.first() {
+    if let Some(Undriven { address, why, .. }) = undriven.first() {
         let message = format!("{address}: is there, and has no driver: {why}");
         return Err(Error::new(ErrorKind::Partly, message).about(*address));
     }
-    if let Some(why) = unset.first() {
+    if let Some(Unset { why, .. }) = unset.first() {
         let message = format!("{physical}: its VFs are there, and not as they were: {why}");
         return Err(Error::new(ErrorKind::Partly, message).about(physical));
     }

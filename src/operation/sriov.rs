@@ -160,11 +160,13 @@ fn known(
     let vfs: Vec<PciAddress> =
         topology.virtual_functions(physical).into_iter().map(|id| topology.function(id).address).collect();
     let is_restored = request.restore && request.count != Some(vfs.len());
-    let overrides = match (is_restored, &request.driver) {
-        (true, _) => removal_record::overrides(context, &vfs),
-        (false, Some(_)) => read_overrides(&context.machine.sysfs, &vfs).unwrap_or_default(),
-        (false, None) => Overrides::new(),
-    };
+    let needs_overrides = is_restored || request.driver.is_some();
+    let overrides = if needs_overrides { read_overrides(&context.machine.sysfs, &vfs) } else { None };
+    if is_restored && overrides.is_none() && !context.machine.sysfs.is_dump() {
+        let message = "its VFs' driver overrides cannot be read without hanging, and will not be put back";
+        context.tell_once(format!("{}: {message}", topology.function(physical).address));
+    }
+    let overrides = overrides.unwrap_or_default();
     let settings = match is_restored || !request.macs.is_empty() {
         true => vf_settings::to_keep(context, topology, physical),
         false => Vec::new(),
@@ -213,6 +215,9 @@ pub(crate) fn summary(subject: &InPlaceTarget, request: &VfRequest) -> Vec<Strin
             "would have them be what those before them were: MACs, other settings, driver overrides, drivers"
                 .to_owned(),
         );
+    }
+    if !request.macs.is_empty() {
+        lines.push(format!("would set the MAC of {}", count(request.macs.len(), "VF")));
     }
     if let Some(driver) = &request.driver {
         lines.push(format!("would give each of them to {driver}"));
@@ -279,10 +284,11 @@ fn verify(context: &Context, report: &SriovReport, request: &VfRequest, given: &
     }
     refuse_other_macs(report, request)?;
     if let Some(first) = given.unset.first() {
-        let message =
-            format!("{physical}: has {}, and not as they were: {}", count(there, "VF"), given.unset.join("; "));
-        let error = Error::new(ErrorKind::Partly, message).about(physical).fact("unset", given.unset.clone());
-        return Err(error.hint(format!("ip link set DEV {first} sets it by hand")));
+        let why: Vec<&str> = given.unset.iter().map(|unset| unset.why.as_str()).collect();
+        let message = format!("{physical}: has {}, and not as they were: {}", count(there, "VF"), why.join("; "));
+        let error = Error::new(ErrorKind::Partly, message).about(physical);
+        let error = error.fact("unset", serde_json::json!(given.unset));
+        return Err(error.hint(again(context, physical, first.setting)));
     }
     let undriven = &given.undriven;
     let Some(first) = undriven.first() else { return Ok(()) };
@@ -300,8 +306,20 @@ fn verify(context: &Context, report: &SriovReport, request: &VfRequest, given: &
         // It sets overrides, too, where it did not come so far.
         (Some(driver), _) => error.hint(format!("pcictl sriov --driver {} {physical} tries again", escaped(driver))),
         (None, Some(hint)) => error.hint(hint),
-        (None, None) => error.hint(format!("pcictl bind {} tries again", names.join(" "))),
+        (None, None) => error.hint(match &first.driver_override {
+            Some(wanted) => format!("pcictl override {} {} tries again", first.address, escaped(wanted)),
+            None => format!("pcictl bind {} tries again", names.join(" ")),
+        }),
     })
+}
+
+/// What tries once more to set this.
+fn again(context: &Context, physical: PciAddress, setting: VfSetting) -> String {
+    if let VfValue::Mac(mac) = setting.value {
+        return format!("pcictl sriov {physical} --mac {}={mac} tries again", setting.vf);
+    }
+    let names = context.machine.sysfs.listed(&format!("{}/net", physical.sysfs_link()));
+    format!("ip link set {} {setting} tries again", names.first().map_or("INTERFACE", String::as_str))
 }
 
 /// What was set is read back: a driver may take it for good and keep another one.

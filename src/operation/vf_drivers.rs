@@ -21,7 +21,9 @@ use crate::plan::sriov::plan_vf_drivers;
 use crate::report::text::words;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
+use crate::topology::vf_setting::VfSetting;
 use crate::verify::readiness::{Awaited, Readiness};
+use crate::verify::record::VirtualRecord;
 use crate::verify::settle::{Pending, settle};
 
 /// How many drivers at a time, and how long to wait for what udev loads.
@@ -36,6 +38,18 @@ pub(crate) struct ProbeLimits {
 pub(crate) struct Undriven {
     /// The VF.
     pub(crate) address: PciAddress,
+    /// The override that brings it its driver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) driver_override: Option<String>,
+    /// Why.
+    pub(crate) why: String,
+}
+
+/// A setting that a VF should have and has not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Unset {
+    /// What, and for which VF.
+    pub(crate) setting: VfSetting,
     /// Why.
     pub(crate) why: String,
 }
@@ -51,7 +65,7 @@ pub(crate) struct GivenDrivers {
     /// VFs that should have a driver and have none.
     pub(crate) undriven: Vec<Undriven>,
     /// Settings that VFs were to get back and did not.
-    pub(crate) unset: Vec<String>,
+    pub(crate) unset: Vec<Unset>,
 }
 
 /// Has the steps noted all at once, and makes them.
@@ -103,7 +117,16 @@ pub(crate) fn give_drivers(
         let waited = |pending: &Pending| format!("{} not there after {} s", pending.what, limits.settle.as_secs_f64());
         let why = heard.failure(address).map(|why| format!("its probe failed: {why}"));
         let why = why.or_else(|| pending.iter().find(|pending| pending.address == Some(address)).map(waited));
-        failed.extend(why.map(|why| Undriven { address, why }));
+        failed.extend(why.map(|why| Undriven { address, driver_override: None, why }));
+    }
+    for undriven in failed.iter_mut() {
+        let index = topology.find(undriven.address).and_then(|id| topology.function(id).virtual_of?.index);
+        let was = index.and_then(|index| drivers.was.get(index as usize));
+        let by_override = |was: &VirtualRecord| {
+            // Where drivers are kept from VFs nothing else brings it one.
+            was.driver_override.clone().or_else(|| was.driver.clone().filter(|_| !drivers.autoprobe))
+        };
+        undriven.driver_override = was.and_then(by_override);
     }
     let is_late = |pending: &&Pending| !failed.iter().any(|undriven| Some(undriven.address) == pending.address);
     for pending in pending.iter().filter(is_late) {
@@ -138,12 +161,12 @@ impl GivenDrivers {
             };
             let why = format!("{}: {}", words::describe_action(&step.action), errno_text(*errno));
             self.steps.push((step.action.clone(), Some(errno_text(*errno))));
-            match step.action.address() {
-                _ if matches!(step.action, Action::SetVf { .. }) => self.unset.push(why),
-                Some(address) if !matches!(step.action, Action::Set { .. }) => {
-                    // One whose override could not be set fails in its probe as well, for that reason.
-                    if self.undriven.iter().all(|undriven| undriven.address != address) {
-                        self.undriven.push(Undriven { address, why });
+            match (&step.action, step.action.address()) {
+                (Action::SetVf { setting, .. }, _) => self.unset.push(Unset { setting: *setting, why }),
+                (action, Some(address)) if !matches!(action, Action::Set { .. }) => {
+                    // Without its override its driver does not take it, either.
+                    if !self.undriven.iter().any(|undriven| undriven.address == address) {
+                        self.undriven.push(Undriven { address, driver_override: None, why });
                     }
                 }
                 _ => {

@@ -72,7 +72,14 @@ pub(crate) fn plan_settings(was: &DeviceRecord, now: &DeviceRecord, directory: &
 }
 
 fn virtual_driver(plan: &mut Plan, old: &VirtualRecord, new: &VirtualRecord) {
-    override_driver(plan, new.address, old.driver_override.as_deref(), new.driver.as_deref());
+    let address = new.address;
+    match (&old.driver_override, &old.driver) {
+        // Drivers were kept from it when it was restored before, and something came between.
+        (None, Some(driver)) if new.driver.is_none() && is_driver_name(driver) => {
+            plan.push_last(Action::Probe { address, driver: Some(driver.clone()) }, &address.sysfs_link());
+        }
+        (wanted, _) => override_driver(plan, address, wanted.as_deref(), new.driver.as_deref()),
+    }
 }
 
 /// Sets the override, lets the wrong driver go, and has the right one asked.

@@ -147,18 +147,20 @@ pub(crate) struct VfPlan {
     pub(crate) settings: Vec<Step>,
     /// Each VF's override.
     pub(crate) overrides: Vec<Step>,
-    /// The switch, which lets drivers have those VFs that have no override.
+    /// The drivers that these name are asked, side by side; while drivers are kept from VFs no other may come in between.
+    pub(crate) overridden: Vec<Step>,
+    /// The switch, which lets drivers have VFs that have no override.
     pub(crate) switch: Vec<Step>,
-    /// The drivers are asked, side by side.
+    /// The drivers of those are asked.
     pub(crate) probes: Vec<Step>,
-    /// What was set only for that. And the switch, where overrides name the only driver: others must not come in between.
+    /// Overrides that were set only for that.
     pub(crate) after: Vec<Step>,
 }
 
 impl VfPlan {
     /// The phases in their order.
-    pub(crate) fn phases(&self) -> [&[Step]; 5] {
-        [&self.settings, &self.overrides, &self.switch, &self.probes, &self.after]
+    pub(crate) fn phases(&self) -> [&[Step]; 6] {
+        [&self.settings, &self.overrides, &self.overridden, &self.switch, &self.probes, &self.after]
     }
 
     /// Has a VF be what another one was.
@@ -170,15 +172,16 @@ impl VfPlan {
             self.overrides.extend(wanted.map(|wanted| overriding(wanted)));
             return;
         };
-        self.probes.push(step(Action::Probe { address, driver: Some(driver.clone()) }, ""));
-        match wanted {
-            // The one that fits: where VFs are kept from drivers, only an override lets it in (pci_device_can_probe).
-            None if autoprobe => {}
-            Some(wanted) if wanted == driver => self.overrides.push(overriding(wanted)),
-            other => {
-                self.overrides.push(overriding(driver));
-                self.after.push(overriding(other.map_or("", String::as_str)));
-            }
+        let probe = step(Action::Probe { address, driver: Some(driver.clone()) }, "");
+        // Where VFs are kept from drivers, only an override lets the one in that fits (pci_device_can_probe).
+        if wanted.is_none() && autoprobe {
+            self.probes.push(probe);
+            return;
+        }
+        self.overrides.push(overriding(driver));
+        self.overridden.push(probe);
+        if wanted != Some(driver) {
+            self.after.push(overriding(wanted.map_or("", String::as_str)));
         }
     }
 }
@@ -215,15 +218,13 @@ pub(crate) fn plan_vf_drivers(
             (driver, None) => {
                 let overriding = |driver: &String| Action::overriding(address, driver.clone());
                 plan.overrides.extend(driver.as_ref().map(|driver| step(overriding(driver), &topology.path(id))));
-                plan.probes.push(step(Action::Probe { address, driver: driver.clone() }, ""));
+                let probes = if driver.is_some() { &mut plan.overridden } else { &mut plan.probes };
+                probes.push(step(Action::Probe { address, driver: driver.clone() }, ""));
             }
         }
     }
-    let switch = step(Action::autoprobe(address, true), &directory);
-    match (&drivers.driver, drivers.autoprobe) {
-        (None, true) => plan.switch.push(switch),
-        (Some(_), true) => plan.after.push(switch),
-        (_, false) => {}
+    if drivers.autoprobe {
+        plan.switch.push(step(Action::autoprobe(address, true), &directory));
     }
     plan
 }
@@ -408,9 +409,10 @@ mod tests {
             [
                 settings.join(", "),
                 overrides.join(", "),
+                probe("11"),
                 on.to_owned(),
                 // The last one is one more than there were, and the fourth had no driver.
-                [probe("10"), probe("11"), probe("14")].join(", "),
+                [probe("10"), probe("14")].join(", "),
                 String::new()
             ]
         );

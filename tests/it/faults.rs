@@ -8,9 +8,11 @@ mod recovery;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use machine::{Ended, Functions, Machine, bind, quiet_crashes, set};
+use machine::{Ended, Functions, Machine, bind, quiet_crashes, set, set_link};
 use nix::errno::Errno;
 use pcictl::error::ErrorKind;
+use pcictl::plan::action::Action;
+use serde_json::Value;
 
 use crate::support::dump::Dump;
 use crate::support::fake::{Comes, Fault, Script};
@@ -99,20 +101,20 @@ impl Work {
 const REMOVE_PF: &[&str] = &["remove", "--force", "vfs", "--yes", "0000:01:00.0"];
 
 /// A port with one endpoint, a PF with its VFs, an empty place, a slot, and all that a device can be helped with.
-static WORK: [Work; 38] = [
+static WORK: [Work; 42] = [
     Work::new("guest-switch8", &["remove", "0000:02:00.0"]),
     Work::new("guest-sriov", &["remove", "0000:01:00.0"]),
     Work::new("guest-switch8", &["remove", "0000:03:00.0", "0000:04:00.0"]),
     Work::new("guest-switch8", &["rescan", "--settle", "0", "0000:02:00.0"]),
     Work::new("guest-switch8", &["replug", "--settle", "0", "0000:03:00.0"]),
-    Work { prepare: use_vfs, ..Work::new("guest-sriov", REMOVE_PF) },
+    Work { prepare: use_network_vfs, ..Work::new("guest-sriov", REMOVE_PF) },
     Work {
         prepare: use_vfs,
         before: REMOVE_PF,
         ..Work::new("guest-sriov", &["rescan", "--settle", "0", "--restore", "0000:01:00.0"])
     },
     Work {
-        prepare: use_vfs,
+        prepare: use_network_vfs,
         ..Work::new("guest-sriov", &["replug", "--settle", "0", "--restore", "--force", "vfs", "--yes", "0000:01:00.0"])
     },
     Work {
@@ -135,7 +137,7 @@ static WORK: [Work; 38] = [
     },
     Work { prepare: offer_vfio, ..Work::new("guest-switch8", &["override", "0000:03:00.0", "vfio-pci"]) },
     Work { prepare: override_driver, ..Work::new("guest-mixed", &["override", "--clear", "0000:05:00.0"]) },
-    Work { prepare: use_vfs, ..Work::new("guest-sriov", &["sriov", "--off", PF]) },
+    Work { prepare: use_network_vfs, ..Work::new("guest-sriov", &["sriov", "--off", PF]) },
     Work { prepare: use_vfs, ..Work::new("guest-sriov", &["sriov", PF, "2"]) },
     Work { prepare: use_vfs, ..Work::new("guest-sriov", &["sriov", "--driver", "vfio-pci", PF, "3"]) },
     Work { prepare: use_vfs, ..Work::new("guest-sriov", &["sriov", "--driver", "vfio-pci", PF, "4"]) },
@@ -149,6 +151,19 @@ static WORK: [Work; 38] = [
         prepare: use_vfs,
         before: &["sriov", "--autoprobe", "off", PF, "2"],
         ..Work::new("guest-sriov", &["sriov", "--autoprobe", "on", PF, "3"])
+    },
+    Work {
+        prepare: use_network_vfs,
+        ..Work::new("guest-sriov", &["sriov", "--mac", "0=02:00:00:00:01:00,1=02:00:00:00:01:01", PF, "2"])
+    },
+    Work {
+        prepare: use_network_vfs,
+        ..Work::new("guest-sriov", &["sriov", "--mac", "1=02:00:00:00:01:00", "--mac", "2=02:00:00:00:01:01", PF])
+    },
+    Work { prepare: use_network_vfs, ..Work::new("guest-sriov", &["sriov", "--restore", PF, "3"]) },
+    Work {
+        prepare: use_network_vfs,
+        ..Work::new("guest-sriov", &["sriov", "--restore", "--autoprobe", "off", PF, "3"])
     },
     Work::new("guest-switch8", &["reset", "0000:03:00.0"]),
     Work { prepare: use_vfs, ..Work::new("guest-sriov", &["reset", "--force", "vfs", "--yes", "0000:01:00.0"]) },
@@ -190,6 +205,30 @@ fn use_vfs(dump: &mut Dump) {
         bind(dump, &device, if vf == 2 { "vfio-pci" } else { "vfdriver" });
     }
     set(dump, &format!("{port}/0000:01:00.2/driver_override"), "vfio-pci\n");
+}
+
+/// The same of a network card: it keeps MACs and more for its VFs.
+fn use_network_vfs(dump: &mut Dump) {
+    use_vfs(dump);
+    let device = "sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0";
+    set(dump, &format!("{device}/class"), "0x020000\n");
+    set(dump, &format!("{device}/modalias"), "pci:v00001B36d00000010sv00001AF4sd00001100bc02sc00i00\n");
+    for (file, value) in [("ifindex", "2"), ("addr_len", "6")] {
+        set(dump, &format!("{device}/net/eth0/{file}"), &format!("{value}\n"));
+    }
+    set_link(dump, &format!("{device}/net/eth0/subsystem"), "../../../../../../class/net");
+    set(dump, "sys/bus/pci/drivers/netdriver/bind", "");
+    dump.0.remove(std::path::Path::new("sys/bus/pci/drivers/nvme/0000:01:00.0"));
+    bind(dump, device, "netdriver");
+    let settings = |vf: u32| {
+        let (trust, last) = if vf == 1 { ("on", 1) } else { ("off", 0) };
+        let mac = if vf < 2 { format!("02:00:00:00:00:1{last}") } else { "00:00:00:00:00:00".to_owned() };
+        format!(
+            "vf {vf} mac {mac}\nvf {vf} vlan 0 qos 0 proto 802.1Q\nvf {vf} spoofchk on\nvf {vf} trust {trust}\n\
+             vf {vf} state auto\nvf {vf} min_tx_rate 0 max_tx_rate 0\n"
+        )
+    };
+    set(dump, &format!("rtnetlink/vfs/{PF}"), &(0..4).map(settings).collect::<String>());
 }
 
 /// A function with a driver that only an override brings.
@@ -332,17 +371,37 @@ fn check_end(ended: &Ended, machine: &Machine, work: &Work, fault: Fault, course
     }
 }
 
-/// VFs that were said to have no driver are there and stay so, until somebody does what the hint says.
+/// VFs that were said to have no driver are there and stay so, until somebody does what the hint says; and so with settings.
 fn ask_again(machine: &Machine, work: &Work, ended: &Ended) {
     let Ended::Badly(error) = ended else { return };
     let document = serde_json::to_value(error).unwrap();
+    for unset in document["unset"].as_array().into_iter().flatten() {
+        assert_eq!(error.kind(), ErrorKind::Partly);
+        let setting = unset["setting"].as_str().unwrap().parse().unwrap();
+        let answer = machine.kernel().write(&Action::SetVf { address: PF.parse().unwrap(), setting, was: None });
+        // A helper that was killed when the kernel was done has set it.
+        assert!(matches!(answer, Ok(()) | Err(Errno::EALREADY)), "{setting}: {answer:?}");
+    }
     let Some(undriven) = document["undriven"].as_array() else { return };
     assert_eq!(error.kind(), ErrorKind::Partly);
     let names: Vec<&str> = undriven.iter().map(|undriven| undriven["address"].as_str().unwrap()).collect();
     assert!(names.iter().all(|name| machine.functions()[*name].is_none()), "{error}: {:?}", machine.functions());
-    let again = if work.words.contains(&"--driver") { work.words.to_vec() } else { [&["bind"], &*names].concat() };
-    let ended = machine.run(&again);
-    assert!(matches!(ended, Ended::Well), "{again:?}: {ended:?}");
+    let (overridden, plain): (Vec<&Value>, Vec<&Value>) =
+        undriven.iter().partition(|undriven| undriven["driver_override"].is_string());
+    let name = |undriven: &&Value| undriven["address"].as_str().unwrap().to_owned();
+    let mut commands: Vec<Vec<String>> = Vec::new();
+    if work.words.contains(&"--driver") {
+        commands.push(work.words.iter().map(|word| (*word).to_owned()).collect());
+    } else if !plain.is_empty() {
+        commands.push(std::iter::once("bind".to_owned()).chain(plain.iter().map(name)).collect());
+    }
+    let wanted = |undriven: &Value| undriven["driver_override"].as_str().unwrap().to_owned();
+    commands.extend(overridden.iter().map(|undriven| vec!["override".to_owned(), name(undriven), wanted(undriven)]));
+    for again in commands {
+        let again: Vec<&str> = again.iter().map(String::as_str).collect();
+        let ended = machine.run(&again);
+        assert!(matches!(ended, Ended::Well), "{again:?}: {ended:?}");
+    }
 }
 
 /// That it is at its start or at its end, and nothing is left over that was only meant for the way. What did not come back,
@@ -352,7 +411,8 @@ fn check_recovered(machine: &Machine, work: &Work, course: &Course, is_reported:
     assert!(machine.is_settled(), "{what}: something is left over: {}", machine.leftovers());
     let switches = |settings: BTreeMap<String, String>| -> Vec<(String, String)> {
         let is_switch = |name: &str| {
-            ["sriov_drivers_autoprobe", "reset_method"].iter().any(|file| name.ends_with(file)) || !name.contains(':')
+            let files = ["sriov_drivers_autoprobe", "reset_method"];
+            files.iter().any(|file| name.ends_with(file)) || !name.contains(':') || is_kept_for_vf(name)
         };
         settings.into_iter().filter(|(name, _)| is_switch(name)).collect()
     };
@@ -361,8 +421,13 @@ fn check_recovered(machine: &Machine, work: &Work, course: &Course, is_reported:
     let was_set: Vec<_> = switches(if is_ended { course.end_settings.clone() } else { settings.clone() });
     let stays = |(name, _): &&(String, String)| now_set.iter().any(|(now, _)| now == name);
     let was_set: Vec<_> = was_set.iter().filter(stays).cloned().collect();
-    // What the command itself switches is as before, or as planned.
+    // What the command itself switches is as before, or as planned; so are VFs that stay where they are.
+    let stays_there = course.start == course.end;
     let is_as_planned = |(name, _): &(String, String)| {
+        if is_kept_for_vf(name) && stays_there {
+            let now = now_set.iter().find(|(now, _)| now == name).map(|(_, value)| value);
+            return now == settings.get(name) || now == end_settings.get(name);
+        }
         work.words[0] == "slot"
             && now_set.iter().any(|(now, value)| now == name && end_settings.get(now) == Some(value))
     };
@@ -399,6 +464,11 @@ fn check_recovered(machine: &Machine, work: &Work, course: &Course, is_reported:
     let subtrees = work.words.iter().filter(|word| start.contains_key(**word)).count();
     let each_vf = work.changes_vfs() && start.len() == end.len();
     assert!(subtrees > 1 || each_vf || &now == start || &now == end, "{what}: neither start nor end, but {now:?}");
+}
+
+/// Whether a setting is what a physical function keeps for a VF.
+fn is_kept_for_vf(name: &str) -> bool {
+    name.contains("/vf ")
 }
 
 /// That the ledger waits for all that is gone, and for nothing that never was.

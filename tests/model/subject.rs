@@ -1,7 +1,5 @@
 //! What a job comes to for one reading of the machine: steps and claims, by the product's own code.
 
-use std::collections::BTreeMap;
-
 use pcictl::lock::claims::Claims;
 use pcictl::pci::place::Place;
 use pcictl::plan::action::{Action, Step};

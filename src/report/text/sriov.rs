@@ -100,7 +100,10 @@ fn changed(report: &SriovReport, change: &SriovChange) -> String {
     let mut text = format!("{address}: {} in {:.2} s\n", parts.join(", "), change.seconds);
     for vf in &report.virtual_functions {
         let driver = vf.driver.as_ref().map_or("no driver".into(), |driver| escaped(driver).to_string());
-        text.push_str(&format!("  {} {} ({driver})\n", "+".green(), vf.address));
+        // All zeros of those to which nobody has given one.
+        let given = vf.mac.iter().flatten().find(|mac| mac.bytes().any(|digit| digit != b'0' && digit != b':'));
+        let mac = given.map_or(String::new(), |mac| format!(", MAC {mac}"));
+        text.push_str(&format!("  {} {} ({driver}{mac})\n", "+".green(), vf.address));
     }
     text
 }

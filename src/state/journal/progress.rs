@@ -59,6 +59,7 @@ impl<'a> Assessment<'a> {
         // So is a setting of which nobody knows whether it was made.
         let is_done = |(index, is): (usize, &bool)| {
             let may_be = *is || record.steps[index].action.is_setting() && !record.was_undone(index);
+            let may_be = may_be && !went_with_vfs(record, index, &satisfied);
             may_be && record.may_have_done(index) || record.undo_was_cut(index)
         };
         let done: Vec<bool> = satisfied.iter().enumerate().map(is_done).collect();
@@ -126,14 +127,24 @@ impl<'a> Assessment<'a> {
         self.done.iter().enumerate().map(|(index, done)| *done && is_undone(index)).collect()
     }
 
-    /// VFs that were created by the last step that is known, their MACs aside: what their drivers need could not be noted
-    /// before.
+    /// VFs that were created and that nothing was done for.
     pub(crate) fn undriven_vfs(&self) -> Option<(PciAddress, &'a VfDrivers)> {
+        let (index, address, drivers) = self.vfs_to_drive()?;
+        self.done[index].then_some((address, drivers))
+    }
+
+    /// The same, if all is done that is left.
+    pub(crate) fn vfs_undriven_in_the_end(&self) -> Option<(PciAddress, &'a VfDrivers)> {
+        self.vfs_to_drive().map(|(_, address, drivers)| (address, drivers))
+    }
+
+    /// The step that creates VFs, if it is the last one that is known, their MACs aside: what their drivers need could not be
+    /// noted before.
+    fn vfs_to_drive(&self) -> Option<(usize, PciAddress, &'a VfDrivers)> {
         let is_mac = |step: &Step| matches!(step.action, Action::SetVf { was: None, .. });
-        let mut latest = self.record.steps.iter().zip(&self.done).rev();
-        let (step, _) = latest.find(|(step, _)| !is_mac(step)).filter(|(_, done)| **done)?;
+        let (index, step) = self.record.steps.iter().enumerate().rev().find(|(_, step)| !is_mac(step))?;
         match &step.action {
-            Action::CreateVfs { address, drivers: Some(drivers), .. } => Some((*address, drivers)),
+            Action::CreateVfs { address, drivers: Some(drivers), .. } => Some((index, *address, drivers)),
             _ => None,
         }
     }
@@ -146,6 +157,13 @@ impl<'a> Assessment<'a> {
     fn is_scan(&self) -> bool {
         self.record.steps.iter().all(|step| step.action.is_scan())
     }
+}
+
+/// Whether this was set for VFs that were to be created before, and that are not there.
+fn went_with_vfs(record: &OperationRecord, index: usize, satisfied: &[bool]) -> bool {
+    let Step { action: Action::SetVf { .. }, after, .. } = &record.steps[index] else { return false };
+    let creates = |before: &usize| matches!(record.steps[*before].action, Action::CreateVfs { .. });
+    after.iter().any(|before| creates(before) && !satisfied[*before])
 }
 
 /// Whether a scan was started that waits for this step: then the step was done for good, whatever the scan brought back.

@@ -10,6 +10,9 @@
  *   net xdp DEV | noxdp DEV      an XDP program that lets everything pass; taken off again
  *   net rxe NAME DEV             an RDMA device of that name, made of software, on DEV
  *   net listen DEV [promiscuous] a packet socket, until killed; prints "ready"
+ *   net vfs DEV                  what DEV keeps for its VFs, a line for each
+ *   net vf DEV N vlan ID QOS | trust 0|1 | spoofchk 0|1
+ *                                have it keep that for one
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -146,6 +149,50 @@ static void listen_on(const char *device, int promiscuous) {
     for (;;) pause();
 }
 
+/* The value of the first attribute of a kind in a list of them. */
+static void *find(void *list, int length, int kind) {
+    for (struct rtattr *one = list; RTA_OK(one, length); one = RTA_NEXT(one, length))
+        if ((one->rta_type & NLA_TYPE_MASK) == kind) return RTA_DATA(one);
+    return NULL;
+}
+
+static void vfs(const char *device) {
+    static char answer[1 << 16];
+    struct ifinfomsg link = {.ifi_index = number_of(device)};
+    begin(RTM_GETLINK, 0, &link, sizeof link);
+    add(IFLA_EXT_MASK, &(uint32_t){RTEXT_FILTER_VF}, 4);
+    asker = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+    check(asker >= 0 && send(asker, &question, question.head.nlmsg_len, 0) > 0, "send");
+    check(recv(asker, answer, sizeof answer, 0) > 0, "recv");
+    struct nlmsghdr *head = (void *)answer;
+    void *first = (char *)answer + NLMSG_LENGTH(NLMSG_ALIGN(sizeof link));
+    struct rtattr *list = find(first, head->nlmsg_len - NLMSG_LENGTH(NLMSG_ALIGN(sizeof link)), IFLA_VFINFO_LIST);
+    if (!list) return;
+    int length = RTA_PAYLOAD((struct rtattr *)((char *)list - RTA_LENGTH(0)));
+    for (struct rtattr *one = list; RTA_OK(one, length); one = RTA_NEXT(one, length)) {
+        struct ifla_vf_mac *mac = find(RTA_DATA(one), RTA_PAYLOAD(one), IFLA_VF_MAC);
+        struct ifla_vf_vlan *vlan = find(RTA_DATA(one), RTA_PAYLOAD(one), IFLA_VF_VLAN);
+        struct ifla_vf_trust *trust = find(RTA_DATA(one), RTA_PAYLOAD(one), IFLA_VF_TRUST);
+        struct ifla_vf_spoofchk *spoofchk = find(RTA_DATA(one), RTA_PAYLOAD(one), IFLA_VF_SPOOFCHK);
+        check(mac && vlan && trust && spoofchk, "answer");
+        printf("vf %u mac ", mac->vf);
+        for (int i = 0; i < 6; i++) printf("%02x%s", mac->mac[i], i < 5 ? ":" : "");
+        printf(" vlan %u qos %u trust %u spoofchk %u\n", vlan->vlan, vlan->qos, trust->setting, spoofchk->setting);
+    }
+}
+
+static void vf(const char *device, uint32_t number, char **words) {
+    struct ifinfomsg link = {.ifi_index = number_of(device)};
+    begin(RTM_SETLINK, 0, &link, sizeof link);
+    struct rtattr *list = add(IFLA_VFINFO_LIST, NULL, 0), *info = add(IFLA_VF_INFO, NULL, 0);
+    struct ifla_vf_vlan vlan = {number, atoi(words[1]), words[2] ? atoi(words[2]) : 0};
+    if (!strcmp(words[0], "vlan")) add(IFLA_VF_VLAN, &vlan, sizeof vlan);
+    else add(!strcmp(words[0], "trust") ? IFLA_VF_TRUST : IFLA_VF_SPOOFCHK, &vlan, sizeof(struct ifla_vf_trust));
+    info->rta_len = (char *)&question + question.head.nlmsg_len - (char *)info;
+    list->rta_len = (char *)&question + question.head.nlmsg_len - (char *)list;
+    ask();
+}
+
 int main(int count, char **words) {
     const char *what = count > 2 ? words[1] : "";
     char **rest = words + 2;
@@ -191,6 +238,8 @@ int main(int count, char **words) {
         add(RDMA_NLDEV_ATTR_NDEV_NAME, rest[1], strlen(rest[1]) + 1);
         ask();
     } else if (!strcmp(what, "noxdp")) xdp(rest[0], -1);
+    else if (!strcmp(what, "vfs")) vfs(rest[0]);
+    else if (!strcmp(what, "vf") && count > 5) vf(rest[0], atoi(rest[1]), rest + 2);
     else if (!strcmp(what, "listen")) listen_on(rest[0], count > 3);
     else {
         fputs("usage: see the head of net.c\n", stderr);

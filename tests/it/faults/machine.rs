@@ -242,6 +242,11 @@ pub fn set(dump: &mut Dump, path: &str, text: &str) {
     dump.0.insert(path.into(), Node::File { content: text.into(), mode: 0o644 });
 }
 
+/// Makes a link of a dump.
+pub fn set_link(dump: &mut Dump, path: &str, target: &str) {
+    dump.0.insert(path.into(), Node::Link(target.to_owned()));
+}
+
 /// Gives a function of a dump to a driver, as deep below `sys` as it sits.
 pub fn bind(dump: &mut Dump, device: &str, driver: &str) {
     let address = device.rsplit('/').next().unwrap();
