@@ -1,7 +1,8 @@
 //! Virtual functions that were just created get their drivers: the second half of a change of their number.
 //!
-//! Where VFs are restored they get back, before that, what the physical function kept for them. All of it is noted in the journal at once, as soon as it is known where they are. A driver that does not take its VF
-//! keeps no other VF from its own: nothing is rolled back any more, and who has none is told.
+//! Where VFs are restored they get back, before that, what the physical function kept for them. All of it is noted in the
+//! journal at once, as soon as it is known where they are. A driver that does not take its VF keeps no other VF from its own:
+//! nothing is rolled back any more, and who has none is told.
 
 use std::time::Duration;
 

@@ -215,6 +215,7 @@ pub(crate) fn to_set(interface: u32, setting: VfSetting) -> Question {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::netlink::SET_LINK;
 
     fn setting(text: &str) -> VfSetting {
         text.parse().unwrap()
@@ -240,6 +241,25 @@ mod tests {
             let mac = [setting.vf.to_ne_bytes().as_slice(), &[2, 0, 0, 0, 0, 0xfe], &[0; 26]].concat();
             let told = [info, Question::new(&[]).with(IFLA_VF_MAC, &mac).bytes()].concat();
             assert!(of_one(&attributes(&told, 0)).contains(&setting), "{text}");
+        }
+    }
+
+    /// The loopback interface has no VFs: the kernel takes the message apart, and finds nobody who could do it.
+    #[test]
+    fn the_kernel_of_this_machine_understands_it() {
+        for text in [
+            "vf 0 mac 02:00:00:00:00:fe",
+            "vf 0 vlan 5 qos 0 proto 802.1Q",
+            "vf 0 vlan 5 qos 0 proto 802.1ad",
+            "vf 0 spoofchk off",
+            "vf 0 trust on",
+            "vf 0 state disable",
+            "vf 0 min_tx_rate 10 max_tx_rate 100",
+        ] {
+            let loopback = to_set(1, setting(text));
+            let error = Netlink::route().unwrap().change(SET_LINK, &loopback).unwrap_err();
+            let answers = [libc::EOPNOTSUPP, libc::EPERM];
+            assert!(answers.contains(&error.raw_os_error().unwrap()), "{text}: {error}");
         }
     }
 

@@ -9,7 +9,7 @@ use pcictl::error::{Error, ErrorKind};
 use pcictl::plan::action::Action;
 
 use super::machine::{Ended, Machine, quiet_crashes};
-use super::{PF, REMOVE_PF, set, use_vfs};
+use super::{PF, REMOVE_PF, set, use_network_vfs, use_vfs};
 use crate::doctor::{REMOVER_DRAINS, Task, write_task};
 use crate::support::fake::{Comes, FakeKernel, Fault, Script};
 
@@ -274,4 +274,83 @@ fn a_driver_that_does_not_take_its_device_again_is_tried_once_more_by_recover() 
     assert!(!machine.is_settled() && machine.functions() != start);
     assert!(matches!(machine.run(&["recover"]), Ended::Well));
     assert!(machine.is_settled() && machine.functions() == start);
+}
+
+/// Where a write is among others.
+fn at(writes: &[String], write: &str) -> usize {
+    writes.iter().position(|made| made == write).unwrap_or_else(|| panic!("{write}: {writes:?}"))
+}
+
+#[test]
+fn vfs_have_their_macs_before_drivers_may_ask_for_them() {
+    let machine = Machine::prepared("guest-sriov", use_network_vfs);
+    let words = ["sriov", "--settle", "0", "--mac", "1=02:00:00:00:01:01", PF, "2"];
+    assert!(matches!(machine.run(&words), Ended::Well));
+    let writes = machine.writes();
+    let pf = "devices/pci0000:00/0000:00:01.0/0000:01:00.0";
+    let order = [
+        at(&writes, &format!("0 > {pf}/sriov_drivers_autoprobe")),
+        at(&writes, &format!("2 > {pf}/sriov_numvfs")),
+        at(&writes, &format!("vf 1 mac 02:00:00:00:01:01 > {pf}/net")),
+        at(&writes, &format!("1 > {pf}/sriov_drivers_autoprobe")),
+        at(&writes, "0000:01:00.1 > bus/pci/drivers_probe"),
+    ];
+    assert!(order.is_sorted(), "{writes:?}");
+    assert!(matches!(machine.run(&words), Ended::Well));
+    assert_eq!(machine.writes(), [""; 0], "all is so already");
+}
+
+#[test]
+fn vfs_come_back_with_what_was_kept_for_them() {
+    for words in [
+        ["replug", "--settle", "0", "--restore", "--force", "vfs", "--yes", PF].as_slice(),
+        &["reset", "--force", "vfs", "--yes", PF],
+    ] {
+        let machine = Machine::prepared("guest-sriov", use_network_vfs);
+        let start = (machine.functions(), machine.settings());
+        let ended = machine.run(words);
+        assert!(matches!(ended, Ended::Well), "{words:?}: {ended:?}");
+        assert_eq!((machine.functions(), machine.settings()), start, "{words:?}");
+        let writes = machine.writes();
+        let mac = writes.iter().rposition(|write| write.starts_with("vf 0 mac 02:00:00:00:00:10 > ")).unwrap();
+        let is_bound = |write: &String| write.starts_with("0000:01:00.1 > ") && !write.ends_with("/unbind");
+        assert!(writes.iter().position(is_bound).unwrap() > mac, "{words:?}: {writes:?}");
+    }
+}
+
+#[test]
+fn a_mac_that_the_driver_cannot_set_leaves_all_as_it_was() {
+    let machine = Machine::prepared("guest-sriov", use_network_vfs);
+    let start = (machine.functions(), machine.settings());
+    let words = ["sriov", "--mac", "0=02:00:00:00:01:00", PF, "2"];
+    // The seventh write creates the VFs.
+    let error = error(machine.run_at(&words, Fault::Refused(Errno::EOPNOTSUPP), 7));
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    let said = "set the MAC of VF 0 of 0000:01:00.0 to 02:00:00:00:01:00: the driver of the physical function cannot do that; all ";
+    assert!(error.to_string().starts_with(said), "{error}");
+    assert_eq!((machine.functions(), machine.settings()), start);
+    assert!(machine.is_settled());
+}
+
+#[test]
+fn vfs_that_are_made_without_their_macs_are_told_and_can_be_restored() {
+    let machine = Machine::prepared("guest-sriov", use_network_vfs);
+    let start = (machine.functions(), machine.settings());
+    assert!(matches!(machine.run(REMOVE_PF), Ended::Well));
+    let Ended::Otherwise(code) = machine.run(&["rescan", "--settle", "0", PF]) else { panic!("nothing is lost") };
+    assert_eq!(code, ExitCode::from(6));
+    machine.kernel().write(&Action::set_vfs(PF.parse().unwrap(), 4, 0, false)).unwrap();
+    let Ended::Otherwise(code) = machine.run(&["rescan", "--settle", "0", "--accept", "driver", PF]) else {
+        panic!("the MACs are lost")
+    };
+    assert_eq!(code, ExitCode::from(6));
+    machine.kernel().write(&Action::set_vfs(PF.parse().unwrap(), 0, 4, false)).unwrap();
+    let ended = machine.run(&["sriov", "--settle", "0", "--restore", PF, "4"]);
+    assert!(matches!(ended, Ended::Well), "{ended:?}");
+    let mut now = (machine.functions(), machine.settings());
+    // What it takes to have them is no part of them.
+    for name in ["power/control", "sriov_numvfs"] {
+        now.1.insert(format!("{PF}/{name}"), start.1[&format!("{PF}/{name}")].clone());
+    }
+    assert_eq!(now, start);
 }
