@@ -5,7 +5,6 @@
 # timeout: 400
 before=$(functions)
 pf=$(of_kind igb | nth 1)
-other=$(of_kind igb | nth 2)
 
 vf() {
     basename "$(readlink "$pci/$pf/virtfn$1")"
@@ -75,18 +74,17 @@ restored() {
     keeps 0 "$a" 'vlan 5 qos 2'
     keeps 1 "$b" 'trust 1' 'spoofchk 0'
     keeps 2 "$c"
-    has 0 "$a"
-    has 1 "$b"
     same pci-stub "$(basename "$(readlink "$pci/$(vf 2)/driver")")"
     same pci-stub "$(cat "$pci/$(vf 2)/driver_override")"
 }
 restored
+has 0 "$a"
+has 1 "$b"
 same igbvf "$(basename "$(readlink "$pci/$(vf 3)/driver")")"
 
 # A removal, and all of it back.
 expect_status 0 pcictl replug --restore "$pf"
 contains "$out" "set the MAC of VF 0 of $pf to $a"
-ip link set "$(interface "$pf")" up
 restored
 expect_status 0 pcictl remove "$pf"
 expect_status 6 pcictl rescan "$pf"
@@ -96,18 +94,19 @@ echo 4 >"$pci/$pf/sriov_numvfs"
 expect_status 6 pcictl rescan "$pf"
 contains "$out" "MAC of VF $(vf 0): $a -> 00:00:00:00:00:00"
 echo 0 >"$pci/$pf/sriov_numvfs"
+ip link set "$(interface "$pf")" up
 expect_status 0 pcictl sriov --restore "$pf" 4
 restored
+has 0 "$a"
 expect_status 0 pcictl rescan "$pf"
 
 # A reset takes the VFs away and puts them back.
 expect_status 0 pcictl reset "$pf"
-ip link set "$(interface "$pf")" up
 restored
 
 expect_status 0 pcictl sriov --off "$pf"
 expect_status 1 pcictl sriov --restore "$pf" 2
 contains "$err" 'nothing to restore'
-for one in $pf $other; do ip link set "$(interface "$one")" down; done
+ip link set "$(interface "$pf")" down
 expect_status 0 pcictl status
 same "$before" "$(functions)"
