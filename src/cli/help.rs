@@ -254,7 +254,7 @@ pub(super) const BIND: &str = concat!(
     groups_with_each!(),
     "
 What it locks:
-The function; for a bridge, the bridge above it, because a hotplug port may add devices as soon as it has its driver.
+The function; for a bridge, the bridge above it, until a hotplug port has added what it finds plugged.
 
 What it can break:
 Nothing that works: a function that has another driver is refused. pcictl verifies that the driver took the function, \
@@ -398,8 +398,8 @@ are put back as they were; then the function must answer, with its driver, link,
 --keep-driver the reset is all, as with a raw write; a driver without reset handlers then has a device that lost its state.
 
 What it locks:
-The function with its VFs, for the methods that hit it alone. For a reset by bus, and where the kernel does not tell, the \
-bridge above: the kernel walks that bus unlocked.
+The function with its VFs, where every method that the kernel would try hits it alone. Where one of them is by the bus, and \
+where the kernel does not tell, the bridge above: the kernel walks that bus unlocked. --method narrows it to one method.
 
 What it can break:
 Whoever uses the device, and so it refuses as remove does; whoever uses what else is on the bus counts, too, where the \
