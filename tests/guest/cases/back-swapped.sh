@@ -2,7 +2,6 @@
 # one is of the same kind (its serial number tells) or of another. An empty slot is told, too. What is found in another slot
 # is the same card.
 # topology: swap
-# kernels: 6.1 6.12
 # timeout: 180
 # boot: own
 # allow: changed

@@ -1,7 +1,6 @@
 # The doctor cries wolf at no time while five operators remove and rescan, some drivers are slow, and the mutex is always
 # wanted by several tasks at once: nothing is stuck, and it never says so.
 # topology: nested
-# kernels: 6.1 6.12
 # timeout: 240
 before=$(functions)
 first=$(of_kind upstream | nth 1)

@@ -1,6 +1,6 @@
 # Each device that may go is removed by pcictl and brought back by its address alone, one after the other and then all
 # together, and the functions and their drivers are the same as before, every time.
-# topology: switch8 nested two-hosts mixed iommu
+# topology: switch8 igb mixed iommu
 # kernels: all
 # timeout: 240
 before=$(functions)

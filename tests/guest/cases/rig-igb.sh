@@ -1,6 +1,5 @@
 # The rig has a network card of two physical functions, whose virtual ones come and go, and share their bus.
 # topology: igb
-# kernels: all
 before=$(functions)
 pfs=$(of_kind igb)
 [ "$(echo "$pfs" | wc -l)" = 2 ] || fail "not two physical functions: $before"
