@@ -53,6 +53,9 @@ for address in $nvme $card; do
         same "$methods_before" "$(methods)"
         note "$(echo "$out" | head -n 1)"
     done
+    # On 5.10 the emulated drive answers no read any more after a reset with its driver at work, nor after the driver's own reset
+    # of the controller that follows the timeout; the disk is used below.
+    [ "$tells-$address" != "no-$nvme" ] || continue
     expect_status 0 pcictl reset --keep-driver "$address"
     contains "$out" kept
     same "$before" "$(functions)"
