@@ -61,7 +61,10 @@ fn overrides_of(context: &Context, addresses: &[PciAddress]) -> Result<Overrides
     read_overrides(&context.machine.sysfs, addresses).ok_or_else(|| {
         let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let message = format!("{}: the driver override cannot be read; nothing was changed", names.join(", "));
-        let hint = "a driver that is busy keeps it back: pcictl doctor tells who is at work there";
+        let hint = match context.machine.sysfs.is_dump() {
+            true => "the dumped tree does not have it",
+            false => "a driver that is busy keeps it back: pcictl doctor tells who is at work there",
+        };
         Error::new(ErrorKind::Failed, message).hint(hint)
     })
 }
