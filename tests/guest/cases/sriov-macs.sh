@@ -24,8 +24,16 @@ has() {
 }
 a=02:00:00:00:00:0a b=02:00:00:00:00:0b c=02:00:00:00:00:0c
 
-# Or else it answers no VF.
-ip link set "$(interface "$pf")" up
+has_link() {
+    [ "$(cat "/sys/class/net/$(interface "$pf")/carrier")" = 1 ]
+}
+# set_up: or else it answers no VF; nor does it at the moment when its link comes, and a VF that is trusted then has it keep the
+# MAC that its driver made up.
+set_up() {
+    ip link set "$(interface "$pf")" up
+    wait_until 60 has_link || fail 'no link'
+}
+set_up
 expect_status 0 pcictl sriov --mac "0=$a" --mac "2=$c" "$pf" 3
 contains "$out" "$a"
 keeps 0 "$a"
@@ -94,7 +102,7 @@ echo 4 >"$pci/$pf/sriov_numvfs"
 expect_status 6 pcictl rescan "$pf"
 contains "$out" "MAC of VF $(vf 0): $a -> 00:00:00:00:00:00"
 echo 0 >"$pci/$pf/sriov_numvfs"
-ip link set "$(interface "$pf")" up
+set_up
 expect_status 0 pcictl sriov --restore "$pf" 4
 restored
 has 0 "$a"
