@@ -187,7 +187,7 @@ fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path,
             Ok(frame) => format!("it reported {} of {} instead", frame.key, frame.case),
             Err(RecvTimeoutError::Timeout) if hand.finds_interrupt_lost() => {
                 outcome.marks = vec![Mark::Emulator];
-                outcome.details.insert(0, ("QEMU lost the end of an interrupt", tail(console, 60)));
+                outcome.details.insert(0, ("QEMU lost an interrupt", tail(console, 60)));
                 return outcome;
             }
             Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => continue,

@@ -12,6 +12,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+/// How long a processor idles that an interrupt will not wake; a clock rings many times meanwhile.
+const LOST_FOR: Duration = Duration::from_secs(3);
+
 /// QEMU answers at once, or not at all.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -36,25 +39,30 @@ impl Hand {
         Ok(line)
     }
 
-    /// Whether the emulator has lost the end of an interrupt: a processor idles, which no kernel does inside an interrupt,
-    /// and its local APIC has one in service. It gets no other of that priority any more: its clock stands still, and sooner
-    /// or later everything waits for it. Seen with QEMU 10.0.2 while devices come and go.
+    /// Whether the emulator has lost an interrupt: a processor idles that has one in service, or whose clock has run down
+    /// without anybody hearing of it. It gets no tick any more, and sooner or later everything waits for it. Seen with QEMU
+    /// 10.0.2 while devices come and go.
     pub fn finds_interrupt_lost(&self) -> bool {
-        // Registers and APIC are to be those of one moment.
-        let _ = self.ask("stop");
-        let found = self.is_idle_in_interrupt();
-        let _ = self.ask("cont");
-        found
+        // One that has just come is not lost.
+        self.idle_forever().is_some_and(|first| {
+            std::thread::sleep(LOST_FOR);
+            self.idle_forever().is_some_and(|again| again == first)
+        })
     }
 
-    fn is_idle_in_interrupt(&self) -> bool {
-        let Ok(registers) = self.ask("info registers -a") else { return false };
+    /// A processor that nothing will wake, with its local APIC.
+    fn idle_forever(&self) -> Option<(String, String)> {
+        // Registers and APIC are to be those of one moment.
+        let _ = self.ask("stop");
+        let registers = self.ask("info registers -a").unwrap_or_default();
         let idle = registers.split("CPU#").skip(1).filter(|processor| idles(processor));
-        let mut indices = idle.filter_map(|processor| processor.split_whitespace().next());
-        indices.any(|index| {
-            let lapic = self.ask(&format!("info lapic {index}")).unwrap_or_default();
-            lapic.lines().any(|line| line.starts_with("ISR") && !line.contains("(none)"))
-        })
+        let mut states = idle.filter_map(|processor| processor.split_whitespace().next()).map(|index| {
+            let apic = self.ask(&format!("info lapic {index}")).unwrap_or_default();
+            (index.to_owned(), apic)
+        });
+        let found = states.find(|(_, apic)| is_in_interrupt(apic) || has_run_down(apic));
+        let _ = self.ask("cont");
+        found
     }
 
     fn ask(&self, command: &str) -> Result<String> {
@@ -71,6 +79,20 @@ impl Hand {
             exchange(&stream, &mut reader, &json!({"execute": "human-monitor-command", "arguments": arguments}))?;
         Ok(answer.as_str().unwrap_or_default().to_owned())
     }
+}
+
+/// Whether an interrupt is in service, which no kernel idles in.
+fn is_in_interrupt(apic: &str) -> bool {
+    apic.lines().any(|line| line.starts_with("ISR") && !line.contains("(none)"))
+}
+
+/// Whether its clock was set to ring once, and has; a kernel that needs no clock masks it (lapic_timer_shutdown in
+/// arch/x86/kernel/apic/apic.c).
+fn has_run_down(apic: &str) -> bool {
+    let line = |name: &str| apic.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    let rings_once = line("LVTT\t").contains("one-shot") && !line("LVTT\t").contains("masked");
+    let was_set = !line("Timer").contains("initial_count = 0 ") && line("Timer").contains("initial_count = ");
+    rings_once && was_set && line("Timer").trim_end().ends_with("current_count = 0") && line("IRR").contains("(none)")
 }
 
 /// Whether a processor with these registers waits for an interrupt, and would take one.
