@@ -126,6 +126,14 @@ impl Procfs {
         Ok(gone(read)?.map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned()))
     }
 
+    /// Opens a file of a process to be read at offsets.
+    ///
+    /// # Errors
+    /// Any failure but its absence.
+    pub(crate) fn open_file(&self, path: &str) -> io::Result<Option<OwnedFd>> {
+        gone(self.directory.kernel_file(path))
+    }
+
     /// Where a link points, as written.
     ///
     /// # Errors

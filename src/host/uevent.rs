@@ -19,8 +19,11 @@ use nix::sys::socket::{
 
 use crate::pci::address::PciAddress;
 
-/// The kernel's own events, and those that udev sends when it is done with one (systemd's libudev, MONITOR_GROUP_UDEV).
-const GROUPS: u32 = 1 | 2;
+/// The kernel's own events.
+const KERNEL: u32 = 1;
+
+/// Those that udev sends when it is done with one (systemd's libudev, MONITOR_GROUP_UDEV).
+const UDEV: u32 = 2;
 
 /// Enough for the events of a few hundred functions.
 const BUFFER: usize = 4 << 20;
@@ -130,7 +133,7 @@ impl UeventLog {
 impl Events {
     /// Begins to listen; where that is not possible, waits still end at their deadlines.
     pub(crate) fn listen() -> Self {
-        let socket = open_socket().ok();
+        let socket = open_socket(KERNEL | UDEV).ok();
         let heard = UeventLog { audible: socket.is_some() && hears_kernel(), ..UeventLog::default() };
         Self { socket, log: open_log().ok(), signals: pending_signals().ok(), heard }
     }
@@ -184,12 +187,65 @@ impl Events {
     }
 }
 
-fn open_socket() -> nix::Result<OwnedFd> {
+/// What the kernel itself announces of devices, drivers and slots, from the moment it is made.
+#[derive(Debug)]
+pub(crate) struct Announcements {
+    socket: OwnedFd,
+}
+
+/// Something that the kernel announced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    /// `add`, `bind`, `remove` and others.
+    pub(crate) action: String,
+    /// Its directory below `sys`.
+    pub(crate) path: String,
+}
+
+impl Announcements {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// There is no such socket here.
+    pub(crate) fn listen() -> std::io::Result<Self> {
+        Ok(Self { socket: open_socket(KERNEL)? })
+    }
+
+    /// Gives `take` all that came since the last time; false if some of it was lost.
+    pub(crate) fn take_in(&self, take: &mut dyn FnMut(Announcement)) -> bool {
+        let (mut buffer, mut complete) = (vec![0; 16 << 10], true);
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(length) => Announcement::parse(&buffer[..length]).into_iter().for_each(&mut *take),
+                Err(Errno::ENOBUFS) => complete = false,
+                Err(Errno::EINTR) => {}
+                Err(_) => return complete,
+            }
+        }
+    }
+}
+
+impl AsFd for Announcements {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Announcement {
+    fn parse(message: &[u8]) -> Option<Self> {
+        let words = || message.split(|byte| *byte == 0).filter_map(|word| std::str::from_utf8(word).ok());
+        let value = |name: &str| words().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        let path = value("DEVPATH")?.trim_start_matches('/').to_owned();
+        Some(Self { action: value("ACTION")?.to_owned(), path })
+    }
+}
+
+fn open_socket(groups: u32) -> nix::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkKObjectUEvent)?;
     // Root may have more than the limit that is set for everybody; for others the default must do.
     let _ = setsockopt(&socket, sockopt::RcvBufForce, &BUFFER);
-    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
     Ok(socket)
 }
 

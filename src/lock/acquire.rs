@@ -57,6 +57,11 @@ pub trait WatchWait {
     fn waiting(&mut self, wait: &Waiting<'_>);
     /// Called when a wait that was reported has ended; not well if there is an error to follow.
     fn done_waiting(&mut self, _wait: &Waiting<'_>, _well: bool) {}
+    /// Whether a process that started this one may be waited for: it keeps the lock for somebody else, and does not wait for
+    /// this one.
+    fn waits_for_ancestors(&self) -> bool {
+        false
+    }
     /// What people call a node, which is but a place here.
     fn name(&mut self, place: &Place) -> NodeName {
         NodeName::of_place(place)
@@ -165,6 +170,31 @@ impl LockDirectory {
                 None => error,
             })?;
         Ok(held)
+    }
+
+    /// Takes all claims if nobody is in the way or in line; else none of them. It never waits: neither for a lock, nor for the
+    /// look at all processes that new lock files take.
+    ///
+    /// # Errors
+    /// The lock files cannot be used or trusted.
+    pub(crate) fn try_acquire(&self, claims: &Claims) -> Result<Option<Held>> {
+        raise_fd_limit(claims.in_order().len());
+        let mut held = Held { claims: claims.clone(), files: Vec::with_capacity(claims.in_order().len()) };
+        for claim in claims.in_order() {
+            let place = &claim.place;
+            let failed = |error: std::io::Error| self.lock_file_error(place, &error);
+            let tag = OffsetTag::now(claim.mode, claims.tops().binary_search(place).is_err());
+            let (gate, lock) = (self.gate(place)?, self.lock(place)?);
+            tag.put(&gate.file).and_then(|()| tag.put(&lock.file)).map_err(failed)?;
+            let is_free = flock::try_lock(&gate.file, Mode::Exclusive).map_err(failed)?
+                && flock::try_lock(&lock.file, claim.mode).map_err(failed)?;
+            if !is_free || self.state_of(place, &lock)? != LockFileState::Valid {
+                return Ok(None);
+            }
+            held.files.push(lock);
+        }
+        self.check_all_in_place(claims.in_order().iter().map(|claim| &claim.place).zip(&held.files))?;
+        Ok(Some(held))
     }
 
     /// Takes one lock, through its gate.
@@ -354,7 +384,7 @@ impl Wait<'_> {
 
     fn tell(&mut self, deadline: Instant) -> Result<()> {
         let (waited, left) = (self.begun.elapsed(), deadline.saturating_duration_since(Instant::now()));
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.told, true) && !self.watch.waits_for_ancestors() {
             self.refuse_to_wait_for_ancestor()?;
         }
         let (target, claim, directory) = (self.target, self.claim, self.directory);

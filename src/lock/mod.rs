@@ -25,9 +25,11 @@
 //! - [`validate`]: why a new lock file may be relied on.
 //! - [`holders`]: who holds or waits, by /proc.
 //! - [`files`]: the lock files, and why they are trusted.
+//! - [`carried`]: the locks that a process carries.
 //! - [`acquire`]: takes locks, one claim after the other, with one deadline.
 
 pub mod acquire;
+pub(crate) mod carried;
 pub mod claims;
 pub mod conflict;
 pub(crate) mod fdinfo;

@@ -64,7 +64,7 @@ pub(crate) fn acquire_and_reread<T: LockTarget>(
 }
 
 /// This machine's locks, or those of a dumped tree or a rehearsal, which are wherever the environment says.
-fn open_lock_directory(context: &Context) -> Result<LockDirectory> {
+pub(crate) fn open_lock_directory(context: &Context) -> Result<LockDirectory> {
     let run = &context.machine.run;
     if context.machine.sysfs.is_dump() {
         return LockDirectory::open(run);

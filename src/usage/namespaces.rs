@@ -165,7 +165,10 @@ fn in_words(why: &Unseen) -> String {
 }
 
 /// A sysfs of the network namespace that this process is in.
-fn mount_sysfs() -> io::Result<OwnedFd> {
+///
+/// # Errors
+/// The kernel is too old, or this process may not.
+pub(crate) fn mount_sysfs() -> io::Result<OwnedFd> {
     let context = fsopen("sysfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID;
