@@ -25,6 +25,9 @@ _pcictl() {
             pcictl,dump)
                 cmd="pcictl__subcmd__dump"
                 ;;
+            pcictl,guard)
+                cmd="pcictl__subcmd__guard"
+                ;;
             pcictl,help)
                 cmd="pcictl__subcmd__help"
                 ;;
@@ -87,6 +90,9 @@ _pcictl() {
                 ;;
             pcictl__subcmd__help,dump)
                 cmd="pcictl__subcmd__help__subcmd__dump"
+                ;;
+            pcictl__subcmd__help,guard)
+                cmd="pcictl__subcmd__help__subcmd__guard"
                 ;;
             pcictl__subcmd__help,help)
                 cmd="pcictl__subcmd__help__subcmd__help"
@@ -200,7 +206,7 @@ _pcictl() {
 
     case "${cmd}" in
         pcictl)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug unbind bind override wait sriov reset power slot lock locks status recover doctor dump help"
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug unbind bind override wait sriov reset power slot lock locks status recover doctor guard dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -319,8 +325,41 @@ _pcictl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pcictl__subcmd__guard)
+            opts="-w -j -q -v -h -V --wait --status --json --quiet --verbose --color --sysroot --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sysroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pcictl__subcmd__help)
-            opts="list tree show remove rescan replug unbind bind override wait sriov reset power slot lock locks status recover doctor dump help"
+            opts="list tree show remove rescan replug unbind bind override wait sriov reset power slot lock locks status recover doctor guard dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -362,6 +401,20 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help__subcmd__dump)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__help__subcmd__guard)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1657,7 +1710,7 @@ _pcictl() {
 # Devices, where a command takes one. pcictl lists them without reading anything of them.
 _pcictl_devices() {
     local line=${COMP_LINE:0:COMP_POINT} word before
-    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --jobs --mac --method --output --runtime --settle --slot --sysroot --timeout --wait --wakeup -o -w '
+    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --jobs --mac --method --output --refuse --runtime --settle --slot --sysroot --timeout --wait --wakeup -o -w '
     _pcictl "$@"
     word=${line##*[[:space:]]}
     [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|reset|power|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0

@@ -22,6 +22,7 @@
 //! | [`execute`] | performing a plan by helpers, with timeouts and interrupts | plans |
 //! | [`report`] | what commands found, as data and as text | writes to a stream |
 //! | [`operation`] | what commands share: locks, users, removal, scan, recovery | knows the command line |
+//! | [`guard`] | who opens a file whose write can meet another, what must be held for it | writes to a device |
 //! | [`cli`] | what can be typed | looks at the machine |
 //! | [`commands`] | a file for each command | is used by another room |
 //!
@@ -48,5 +49,6 @@ pub(crate) mod dump;
 pub mod execute;
 pub mod report;
 pub mod operation;
+pub mod guard;
 pub mod cli;
 pub mod commands;

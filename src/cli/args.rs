@@ -10,6 +10,7 @@ use crate::cli::change::{
     BindArgs, OverrideArgs, PowerArgs, RemoveArgs, ReplugArgs, RescanArgs, ResetArgs, SriovArgs, UnbindArgs,
 };
 use crate::cli::groups::{COLUMNS, COMMON, CONTENTS, Changing, LOCKING, OUTPUT, SAFETY, Waiting, Writing};
+use crate::cli::guard::GuardArgs;
 use crate::cli::help;
 use crate::cli::slot::SlotArgs;
 use crate::cli::values::{color, column};
@@ -103,6 +104,8 @@ pub(crate) enum Command {
     Recover(RecoverArgs),
     /// Diagnose a stuck PCI core: which tasks, why, and what to do
     Doctor(DoctorArgs),
+    /// Make raw writes to sysfs wait for their turn, too
+    Guard(GuardArgs),
     /// Copy what pcictl reads of this machine, to attach to a report
     Dump(DumpArgs),
 }
@@ -271,6 +274,7 @@ impl Command {
             | Self::Locks(_)
             | Self::Status(_)
             | Self::Doctor(_)
+            | Self::Guard(_)
             | Self::Dump(_) => false,
         }
     }
@@ -298,6 +302,7 @@ impl Command {
             | Self::Locks(_)
             | Self::Status(_)
             | Self::Doctor(_)
+            | Self::Guard(_)
             | Self::Dump(_) => false,
         }
     }

@@ -4,7 +4,9 @@
 //! - [`help`]: headings, tables of selectors and examples of the help texts.
 //! - [`wait`]: the options of `wait`, which shares none with those that change something.
 //! - [`slot_help`]: the same for slots.
+//! - [`guard_help`]: the same for the guard.
 //! - [`groups`]: options that several commands share.
+//! - [`guard`]: the options of the guard.
 //! - [`change`], [`slot`]: the commands that change functions, and those of slots; each turns into plain options.
 //! - [`args`]: the command line as a whole, and the other commands.
 //! - [`rejection`]: what is said of a command line that cannot be understood.
@@ -14,6 +16,8 @@ pub mod args;
 mod help;
 pub(crate) mod change;
 mod groups;
+pub(crate) mod guard;
+mod guard_help;
 pub(crate) mod slot;
 mod slot_help;
 pub mod rejection;

@@ -7,6 +7,7 @@
 //! - [`sriov`]: VFs of a physical function.
 //! - [`reset`], [`power`]: reset functions that stay where they are; how they may sleep and wake.
 //! - [`slot`]: slots and their power.
+//! - [`guard`]: makes raw writers take part.
 //! - [`lock`], [`locks`]: run something under locks; who holds them.
 //! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
 //! - [`dump`]: copies what the others read.
@@ -14,6 +15,7 @@
 pub(crate) mod bind;
 pub(crate) mod doctor;
 pub(crate) mod dump;
+pub(crate) mod guard;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod locks;
@@ -92,6 +94,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Status(_) => status::run(&context).map(ExitCode::from),
         Command::Recover(args) => recover::run(&context, args).map(ExitCode::from),
         Command::Doctor(_) => doctor::run(&context).map(ExitCode::from),
+        Command::Guard(args) => guard::run(&context, args).map(ExitCode::from),
         Command::Dump(args) => dump::run(&context, args).map(ExitCode::from),
     }?;
     if cli.command.is_dry_run() {

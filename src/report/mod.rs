@@ -10,9 +10,11 @@
 //! - [`slot`]: slots, and what was done to one.
 //! - [`status`]: the doctor's findings, and operations that are not over.
 //! - [`wait`]: what was waited for and is so.
+//! - [`guard`]: what a guard does.
 //! - [`text`]: all of it as text.
 
 pub(crate) mod drivers;
+pub(crate) mod guard;
 pub(crate) mod inspector;
 pub(crate) mod power;
 pub(crate) mod reset;

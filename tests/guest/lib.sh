@@ -161,6 +161,27 @@ in_background() {
     wait_until 30 grep -q ready /tmp/holder || fail "$*: $(cat /tmp/holder)"
 }
 
+# guarded OPTION...: start the guard, and wait until it serves. Its process id is in $guard, what it says in /tmp/case/guard.
+guarded() {
+    cat /tmp/case/guard >>/tmp/case/guards 2>/dev/null
+    pcictl guard "$@" 2>/tmp/case/guard &
+    guard=$!
+    wait_until 60 guard_serves || fail "the guard does not serve: $(cat /tmp/case/guard)"
+}
+guard_serves() {
+    [ -e "/proc/$guard" ] && grep -q guarding /tmp/case/guard
+}
+
+# unguarded: end it as an operator does.
+unguarded() {
+    kill "$guard"
+    wait "$guard" || fail "the guard ended with $?: $(tail -n 5 /tmp/case/guard)"
+    wait_until 30 no_keeper || fail "its keeper is still there"
+}
+no_keeper() {
+    ! grep -q guard-keeper /proc/[0-9]*/cmdline 2>/dev/null
+}
+
 # let_go: end the last one.
 let_go() {
     kill -9 "$holder"

@@ -266,6 +266,31 @@ Prints the nodes of the device tree whose locks are held or waited for, with the
 A node is a place, the chain of device and function numbers from the host bridge down, because bus numbers may change
 with a rescan."
         }
+        "guard" => {
+            "\
+Makes raw writers take part in the locking: a script, a vendor's tool or a container that writes to sysfs itself and
+takes no lock.
+Whoever opens one of the files whose write can hang or corrupt the kernel waits inside open until the guard has the
+locks for it that the same command of pcictl would take.
+They are held until the file is closed, also while the guard is restarted.
+
+Readers go on at once, and so do commands of pcictl and what runs under \"pcictl lock\", which carry their locks.
+A command that runs under a lock which does not cover the file it opens would wait for itself, and is denied.
+Where the target is in what is written (a driver's unbind and bind, drivers_probe), everything that it can be is held:
+all that the driver has, or all that has no driver.
+Whoever waits longer than --wait is denied with EBUSY, or with EPERM by kernels before 6.14.
+
+A keeper beside the guard holds what must not end with it.
+When the guard is killed, those who wait go on waiting for the next guard, for ten seconds; then they are let go.
+A guard that is stopped or stuck is killed by its keeper after ten seconds.
+When the guard is ended by a signal, whoever waits goes on at once.
+A guard of a newer version can take over from an older one without anybody noticing.
+
+What it cannot do: hold up what the kernel does by itself, as when a card is pulled out; and keep root from getting
+around it.
+New devices are guarded as soon as the kernel has announced them, which is a few milliseconds after they appear.
+Files of other network namespaces that have a sysfs of their own are not guarded."
+        }
         "status" => {
             "\
 Prints the operations that are under way or were interrupted, by a signal, a crash or a reboot: what is done, what is
@@ -314,6 +339,12 @@ pub(crate) const FILES: &[Entry] = &[
         meaning: "Lock files, one for each node of the device tree.",
         uses: Uses::Locking,
         commands: &["show", "locks"],
+    },
+    Entry {
+        name: "/run/pcictl/guard.log, /run/pcictl/guard.log.1",
+        meaning: "A line of JSON for each raw write: who, what, how long it waited and took, or why it was denied.",
+        uses: Uses::Named,
+        commands: &["guard"],
     },
     Entry {
         name: "/run/pcictl/journal",
@@ -383,6 +414,7 @@ pub(crate) fn see_also(command: &str) -> Vec<&'static str> {
         "wait" => &["pcictl.8", "pcictl-rescan.8", "pcictl-show.8", "udevadm.8"],
         "lock" => &["pcictl.8", "pcictl-locks.8", "flock.1"],
         "locks" => &["pcictl.8", "pcictl-lock.8", "lslocks.8"],
+        "guard" => &["pcictl.8", "pcictl-lock.8", "pcictl-locks.8", "fanotify.7", "systemd.service.5"],
         "status" => &["pcictl.8", "pcictl-doctor.8", "pcictl-recover.8"],
         "recover" => &["pcictl.8", "pcictl-status.8"],
         "slot" => &["pcictl.8", "pcictl-list.8", "pcictl-replug.8", "ledctl.8"],

@@ -13,6 +13,7 @@
 //! - [`operation`]: operations that this process no longer waits for.
 //! - [`status`]: the doctor's findings, interrupted operations, what was recovered.
 //! - [`wait`]: what is so now.
+//! - [`guard`]: what a guard does.
 //! - [`dump`]: what a dump holds.
 
 pub mod change;
@@ -20,6 +21,7 @@ pub(crate) mod drivers;
 pub(crate) mod power;
 pub(crate) mod reset;
 pub(crate) mod dump;
+pub(crate) mod guard;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod operation;

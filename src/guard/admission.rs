@@ -1,0 +1,217 @@
+//! Who may go on, who waits, and who is denied.
+//!
+//! Readers go on at once, and so do those who carry the locks already. If nobody is in the way the guard takes the locks
+//! itself; else somebody stands in line for him, as every command would. Whoever would wait for himself is denied at once.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::guard::grants::Locks;
+use crate::guard::kinds::{Kind, MarkedFile};
+use crate::guard::link::{Message, Waiting, Wanted};
+use crate::guard::marks::Waits;
+use crate::guard::needs::{Needs, needs_of};
+use crate::guard::opener::Opener;
+use crate::guard::record::{Fate, Record};
+use crate::guard::state::{Guard, Pending};
+use crate::guard::waiter::{Outcome, Waiter};
+use crate::lock::carried::{Carried, carried_by};
+use crate::pci::place::Place;
+
+/// So many stand in line at a time; the others wait until one of them is through.
+const MOST_IN_LINE: usize = 64;
+
+/// So many wait at most; more stay in the kernel's own queue. Each takes a few descriptors.
+const MOST_WAITING: usize = 1024;
+
+/// What somebody who carries locks may do.
+enum Carrier {
+    /// He has what it takes.
+    Has,
+    /// He would wait for himself.
+    Blocks(Place),
+    /// He has nothing to do with it.
+    Unrelated,
+}
+
+impl Guard<'_> {
+    /// Whether more can be taken in.
+    pub(super) fn has_room(&self) -> bool {
+        self.pending.len() < MOST_WAITING
+    }
+
+    /// Who has come to open a file.
+    pub(super) fn newcomers(&self) -> Vec<Waits> {
+        if !self.has_room() {
+            return Vec::new();
+        }
+        self.marks.take_in().unwrap_or_else(|error| {
+            let why = crate::error::plain(&error);
+            self.context.output.say(&format!("who opens files cannot be read: {why}"));
+            Vec::new()
+        })
+    }
+
+    /// Decides about somebody who has come.
+    pub(super) fn admit(&mut self, waits: Waits) {
+        let begun = Instant::now();
+        let number = waits.number;
+        let target = self.procfs.link(&format!("self/fd/{number}")).ok().flatten().unwrap_or_default();
+        // A name that says nothing, as in a mount of a part of sysfs, may be any.
+        let file = MarkedFile::of_link(&target).unwrap_or(MarkedFile { kind: Kind::RescanAll, path: target });
+        let opener = Opener::of(&self.procfs, waits.tid);
+        if opener.pid == std::process::id() || file.kind.is_also_read() && opener.only_reads(&self.procfs) {
+            return self.pass(number);
+        }
+        let Some(needs) = needs_of(self.sysfs(), &file).unwrap_or_else(|_| Some(Needs::everything())) else {
+            // What it is about is gone, and open(2) will say so.
+            return self.pass(number);
+        };
+        let waiting = Waiting { number, opener, file };
+        // Its helpers carry the locks, and know which.
+        let is_own = waiting.opener.comm.starts_with("pcictl");
+        if is_own && self.carries(waiting.opener.pid, &needs, false) {
+            return self.pass(number);
+        }
+        if !self.is_awaited(&needs) {
+            if let Some(locks) = self.take_at_once(&waiting.file, &needs) {
+                return self.grant(waiting, locks, Duration::ZERO);
+            }
+        }
+        match self.carrier(&waiting.opener, &needs) {
+            Carrier::Has => self.pass(number),
+            Carrier::Blocks(place) => {
+                let why =
+                    format!("it would wait for itself: it runs under a lock of {place}, which does not cover that");
+                self.deny(&waiting, begun.elapsed(), why);
+            }
+            Carrier::Unrelated => self.keep_waiting(waiting, needs, begun),
+        }
+    }
+
+    /// Whether somebody waits already who wants some of the same.
+    fn is_awaited(&self, needs: &Needs) -> bool {
+        self.pending.iter().any(|pending| pending.needs.overlap(needs))
+    }
+
+    /// The locks, if nobody is in the way and the device tree is still the same.
+    fn take_at_once(&self, file: &MarkedFile, needs: &Needs) -> Option<Locks> {
+        // Trouble with the lock files is told by whoever stands in line.
+        let held = self.directory.try_acquire(&needs.claims).ok().flatten()?;
+        let again = needs_of(self.sysfs(), file).ok().flatten();
+        (again.as_ref() == Some(needs)).then_some(Locks::Own(held))
+    }
+
+    fn carries(&self, pid: u32, needs: &Needs, or: bool) -> bool {
+        carried_by(&self.directory, pid).map_or(or, |carried| needs.are_met_by(&carried))
+    }
+
+    /// He himself, or somebody who started him and waits for him, may carry locks.
+    fn carrier(&self, opener: &Opener, needs: &Needs) -> Carrier {
+        let own = std::process::id();
+        let all = std::iter::once(opener.pid).chain(self.procfs.ancestors(opener.pid));
+        let mut blocks = None;
+        for pid in all.take_while(|pid| *pid > 1).filter(|pid| *pid != own) {
+            let carried: Vec<Carried> = carried_by(&self.directory, pid).unwrap_or_default();
+            if needs.are_met_by(&carried) {
+                return Carrier::Has;
+            }
+            blocks = blocks.or_else(|| needs.conflict_with(&carried).then(|| deepest(carried)).flatten());
+        }
+        blocks.map_or(Carrier::Unrelated, Carrier::Blocks)
+    }
+
+    pub(super) fn keep_waiting(&mut self, waiting: Waiting, needs: Needs, begun: Instant) {
+        self.tell(&Message::Waiting(waiting.clone()), &[]);
+        let pid = i32::try_from(waiting.opener.pid).ok().and_then(Pid::from_raw);
+        let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        self.pending.push_back(Pending { waiting, needs, begun, process, waiter: None });
+        self.fill_line();
+    }
+
+    /// Has somebody stand in line for each whose turn it is.
+    pub(super) fn fill_line(&mut self) {
+        let (mut in_line, wait) = (0, self.options.wait);
+        let run = self.context.machine.run.display().to_string();
+        let is_of_host = !self.context.machine.sysfs.is_dump();
+        for pending in &mut self.pending {
+            in_line += 1;
+            if in_line > MOST_IN_LINE {
+                return;
+            }
+            if pending.waiter.is_some() {
+                continue;
+            }
+            let left = wait.saturating_sub(pending.begun.elapsed());
+            let wanted = Wanted {
+                run: run.clone(),
+                is_of_host,
+                tops: pending.needs.claims.tops().to_vec(),
+                milliseconds: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            };
+            let title = format!("for {}: /sys/{}", pending.waiting.opener.name(), pending.waiting.file.path);
+            // Where none can be started now, it is tried again.
+            pending.waiter = Waiter::start(&title, wanted).ok();
+        }
+    }
+
+    /// Looks what has become of those who wait. `gone` are those whose process has ended.
+    pub(super) fn look_at_line(&mut self, gone: &[i32]) {
+        let mut at = 0;
+        while at < self.pending.len() {
+            let pending = &mut self.pending[at];
+            let is_gone = gone.contains(&pending.waiting.number);
+            let outcome = pending.waiter.as_mut().and_then(Waiter::outcome);
+            let is_late = pending.waiter.is_none() && pending.begun.elapsed() > self.options.wait;
+            if !is_gone && outcome.is_none() && !is_late {
+                at += 1;
+                continue;
+            }
+            let Some(pending) = self.pending.remove(at) else { return };
+            if is_gone {
+                self.forget(&pending);
+            } else {
+                self.settle(pending, outcome, at);
+            }
+        }
+        self.fill_line();
+    }
+
+    fn forget(&mut self, pending: &Pending) {
+        let Waiting { number, opener, file } = &pending.waiting;
+        let _ = nix::unistd::close(*number);
+        self.tell(&Message::Answered(*number), &[]);
+        self.note(&Record::new(Fate::GaveUp, (opener, file), pending.begun.elapsed(), None, None));
+    }
+
+    fn settle(&mut self, mut pending: Pending, outcome: Option<Outcome>, at: usize) {
+        let waited = pending.begun.elapsed();
+        let number = pending.waiting.number;
+        match outcome {
+            Some(Outcome::Locked(locks)) => {
+                pending.waiter = None;
+                match needs_of(self.sysfs(), &pending.waiting.file) {
+                    Ok(None) => self.pass(number),
+                    Ok(Some(needs)) if needs == pending.needs => {
+                        self.grant(pending.waiting, Locks::Given(locks), waited);
+                    }
+                    // The tree has changed: in line again, at the same place.
+                    again => {
+                        drop(locks);
+                        pending.needs = again.ok().flatten().unwrap_or_else(Needs::everything);
+                        self.pending.insert(at.min(self.pending.len()), pending);
+                        return;
+                    }
+                }
+            }
+            Some(Outcome::Refused(why)) => self.deny(&pending.waiting, waited, why),
+            None => self.deny(&pending.waiting, waited, "too many wait".to_owned()),
+        }
+        self.tell(&Message::Answered(number), &[]);
+    }
+}
+
+fn deepest(carried: Vec<Carried>) -> Option<Place> {
+    carried.into_iter().map(|(place, _)| place).max()
+}

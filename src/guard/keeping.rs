@@ -1,0 +1,140 @@
+//! The guard's end of the line to its keeper.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::guard::keeper::{SOCKET, SUBCOMMAND};
+use crate::guard::link::{self, Granted, Message, Waiting};
+
+/// How often the keeper hears that the guard goes on.
+pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// What a guard that has ended left behind.
+#[derive(Debug, Default)]
+pub(crate) struct Legacy {
+    /// The group.
+    pub(crate) group: Option<OwnedFd>,
+    /// Those who wait.
+    pub(crate) waiting: Vec<Waiting>,
+    /// Those who were let go on, with their locks.
+    pub(crate) granted: Vec<(Granted, Vec<OwnedFd>)>,
+}
+
+/// The line, and what it takes to have another keeper.
+#[derive(Debug)]
+pub(crate) struct Keeping {
+    run: PathBuf,
+    line: OwnedFd,
+    said: Instant,
+}
+
+impl Keeping {
+    /// Finds the keeper of a guard that has ended, or starts one.
+    ///
+    /// # Errors
+    /// Another guard is there, or none can be started.
+    pub(crate) fn begin(run: &Path) -> Result<(Self, Legacy)> {
+        let failed = |error: io::Error| Error::io("what must outlive the guard cannot be kept", &error);
+        let found = find(&run.join(SOCKET)).map_err(failed)?;
+        let (line, legacy) = match found {
+            None => (start(run).map_err(failed)?, Legacy::default()),
+            Some(line) => {
+                let legacy = take_over(&line).map_err(failed)?;
+                (line, legacy.ok_or_else(already_there)?)
+            }
+        };
+        Ok((Self { run: run.to_path_buf(), line, said: Instant::now() }, legacy))
+    }
+
+    /// Tells the keeper something; false if there is no keeper any more.
+    #[must_use]
+    pub(crate) fn tell(&mut self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> bool {
+        self.said = Instant::now();
+        link::send(&self.line, message, descriptors).is_ok()
+    }
+
+    /// Tells it that the guard goes on, if it has not heard that for a while.
+    #[must_use]
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.said.elapsed() < SIGN_OF_LIFE || self.tell(&Message::Alive, &[])
+    }
+
+    /// Starts another one after it has ended.
+    ///
+    /// # Errors
+    /// None can be started.
+    pub(crate) fn again(&mut self) -> io::Result<()> {
+        self.line = start(&self.run)?;
+        Ok(())
+    }
+}
+
+impl AsFd for Keeping {
+    /// Readable when it has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.line.as_fd()
+    }
+}
+
+fn find(path: &Path) -> io::Result<Option<OwnedFd>> {
+    let line = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    match connect(&line, &SocketAddrUnix::new(path)?) {
+        Ok(()) => Ok(Some(line)),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::CONNREFUSED) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Starts one; it keeps nothing of this process open but its line.
+#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "it is to outlive this process"))]
+fn start(run: &Path) -> io::Result<OwnedFd> {
+    let (line, theirs) = link::pair()?;
+    Command::new("/proc/self/exe")
+        .arg0("pcictl")
+        .arg(SUBCOMMAND)
+        .arg(run)
+        .env_clear()
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .spawn()?;
+    Ok(line)
+}
+
+/// What the keeper has; none if it keeps for another guard.
+fn take_over(line: &OwnedFd) -> io::Result<Option<Legacy>> {
+    /// A keeper has nothing else to do.
+    const PATIENCE: u16 = 5000;
+    let mut legacy = Legacy::default();
+    loop {
+        if poll(&mut [PollFd::new(line.as_fd(), PollFlags::POLLIN)], PollTimeout::from(PATIENCE)) == Ok(0) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let Some((message, mut descriptors)) = link::receive(line, true)? else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        match message {
+            Message::Group => legacy.group = descriptors.pop(),
+            Message::Waiting(waiting) => legacy.waiting.push(waiting),
+            Message::Granted(granted) => legacy.granted.push((granted, descriptors)),
+            Message::Locks(_) => {
+                legacy.granted.last_mut().into_iter().for_each(|(_, locks)| locks.append(&mut descriptors));
+            }
+            Message::Busy(_) => return Ok(None),
+            Message::Complete => return Ok(Some(legacy)),
+            _ => {}
+        }
+    }
+}
+
+/// Why no second one starts.
+pub(crate) fn already_there() -> Error {
+    Error::new(ErrorKind::Locked, "a guard is running already").hint("pcictl guard --status shows it")
+}

@@ -1,0 +1,163 @@
+//! What must be held for a write to a file of the table: what the commands would hold for the same write.
+//!
+//! Where the target is in the data (`unbind`, `bind`, `drivers_probe`), nobody knows it before it is written, so all that it
+//! can be is held: what the driver has, or what has no driver. That makes others wait who would not have to.
+
+use crate::error::{Error, Result};
+use crate::guard::kinds::{Kind, MarkedFile};
+use crate::host::sysfs::{Sysfs, last_step};
+use crate::lock::carried::Carried;
+use crate::lock::claims::{Claims, Mode};
+use crate::operation::acquire::PLACES;
+use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
+use crate::plan::action::Action;
+use crate::plan::claims_for::{Touched, claims_for};
+use crate::resolve::scan_target::{containing_bus, target};
+use crate::topology::model::{FunctionId, Parent, Topology};
+use crate::topology::paths::DEVICES;
+use crate::topology::slots::Slot;
+
+/// On a machine with more functions than this nobody looks which of them have no driver: all are held.
+const FEW: usize = 512;
+
+/// What a write needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// What must be held.
+    pub(crate) claims: Claims,
+    /// The node that the file lies at; none if the target is in the data.
+    pub(crate) node: Option<Place>,
+}
+
+impl Needs {
+    fn of(touched: &[Touched], node: Option<Place>) -> Self {
+        Self { claims: claims_for(touched), node }
+    }
+
+    /// Everything: for what cannot be told.
+    pub(crate) fn everything() -> Self {
+        Self::of(&[Touched::Everything], Some(Place::root()))
+    }
+
+    /// Whether somebody who carries these locks may go on: nobody can remove what the file lies at, or above it. What else the
+    /// write touches is what he locked, as he thinks it right.
+    pub(crate) fn are_met_by(&self, carried: &[Carried]) -> bool {
+        let covers = |place: &Place| self.node.as_ref().is_none_or(|node| node.is_at_or_below(place));
+        carried.iter().any(|(place, mode)| *mode == Mode::Exclusive && covers(place))
+    }
+
+    /// Whether somebody who carries these locks would wait for himself.
+    pub(crate) fn conflict_with(&self, carried: &[Carried]) -> bool {
+        let meets = |(place, mode): &Carried| {
+            let same = self.claims.in_order().iter().find(|claim| claim.place == *place);
+            same.is_some_and(|claim| (claim.mode, *mode) != (Mode::Shared, Mode::Shared))
+        };
+        carried.iter().any(meets)
+    }
+
+    /// Whether two of them cannot be held by two at a time.
+    pub(crate) fn overlap(&self, other: &Self) -> bool {
+        let meet = |one: &Place, other: &Place| one.is_at_or_below(other) || other.is_at_or_below(one);
+        self.claims.tops().iter().any(|one| other.claims.tops().iter().any(|other| meet(one, other)))
+    }
+}
+
+/// What a write to this file needs; none if what it is about is gone.
+///
+/// # Errors
+/// The device tree cannot be read.
+pub(crate) fn needs_of(sysfs: &Sysfs, file: &MarkedFile) -> Result<Option<Needs>> {
+    match file.kind {
+        Kind::RescanAll => Ok(Some(Needs::everything())),
+        Kind::RescanBus => of_bus(sysfs, file).map(Some),
+        Kind::SlotPower => of_slot(sysfs, file),
+        Kind::Unbind => of_bound(sysfs, file.directory()).map(Some),
+        Kind::Bind | Kind::Probe => of_unbound(sysfs).map(Some),
+        _ => file.address().map_or(Ok(None), |address| of_function(sysfs, file, address)),
+    }
+}
+
+fn of_function(sysfs: &Sysfs, file: &MarkedFile, address: PciAddress) -> Result<Option<Needs>> {
+    let topology = match file.kind {
+        // Where the VFs are counts, too.
+        Kind::SetVfs => Topology::load_around(sysfs, &[address], PLACES)?,
+        _ => Topology::load_only(sysfs, &[address], PLACES)?,
+    };
+    let Some(id) = topology.find(address) else { return Ok(None) };
+    let touched = match file.kind {
+        Kind::Rescan => Some(Touched::by_scan(&containing_bus(sysfs, address, &[])?)),
+        Kind::SetVfs => Some(Touched::by_any_change(sysfs, &topology, id)),
+        // Windows of all bridges above may be dealt out anew (pci_reassign_bridge_resources in drivers/pci/setup-bus.c).
+        Kind::Resize => Some(Touched::AllBelow(host_bridge_above(&topology, id))),
+        kind => action(kind, address).and_then(|action| Touched::by_action(&topology, &action)),
+    };
+    Ok(touched.map(|touched| Needs::of(&[touched], Some(topology.place(id)))))
+}
+
+/// The step of a plan that makes the same write.
+fn action(kind: Kind, address: PciAddress) -> Option<Action> {
+    match kind {
+        Kind::Remove => Some(Action::Remove { address }),
+        // Which method it will be is told by a file that is one of the table, and that the guard cannot read without having to
+        // let itself. So it counts as the one that hits most.
+        Kind::Reset => Some(Action::Reset { address, hits_bus: true }),
+        Kind::ResetBelow => Some(Action::ResetBelow { address }),
+        Kind::Override => Some(Action::overriding(address, String::new())),
+        Kind::ResetMethod => {
+            let file = "reset_method".to_owned();
+            Some(Action::Set { address, file, value: String::new(), was: String::new() })
+        }
+        _ => None,
+    }
+}
+
+fn host_bridge_above(topology: &Topology, id: FunctionId) -> Place {
+    match topology.function(id).parent {
+        Parent::HostBridge(bridge) => topology.host_bridge_place(bridge),
+        Parent::Function(above) => host_bridge_above(topology, above),
+    }
+}
+
+fn of_bus(sysfs: &Sysfs, file: &MarkedFile) -> Result<Needs> {
+    let bridge = file.directory().rsplit_once("/pci_bus/").map_or("", |(bridge, _)| bridge);
+    let target = target(sysfs, bridge, String::new())?;
+    Ok(Needs::of(&[Touched::by_scan(&target)], Some(target.place)))
+}
+
+/// Whether it is switched on or off is in the data: on takes more.
+fn of_slot(sysfs: &Sysfs, file: &MarkedFile) -> Result<Option<Needs>> {
+    let slot = Slot::read(sysfs, last_step(file.directory()))?;
+    let bridge = slot.map_or(Ok(None), |slot| slot.bridge(sysfs))?;
+    let Some(bridge) = bridge else { return Ok(None) };
+    let port = target(sysfs, &bridge, String::new())?.place;
+    let touched = Touched::Slot { port: port.clone(), on: true };
+    Ok(Some(Needs::of(&[touched], Some(port))))
+}
+
+/// All that a driver has.
+fn of_bound(sysfs: &Sysfs, directory: &str) -> Result<Needs> {
+    let names = sysfs.names(directory).map_err(|error| Error::io(sysfs.display(directory), &error))?;
+    let names = names.unwrap_or_default();
+    let bound: Vec<PciAddress> = names.iter().filter_map(|name| PciAddress::from_sysfs_name(name)).collect();
+    let unbind = |address| Action::Unbind { address, driver: String::new(), driver_override: None };
+    of_each(sysfs, &bound, &unbind)
+}
+
+/// All that has no driver.
+fn of_unbound(sysfs: &Sysfs) -> Result<Needs> {
+    let names = sysfs.names(DEVICES).map_err(|error| Error::io(sysfs.display(DEVICES), &error))?.unwrap_or_default();
+    if names.len() > FEW {
+        return Ok(Needs { node: None, ..Needs::everything() });
+    }
+    let addresses = names.iter().filter_map(|name| PciAddress::from_sysfs_name(name));
+    let unbound: Vec<PciAddress> =
+        addresses.filter(|address| !sysfs.exists(&format!("{DEVICES}/{address}/driver"))).collect();
+    of_each(sysfs, &unbound, &|address| Action::Probe { address, driver: None })
+}
+
+fn of_each(sysfs: &Sysfs, addresses: &[PciAddress], action: &dyn Fn(PciAddress) -> Action) -> Result<Needs> {
+    let topology = Topology::load_only(sysfs, addresses, PLACES)?;
+    let touched = addresses.iter().filter_map(|address| Touched::by_action(&topology, &action(*address)));
+    Ok(Needs::of(&touched.collect::<Vec<_>>(), None))
+}

@@ -1,0 +1,229 @@
+//! What the guard has at hand, and the few things that it does with it: let somebody go on, deny him, end what was held for him.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use crate::guard::grants::{Grant, Grants, Locks};
+use crate::guard::keeping::Keeping;
+use crate::guard::kinds::MarkedFile;
+use crate::guard::link::{Granted, Message, Waiting};
+use crate::guard::marks::{Answer, Marks};
+use crate::guard::namespaces::{self, PERIOD, View};
+use crate::guard::needs::Needs;
+use crate::guard::opener::Opener;
+use crate::guard::options::GuardOptions;
+use crate::guard::record::{Fate, Log, Record};
+use crate::guard::status::{Inquiries, MOST_TOLD};
+use crate::guard::unit::Unit;
+use crate::guard::waiter::Waiter;
+use crate::host::procfs::Procfs;
+use crate::host::sysfs::Sysfs;
+use crate::host::uevent::Announcements;
+use crate::lock::files::LockDirectory;
+use crate::operation::context::Context;
+use crate::report::guard::{GuardReport, WriterAtFile};
+
+/// Somebody who waits in open(2).
+pub(super) struct Pending {
+    pub(super) waiting: Waiting,
+    pub(super) needs: Needs,
+    pub(super) begun: Instant,
+    /// Readable when his process has ended.
+    pub(super) process: Option<OwnedFd>,
+    /// Who stands in line for him, if it is his turn.
+    pub(super) waiter: Option<Waiter>,
+}
+
+/// What has happened so far.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) let_go_on: u64,
+    pub(super) had_to_wait: u64,
+    pub(super) denied: u64,
+}
+
+/// The guard.
+pub(super) struct Guard<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) options: &'a GuardOptions,
+    pub(super) procfs: Procfs,
+    pub(super) directory: LockDirectory,
+    pub(super) marks: Marks,
+    pub(super) keeping: Keeping,
+    pub(super) grants: Grants,
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) announcements: Option<Announcements>,
+    pub(super) log: Log,
+    pub(super) unit: Unit,
+    pub(super) inquiries: Inquiries,
+    pub(super) counts: Counts,
+    pub(super) begun: Instant,
+    /// The sysfs of other network namespaces.
+    pub(super) views: Vec<View>,
+    pub(super) looked_for_views: Instant,
+}
+
+impl Guard<'_> {
+    pub(super) fn sysfs(&self) -> &Sysfs {
+        &self.context.machine.sysfs
+    }
+
+    /// Tells the keeper something. One that has ended is replaced, and told all.
+    pub(super) fn tell(&mut self, message: &Message, descriptors: &[BorrowedFd<'_>]) {
+        if !self.keeping.tell(message, descriptors) {
+            self.keep_again();
+        }
+    }
+
+    /// Starts another keeper. If that fails, what is held ends with the guard, until it succeeds.
+    pub(super) fn keep_again(&mut self) {
+        if let Err(error) = self.keeping.again() {
+            let why = crate::error::plain(&error);
+            self.context.output.say(&format!("what must outlive the guard is not kept: {why}"));
+            return;
+        }
+        let mut told = self.keeping.tell(&Message::Group, &[self.marks.as_fd()]);
+        for pending in &self.pending {
+            told &= self.keeping.tell(&Message::Waiting(pending.waiting.clone()), &[]);
+        }
+        for grant in self.grants.iter() {
+            told &= self.keeping.tell(&Message::Granted(grant.granted.clone()), &grant.locks.descriptors());
+        }
+        if !told {
+            self.context
+                .output
+                .say("what must outlive the guard is not kept: its keeper ends as soon as it is started");
+        }
+    }
+
+    /// Lets somebody go on for whom nothing needs to be held.
+    pub(super) fn pass(&mut self, number: i32) {
+        self.marks.answer(number, Answer::Allow);
+        let _ = nix::unistd::close(number);
+    }
+
+    /// Lets somebody go on, and holds the locks until he is done.
+    pub(super) fn grant(&mut self, waiting: Waiting, locks: Locks, waited: Duration) {
+        let Waiting { number, opener, file } = waiting;
+        let id = self.grants.next_id();
+        let granted = Granted { id, number: Some(number), opener, file };
+        self.counts.let_go_on += 1;
+        self.counts.had_to_wait += u64::from(!waited.is_zero());
+        self.tell(&Message::Granted(granted.clone()), &locks.descriptors());
+        let path = format!("/proc/self/fd/{number}");
+        let path = if self
+            .procfs
+            .link(&path[6..])
+            .is_ok_and(|link| link.is_some_and(|link| link.ends_with(&granted.file.path)))
+        {
+            path
+        } else {
+            self.sysfs().display(&granted.file.path)
+        };
+        self.grants.add(&self.procfs, granted, locks, waited, Some(&path));
+        if !self.marks.answer(number, Answer::Allow) {
+            // He was killed a moment ago.
+            if let Some(grant) = self.grants.withdraw(id) {
+                self.note(&Record::new(Fate::GaveUp, (&grant.granted.opener, &grant.granted.file), waited, None, None));
+            }
+            self.tell(&Message::Released(id), &[]);
+        }
+        let _ = nix::unistd::close(number);
+    }
+
+    /// Denies somebody.
+    pub(super) fn deny(&mut self, waiting: &Waiting, waited: Duration, why: String) {
+        self.marks.answer(waiting.number, Answer::Deny);
+        self.counts.denied += 1;
+        let _ = nix::unistd::close(waiting.number);
+        let why = format!("{why} ({} to it)", self.marks.denial());
+        self.note(&Record::new(Fate::Denied, (&waiting.opener, &waiting.file), waited, None, Some(why)));
+    }
+
+    /// Lets go of what was held for somebody who is done. What he brought is marked before.
+    pub(super) fn release(&mut self, grant: Grant) {
+        self.mark_announced();
+        let Grant { granted, locks, waited, begun, .. } = grant;
+        drop(locks);
+        self.tell(&Message::Released(granted.id), &[]);
+        let fate = if granted.number.is_some() { Fate::Done } else { Fate::WasInside };
+        self.note(&Record::new(fate, (&granted.opener, &granted.file), waited, Some(begun.elapsed()), None));
+    }
+
+    pub(super) fn note(&mut self, record: &Record) {
+        self.log.add(record);
+        self.context.output.say(&record.in_words());
+    }
+
+    /// What it does now.
+    pub(super) fn report(&self) -> GuardReport {
+        let writer = |opener: &Opener, file: &MarkedFile, since: Instant| WriterAtFile {
+            pid: opener.pid,
+            comm: opener.comm.clone(),
+            file: file.path.clone(),
+            seconds: (since.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+        };
+        let waiting = self.pending.iter().take(MOST_TOLD);
+        let inside = self.grants.iter().take(MOST_TOLD);
+        GuardReport {
+            pid: std::process::id(),
+            seconds: self.begun.elapsed().as_secs(),
+            files: self.marks.count,
+            let_go_on: self.counts.let_go_on,
+            had_to_wait: self.counts.had_to_wait,
+            denied: self.counts.denied,
+            waiting_count: self.pending.len(),
+            waiting: waiting.map(|one| writer(&one.waiting.opener, &one.waiting.file, one.begun)).collect(),
+            inside: inside.map(|one| writer(&one.granted.opener, &one.granted.file, one.begun)).collect(),
+        }
+    }
+
+    /// Marks the files of what the kernel has announced.
+    pub(super) fn mark_announced(&mut self) {
+        let Some(announcements) = &self.announcements else { return };
+        let mut new = Vec::new();
+        let is_complete = announcements.take_in(&mut |announced| {
+            // A driver that starts may bring files, too.
+            if matches!(announced.action.as_str(), "add" | "bind" | "move") {
+                new.push(announced.path);
+            }
+        });
+        let marks = &mut self.marks;
+        for sysfs in std::iter::once(&self.context.machine.sysfs).chain(self.views.iter().map(|view| &view.sysfs)) {
+            let marked = if is_complete {
+                new.iter().try_for_each(|directory| marks.mark_new(sysfs, directory))
+            } else {
+                marks.mark_all(sysfs)
+            };
+            if let Err(error) = marked {
+                self.context.output.say(&error.to_string());
+            }
+        }
+    }
+
+    /// Marks the files of network namespaces that have come, and forgets those that have gone.
+    pub(super) fn look_for_views(&mut self) {
+        if self.looked_for_views.elapsed() < PERIOD || self.context.machine.sysfs.is_dump() {
+            return;
+        }
+        self.look_for_views_now();
+    }
+
+    pub(super) fn look_for_views_now(&mut self) {
+        self.looked_for_views = Instant::now();
+        let there = namespaces::others(&self.procfs);
+        self.views.retain(|view| there.iter().any(|namespace| namespace.id == view.id));
+        for namespace in there {
+            if self.views.iter().any(|view| view.id == namespace.id) {
+                continue;
+            }
+            // One that cannot be entered yet is tried again; most have gone.
+            let Ok(view) = namespaces::open(&namespace) else { continue };
+            if let Err(error) = self.marks.mark_all(&view.sysfs) {
+                self.context.output.say(&format!("in the network namespace of {}: {error}", namespace.of));
+            }
+            self.views.push(view);
+        }
+    }
+}

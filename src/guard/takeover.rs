@@ -1,0 +1,112 @@
+//! How a guard begins: with what the one before left, or with those who are inside already.
+
+use std::os::fd::{AsFd as _, RawFd};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, fcntl};
+
+use crate::error::{Error, Result};
+use crate::guard::grants::Locks;
+use crate::guard::inside::{self, Insider};
+use crate::guard::keeping::Legacy;
+use crate::guard::link::{Granted, Message, Waiting};
+use crate::guard::marks::Answer;
+use crate::guard::needs::{Needs, needs_of};
+use crate::guard::state::Guard;
+
+/// No guard has more descriptors at a time, as far as those go that the kernel opens for it.
+const NUMBERS: RawFd = 8192;
+
+impl Guard<'_> {
+    /// Takes over from the guard before, marks all files, and looks who is inside already. Nobody is served before.
+    pub(super) fn begin(&mut self, is_new: bool, legacy: Legacy) -> Result<()> {
+        if is_new {
+            let group = self.marks.as_fd().try_clone_to_owned();
+            let group = group.map_err(|error| Error::io("what must outlive the guard cannot be kept", &error))?;
+            self.tell(&Message::Group, &[group.as_fd()]);
+        } else {
+            self.take_numbers(&legacy.waiting);
+        }
+        for (granted, locks) in legacy.granted {
+            self.grants.add(&self.procfs, granted, Locks::Given(locks), Duration::ZERO, None);
+        }
+        let sysfs = &self.context.machine.sysfs;
+        self.marks.mark_all(sysfs)?;
+        if !sysfs.is_dump() {
+            self.look_for_views_now();
+        }
+        self.adopt_insiders();
+        if !is_new {
+            for waiting in legacy.waiting {
+                self.serve_again(waiting);
+            }
+        }
+        let state = format!("guarding {} files", self.marks.count);
+        self.context.output.say(&state);
+        self.unit.tell(&format!("READY=1\nSTATUS={state}"));
+        Ok(())
+    }
+
+    /// Keeps the numbers that others are answered by from being given out again, and lets those go on whom the guard before
+    /// had taken in and told nobody of.
+    fn take_numbers(&mut self, waiting: &[Waiting]) {
+        for number in 0..NUMBERS {
+            if waiting.iter().all(|waiting| waiting.number != number) {
+                self.marks.answer(number, Answer::Allow);
+            }
+        }
+        for Waiting { number, .. } in waiting {
+            // A number that is taken already is not given out either; the copy has the next free one then.
+            if let Ok(copy) = fcntl(self.marks.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(*number)) {
+                if copy != *number {
+                    let _ = nix::unistd::close(copy);
+                }
+            }
+        }
+    }
+
+    fn serve_again(&mut self, waiting: Waiting) {
+        let granted = self.grants.iter().find(|grant| grant.granted.number == Some(waiting.number));
+        let is_granted = granted.is_some_and(|grant| grant.granted.opener == waiting.opener);
+        match needs_of(self.sysfs(), &waiting.file).unwrap_or_else(|_| Some(Needs::everything())) {
+            Some(needs) if !is_granted => self.keep_waiting(waiting, needs, Instant::now()),
+            _ => {
+                self.pass(waiting.number);
+                self.tell(&Message::Answered(waiting.number), &[]);
+            }
+        }
+    }
+
+    /// Holds locks for those who were let in by nobody. Where two of them are inside what one alone may be inside of, they are
+    /// told of: it is too late to do anything about it.
+    fn adopt_insiders(&mut self) {
+        let insiders = match inside::all(&self.procfs) {
+            Ok(insiders) => insiders,
+            Err(error) => {
+                let why = crate::error::plain(&error);
+                return self.context.output.say(&format!("who is inside a file already cannot be told: {why}"));
+            }
+        };
+        for Insider { opener, file, descriptor } in insiders {
+            let is_known = |granted: &Granted| granted.opener.pid == opener.pid && granted.file == file;
+            if self.grants.iter().any(|grant| is_known(&grant.granted)) {
+                continue;
+            }
+            let Some(needs) = needs_of(self.sysfs(), &file).ok().flatten() else { continue };
+            let words = format!("{} has /sys/{} open", opener.name(), file.path);
+            match self.directory.try_acquire(&needs.claims) {
+                Ok(Some(held)) => {
+                    self.context.output.say(&format!("{words}: its locks are held until it is done"));
+                    let granted = Granted { id: self.grants.next_id(), number: None, opener, file };
+                    let path = format!("/proc/{}/fd/{descriptor}", granted.opener.pid);
+                    let locks = Locks::Own(held);
+                    self.tell(&Message::Granted(granted.clone()), &locks.descriptors());
+                    self.grants.add(&self.procfs, granted, locks, Duration::ZERO, Some(&path));
+                }
+                _ if crate::lock::carried::carried_by(&self.directory, opener.pid)
+                    .is_ok_and(|carried| needs.are_met_by(&carried)) => {}
+                _ => self.context.output.say(&format!("{words}, and others are at work there")),
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Those who stand in line for somebody who waits in open(2): a process for each, because a lock is waited for in the kernel.
+//!
+//! It takes the locks as every command does, hands them to the guard, and ends. When the guard ends, or does not want them any
+//! more, it is killed, and so leaves the line.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+
+use crate::error::Result;
+use crate::guard::link::{self, Message, Wanted};
+use crate::lock::acquire::{WaitLimit, Waiting, WatchWait};
+use crate::lock::claims::Claims;
+use crate::lock::files::LockDirectory;
+use crate::lock::host_view::HostView;
+
+/// The word that turns pcictl into one of them.
+pub(crate) const SUBCOMMAND: &str = "guard-wait";
+
+/// Somebody in line, from the guard's side.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    child: Child,
+    line: OwnedFd,
+    locks: Vec<OwnedFd>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The locks.
+    Locked(Vec<OwnedFd>),
+    /// They could not be had, and why.
+    Refused(String),
+}
+
+impl Waiter {
+    /// Starts one; `title` is what others see who it waits for.
+    ///
+    /// # Errors
+    /// No process can be started.
+    #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the owner of those in line"))]
+    pub(crate) fn start(title: &str, wanted: Wanted) -> io::Result<Self> {
+        let (line, theirs) = link::pair()?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("pcictl").args([SUBCOMMAND, title]).env_clear();
+        let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let waiter = Self { child, line, locks: Vec::new() };
+        link::send(&waiter.line, &Message::Wanted(wanted), &[])?;
+        Ok(waiter)
+    }
+
+    /// What came of it; none as long as it waits.
+    pub(crate) fn outcome(&mut self) -> Option<Outcome> {
+        loop {
+            match link::receive(&self.line, false) {
+                Ok(Some((Message::Locks(_), mut descriptors))) => self.locks.append(&mut descriptors),
+                Ok(Some((Message::Complete, _))) => return Some(Outcome::Locked(std::mem::take(&mut self.locks))),
+                Ok(Some((Message::Refused(why), _))) => return Some(Outcome::Refused(why)),
+                Ok(Some(_)) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Ok(None) | Err(_) => return Some(Outcome::Refused("it was killed while it waited".to_owned())),
+            }
+        }
+    }
+}
+
+impl AsFd for Waiter {
+    /// Readable when there is an outcome.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.line.as_fd()
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        // flock(2) waits where a signal ends it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Becomes one of those in line, if this process was started by a guard to be one; else it is no command at all.
+pub(crate) fn run_if_started() -> Option<ExitCode> {
+    let line = std::io::stdin();
+    link::is_of_parent(line.as_fd()).then_some(())?;
+    let _ = set_pdeathsig(Signal::SIGKILL);
+    let Ok(Some((Message::Wanted(wanted), _))) = link::receive(line.as_fd(), true) else {
+        return Some(ExitCode::FAILURE);
+    };
+    let said = match acquire(&wanted) {
+        Ok(held) => {
+            let locks: Vec<BorrowedFd> = held.descriptors().collect();
+            let sent = link::send(line.as_fd(), &Message::Locks(0), &locks);
+            sent.and_then(|()| link::send(line.as_fd(), &Message::Complete, &[]))
+        }
+        Err(error) => link::send(line.as_fd(), &Message::Refused(error.to_string()), &[]),
+    };
+    Some(said.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
+}
+
+fn acquire(wanted: &Wanted) -> Result<crate::lock::acquire::Held> {
+    let run = Path::new(&wanted.run);
+    let directory =
+        if wanted.is_of_host { LockDirectory::open_on_host(run, HostView::live())? } else { LockDirectory::open(run)? };
+    let deadline = Instant::now() + Duration::from_millis(wanted.milliseconds);
+    directory.acquire(&Claims::changing(wanted.tops.clone()), WaitLimit::Until(deadline), &mut Silent)
+}
+
+/// Tells nobody: the guard does.
+struct Silent;
+
+impl WatchWait for Silent {
+    fn waiting(&mut self, _wait: &Waiting<'_>) {}
+
+    fn waits_for_ancestors(&self) -> bool {
+        true
+    }
+}
