@@ -326,7 +326,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__guard)
-            opts="-w -j -q -v -h -V --wait --status --json --quiet --verbose --color --sysroot --help --version"
+            opts="-w -j -q -v -h -V --wait --refuse --stop-first --report --status --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -338,6 +338,10 @@ _pcictl() {
                     ;;
                 -w)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --refuse)
+                    COMPREPLY=($(compgen -W "mounted swap holders network management open vfio vfs console protected redundant unchecked" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1507,7 +1511,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__sriov)
-            opts="-n -w -y -j -q -v -h -V --off --autoprobe --driver --mac --restore --dry-run --wait --no-wait --timeout --settle --force --yes --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --off --autoprobe --driver --dry-run --wait --no-wait --timeout --settle --force --yes --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1518,10 +1522,6 @@ _pcictl() {
                     return 0
                     ;;
                 --driver)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --mac)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1710,7 +1710,7 @@ _pcictl() {
 # Devices, where a command takes one. pcictl lists them without reading anything of them.
 _pcictl_devices() {
     local line=${COMP_LINE:0:COMP_POINT} word before
-    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --jobs --mac --method --output --refuse --runtime --settle --slot --sysroot --timeout --wait --wakeup -o -w '
+    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --jobs --method --output --refuse --runtime --settle --slot --sysroot --timeout --wait --wakeup -o -w '
     _pcictl "$@"
     word=${line##*[[:space:]]}
     [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|reset|power|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0

@@ -577,10 +577,24 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand doctor" -s j -l json -d 'P
 complete -c pcictl -n "__fish_pcictl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pcictl -n "__fish_pcictl_using_subcommand doctor" -s V -l version -d 'Print version'
 complete -c pcictl -n "__fish_pcictl_using_subcommand guard" -s w -l wait -d 'How long a writer may wait for locks before it is denied, in seconds, or with a unit: 500ms, 2m, 1h' -r
+complete -c pcictl -n "__fish_pcictl_using_subcommand guard" -l refuse -d 'Deny writes that would take away a device that is in use in these ways (comma-separated)' -r -f -a "mounted\t'A file system of it is mounted, in whatever mount namespace'
+swap\t'Swap space is on it'
+holders\t'Something is built on its disks: dm, LVM, LUKS, md, bcache, ZFS, btrfs, an export'
+network\t'Its interface carries an address or a route, or is part of a bond, bridge, VLAN and the like'
+management\t'Its interface holds the default route or the session you are typing in'
+open\t'A process has one of its device nodes or register files open or mapped'
+vfio\t'A process, usually a virtual machine, has it through VFIO or iommufd'
+vfs\t'Its virtual functions are in use'
+console\t'It is the boot display, the active console, an armed watchdog or where crash dumps go'
+protected\t'The site\'s own list in /etc/pcictl/protected.d names it'
+redundant\t'It is one of several paths or copies, and the others are healthy'
+unchecked\t'Something could not be looked into'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand guard" -l color -d 'When to use color' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand guard" -l sysroot -d 'Read a dumped tree instead of this machine; nothing can be changed there' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand guard" -l stop-first -d 'Stop the drivers before a device is removed, bottom-up and side by side'
+complete -c pcictl -n "__fish_pcictl_using_subcommand guard" -l report -d 'Hold up nobody; only log what would have waited or been denied'
 complete -c pcictl -n "__fish_pcictl_using_subcommand guard" -l status -d 'Show what the running guard does'
 complete -c pcictl -n "__fish_pcictl_using_subcommand guard" -s j -l json -d 'Print one JSON document'
 complete -c pcictl -n "__fish_pcictl_using_subcommand guard" -s q -l quiet -d 'Print errors only'

@@ -1,9 +1,11 @@
 //! Prints reports: text for people, or one JSON document. The only place that writes to stdout and stderr.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd as _;
 use std::sync::OnceLock;
 
 use colored::Colorize;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use crate::error::{Error, plain};
@@ -162,6 +164,15 @@ impl Output {
     pub(crate) fn say(&self, line: &str) {
         if !self.talk.quiet {
             self.talk(line);
+        }
+    }
+
+    /// A line of talk that is left out where nobody takes it in, for whoever must not wait.
+    pub(crate) fn say_without_waiting(&self, line: &str) {
+        let stderr = io::stderr();
+        let mut polled = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        if poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+            self.say(line);
         }
     }
 

@@ -11,10 +11,15 @@ locks and go on at once; so does whoever only reads.
 Examples:
   pcictl guard                       in the foreground, until a signal ends it
   pcictl guard --wait 5m             writers may wait for five minutes
+  pcictl guard --report              hold up nobody, and tell what would have waited
+  pcictl guard --stop-first --refuse mounted,management
+                                     as pcictl remove does, for an echo
+  pcictl guard --status              what it does now
 
 Exit status:
-  0    ended by a signal
-  1    failed
+  0    ended by a signal; --status: it is running
+  1    failed; --status: none is running
   4    refused: this is a container
   75   another guard is running
-  77   not permitted";
+  77   not permitted
+  124  --status: it does not answer";

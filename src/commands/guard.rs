@@ -2,6 +2,7 @@
 
 use crate::cli::guard::GuardArgs;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
+use crate::guard::checks::Conditions;
 use crate::guard::serve::serve;
 use crate::guard::status::ask;
 use crate::operation::context::Context;
@@ -15,7 +16,11 @@ pub(crate) fn run(context: &Context, args: &GuardArgs) -> Result<ExitStatus> {
         let message = "--sysroot: nobody writes to a dumped tree but who tries the guard; set PCICTL_RUN_DIR to do so";
         return Err(Error::usage(message));
     }
-    serve(context, &args.options())
+    let options = args.options();
+    if context.machine.sysfs.is_dump() && options.conditions != Conditions::default() {
+        return Err(Error::usage("--sysroot: drivers and users of a dumped tree are not this machine's"));
+    }
+    serve(context, &options)
 }
 
 fn status(context: &Context) -> Result<ExitStatus> {

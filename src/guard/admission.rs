@@ -7,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use crate::error::Result;
 use crate::guard::grants::Locks;
 use crate::guard::kinds::{Kind, MarkedFile};
 use crate::guard::link::{Message, Waiting, Wanted};
-use crate::guard::marks::Waits;
+use crate::guard::marks::{Answer, Waits};
 use crate::guard::needs::{Needs, needs_of};
 use crate::guard::opener::Opener;
 use crate::guard::record::{Fate, Record};
 use crate::guard::state::{Guard, Pending};
 use crate::guard::waiter::{Outcome, Waiter};
 use crate::lock::carried::{Carried, carried_by};
+use crate::lock::holders::describe_holders;
 use crate::pci::place::Place;
 
 /// So many stand in line at a time; the others wait until one of them is through.
@@ -48,7 +50,7 @@ impl Guard<'_> {
         }
         self.marks.take_in().unwrap_or_else(|error| {
             let why = crate::error::plain(&error);
-            self.context.output.say(&format!("who opens files cannot be read: {why}"));
+            self.context.output.say_without_waiting(&format!("who opens files cannot be read: {why}"));
             Vec::new()
         })
     }
@@ -64,7 +66,7 @@ impl Guard<'_> {
         if opener.pid == std::process::id() || file.kind.is_also_read() && opener.only_reads(&self.procfs) {
             return self.pass(number);
         }
-        let Some(needs) = needs_of(self.sysfs(), &file).unwrap_or_else(|_| Some(Needs::everything())) else {
+        let Some(needs) = self.needs(&file).unwrap_or_else(|_| Some(Needs::everything())) else {
             // What it is about is gone, and open(2) will say so.
             return self.pass(number);
         };
@@ -74,7 +76,8 @@ impl Guard<'_> {
         if is_own && self.carries(waiting.opener.pid, &needs, false) {
             return self.pass(number);
         }
-        if !self.is_awaited(&needs) {
+        let is_more = needs.stops || self.options.conditions.concern(waiting.file.kind);
+        if (!is_more || self.options.report_only) && !self.is_awaited(&needs) {
             if let Some(locks) = self.take_at_once(&waiting.file, &needs) {
                 return self.grant(waiting, locks, Duration::ZERO);
             }
@@ -84,10 +87,24 @@ impl Guard<'_> {
             Carrier::Blocks(place) => {
                 let why =
                     format!("it would wait for itself: it runs under a lock of {place}, which does not cover that");
-                self.deny(&waiting, begun.elapsed(), why);
+                if self.options.report_only {
+                    self.let_go_on_unheld(&waiting, format!("it would have been denied: {why}"));
+                } else {
+                    self.deny(&waiting, begun.elapsed(), why);
+                }
+            }
+            Carrier::Unrelated if self.options.report_only => {
+                let holders =
+                    self.directory.holders_covering(&needs.claims.tops().first().cloned().unwrap_or_default());
+                let by = describe_holders(&holders.unwrap_or_default());
+                self.let_go_on_unheld(&waiting, format!("it would have waited for {by}"));
             }
             Carrier::Unrelated => self.keep_waiting(waiting, needs, begun),
         }
+    }
+
+    fn needs(&self, file: &MarkedFile) -> Result<Option<Needs>> {
+        needs_of(self.sysfs(), file, self.options.conditions.stop_first)
     }
 
     /// Whether somebody waits already who wants some of the same.
@@ -99,7 +116,7 @@ impl Guard<'_> {
     fn take_at_once(&self, file: &MarkedFile, needs: &Needs) -> Option<Locks> {
         // Trouble with the lock files is told by whoever stands in line.
         let held = self.directory.try_acquire(&needs.claims).ok().flatten()?;
-        let again = needs_of(self.sysfs(), file).ok().flatten();
+        let again = self.needs(file).ok().flatten();
         (again.as_ref() == Some(needs)).then_some(Locks::Own(held))
     }
 
@@ -149,6 +166,9 @@ impl Guard<'_> {
                 is_of_host,
                 tops: pending.needs.claims.tops().to_vec(),
                 milliseconds: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+                file: pending.waiting.file.clone(),
+                stops: pending.needs.stops,
+                conditions: self.options.conditions.clone(),
             };
             let title = format!("for {}: /sys/{}", pending.waiting.opener.name(), pending.waiting.file.path);
             // Where none can be started now, it is tried again.
@@ -180,7 +200,10 @@ impl Guard<'_> {
 
     fn forget(&mut self, pending: &Pending) {
         let Waiting { number, opener, file } = &pending.waiting;
-        let _ = nix::unistd::close(*number);
+        // The kernel keeps who was killed in its list until he is answered (FAN_EVENT_CANCELED in fs/notify/fanotify/fanotify.c):
+        // whoever had his number next would wait for ever.
+        self.marks.answer(*number, Answer::Deny);
+        self.close(*number);
         self.tell(&Message::Answered(*number), &[]);
         self.note(&Record::new(Fate::GaveUp, (opener, file), pending.begun.elapsed(), None, None));
     }
@@ -191,7 +214,7 @@ impl Guard<'_> {
         match outcome {
             Some(Outcome::Locked(locks)) => {
                 pending.waiter = None;
-                match needs_of(self.sysfs(), &pending.waiting.file) {
+                match self.needs(&pending.waiting.file) {
                     Ok(None) => self.pass(number),
                     Ok(Some(needs)) if needs == pending.needs => {
                         self.grant(pending.waiting, Locks::Given(locks), waited);

@@ -13,6 +13,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::guard::checks::Conditions;
 use crate::guard::kinds::MarkedFile;
 use crate::guard::opener::Opener;
 use crate::pci::place::Place;
@@ -72,6 +73,8 @@ pub(crate) enum Message {
     Complete,
     /// Locks are asked for: by which directory, until when.
     Wanted(Wanted),
+    /// They are there, and drivers are being stopped.
+    Stops,
     /// They cannot be had.
     Refused(String),
 }
@@ -87,6 +90,12 @@ pub(crate) struct Wanted {
     pub(crate) tops: Vec<Place>,
     /// How long to wait.
     pub(crate) milliseconds: u64,
+    /// What for.
+    pub(crate) file: MarkedFile,
+    /// Whether drivers are stopped before.
+    pub(crate) stops: bool,
+    /// What else is asked for.
+    pub(crate) conditions: Conditions,
 }
 
 /// Whether the other end of a line is this process's parent, of the same user.

@@ -8,8 +8,9 @@
 //! Not promised: what the kernel does by itself, as when a card is pulled, is not held up. Whoever may be root can get around
 //! it, and what was let go on while there was no guard is not called back.
 //!
-//! - [`options`]: what an operator may ask of it.
 //! - [`kinds`]: the table of files.
+//! - [`checks`]: what is done in line besides waiting: users are looked for, drivers stopped.
+//! - [`options`]: what an operator may ask of it.
 //! - [`needs`]: what must be held for a write to one.
 //! - [`opener`]: who opens it, and whether to write.
 //! - [`inside`]: who has one open.
@@ -29,8 +30,9 @@
 //! - [`serve`]: its loop.
 //! - [`helpers`]: pcictl run again as a keeper, or to stand in line.
 
-pub(crate) mod options;
 pub(crate) mod kinds;
+pub(crate) mod checks;
+pub(crate) mod options;
 pub(crate) mod needs;
 pub(crate) mod opener;
 pub(crate) mod inside;

@@ -13,7 +13,9 @@ use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::action::Action;
 use crate::plan::claims_for::{Touched, claims_for};
+use crate::plan::remove::plan_removal;
 use crate::resolve::scan_target::{containing_bus, target};
+use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Parent, Topology};
 use crate::topology::paths::DEVICES;
 use crate::topology::slots::Slot;
@@ -28,11 +30,14 @@ pub(crate) struct Needs {
     pub(crate) claims: Claims,
     /// The node that the file lies at; none if the target is in the data.
     pub(crate) node: Option<Place>,
+    /// Drivers are stopped and virtual functions taken away before: a physical function that is removed with its virtual ones
+    /// on hangs some kernels, and leaves them behind on all others.
+    pub(crate) stops: bool,
 }
 
 impl Needs {
     fn of(touched: &[Touched], node: Option<Place>) -> Self {
-        Self { claims: claims_for(touched), node }
+        Self { claims: claims_for(touched), node, stops: false }
     }
 
     /// Everything: for what cannot be told.
@@ -63,17 +68,19 @@ impl Needs {
     }
 }
 
-/// What a write to this file needs; none if what it is about is gone.
+/// What a write to this file needs; none if what it is about is gone. If drivers are to be stopped before a removal
+/// (`stop_first`), it needs what that takes, too.
 ///
 /// # Errors
 /// The device tree cannot be read.
-pub(crate) fn needs_of(sysfs: &Sysfs, file: &MarkedFile) -> Result<Option<Needs>> {
+pub(crate) fn needs_of(sysfs: &Sysfs, file: &MarkedFile, stop_first: bool) -> Result<Option<Needs>> {
     match file.kind {
         Kind::RescanAll => Ok(Some(Needs::everything())),
         Kind::RescanBus => of_bus(sysfs, file).map(Some),
         Kind::SlotPower => of_slot(sysfs, file),
         Kind::Unbind => of_bound(sysfs, file.directory()).map(Some),
         Kind::Bind | Kind::Probe => of_unbound(sysfs).map(Some),
+        Kind::Remove => file.address().map_or(Ok(None), |address| of_removal(sysfs, address, stop_first)),
         _ => file.address().map_or(Ok(None), |address| of_function(sysfs, file, address)),
     }
 }
@@ -95,10 +102,30 @@ fn of_function(sysfs: &Sysfs, file: &MarkedFile, address: PciAddress) -> Result<
     Ok(touched.map(|touched| Needs::of(&[touched], Some(topology.place(id)))))
 }
 
+/// A removal, by itself or as the command makes it.
+fn of_removal(sysfs: &Sysfs, address: PciAddress, stop_first: bool) -> Result<Option<Needs>> {
+    let topology = Topology::load_around(sysfs, &[address], if stop_first { Fields::PLAN } else { PLACES })?;
+    let Some(id) = topology.find(address) else { return Ok(None) };
+    let has_vfs = || topology.subtree(id).into_iter().any(|id| !topology.virtual_functions(id).is_empty());
+    let own = || Touched::by_action(&topology, &Action::Remove { address });
+    if !stop_first {
+        return if has_vfs() {
+            of_removal(sysfs, address, true)
+        } else {
+            Ok(own().map(|touched| Needs::of(&[touched], Some(topology.place(id)))))
+        };
+    }
+    let claims = match plan_removal(&topology, &[id]) {
+        Ok(removal) => removal.claims().clone(),
+        // Why it cannot be planned is told when it is tried.
+        Err(_) => claims_for(&own()),
+    };
+    Ok(Some(Needs { claims, node: Some(topology.place(id)), stops: true }))
+}
+
 /// The step of a plan that makes the same write.
 fn action(kind: Kind, address: PciAddress) -> Option<Action> {
     match kind {
-        Kind::Remove => Some(Action::Remove { address }),
         // Which method it will be is told by a file that is one of the table, and that the guard cannot read without having to
         // let itself. So it counts as the one that hits most.
         Kind::Reset => Some(Action::Reset { address, hits_bus: true }),

@@ -31,6 +31,8 @@ pub(crate) enum Fate {
     WasInside,
     /// He was not let go on.
     Denied,
+    /// He was let go on, though others were in the way: only a report was asked for.
+    Reported,
     /// He was killed, or gave up, while he waited.
     GaveUp,
 }
@@ -105,6 +107,7 @@ impl Record {
             Fate::Done => format!("{who}: waited {waited:.1} s, then wrote to /sys/{file} in {took:.3} s"),
             Fate::WasInside => format!("{who}: left /sys/{file}, which it had open before the guard came"),
             Fate::Denied => format!("{who}: may not write to /sys/{file}: {why}"),
+            Fate::Reported => format!("{who}: writes to /sys/{file}; {why}"),
             Fate::GaveUp => format!("{who}: gave up after {waited:.1} s before it could write to /sys/{file}"),
         }
     }

@@ -1,6 +1,6 @@
 //! The guard's loop: it never waits for anybody, so that whoever opens a file of the table is heard at once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -68,6 +68,7 @@ pub(crate) fn serve(context: &Context, options: &GuardOptions) -> Result<ExitSta
         begun,
         views: Vec::new(),
         looked_for_views: begun,
+        taken_numbers: BTreeMap::new(),
     };
     guard.begin(is_new, legacy)?;
     while signals.take() == 0 {
@@ -158,7 +159,7 @@ impl Guard<'_> {
     fn end(&mut self) {
         self.unit.tell("STOPPING=1");
         let _ = self.keeping.tell(&Message::Bye, &[]);
-        self.context.output.say("the guard ends: whoever waits goes on");
+        self.context.output.say_without_waiting("the guard ends: whoever waits goes on");
     }
 }
 

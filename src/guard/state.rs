@@ -1,6 +1,6 @@
 //! What the guard has at hand, and the few things that it does with it: let somebody go on, deny him, end what was held for him.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,9 @@ pub(super) struct Guard<'a> {
     /// The sysfs of other network namespaces.
     pub(super) views: Vec<View>,
     pub(super) looked_for_views: Instant,
+    /// Numbers that those are answered by whom the guard before took in, and what keeps each from being given out again;
+    /// nothing where it is that of another descriptor.
+    pub(super) taken_numbers: BTreeMap<i32, Option<OwnedFd>>,
 }
 
 impl Guard<'_> {
@@ -80,7 +83,7 @@ impl Guard<'_> {
     pub(super) fn keep_again(&mut self) {
         if let Err(error) = self.keeping.again() {
             let why = crate::error::plain(&error);
-            self.context.output.say(&format!("what must outlive the guard is not kept: {why}"));
+            self.context.output.say_without_waiting(&format!("what must outlive the guard is not kept: {why}"));
             return;
         }
         let mut told = self.keeping.tell(&Message::Group, &[self.marks.as_fd()]);
@@ -97,10 +100,17 @@ impl Guard<'_> {
         }
     }
 
+    /// Closes what the kernel opened for somebody who was answered, or is gone.
+    pub(super) fn close(&mut self, number: i32) {
+        if self.taken_numbers.remove(&number).is_none() {
+            let _ = nix::unistd::close(number);
+        }
+    }
+
     /// Lets somebody go on for whom nothing needs to be held.
     pub(super) fn pass(&mut self, number: i32) {
         self.marks.answer(number, Answer::Allow);
-        let _ = nix::unistd::close(number);
+        self.close(number);
     }
 
     /// Lets somebody go on, and holds the locks until he is done.
@@ -129,14 +139,21 @@ impl Guard<'_> {
             }
             self.tell(&Message::Released(id), &[]);
         }
-        let _ = nix::unistd::close(number);
+        self.close(number);
+    }
+
+    /// Lets somebody go on although others are in the way.
+    pub(super) fn let_go_on_unheld(&mut self, waiting: &Waiting, why: String) {
+        self.pass(waiting.number);
+        let record = Record::new(Fate::Reported, (&waiting.opener, &waiting.file), Duration::ZERO, None, Some(why));
+        self.note(&record);
     }
 
     /// Denies somebody.
     pub(super) fn deny(&mut self, waiting: &Waiting, waited: Duration, why: String) {
         self.marks.answer(waiting.number, Answer::Deny);
         self.counts.denied += 1;
-        let _ = nix::unistd::close(waiting.number);
+        self.close(waiting.number);
         let why = format!("{why} ({} to it)", self.marks.denial());
         self.note(&Record::new(Fate::Denied, (&waiting.opener, &waiting.file), waited, None, Some(why)));
     }
@@ -153,7 +170,7 @@ impl Guard<'_> {
 
     pub(super) fn note(&mut self, record: &Record) {
         self.log.add(record);
-        self.context.output.say(&record.in_words());
+        self.context.output.say_without_waiting(&record.in_words());
     }
 
     /// What it does now.
@@ -197,7 +214,7 @@ impl Guard<'_> {
                 marks.mark_all(sysfs)
             };
             if let Err(error) = marked {
-                self.context.output.say(&error.to_string());
+                self.context.output.say_without_waiting(&error.to_string());
             }
         }
     }
@@ -221,7 +238,9 @@ impl Guard<'_> {
             // One that cannot be entered yet is tried again; most have gone.
             let Ok(view) = namespaces::open(&namespace) else { continue };
             if let Err(error) = self.marks.mark_all(&view.sysfs) {
-                self.context.output.say(&format!("in the network namespace of {}: {error}", namespace.of));
+                self.context
+                    .output
+                    .say_without_waiting(&format!("in the network namespace of {}: {error}", namespace.of));
             }
             self.views.push(view);
         }

@@ -1,9 +1,9 @@
 //! How a guard begins: with what the one before left, or with those who are inside already.
 
-use std::os::fd::{AsFd as _, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, fcntl};
+use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::error::{Error, Result};
 use crate::guard::grants::Locks;
@@ -19,7 +19,13 @@ const NUMBERS: RawFd = 8192;
 
 impl Guard<'_> {
     /// Takes over from the guard before, marks all files, and looks who is inside already. Nobody is served before.
-    pub(super) fn begin(&mut self, is_new: bool, legacy: Legacy) -> Result<()> {
+    pub(super) fn begin(&mut self, is_new: bool, mut legacy: Legacy) -> Result<()> {
+        // Locks end one by one, and are not to leave numbers free that somebody is answered by.
+        for lock in legacy.granted.iter_mut().flat_map(|(_, locks)| locks) {
+            if let Ok(copy) = fcntl_dupfd_cloexec(&*lock, NUMBERS) {
+                *lock = copy;
+            }
+        }
         if is_new {
             let group = self.marks.as_fd().try_clone_to_owned();
             let group = group.map_err(|error| Error::io("what must outlive the guard cannot be kept", &error))?;
@@ -42,7 +48,7 @@ impl Guard<'_> {
             }
         }
         let state = format!("guarding {} files", self.marks.count);
-        self.context.output.say(&state);
+        self.context.output.say_without_waiting(&state);
         self.unit.tell(&format!("READY=1\nSTATUS={state}"));
         Ok(())
     }
@@ -56,19 +62,19 @@ impl Guard<'_> {
             }
         }
         for Waiting { number, .. } in waiting {
+            let copy = fcntl_dupfd_cloexec(self.marks.as_fd(), *number).ok();
             // A number that is taken already is not given out either; the copy has the next free one then.
-            if let Ok(copy) = fcntl(self.marks.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(*number)) {
-                if copy != *number {
-                    let _ = nix::unistd::close(copy);
-                }
-            }
+            let copy = copy.filter(|copy| copy.as_raw_fd() == *number);
+            self.taken_numbers.insert(*number, copy);
         }
     }
 
     fn serve_again(&mut self, waiting: Waiting) {
         let granted = self.grants.iter().find(|grant| grant.granted.number == Some(waiting.number));
         let is_granted = granted.is_some_and(|grant| grant.granted.opener == waiting.opener);
-        match needs_of(self.sysfs(), &waiting.file).unwrap_or_else(|_| Some(Needs::everything())) {
+        match needs_of(self.sysfs(), &waiting.file, self.options.conditions.stop_first)
+            .unwrap_or_else(|_| Some(Needs::everything()))
+        {
             Some(needs) if !is_granted => self.keep_waiting(waiting, needs, Instant::now()),
             _ => {
                 self.pass(waiting.number);
@@ -84,7 +90,10 @@ impl Guard<'_> {
             Ok(insiders) => insiders,
             Err(error) => {
                 let why = crate::error::plain(&error);
-                return self.context.output.say(&format!("who is inside a file already cannot be told: {why}"));
+                return self
+                    .context
+                    .output
+                    .say_without_waiting(&format!("who is inside a file already cannot be told: {why}"));
             }
         };
         for Insider { opener, file, descriptor } in insiders {
@@ -92,11 +101,11 @@ impl Guard<'_> {
             if self.grants.iter().any(|grant| is_known(&grant.granted)) {
                 continue;
             }
-            let Some(needs) = needs_of(self.sysfs(), &file).ok().flatten() else { continue };
+            let Some(needs) = needs_of(self.sysfs(), &file, false).ok().flatten() else { continue };
             let words = format!("{} has /sys/{} open", opener.name(), file.path);
             match self.directory.try_acquire(&needs.claims) {
                 Ok(Some(held)) => {
-                    self.context.output.say(&format!("{words}: its locks are held until it is done"));
+                    self.context.output.say_without_waiting(&format!("{words}: its locks are held until it is done"));
                     let granted = Granted { id: self.grants.next_id(), number: None, opener, file };
                     let path = format!("/proc/{}/fd/{descriptor}", granted.opener.pid);
                     let locks = Locks::Own(held);
@@ -105,7 +114,7 @@ impl Guard<'_> {
                 }
                 _ if crate::lock::carried::carried_by(&self.directory, opener.pid)
                     .is_ok_and(|carried| needs.are_met_by(&carried)) => {}
-                _ => self.context.output.say(&format!("{words}, and others are at work there")),
+                _ => self.context.output.say_without_waiting(&format!("{words}, and others are at work there")),
             }
         }
     }

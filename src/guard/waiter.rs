@@ -13,12 +13,17 @@ use std::time::{Duration, Instant};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::guard::checks::{check_users, copies, stop_drivers};
 use crate::guard::link::{self, Message, Wanted};
-use crate::lock::acquire::{WaitLimit, Waiting, WatchWait};
+use crate::guard::needs::needs_of;
+use crate::host::machine::Machine;
+use crate::lock::acquire::{Held, WaitLimit, Waiting, WatchWait};
 use crate::lock::claims::Claims;
 use crate::lock::files::LockDirectory;
 use crate::lock::host_view::HostView;
+use crate::operation::context::Context;
+use crate::terminal::{Output, Talk};
 
 /// The word that turns pcictl into one of them.
 pub(crate) const SUBCOMMAND: &str = "guard-wait";
@@ -29,6 +34,8 @@ pub(crate) struct Waiter {
     child: Child,
     line: OwnedFd,
     locks: Vec<OwnedFd>,
+    /// It stops drivers, and gives them back if nobody wants it any more.
+    stops: bool,
 }
 
 /// What came of it.
@@ -51,7 +58,7 @@ impl Waiter {
         let mut command = Command::new("/proc/self/exe");
         command.arg0("pcictl").args([SUBCOMMAND, title]).env_clear();
         let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let waiter = Self { child, line, locks: Vec::new() };
+        let waiter = Self { child, line, locks: Vec::new(), stops: false };
         link::send(&waiter.line, &Message::Wanted(wanted), &[])?;
         Ok(waiter)
     }
@@ -63,6 +70,7 @@ impl Waiter {
                 Ok(Some((Message::Locks(_), mut descriptors))) => self.locks.append(&mut descriptors),
                 Ok(Some((Message::Complete, _))) => return Some(Outcome::Locked(std::mem::take(&mut self.locks))),
                 Ok(Some((Message::Refused(why), _))) => return Some(Outcome::Refused(why)),
+                Ok(Some((Message::Stops, _))) => self.stops = true,
                 Ok(Some(_)) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Ok(None) | Err(_) => return Some(Outcome::Refused("it was killed while it waited".to_owned())),
@@ -80,9 +88,11 @@ impl AsFd for Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        // flock(2) waits where a signal ends it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if !self.stops {
+            // flock(2) waits where a signal ends it.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
 
@@ -94,9 +104,9 @@ pub(crate) fn run_if_started() -> Option<ExitCode> {
     let Ok(Some((Message::Wanted(wanted), _))) = link::receive(line.as_fd(), true) else {
         return Some(ExitCode::FAILURE);
     };
-    let said = match acquire(&wanted) {
-        Ok(held) => {
-            let locks: Vec<BorrowedFd> = held.descriptors().collect();
+    let said = match acquire(&wanted).and_then(|held| prepare(&wanted, held, line.as_fd())) {
+        Ok(locks) => {
+            let locks: Vec<BorrowedFd> = locks.iter().map(AsFd::as_fd).collect();
             let sent = link::send(line.as_fd(), &Message::Locks(0), &locks);
             sent.and_then(|()| link::send(line.as_fd(), &Message::Complete, &[]))
         }
@@ -105,12 +115,35 @@ pub(crate) fn run_if_started() -> Option<ExitCode> {
     Some(said.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS))
 }
 
-fn acquire(wanted: &Wanted) -> Result<crate::lock::acquire::Held> {
+fn acquire(wanted: &Wanted) -> Result<Held> {
     let run = Path::new(&wanted.run);
     let directory =
         if wanted.is_of_host { LockDirectory::open_on_host(run, HostView::live())? } else { LockDirectory::open(run)? };
     let deadline = Instant::now() + Duration::from_millis(wanted.milliseconds);
     directory.acquire(&Claims::changing(wanted.tops.clone()), WaitLimit::Until(deadline), &mut Silent)
+}
+
+/// Does what is asked for besides; gives what carries the locks.
+fn prepare(wanted: &Wanted, held: Held, line: BorrowedFd<'_>) -> Result<Vec<OwnedFd>> {
+    let locks = copies(&held).map_err(|error| Error::io("the locks cannot be handed over", &error))?;
+    let Wanted { file, conditions, .. } = wanted;
+    // The drivers and users of a dumped tree are not this machine's.
+    if !wanted.is_of_host || !wanted.stops && !conditions.concern(file.kind) {
+        return Ok(locks);
+    }
+    let output = Output::new(Talk { quiet: true, ..Talk::PLAIN });
+    let context = Context::new(Machine::open(None)?, &output, None);
+    let needs = needs_of(&context.machine.sysfs, file, conditions.stop_first)?;
+    if needs.is_none_or(|needs| needs.claims.tops() != wanted.tops || needs.stops != wanted.stops) {
+        // The guard sees it, too, and has somebody stand in line for what it is now.
+        return Ok(locks);
+    }
+    check_users(&context, file, &conditions.refuse)?;
+    if wanted.stops {
+        link::send(line, &Message::Stops, &[]).map_err(|error| Error::io("the guard", &error))?;
+        stop_drivers(&context, file, held, line)?;
+    }
+    Ok(locks)
 }
 
 /// Tells nobody: the guard does.

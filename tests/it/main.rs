@@ -10,6 +10,7 @@ mod dump;
 mod faults;
 mod generated;
 mod golden;
+mod guard;
 mod hostile_dump;
 mod kernel_answers;
 mod locks;

@@ -6,6 +6,7 @@
 //! - `board`, `boards`: machines; `kernel`, `hazards`: what writes do there, and which must not meet.
 //! - `jobs`, `subject`, `claims`, `plans`: what operators want, and what the product makes of it.
 //! - `work`, `system`, `check`: operators, locks and kernel as one system, and the checker that goes through it.
+//! - `guard`: tests of raw writers under the guard.
 //! - `lifecycle`: tests of the writes beside removal, rescan and virtual functions, which are here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -13,6 +14,7 @@ mod board;
 mod boards;
 mod check;
 mod claims;
+mod guard;
 mod hazards;
 mod jobs;
 mod kernel;

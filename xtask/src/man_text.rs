@@ -288,8 +288,19 @@ A guard of a newer version can take over from an older one without anybody notic
 
 What it cannot do: hold up what the kernel does by itself, as when a card is pulled out; and keep root from getting
 around it.
-New devices are guarded as soon as the kernel has announced them, which is a few milliseconds after they appear.
-Files of other network namespaces that have a sysfs of their own are not guarded."
+New devices are guarded as soon as the kernel has announced them, which is a few milliseconds after they appear; those
+that a raw scan brings, before anybody else may scan there.
+The sysfs of another network namespace, as containers have it, is guarded within two seconds after that namespace
+is made.
+
+Before a physical function is removed whose virtual functions are on, which hangs some kernels by itself, the guard has
+drivers stopped and the virtual functions taken away.
+With --stop-first every raw removal is let through once the drivers below it are stopped, so that it keeps the kernel's one
+mutex for hundredths of a second; they are given back if one of them does not stop, or if the writer has gone.
+With --refuse raw writes are denied that would end these uses of a device.
+What is written to unbind is not known before, so neither applies to it.
+With --report nobody is held up, and only what would have happened is told: to see what a guard would do to the
+scripts of a machine."
         }
         "status" => {
             "\

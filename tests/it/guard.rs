@@ -1,0 +1,269 @@
+//! The guard on a tree of plain files, which fanotify marks as it marks those of sysfs: who waits, who goes on, who is denied,
+//! and what is left when somebody is killed. What only a kernel can show is in tests/guest/cases/guard-*.
+//!
+//! All of it needs root: opens of files are held up for nobody else.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::processes;
+use crate::support::run::{Run, Running};
+use crate::support::{Tree, scratch_directory};
+
+const PORT: &str = "0000:02:00.0";
+const BELOW: &str = "0000:03:00.0";
+const BESIDE: &str = "0000:04:00.0";
+
+/// A machine of files of its own, with a guard.
+struct Guarded {
+    tree: Tree,
+    run: TempDir,
+    guard: Option<Child>,
+}
+
+impl Guarded {
+    fn with(options: &str) -> Option<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            return None;
+        }
+        let mut guarded = Self { tree: Tree::load("guest-switch8"), run: scratch_directory(), guard: None };
+        guarded.start(options);
+        Some(guarded)
+    }
+
+    /// Starts a guard and waits until it serves.
+    fn start(&mut self, options: &str) {
+        let mut command = self.pcictl(&format!("guard {options}"));
+        let mut child = processes::start(command.stderr(Stdio::piped()));
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let serves = lines.by_ref().any(|line| line.unwrap().contains("guarding "));
+        assert!(serves, "it ended");
+        // What else it says nobody reads, and it must not mind.
+        drop(lines);
+        self.guard = Some(child);
+    }
+
+    fn pcictl(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pcictl"));
+        command.arg("--sysroot").arg(self.tree.path()).args(words.split(' '));
+        command.env("PCICTL_RUN_DIR", self.run.path());
+        command
+    }
+
+    fn run(&self, words: &str) -> Run {
+        Run::words(words).on(&self.tree).run_dir(self.run.path())
+    }
+
+    fn holder(&self, selector: &str) -> Running {
+        let run = self.run(&format!("lock {selector} --")).and(["sh", "-c", "echo held; read line; exit 0"]);
+        run.stdout("held\n").spawn().says("held")
+    }
+
+    fn file(&self, address: &str, name: &str) -> PathBuf {
+        self.tree.device(address).join(name)
+    }
+
+    /// A shell that writes to a file, and then says so.
+    fn writer(&self, file: &Path) -> Child {
+        self.shell(&format!("echo 1 > {} && echo written", file.display()))
+    }
+
+    fn shell(&self, script: &str) -> Child {
+        processes::start(
+            Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()),
+        )
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_slice(&processes::output(&mut self.pcictl("guard --status --json")).stdout).unwrap()
+    }
+
+    /// Waits until so many wait, and so many are inside.
+    fn until(&self, waiting: usize, inside: usize) {
+        loop {
+            let status = self.status();
+            let count = |key: &str| status[key].as_array().unwrap().len();
+            if (count("waiting"), count("inside")) == (waiting, inside) {
+                return;
+            }
+        }
+    }
+
+    fn kill(&mut self, signal: Signal) {
+        let mut guard = self.guard.take().unwrap();
+        kill(Pid::from_raw(guard.id() as i32), signal).unwrap();
+        guard.wait().unwrap();
+    }
+
+    /// What became of each raw write, as the log tells.
+    fn log(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.run.path().join("guard.log")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The last record of this outcome, which is written a moment after the writer is done.
+    fn record(&self, outcome: &str) -> Value {
+        loop {
+            if let Some(record) = self.log().into_iter().rfind(|record| record["outcome"] == outcome) {
+                return record;
+            }
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if self.guard.is_some() {
+            self.kill(Signal::SIGTERM);
+        }
+    }
+}
+
+/// What a writer that has got through says.
+fn written(writer: Child) -> bool {
+    writer.wait_with_output().unwrap().stdout == b"written\n"
+}
+
+#[test]
+fn a_raw_writer_waits_for_who_has_the_lock_and_others_for_him() {
+    let Some(machine) = Guarded::with("--wait 1000") else { return };
+    let holder = machine.holder(PORT);
+    let mut waits = machine.shell(&format!("exec 9>{}; echo in; read line", machine.file(BELOW, "remove").display()));
+    machine.until(1, 0);
+    assert!(written(machine.writer(&machine.file(BESIDE, "remove"))), "beside it nobody is in the way");
+    let record = machine.record("done");
+    assert!(record["file"].as_str().unwrap().ends_with(&format!("{BESIDE}/remove")), "{record}");
+    holder.end();
+    let mut said = String::new();
+    BufReader::new(waits.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "in\n");
+    machine.until(0, 1);
+    machine
+        .run(&format!("lock --no-wait {BELOW} -- true"))
+        .stderr_like("pcictl: cannot lock [..] is locked by pid [..]\nhint: [..]\n")
+        .status(75)
+        .check();
+    waits.kill().unwrap();
+    waits.wait().unwrap();
+    machine.until(0, 0);
+    machine.run(&format!("lock --no-wait {BELOW} -- true")).check();
+}
+
+#[test]
+fn who_has_the_lock_goes_on_and_who_has_too_little_is_denied() {
+    let Some(machine) = Guarded::with("--wait 1000") else { return };
+    let write = |selector: &str, file: &Path| {
+        let script = format!("echo 1 > {} && echo written", file.display());
+        let mut command = machine.pcictl(&format!("lock {selector} -- sh -c"));
+        processes::output(command.arg(script)).stdout == b"written\n"
+    };
+    assert!(write(PORT, &machine.file(BELOW, "remove")));
+    assert!(write(PORT, &machine.file(PORT, "rescan")));
+    // Its descriptors are closed to the command, but who started it has them and waits.
+    assert!(write(&format!("--close {PORT}"), &machine.file(BELOW, "remove")));
+    assert_eq!(machine.log(), [] as [Value; 0], "none of this is a raw write");
+    // To remove what is above it would wait for itself.
+    assert!(!write(BELOW, &machine.file(PORT, "remove")));
+    let why = machine.record("denied")["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("it would wait for itself"), "{why}");
+}
+
+#[test]
+fn readers_do_not_wait() {
+    let Some(machine) = Guarded::with("--wait 1000") else { return };
+    let holder = machine.holder(PORT);
+    let file = machine.file(BELOW, "driver_override");
+    let before = fs::read(&file).unwrap();
+    assert_eq!(before, fs::read(&file).unwrap());
+    let writer = machine.writer(&file);
+    machine.until(1, 0);
+    holder.end();
+    assert!(written(writer));
+}
+
+#[test]
+fn who_waits_for_too_long_is_denied_and_told_by_whom() {
+    let Some(machine) = Guarded::with("--wait 0.3") else { return };
+    let holder = machine.holder(PORT);
+    assert!(!written(machine.writer(&machine.file(BELOW, "remove"))));
+    let why = machine.record("denied")["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("is locked by pid") && why.contains("waited 0.3 s"), "{why}");
+    holder.end();
+}
+
+#[test]
+fn the_next_guard_takes_over_who_waits_and_who_is_inside() {
+    let Some(mut machine) = Guarded::with("--wait 1000") else { return };
+    let mut inside = machine.shell(&format!("exec 9>{}; read line", machine.file(BELOW, "remove").display()));
+    machine.until(0, 1);
+    let waits = [PORT, BELOW].map(|address| machine.writer(&machine.file(address, "remove")));
+    machine.until(2, 1);
+    for _ in 0..3 {
+        machine.kill(Signal::SIGKILL);
+        machine.start("--wait 1000");
+        machine.until(2, 1);
+    }
+    let second =
+        machine.run("guard").stderr("pcictl: a guard is running already\nhint: pcictl guard --status shows it\n");
+    second.status(75).check();
+    // Whoever is killed while he waits leaves his number to the next one.
+    let mut killed = machine.writer(&machine.file(BELOW, "remove"));
+    machine.until(3, 1);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    machine.until(2, 1);
+    assert!(written(machine.writer(&machine.file(BESIDE, "remove"))));
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+    assert!(waits.into_iter().all(written));
+    machine.until(0, 0);
+}
+
+#[test]
+fn a_guard_that_ends_as_it_should_lets_all_go_and_keeps_the_locks_of_who_is_inside() {
+    let Some(mut machine) = Guarded::with("--wait 1000") else { return };
+    let mut inside = machine.shell(&format!("exec 9>{}; read line", machine.file(BELOW, "remove").display()));
+    machine.until(0, 1);
+    let waits = machine.writer(&machine.file(BELOW, "remove"));
+    machine.until(1, 1);
+    machine.kill(Signal::SIGTERM);
+    assert!(written(waits));
+    let locked = || machine.pcictl(&format!("lock --no-wait {BELOW} -- true"));
+    assert_eq!(processes::output(&mut locked()).status.code(), Some(75));
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+    while processes::output(&mut locked()).status.code() != Some(0) {}
+    let said = "pcictl: no guard is running: raw writes are not held up\nhint: [..]\n";
+    machine.run("guard --status").stderr_like(said).status(1).check();
+}
+
+#[test]
+fn a_report_holds_nobody_up() {
+    let Some(machine) = Guarded::with("--report") else { return };
+    let holder = machine.holder(PORT);
+    assert!(written(machine.writer(&machine.file(BELOW, "remove"))));
+    let why = machine.record("reported")["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("it would have waited for pid"), "{why}");
+    holder.end();
+}
+
+#[test]
+fn a_dumped_tree_is_guarded_only_to_try_it() {
+    let tree = Tree::shared("guest-switch8");
+    let run = scratch_directory();
+    for options in ["--stop-first", "--refuse mounted"] {
+        Run::words(&format!("guard {options}"))
+            .on(tree)
+            .run_dir(run.path())
+            .stderr("pcictl: --sysroot: drivers and users of a dumped tree are not this machine's\n")
+            .status(2)
+            .check();
+    }
+}
