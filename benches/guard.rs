@@ -36,8 +36,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let sizes: &[usize] = if measured { &[64, 65_536] } else { &[64] };
-    let is_fine = sizes.iter().map(|size| measure(*size)).fold(true, |all, one| all && one);
-    if is_fine || !measured { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let results: Vec<bool> = sizes.iter().map(|size| measure(*size)).collect();
+    if !results.contains(&false) || !measured { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn measure(functions: usize) -> bool {

@@ -8,6 +8,7 @@ use crate::doctor::snapshot;
 use crate::doctor::stack::long_stopping;
 use crate::doctor::task::Snapshot;
 use crate::error::{Error, ErrorKind, ExitStatus, Result, rights_hint};
+use crate::guard;
 use crate::operation::context::Context;
 use crate::operation::{interrupted, removal_record};
 use crate::order;
@@ -97,6 +98,7 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
         Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
     }
     found.extend(protecting_nothing(context));
+    found.extend(silent_guard(context));
     let listing = removal_record::listing(context);
     for bad in &listing.bad {
         let helps = "the next command that changes something moves a damaged file out of the way".to_owned();
@@ -114,6 +116,16 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
         Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
     }
     found
+}
+
+/// A guard that holds up whoever writes and does not go on.
+fn silent_guard(context: &Context) -> Option<Leftover> {
+    let is_live = !context.machine.sysfs.is_dump() && !context.machine.has_own_run_directory();
+    let error = is_live
+        .then(|| guard::status::ask(&context.machine.run).err())?
+        .filter(|error| error.kind() == ErrorKind::TimedOut)?;
+    let helps = error.next().unwrap_or_default().to_owned();
+    Some(Leftover { address: None, what: error.to_string(), helps })
 }
 
 /// Entries of the site's own list that match nothing: a slip of the pen, or a device that is gone.

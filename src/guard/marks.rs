@@ -65,7 +65,8 @@ impl Marks {
     /// # Errors
     /// The kernel has no such thing, or this process may not have it.
     pub(crate) fn new() -> Result<Self> {
-        let flags = InitFlags::FAN_CLASS_CONTENT
+        // Only of this class an answer may have another error than EPERM (process_access_response).
+        let flags = InitFlags::FAN_CLASS_PRE_CONTENT
             | InitFlags::FAN_CLOEXEC
             | InitFlags::FAN_NONBLOCK
             | InitFlags::FAN_UNLIMITED_QUEUE

@@ -100,6 +100,12 @@ pub(crate) fn opening_call(procfs: &Procfs, tid: u32) -> Option<String> {
     matches!(parse_call(&text, &|_| None), Call::OpenToRead | Call::OpenToWrite).then_some(text)
 }
 
+/// Whether a thread is in that call still. Of one that runs it is not told where: that counts as `or`.
+pub(crate) fn is_in_call(procfs: &Procfs, tid: u32, call: &str, or: bool) -> bool {
+    let text = procfs.start_of(&format!("{tid}/syscall"), &mut [0; 256]).ok().flatten();
+    text.is_some_and(|text| text == call || or && text.starts_with("running"))
+}
+
 /// What a thread is doing.
 pub(crate) fn call_of(procfs: &Procfs, tid: u32) -> Call {
     let text = match procfs.start_of(&format!("{tid}/syscall"), &mut [0; 256]) {

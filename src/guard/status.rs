@@ -14,7 +14,7 @@ use crate::report::guard::GuardReport;
 const SOCKET: &str = "guard.status";
 
 /// A guard answers in milliseconds; one that does not in this time is stopped or stuck.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// So many of those who wait are told by name: all that is said has to fit into the socket, for the guard does not wait.
 pub(crate) const MOST_TOLD: usize = 100;

@@ -68,6 +68,25 @@ say "And back. The bridge above scans just the bus below it, and pcictl waits un
 show pcictl rescan "$port"
 show pcictl tree
 
+say "Scripts that nobody will change: with the guard running, raw writes wait for their turn, too. Four loops of" \
+    "echo 1 > rescan below the switch and an echo 1 > remove above them deadlock a kernel without it."
+pcictl guard --stop-first 2>/tmp/guard &
+guard=$!
+wait_until 60 grep -q guarding /tmp/guard
+for device in $(of_kind edu | head -n 4); do
+    for _ in 1 2 3 4 5; do [ ! -e "$pci/$device" ] || scan "$device"; done 2>/dev/null &
+    loops="${loops-} $!"
+done
+echo "\$ echo 1 > /sys/bus/pci/devices/$switch/remove"
+drop "$switch"
+# shellcheck disable=SC2086 # a process each
+wait $loops
+show pcictl guard --status
+scan "$port"
+kill $guard
+wait $guard
+show pcictl doctor
+
 functions >/tmp/after
 if cmp -s /tmp/before /tmp/after; then
     say "Each function is back, with its driver. echo took $(seconds "$raw"), pcictl $(seconds "$ours")."
