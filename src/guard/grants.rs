@@ -6,6 +6,7 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
@@ -55,7 +56,7 @@ pub(crate) struct Grant {
     /// Who, and what.
     pub(crate) granted: Granted,
     /// What is held for him.
-    pub(crate) locks: Locks,
+    pub(crate) locks: Rc<Locks>,
     /// How long he waited.
     pub(crate) waited: Duration,
     /// Since when.
@@ -111,7 +112,7 @@ impl Grants {
         &mut self,
         procfs: &Procfs,
         granted: Granted,
-        locks: Locks,
+        locks: Rc<Locks>,
         waited: Duration,
         path: Option<&str>,
     ) {

@@ -114,6 +114,22 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Whether there may be more functions after a write than before.
+    pub(crate) fn brings_devices(self) -> bool {
+        matches!(
+            self,
+            Self::Rescan
+                | Self::RescanBus
+                | Self::RescanAll
+                | Self::SetVfs
+                | Self::SlotPower
+                | Self::Bind
+                | Self::Probe
+        )
+    }
+}
+
 impl Home {
     /// Of the file with this path below `sys`, as the device tree has it and no link.
     fn of(steps: &[&str]) -> Option<Self> {

@@ -68,6 +68,7 @@ pub(crate) fn serve(context: &Context, options: &GuardOptions) -> Result<ExitSta
         begun,
         views: Vec::new(),
         looked_for_views: begun,
+        unseen: Vec::new(),
         taken_numbers: BTreeMap::new(),
     };
     guard.begin(is_new, legacy)?;
@@ -114,6 +115,7 @@ impl Guard<'_> {
         for grant in self.grants.take_done(&self.procfs, &waits) {
             self.release(grant);
         }
+        self.adopt_newcomers(None);
         self.look_at_line(&ended.pending);
         newcomers.into_iter().for_each(|newcomer| self.admit(newcomer));
         if ended.keeper || !self.keeping.is_alive() {

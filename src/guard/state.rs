@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::guard::grants::{Grant, Grants, Locks};
+use crate::guard::inside::{self, Insider};
 use crate::guard::keeping::Keeping;
-use crate::guard::kinds::MarkedFile;
+use crate::guard::kinds::{self, MarkedFile};
 use crate::guard::link::{Granted, Message, Waiting};
 use crate::guard::marks::{Answer, Marks};
 use crate::guard::namespaces::{self, PERIOD, View};
-use crate::guard::needs::Needs;
+use crate::guard::needs::{Needs, needs_of};
 use crate::guard::opener::Opener;
 use crate::guard::options::GuardOptions;
 use crate::guard::record::{Fate, Log, Record};
@@ -20,6 +22,7 @@ use crate::guard::waiter::Waiter;
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 use crate::host::uevent::Announcements;
+use crate::lock::carried::carried_by;
 use crate::lock::files::LockDirectory;
 use crate::operation::context::Context;
 use crate::report::guard::{GuardReport, WriterAtFile};
@@ -62,6 +65,8 @@ pub(super) struct Guard<'a> {
     /// The sysfs of other network namespaces.
     pub(super) views: Vec<View>,
     pub(super) looked_for_views: Instant,
+    /// Directories whose files were marked, and of which nobody has looked yet who was inside before.
+    pub(super) unseen: Vec<String>,
     /// Numbers that those are answered by whom the guard before took in, and what keeps each from being given out again;
     /// nothing where it is that of another descriptor.
     pub(super) taken_numbers: BTreeMap<i32, Option<OwnedFd>>,
@@ -131,7 +136,7 @@ impl Guard<'_> {
         } else {
             self.sysfs().display(&granted.file.path)
         };
-        self.grants.add(&self.procfs, granted, locks, waited, Some(&path));
+        self.grants.add(&self.procfs, granted, Rc::new(locks), waited, Some(&path));
         if !self.marks.answer(number, Answer::Allow) {
             // He was killed a moment ago.
             if let Some(grant) = self.grants.withdraw(id) {
@@ -162,6 +167,10 @@ impl Guard<'_> {
     pub(super) fn release(&mut self, grant: Grant) {
         self.mark_announced();
         let Grant { granted, locks, waited, begun, .. } = grant;
+        if granted.file.kind.brings_devices() {
+            // Whoever was quicker than the marks is inside, under no lock but this one.
+            self.adopt_newcomers(Some(&locks));
+        }
         drop(locks);
         self.tell(&Message::Released(granted.id), &[]);
         let fate = if granted.number.is_some() { Fate::Done } else { Fate::WasInside };
@@ -217,6 +226,61 @@ impl Guard<'_> {
                 self.context.output.say_without_waiting(&error.to_string());
             }
         }
+        let is_of_table = |directory: &String| !kinds::names_below(directory).is_empty();
+        self.unseen.extend(new.into_iter().filter(is_of_table));
+    }
+
+    /// Holds locks for those who opened a file of something new before it was marked: those of whoever brought it, or their own.
+    pub(super) fn adopt_newcomers(&mut self, locks: Option<&Rc<Locks>>) {
+        let is_brought = || self.grants.iter().any(|grant| grant.granted.file.kind.brings_devices());
+        if self.unseen.is_empty() || locks.is_none() && is_brought() {
+            return;
+        }
+        let new = std::mem::take(&mut self.unseen);
+        for insider in inside::all(&self.procfs).unwrap_or_default() {
+            let is_new = new.iter().any(|directory| directory == insider.file.directory());
+            if !is_new || self.is_known(&insider) || self.carries_any(insider.opener.pid) {
+                continue;
+            }
+            match locks {
+                Some(locks) => self.adopt(insider, Rc::clone(locks)),
+                None => self.adopt_alone(insider),
+            }
+        }
+    }
+
+    pub(super) fn is_known(&self, insider: &Insider) -> bool {
+        let is_he = |granted: &Granted| granted.opener.pid == insider.opener.pid && granted.file == insider.file;
+        self.grants.iter().any(|grant| is_he(&grant.granted))
+    }
+
+    fn carries_any(&self, pid: u32) -> bool {
+        carried_by(&self.directory, pid).is_ok_and(|carried| !carried.is_empty())
+    }
+
+    /// Holds his own locks for somebody who is inside already. Where they cannot be had he is told of: it is too late to do
+    /// anything about it.
+    pub(super) fn adopt_alone(&mut self, insider: Insider) {
+        let Insider { opener, file, .. } = &insider;
+        let Some(needs) = needs_of(self.sysfs(), file, false).ok().flatten() else { return };
+        let words = format!("{} has /sys/{} open", opener.name(), file.path);
+        match self.directory.try_acquire(&needs.claims) {
+            Ok(Some(held)) => {
+                self.context.output.say_without_waiting(&format!("{words}: its locks are held until it is done"));
+                self.adopt(insider, Rc::new(Locks::Own(held)));
+            }
+            _ if carried_by(&self.directory, opener.pid).is_ok_and(|carried| needs.are_met_by(&carried)) => {}
+            _ => self.context.output.say_without_waiting(&format!("{words}, and others are at work there")),
+        }
+    }
+
+    /// Holds locks for somebody who is inside already.
+    pub(super) fn adopt(&mut self, insider: Insider, locks: Rc<Locks>) {
+        let Insider { opener, file, descriptor } = insider;
+        let granted = Granted { id: self.grants.next_id(), number: None, opener, file };
+        let path = format!("/proc/{}/fd/{descriptor}", granted.opener.pid);
+        self.tell(&Message::Granted(granted.clone()), &locks.descriptors());
+        self.grants.add(&self.procfs, granted, locks, Duration::ZERO, Some(&path));
     }
 
     /// Marks the files of network namespaces that have come, and forgets those that have gone.

@@ -1,15 +1,16 @@
 //! How a guard begins: with what the one before left, or with those who are inside already.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::error::{Error, Result};
 use crate::guard::grants::Locks;
-use crate::guard::inside::{self, Insider};
+use crate::guard::inside;
 use crate::guard::keeping::Legacy;
-use crate::guard::link::{Granted, Message, Waiting};
+use crate::guard::link::{Message, Waiting};
 use crate::guard::marks::Answer;
 use crate::guard::needs::{Needs, needs_of};
 use crate::guard::state::Guard;
@@ -34,7 +35,7 @@ impl Guard<'_> {
             self.take_numbers(&legacy.waiting);
         }
         for (granted, locks) in legacy.granted {
-            self.grants.add(&self.procfs, granted, Locks::Given(locks), Duration::ZERO, None);
+            self.grants.add(&self.procfs, granted, Rc::new(Locks::Given(locks)), Duration::ZERO, None);
         }
         let sysfs = &self.context.machine.sysfs;
         self.marks.mark_all(sysfs)?;
@@ -83,8 +84,7 @@ impl Guard<'_> {
         }
     }
 
-    /// Holds locks for those who were let in by nobody. Where two of them are inside what one alone may be inside of, they are
-    /// told of: it is too late to do anything about it.
+    /// Holds locks for those who were let in by nobody.
     fn adopt_insiders(&mut self) {
         let insiders = match inside::all(&self.procfs) {
             Ok(insiders) => insiders,
@@ -96,25 +96,9 @@ impl Guard<'_> {
                     .say_without_waiting(&format!("who is inside a file already cannot be told: {why}"));
             }
         };
-        for Insider { opener, file, descriptor } in insiders {
-            let is_known = |granted: &Granted| granted.opener.pid == opener.pid && granted.file == file;
-            if self.grants.iter().any(|grant| is_known(&grant.granted)) {
-                continue;
-            }
-            let Some(needs) = needs_of(self.sysfs(), &file, false).ok().flatten() else { continue };
-            let words = format!("{} has /sys/{} open", opener.name(), file.path);
-            match self.directory.try_acquire(&needs.claims) {
-                Ok(Some(held)) => {
-                    self.context.output.say_without_waiting(&format!("{words}: its locks are held until it is done"));
-                    let granted = Granted { id: self.grants.next_id(), number: None, opener, file };
-                    let path = format!("/proc/{}/fd/{descriptor}", granted.opener.pid);
-                    let locks = Locks::Own(held);
-                    self.tell(&Message::Granted(granted.clone()), &locks.descriptors());
-                    self.grants.add(&self.procfs, granted, locks, Duration::ZERO, Some(&path));
-                }
-                _ if crate::lock::carried::carried_by(&self.directory, opener.pid)
-                    .is_ok_and(|carried| needs.are_met_by(&carried)) => {}
-                _ => self.context.output.say_without_waiting(&format!("{words}, and others are at work there")),
+        for insider in insiders {
+            if !self.is_known(&insider) {
+                self.adopt_alone(insider);
             }
         }
     }
