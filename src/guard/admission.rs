@@ -12,7 +12,7 @@ use crate::guard::grants::Locks;
 use crate::guard::kinds::{Kind, MarkedFile};
 use crate::guard::link::{Message, Waiting, Wanted};
 use crate::guard::marks::{Answer, Waits};
-use crate::guard::needs::{Needs, needs_of};
+use crate::guard::needs::{Needs, covers, needs_of, node_by_name};
 use crate::guard::opener::Opener;
 use crate::guard::record::{Fate, Record};
 use crate::guard::state::{Guard, Pending};
@@ -66,16 +66,19 @@ impl Guard<'_> {
         if opener.pid == std::process::id() || file.kind.is_also_read() && opener.only_reads(&self.procfs) {
             return self.pass(number);
         }
+        let carried = carried_by(&self.directory, opener.pid).unwrap_or_default();
+        // What it takes besides takes a look at the devices around.
+        if !carried.is_empty() && node_by_name(self.sysfs(), &file).is_some_and(|node| covers(&carried, &node)) {
+            return self.pass(number);
+        }
         let Some(needs) = self.needs(&file).unwrap_or_else(|_| Some(Needs::everything())) else {
             // What it is about is gone, and open(2) will say so.
             return self.pass(number);
         };
-        let waiting = Waiting { number, opener, file };
-        // Its helpers carry the locks, and know which.
-        let is_own = waiting.opener.comm.starts_with("pcictl");
-        if is_own && self.carries(waiting.opener.pid, &needs, false) {
+        if needs.are_met_by(&carried) {
             return self.pass(number);
         }
+        let waiting = Waiting { number, opener: opener.in_full(&self.procfs), file };
         let is_more = needs.stops || self.options.conditions.concern(waiting.file.kind);
         if (!is_more || self.options.report_only) && !self.is_awaited(&needs) {
             if let Some(locks) = self.take_at_once(&waiting.file, &needs) {
@@ -118,10 +121,6 @@ impl Guard<'_> {
         let held = self.directory.try_acquire(&needs.claims).ok().flatten()?;
         let again = self.needs(file).ok().flatten();
         (again.as_ref() == Some(needs)).then_some(Locks::Own(held))
-    }
-
-    fn carries(&self, pid: u32, needs: &Needs, or: bool) -> bool {
-        carried_by(&self.directory, pid).map_or(or, |carried| needs.are_met_by(&carried))
     }
 
     /// He himself, or somebody who started him and waits for him, may carry locks.

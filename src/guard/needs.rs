@@ -48,8 +48,10 @@ impl Needs {
     /// Whether somebody who carries these locks may go on: nobody can remove what the file lies at, or above it. What else the
     /// write touches is what he locked, as he thinks it right.
     pub(crate) fn are_met_by(&self, carried: &[Carried]) -> bool {
-        let covers = |place: &Place| self.node.as_ref().is_none_or(|node| node.is_at_or_below(place));
-        carried.iter().any(|(place, mode)| *mode == Mode::Exclusive && covers(place))
+        match &self.node {
+            Some(node) => covers(carried, node),
+            None => carried.iter().any(|(_, mode)| *mode == Mode::Exclusive),
+        }
     }
 
     /// Whether somebody who carries these locks would wait for himself.
@@ -65,6 +67,26 @@ impl Needs {
     pub(crate) fn overlap(&self, other: &Self) -> bool {
         let meet = |one: &Place, other: &Place| one.is_at_or_below(other) || other.is_at_or_below(one);
         self.claims.tops().iter().any(|one| other.claims.tops().iter().any(|other| meet(one, other)))
+    }
+}
+
+/// Whether one of these locks covers a node.
+pub(crate) fn covers(carried: &[Carried], node: &Place) -> bool {
+    carried.iter().any(|(place, mode)| *mode == Mode::Exclusive && node.is_at_or_below(place))
+}
+
+/// The node that a file lies at, if the names of the directories above it tell: not for virtual functions, and what is in
+/// no directory of the device tree.
+pub(crate) fn node_by_name(sysfs: &Sysfs, file: &MarkedFile) -> Option<Place> {
+    let directory = file.directory();
+    let directory = directory.rsplit_once("/pci_bus/").map_or(directory, |(bridge, _)| bridge);
+    if !directory.starts_with("devices/") || sysfs.exists(&format!("{directory}/physfn")) {
+        return None;
+    }
+    let topology = Topology::of_path(sysfs, directory);
+    match PciAddress::from_sysfs_name(last_step(directory)) {
+        Some(address) => topology.find(address).map(|id| topology.place(id)),
+        None => topology.find_host_bridge(last_step(directory)).map(|id| topology.host_bridge_place(id)),
     }
 }
 

@@ -57,18 +57,24 @@ impl Opener {
         let first = |name: &str| value(name)?.split_whitespace().next()?.parse::<u32>().ok();
         let capabilities = value("CapEff:").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(u64::MAX);
         let uids: Vec<&str> = value("Uid:").unwrap_or_default().split_whitespace().collect();
-        let small = |path: &str| procfs.start_of(&format!("{tid}/{path}"), &mut [0; 1024]).ok().flatten();
-        let login_uid = small("loginuid").and_then(|text| text.trim().parse().ok()).filter(|uid| *uid != u32::MAX);
-        let group = small("cgroup").and_then(|text| Some(text.lines().last()?.rsplit_once(':')?.1.to_owned()));
         Self {
             tid,
             pid: first("Tgid:").unwrap_or(tid),
             comm: value("Name:").unwrap_or("?").to_owned(),
             uid: first("Uid:"),
-            login_uid,
-            control_group: group.filter(|group| !matches!(group.as_str(), "" | "/")),
+            login_uid: None,
+            control_group: None,
             may_write: uids.is_empty() || uids.contains(&"0") || capabilities & (1 << CAP_DAC_OVERRIDE) != 0,
         }
+    }
+
+    /// The same with what only records tell.
+    pub(crate) fn in_full(self, procfs: &Procfs) -> Self {
+        let small = |path: &str| procfs.start_of(&format!("{}/{path}", self.tid), &mut [0; 1024]).ok().flatten();
+        let login_uid = small("loginuid").and_then(|text| text.trim().parse().ok()).filter(|uid| *uid != u32::MAX);
+        let group = small("cgroup").and_then(|text| Some(text.lines().last()?.rsplit_once(':')?.1.to_owned()));
+        let control_group = group.filter(|group| !matches!(group.as_str(), "" | "/"));
+        Self { login_uid, control_group, ..self }
     }
 
     /// `pid 4711 (sh)`, for messages.

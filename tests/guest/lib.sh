@@ -182,6 +182,11 @@ no_keeper() {
     ! grep -q guard-keeper /proc/[0-9]*/cmdline 2>/dev/null
 }
 
+# end_sleepers: end every `sleep`, and with it what it stands for.
+end_sleepers() {
+    for sleeper in $(pidof sleep); do kill -9 "$sleeper"; done
+}
+
 # let_go: end the last one.
 let_go() {
     kill -9 "$holder"

@@ -1,5 +1,6 @@
 # Raw writers in containers take part: one with a network namespace and a sysfs of its own, whose files are other inodes, and
 # one that sees the host's through a bind mount. The gap in which a new one is not guarded is measured.
+# run: named
 # topology: nested
 # append: slub_debug=FPZU
 # timeout: 900
@@ -32,7 +33,8 @@ note "a network namespace of its own is guarded after at most $(($(now) - begun)
 unshare -m sh -c "mount --bind /sys /tmp/case/b; echo '' >/tmp/case/b/bus/pci/devices/$child/driver_override" &
 second=$!
 wait_until 60 waits 2 || fail "a writer through a bind mount is not held up: $(pcictl guard --status)"
-kill -9 $holder $(pidof sleep)
+kill -9 $holder
+end_sleepers
 wait $first
 wait $second
 echo >"$pci/$child/driver_override"

@@ -1,5 +1,6 @@
 # A guard that is killed, again and again, in the midst of raw writers that would deadlock the kernel: those who wait go on
 # waiting for the next guard, those who are inside keep their locks, and nobody notices but for the delay.
+# run: named
 # topology: nested
 # append: slub_debug=FPZU
 # timeout: 1800

@@ -1,6 +1,7 @@
 # sriov_numvfs has a device's lock and wants the kernel's mutex, a removal has that and wants the lock: raw writers of both,
 # which the guard keeps apart. A physical function with its virtual ones on is removed raw, which hangs some kernels by itself:
 # the guard has the virtual ones taken away before. A reader of sriov_numvfs does not wait for either.
+# run: named
 # topology: sriov
 # kernels: all
 # append: slub_debug=FPZU
@@ -47,7 +48,8 @@ wait_until 30 lock_held || fail "no lock"
 begun=$(now)
 cat "$pci/$pf/sriov_numvfs" >/tmp/case/read
 [ $(($(now) - begun)) -lt 1000 ] || fail "a reader waited"
-kill -9 $holder $(pidof sleep)
+kill -9 $holder
+end_sleepers
 unguarded
 note "$(grep -c '"outcome":"done"' /run/pcictl/guard.log) raw writes, $(grep -c 'waited ' /tmp/case/guard) had to wait, $(grep -c denied /tmp/case/guard) denied"
 same "$before" "$(functions)"

@@ -1,6 +1,7 @@
 # The guard keeps raw writers apart that take no lock and know of none: four rescan functions below a switch, one removes
 # those functions, one the switch above, which deadlocks the kernel (raw-deadlock) or has it use freed memory
 # (raw-remove-pair) at the first try without the guard. /rig/storm says how many operations.
+# run: named
 # topology: nested
 # kernels: all
 # append: slub_debug=FPZU

@@ -1,5 +1,6 @@
 # The locks of a raw writer are held exactly as long as he is inside the file, wherever he dies: while he waits, between open
 # and write, in the write, after it, and when others have the open file from him.
+# run: named
 # topology: switch8
 # timeout: 600
 before=$(functions)
@@ -41,7 +42,8 @@ wait $waiter
 no_longer_waits() { ! waits; }
 wait_until 10 no_longer_waits || fail "who was killed still waits: $(pcictl guard --status)"
 held "another one was killed while he waited"
-kill -9 $writer $(pidof sleep)
+kill -9 $writer
+end_sleepers
 free "killed between open and write"
 
 # The number that the killed one waited under is used again.
@@ -74,7 +76,7 @@ free "after a rescan"
 # What he has started has the open file.
 sh -c "exec 9>$pci/$device/driver_override; sleep 600 & exit 0"
 held "his child has the open file"
-kill -9 $(pidof sleep)
+end_sleepers
 free "and that ends"
 unguarded
 same "$before" "$(functions)"
