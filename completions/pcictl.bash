@@ -1511,7 +1511,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__sriov)
-            opts="-n -w -y -j -q -v -h -V --off --autoprobe --driver --dry-run --wait --no-wait --timeout --settle --force --yes --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --off --autoprobe --driver --mac --restore --dry-run --wait --no-wait --timeout --settle --force --yes --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1522,6 +1522,10 @@ _pcictl() {
                     return 0
                     ;;
                 --driver)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mac)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1710,7 +1714,7 @@ _pcictl() {
 # Devices, where a command takes one. pcictl lists them without reading anything of them.
 _pcictl_devices() {
     local line=${COMP_LINE:0:COMP_POINT} word before
-    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --jobs --method --output --refuse --runtime --settle --slot --sysroot --timeout --wait --wakeup -o -w '
+    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --jobs --mac --method --output --refuse --runtime --settle --slot --sysroot --timeout --wait --wakeup -o -w '
     _pcictl "$@"
     word=${line##*[[:space:]]}
     [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|reset|power|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0

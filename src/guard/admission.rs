@@ -12,12 +12,12 @@ use crate::guard::grants::Locks;
 use crate::guard::kinds::{Kind, MarkedFile};
 use crate::guard::link::{Message, Waiting, Wanted};
 use crate::guard::marks::{Answer, Waits};
-use crate::guard::needs::{Needs, covers, needs_of, node_by_name};
+use crate::guard::needs::{Needs, needs_of, node_by_name};
 use crate::guard::opener::Opener;
 use crate::guard::record::{Fate, Record};
 use crate::guard::state::{Guard, Pending};
 use crate::guard::waiter::{Outcome, Waiter};
-use crate::lock::carried::{Carried, carried_by};
+use crate::lock::carried::{Carried, carried_by, is_covered_by};
 use crate::lock::holders::describe_holders;
 use crate::pci::place::Place;
 
@@ -66,18 +66,15 @@ impl Guard<'_> {
         if opener.pid == std::process::id() || file.kind.is_also_read() && opener.only_reads(&self.procfs) {
             return self.pass(number);
         }
-        let carried = carried_by(&self.directory, opener.pid).unwrap_or_default();
-        // What it takes besides takes a look at the devices around.
-        if !carried.is_empty() && node_by_name(self.sysfs(), &file).is_some_and(|node| covers(&carried, &node)) {
+        // Helpers of pcictl come this way: what else it may take is told by a look at the devices around.
+        let node = node_by_name(self.sysfs(), &file);
+        if node.is_some_and(|node| is_covered_by(&self.directory, opener.pid, &node)) {
             return self.pass(number);
         }
         let Some(needs) = self.needs(&file).unwrap_or_else(|_| Some(Needs::everything())) else {
             // What it is about is gone, and open(2) will say so.
             return self.pass(number);
         };
-        if needs.are_met_by(&carried) {
-            return self.pass(number);
-        }
         let waiting = Waiting { number, opener: opener.in_full(&self.procfs), file };
         let is_more = needs.stops || self.options.conditions.concern(waiting.file.kind);
         if (!is_more || self.options.report_only) && !self.is_awaited(&needs) {

@@ -71,7 +71,7 @@ impl Needs {
 }
 
 /// Whether one of these locks covers a node.
-pub(crate) fn covers(carried: &[Carried], node: &Place) -> bool {
+fn covers(carried: &[Carried], node: &Place) -> bool {
     carried.iter().any(|(place, mode)| *mode == Mode::Exclusive && node.is_at_or_below(place))
 }
 

@@ -3,9 +3,10 @@
 use std::io;
 
 use crate::lock::claims::Mode;
-use crate::lock::fdinfo::each_descriptor;
+use crate::lock::fdinfo::{Fdinfo, each_descriptor};
 use crate::lock::files::LockDirectory;
 use crate::lock::validate::place_of;
+use crate::order;
 use crate::pci::place::Place;
 
 /// A lock that a process carries.
@@ -26,4 +27,24 @@ pub(crate) fn carried_by(directory: &LockDirectory, pid: u32) -> io::Result<Vec<
         );
     })?;
     Ok(found)
+}
+
+/// Whether a process carries an exclusive lock of a node or of one above it, by as few looks as will do.
+pub(crate) fn is_covered_by(directory: &LockDirectory, pid: u32, node: &Place) -> bool {
+    let procfs = directory.procfs();
+    let mut found: Vec<(Place, String)> = Vec::new();
+    for number in procfs.names(&format!("{pid}/fd")).ok().flatten().unwrap_or_default() {
+        let target = procfs.link(&format!("{pid}/fd/{number}")).ok().flatten();
+        let place = target.and_then(|target| place_of(target.rsplit('/').next()?));
+        found.extend(place.filter(|place| node.is_at_or_below(place)).map(|place| (place, number)));
+    }
+    // The lowest of them is the likely one: all above it are held shared.
+    order::sort_by(&mut found, |a, b| b.0.cmp(&a.0));
+    found.iter().any(|(place, number)| {
+        let text = procfs.start_of(&format!("{pid}/fdinfo/{number}"), &mut [0; 2048]).ok().flatten();
+        let info = text.map(|text| Fdinfo::parse(&text)).unwrap_or_default();
+        info.tag.is_some_and(|tag| tag.mode == Mode::Exclusive)
+            && info.locked.is_some()
+            && directory.kernel_files(place)[0] == info.locked
+    })
 }
