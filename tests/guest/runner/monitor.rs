@@ -44,23 +44,24 @@ impl Hand {
     /// 10.0.2 while devices come and go.
     pub fn finds_interrupt_lost(&self) -> bool {
         // One that has just come is not lost.
-        self.idle_forever().is_some_and(|first| {
+        let first = self.idle_forever();
+        !first.is_empty() && {
             std::thread::sleep(LOST_FOR);
-            self.idle_forever().is_some_and(|again| again == first)
-        })
+            self.idle_forever().iter().any(|again| first.contains(again))
+        }
     }
 
-    /// A processor that nothing will wake, with its local APIC.
-    fn idle_forever(&self) -> Option<(String, String)> {
+    /// Processors that nothing may wake, each with its local APIC.
+    fn idle_forever(&self) -> Vec<(String, String)> {
         // Registers and APIC are to be those of one moment.
         let _ = self.ask("stop");
         let registers = self.ask("info registers -a").unwrap_or_default();
         let idle = registers.split("CPU#").skip(1).filter(|processor| idles(processor));
-        let mut states = idle.filter_map(|processor| processor.split_whitespace().next()).map(|index| {
+        let states = idle.filter_map(|processor| processor.split_whitespace().next()).map(|index| {
             let apic = self.ask(&format!("info lapic {index}")).unwrap_or_default();
             (index.to_owned(), apic)
         });
-        let found = states.find(|(_, apic)| is_in_interrupt(apic) || has_run_down(apic));
+        let found = states.filter(|(_, apic)| is_in_interrupt(apic) || has_run_down(apic)).collect();
         let _ = self.ask("cont");
         found
     }
@@ -86,13 +87,13 @@ fn is_in_interrupt(apic: &str) -> bool {
     apic.lines().any(|line| line.starts_with("ISR") && !line.contains("(none)"))
 }
 
-/// Whether its clock was set to ring once, and has; a kernel that needs no clock masks it (lapic_timer_shutdown in
+/// Whether its clock was set to ring once, and has, be it that it is still waited for (IRR); a kernel that needs no clock masks it (lapic_timer_shutdown in
 /// arch/x86/kernel/apic/apic.c).
 fn has_run_down(apic: &str) -> bool {
     let line = |name: &str| apic.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     let rings_once = line("LVTT\t").contains("one-shot") && !line("LVTT\t").contains("masked");
     let was_set = !line("Timer").contains("initial_count = 0 ") && line("Timer").contains("initial_count = ");
-    rings_once && was_set && line("Timer").trim_end().ends_with("current_count = 0") && line("IRR").contains("(none)")
+    rings_once && was_set && line("Timer").trim_end().ends_with("current_count = 0")
 }
 
 /// Whether a processor with these registers waits for an interrupt, and would take one.
