@@ -17,7 +17,7 @@
 //! - [`marks`]: the fanotify group.
 //! - [`link`]: messages with descriptors.
 //! - [`record`]: what is told of each write.
-//! - [`unit`]: what the service manager is told.
+//! - [`notify`]: what the service manager is told.
 //! - [`status`]: how others learn what it does.
 //! - [`keeper`]: the keeper.
 //! - [`keeping`]: the guard's end of the line to it.
@@ -39,7 +39,7 @@ pub(crate) mod inside;
 pub(crate) mod marks;
 pub(crate) mod link;
 pub(crate) mod record;
-pub(crate) mod unit;
+pub(crate) mod notify;
 pub(crate) mod status;
 pub(crate) mod keeper;
 pub(crate) mod keeping;
