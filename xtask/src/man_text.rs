@@ -288,10 +288,9 @@ A guard of a newer version can take over from an older one without anybody notic
 
 What it cannot do: hold up what the kernel does by itself, as when a card is pulled out; and keep root from getting
 around it.
-New devices are guarded as soon as the kernel has announced them, which is a few milliseconds after they appear; those
-that a raw scan brings, before anybody else may scan there.
-The sysfs of another network namespace, as containers have it, is guarded within two seconds after that namespace
-is made.
+New devices are guarded as soon as the kernel has announced them, and until then whoever opens their files is not held up;
+those that a raw scan brings, before anybody else may scan there.
+The sysfs of another network namespace, as containers have it, is found when they are looked for, every two seconds.
 
 Before a physical function is removed whose virtual functions are on, which hangs some kernels by itself, the guard has
 drivers stopped and the virtual functions taken away.
