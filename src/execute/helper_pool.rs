@@ -7,13 +7,12 @@ use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use nix::poll::{PollFd, PollFlags, poll};
 
-use crate::execute::writer;
+use crate::execute::{rerun, writer};
 use crate::lock::acquire::Handover;
 use crate::plan::action::{Step, StepRef};
 
@@ -39,7 +38,6 @@ impl Helper {
     ///
     /// # Errors
     /// No process can be started, or no descriptor is left.
-    #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the helpers' owner"))]
     pub(crate) fn start(spec: &HelperSpec, mark: StepRef, path: &str, value: &str) -> io::Result<Self> {
         let journal = match &spec.journal {
             Some(journal) => Stdio::from(journal.try_clone()?),
@@ -47,12 +45,10 @@ impl Helper {
         };
         let (line, theirs) = UnixStream::pair()?;
         // Its arguments are what an operator sees in ps: what is written, and where.
-        let mut command = Command::new(&spec.program);
+        let mut command = rerun::command(&spec.program);
         spec.locks.apply(&mut command);
         let child = command
-            .arg0("pcictl")
             .args(writer::arguments(mark, spec.locks.locks(), path, value))
-            .env_clear()
             .stdin(journal)
             .stdout(OwnedFd::from(theirs))
             .stderr(Stdio::null())

@@ -6,6 +6,7 @@
 //! - [`journaled`]: a runner that notes each step in the journal.
 //! - [`signals`]: signals as something to poll.
 //! - [`vf_write`]: a setting of a VF, by rtnetlink.
+//! - [`rerun`]: pcictl run again, to be a process beside this one.
 //! - [`writer`]: the helper process: one write.
 //! - [`helper_pool`]: helpers seen from this side.
 //! - [`supervisor`]: the runner for a real machine, with timeouts and interrupts.
@@ -16,6 +17,7 @@ pub mod executor;
 pub(crate) mod helper_pool;
 pub(crate) mod signals;
 pub mod supervisor;
+pub(crate) mod rerun;
 pub mod writer;
 pub(crate) mod vf_write;
 pub(crate) mod command;

@@ -24,8 +24,8 @@ use crate::doctor::task::Task;
 use crate::execute::executor::{Event, StepRunner};
 use crate::execute::helper_pool::{Helper, HelperPool, HelperSpec};
 use crate::execute::outcome::{DetachedWrite, KernelState};
-use crate::execute::scope;
 use crate::execute::signals::Signals;
+use crate::execute::{rerun, scope};
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 use crate::lock::acquire::Held;
@@ -69,7 +69,7 @@ impl<'a> Supervisor<'a> {
     /// # Errors
     /// There are no descriptors left for signals.
     pub fn new(sysfs: &'a Sysfs, held: &Held, journal: Option<OwnedFd>, timeout: Duration) -> io::Result<Self> {
-        let (signals, program) = (Signals::listen()?, PathBuf::from("/proc/self/exe"));
+        let (signals, program) = (Signals::listen()?, PathBuf::from(rerun::PROGRAM));
         let running = Vec::new();
         Ok(Self {
             sysfs,

@@ -10,13 +10,9 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::stat::Mode;
-use nix::unistd::{geteuid, getppid};
 
-use crate::execute::vf_write;
+use crate::execute::{rerun, vf_write};
 use crate::host::hotplug_thread::wait_until_idle;
 use crate::plan::action::StepRef;
 use crate::state::journal::store;
@@ -37,7 +33,7 @@ pub(crate) fn arguments(mark: StepRef, keep: &[RawFd], path: &str, value: &str) 
 pub fn run_if_helper() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().map(|word| word.to_str().map(str::to_owned)).skip(1);
     let mut arguments = std::iter::from_fn(move || arguments.next().flatten());
-    if arguments.next()? != SUBCOMMAND || !is_started_by_pcictl() {
+    if arguments.next()? != SUBCOMMAND || !rerun::is_of_parent(&std::io::stdout()) {
         return None;
     }
     let (path, value, mark) = (arguments.next()?, arguments.next()?, arguments.next()?.parse::<StepRef>().ok()?);
@@ -62,12 +58,6 @@ pub fn run_if_helper() -> Option<ExitCode> {
     Some(ExitCode::SUCCESS)
 }
 
-/// Whether the standard output is a line to the parent, made by the parent itself, which is of the same user.
-fn is_started_by_pcictl() -> bool {
-    let peer = getsockopt(&std::io::stdout(), PeerCredentials);
-    peer.is_ok_and(|peer| peer.pid() == getppid().as_raw() && peer.uid() == geteuid().as_raw())
-}
-
 /// Waits for the word to go; false if it will not come, because whoever started this has no use for it or is no more.
 fn wait_for_start() -> bool {
     let mut word = [0; START.len()];
@@ -82,13 +72,7 @@ fn wait_for_start() -> bool {
 
 /// Leaves the terminal, the working directory and every open file that is none of its business.
 fn detach(keep: &[RawFd]) {
-    // Fails only for the leader of a session, which is what it shall become.
-    let _ = nix::unistd::setsid();
-    for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE, Signal::SIGTSTP] {
-        // SAFETY: no handler is installed, the signal is ignored from here on.
-        let _ = unsafe { signal(number, SigHandler::SigIgn) };
-    }
-    let _ = std::env::set_current_dir("/");
+    rerun::detach();
     // Named after /proc/self/exe it would be called `exe`.
     set_comm("pcictl-ready");
     let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")

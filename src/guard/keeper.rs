@@ -15,13 +15,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
-use nix::unistd::{geteuid, getppid, setsid};
+use nix::unistd::{geteuid, getppid};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
+use crate::execute::rerun;
 use crate::guard::inside::is_inside;
 use crate::guard::link::{self, Granted, Message, Waiting};
 use crate::host::procfs::Procfs;
@@ -42,7 +42,8 @@ pub(crate) const SOCKET: &str = "guard.keeper";
 pub(crate) fn run_if_started(run: &Path) -> Option<ExitCode> {
     let line = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
     let guard = Guard::of(line).filter(|guard| guard.pid == getppid().as_raw())?;
-    detach();
+    // A wish to stop is for the guard.
+    rerun::detach();
     let (Ok(procfs), Ok(listener)) = (Procfs::live(), listen_at(&run.join(SOCKET))) else {
         return Some(ExitCode::FAILURE);
     };
@@ -51,16 +52,6 @@ pub(crate) fn run_if_started(run: &Path) -> Option<ExitCode> {
         keeper.step();
     }
     Some(ExitCode::SUCCESS)
-}
-
-/// Leaves the terminal, and hears no wish to stop: those are for the guard.
-fn detach() {
-    let _ = setsid();
-    for number in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE] {
-        // SAFETY: no handler is installed, the signal is ignored from here on.
-        let _ = unsafe { signal(number, SigHandler::SigIgn) };
-    }
-    let _ = std::env::set_current_dir("/");
 }
 
 /// The guard that is kept for.

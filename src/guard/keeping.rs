@@ -2,15 +2,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::execute::rerun;
 use crate::guard::keeper::{SOCKET, SUBCOMMAND};
 use crate::guard::link::{self, Granted, Message, Waiting};
 
@@ -94,14 +94,11 @@ fn find(path: &Path) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Starts one; it keeps nothing of this process open but its line.
-#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "it is to outlive this process"))]
 fn start(run: &Path) -> io::Result<OwnedFd> {
     let (line, theirs) = link::pair()?;
-    Command::new("/proc/self/exe")
-        .arg0("pcictl")
+    rerun::command(Path::new(rerun::PROGRAM))
         .arg(SUBCOMMAND)
         .arg(run)
-        .env_clear()
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
         .spawn()?;

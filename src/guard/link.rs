@@ -4,9 +4,6 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt::PeerCredentials;
-use nix::unistd::{geteuid, getppid};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -96,12 +93,6 @@ pub(crate) struct Wanted {
     pub(crate) stops: bool,
     /// What else is asked for.
     pub(crate) conditions: Conditions,
-}
-
-/// Whether the other end of a line is this process's parent, of the same user.
-pub(crate) fn is_of_parent(line: BorrowedFd<'_>) -> bool {
-    let peer = getsockopt(&line, PeerCredentials);
-    peer.is_ok_and(|peer| peer.pid() == getppid().as_raw() && peer.uid() == geteuid().as_raw())
 }
 
 /// Two ends of a new line.

@@ -7,8 +7,8 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,6 +16,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
+use crate::execute::rerun;
 use crate::guard::link::{self, Message};
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
@@ -63,11 +64,10 @@ pub(crate) fn others(procfs: &Procfs) -> Vec<Namespace> {
 ///
 /// # Errors
 /// It is gone, or cannot be entered.
-#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the owner of the helper, which waits for it"))]
 pub(crate) fn open(namespace: &Namespace) -> io::Result<View> {
     let (line, theirs) = link::pair()?;
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("pcictl").args([SUBCOMMAND, &namespace.file]).env_clear().stdin(Stdio::from(theirs));
+    let mut command = rerun::command(Path::new(rerun::PROGRAM));
+    command.args([SUBCOMMAND, &namespace.file]).stdin(Stdio::from(theirs));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     drop(command);
     let ready = poll(&mut [PollFd::new(line.as_fd(), PollFlags::POLLIN)], PollTimeout::from(PATIENCE));
@@ -82,7 +82,7 @@ pub(crate) fn open(namespace: &Namespace) -> io::Result<View> {
 /// Enters a namespace, mounts its sysfs nowhere, and gives it to the guard, if this process was started by one.
 pub(crate) fn run_if_started(file: &str) -> Option<ExitCode> {
     let line = std::io::stdin();
-    link::is_of_parent(line.as_fd()).then_some(())?;
+    rerun::is_of_parent(&line).then_some(())?;
     let _ = set_pdeathsig(Signal::SIGKILL);
     let mounted = || -> io::Result<()> {
         setns(std::fs::File::open(file)?, CloneFlags::CLONE_NEWNET)?;

@@ -5,15 +5,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 
 use crate::error::{Error, Result};
+use crate::execute::rerun;
 use crate::guard::checks::{check_users, copies, stop_drivers};
 use crate::guard::link::{self, Message, Wanted};
 use crate::guard::needs::needs_of;
@@ -52,12 +52,15 @@ impl Waiter {
     ///
     /// # Errors
     /// No process can be started.
-    #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the owner of those in line"))]
     pub(crate) fn start(title: &str, wanted: Wanted) -> io::Result<Self> {
         let (line, theirs) = link::pair()?;
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("pcictl").args([SUBCOMMAND, title]).env_clear();
-        let child = command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut command = rerun::command(Path::new(rerun::PROGRAM));
+        let child = command
+            .args([SUBCOMMAND, title])
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
         let waiter = Self { child, line, locks: Vec::new(), stops: false };
         link::send(&waiter.line, &Message::Wanted(wanted), &[])?;
         Ok(waiter)
@@ -99,7 +102,7 @@ impl Drop for Waiter {
 /// Becomes one of those in line, if this process was started by a guard to be one; else it is no command at all.
 pub(crate) fn run_if_started() -> Option<ExitCode> {
     let line = std::io::stdin();
-    link::is_of_parent(line.as_fd()).then_some(())?;
+    rerun::is_of_parent(&line).then_some(())?;
     let _ = set_pdeathsig(Signal::SIGKILL);
     let Ok(Some((Message::Wanted(wanted), _))) = link::receive(line.as_fd(), true) else {
         return Some(ExitCode::FAILURE);
