@@ -20,12 +20,13 @@ const SERVICE: &str = "04";
 /// `value` is what was written to the file at `path`. Returns at once if that bound no hotplug port, or where nobody tells.
 pub(crate) fn wait_until_idle(path: &str, value: &str) {
     let binds = path.ends_with("/bind") || path.ends_with("/drivers_probe");
-    let (Ok(sysfs), Ok(procfs)) = (Sysfs::open(None), Procfs::live()) else { return };
+    let Some(sysfs) = binds.then(|| Sysfs::open(None).ok()).flatten() else { return };
     let port = format!("bus/pci/devices/{value}");
-    if !binds || !has_hotplug(&sysfs, &port) {
+    if !has_hotplug(&sysfs, &port) {
         return;
     }
-    let threads: Vec<u32> = threads(&sysfs, &procfs, &port);
+    let Ok(procfs) = Procfs::live() else { return };
+    let threads = threads(&sysfs, &procfs, &port);
     while threads.iter().any(|thread| is_at_work(&procfs, *thread)) {
         sleep(PAUSE);
     }
