@@ -5,8 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-
 use crate::error::Result;
 use crate::guard::grants::Locks;
 use crate::guard::kinds::{Kind, MarkedFile};
@@ -50,7 +48,7 @@ impl Guard<'_> {
         }
         self.marks.take_in().unwrap_or_else(|error| {
             let why = crate::error::plain(&error);
-            self.context.output.say_without_waiting(&format!("who opens files cannot be read: {why}"));
+            self.say(&format!("who opens files cannot be read: {why}"));
             Vec::new()
         })
     }
@@ -71,7 +69,7 @@ impl Guard<'_> {
         if node.is_some_and(|node| is_covered_by(&self.directory, opener.pid, &node)) {
             return self.pass(number);
         }
-        let Some(needs) = self.needs(&file).unwrap_or_else(|_| Some(Needs::everything())) else {
+        let Some(needs) = self.needs_or_everything(&file) else {
             // What it is about is gone, and open(2) will say so.
             return self.pass(number);
         };
@@ -107,6 +105,11 @@ impl Guard<'_> {
         needs_of(self.sysfs(), file, self.options.conditions.stop_first)
     }
 
+    /// The same, and everything where that cannot be told.
+    pub(super) fn needs_or_everything(&self, file: &MarkedFile) -> Option<Needs> {
+        self.needs(file).unwrap_or_else(|_| Some(Needs::everything()))
+    }
+
     /// Whether somebody waits already who wants some of the same.
     fn is_awaited(&self, needs: &Needs) -> bool {
         self.pending.iter().any(|pending| pending.needs.overlap(needs))
@@ -137,29 +140,19 @@ impl Guard<'_> {
 
     pub(super) fn keep_waiting(&mut self, waiting: Waiting, needs: Needs, begun: Instant) {
         self.tell(&Message::Waiting(waiting.clone()), &[]);
-        let pid = i32::try_from(waiting.opener.pid).ok().and_then(Pid::from_raw);
-        let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let process = waiting.opener.watch_process();
         self.pending.push_back(Pending { waiting, needs, begun, process, waiter: None });
         self.fill_line();
     }
 
     /// Has somebody stand in line for each whose turn it is.
     pub(super) fn fill_line(&mut self) {
-        let (mut in_line, wait) = (0, self.options.wait);
-        let run = self.context.machine.run.display().to_string();
-        let is_of_host = !self.context.machine.sysfs.is_dump();
-        for pending in &mut self.pending {
-            in_line += 1;
-            if in_line > MOST_IN_LINE {
-                return;
-            }
-            if pending.waiter.is_some() {
-                continue;
-            }
+        let (machine, wait) = (&self.context.machine, self.options.wait);
+        for pending in self.pending.iter_mut().take(MOST_IN_LINE).filter(|pending| pending.waiter.is_none()) {
             let left = wait.saturating_sub(pending.begun.elapsed());
             let wanted = Wanted {
-                run: run.clone(),
-                is_of_host,
+                run: machine.run.display().to_string(),
+                is_of_host: !machine.sysfs.is_dump(),
                 tops: pending.needs.claims.tops().to_vec(),
                 milliseconds: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
                 file: pending.waiting.file.clone(),

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{Error, Result};
 use crate::guard::inside::{anybody_has, has_open, is_inside};
@@ -118,8 +117,7 @@ impl Grants {
     ) {
         let flags = WatchFlags::OPEN | WatchFlags::CLOSE_WRITE;
         let watch = path.and_then(|path| inotify::add_watch(&self.closes, path, flags).ok());
-        let pid = i32::try_from(granted.opener.pid).ok().and_then(Pid::from_raw);
-        let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let process = granted.opener.watch_process();
         let (begun, dead) = (Instant::now(), process.is_none());
         let call = opening_call(procfs, granted.opener.tid);
         self.last = self.last.max(granted.id);

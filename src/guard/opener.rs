@@ -4,10 +4,12 @@
 //! which may be on a server that is gone.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
 use nix::libc;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::host::procfs::Procfs;
 
@@ -75,6 +77,11 @@ impl Opener {
         let group = small("cgroup").and_then(|text| Some(text.lines().last()?.rsplit_once(':')?.1.to_owned()));
         let control_group = group.filter(|group| !matches!(group.as_str(), "" | "/"));
         Self { login_uid, control_group, ..self }
+    }
+
+    /// What is readable when his process has ended; none if it has, or cannot be watched.
+    pub(crate) fn watch_process(&self) -> Option<OwnedFd> {
+        pidfd_open(Pid::from_raw(i32::try_from(self.pid).ok()?)?, PidfdFlags::empty()).ok()
     }
 
     /// `pid 4711 (sh)`, for messages.

@@ -161,7 +161,7 @@ impl Guard<'_> {
     fn end(&mut self) {
         self.unit.tell("STOPPING=1");
         let _ = self.keeping.tell(&Message::Bye, &[]);
-        self.context.output.say_without_waiting("the guard ends: whoever waits goes on");
+        self.say("the guard ends: whoever waits goes on");
     }
 }
 

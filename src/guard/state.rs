@@ -77,6 +77,11 @@ impl Guard<'_> {
         &self.context.machine.sysfs
     }
 
+    /// Says something to whoever reads the guard's talk, but never waits for him.
+    pub(super) fn say(&self, line: &str) {
+        self.context.output.say_without_waiting(line);
+    }
+
     /// Tells the keeper something. One that has ended is replaced, and told all.
     pub(super) fn tell(&mut self, message: &Message, descriptors: &[BorrowedFd<'_>]) {
         if !self.keeping.tell(message, descriptors) {
@@ -88,7 +93,7 @@ impl Guard<'_> {
     pub(super) fn keep_again(&mut self) {
         if let Err(error) = self.keeping.again() {
             let why = crate::error::plain(&error);
-            self.context.output.say_without_waiting(&format!("what must outlive the guard is not kept: {why}"));
+            self.say(&format!("what must outlive the guard is not kept: {why}"));
             return;
         }
         let mut told = self.keeping.tell(&Message::Group, &[self.marks.as_fd()]);
@@ -99,9 +104,7 @@ impl Guard<'_> {
             told &= self.keeping.tell(&Message::Granted(grant.granted.clone()), &grant.locks.descriptors());
         }
         if !told {
-            self.context
-                .output
-                .say("what must outlive the guard is not kept: its keeper ends as soon as it is started");
+            self.say("what must outlive the guard is not kept: its keeper ends as soon as it is started");
         }
     }
 
@@ -179,7 +182,7 @@ impl Guard<'_> {
 
     pub(super) fn note(&mut self, record: &Record) {
         self.log.add(record);
-        self.context.output.say_without_waiting(&record.in_words());
+        self.say(&record.in_words());
     }
 
     /// What it does now.
@@ -215,15 +218,14 @@ impl Guard<'_> {
                 new.push(announced.path);
             }
         });
-        let marks = &mut self.marks;
         for sysfs in std::iter::once(&self.context.machine.sysfs).chain(self.views.iter().map(|view| &view.sysfs)) {
             let marked = if is_complete {
-                new.iter().try_for_each(|directory| marks.mark_new(sysfs, directory))
+                new.iter().try_for_each(|directory| self.marks.mark_new(sysfs, directory))
             } else {
-                marks.mark_all(sysfs)
+                self.marks.mark_all(sysfs)
             };
             if let Err(error) = marked {
-                self.context.output.say_without_waiting(&error.to_string());
+                self.say(&error.to_string());
             }
         }
         let is_of_table = |directory: &String| !kinds::names_below(directory).is_empty();
@@ -266,11 +268,11 @@ impl Guard<'_> {
         let words = format!("{} has /sys/{} open", opener.name(), file.path);
         match self.directory.try_acquire(&needs.claims) {
             Ok(Some(held)) => {
-                self.context.output.say_without_waiting(&format!("{words}: its locks are held until it is done"));
+                self.say(&format!("{words}: its locks are held until it is done"));
                 self.adopt(insider, Rc::new(Locks::Own(held)));
             }
             _ if carried_by(&self.directory, opener.pid).is_ok_and(|carried| needs.are_met_by(&carried)) => {}
-            _ => self.context.output.say_without_waiting(&format!("{words}, and others are at work there")),
+            _ => self.say(&format!("{words}, and others are at work there")),
         }
     }
 
@@ -302,9 +304,7 @@ impl Guard<'_> {
             // One that cannot be entered yet is tried again; most have gone.
             let Ok(view) = namespaces::open(&namespace) else { continue };
             if let Err(error) = self.marks.mark_all(&view.sysfs) {
-                self.context
-                    .output
-                    .say_without_waiting(&format!("in the network namespace of {}: {error}", namespace.of));
+                self.say(&format!("in the network namespace of {}: {error}", namespace.of));
             }
             self.views.push(view);
         }

@@ -12,7 +12,6 @@ use crate::guard::inside;
 use crate::guard::keeping::Legacy;
 use crate::guard::link::{Message, Waiting};
 use crate::guard::marks::Answer;
-use crate::guard::needs::{Needs, needs_of};
 use crate::guard::state::Guard;
 
 /// No guard has more descriptors at a time, as far as those go that the kernel opens for it.
@@ -49,7 +48,7 @@ impl Guard<'_> {
             }
         }
         let state = format!("guarding {} files", self.marks.count);
-        self.context.output.say_without_waiting(&state);
+        self.say(&state);
         self.unit.tell(&format!("READY=1\nSTATUS={state}"));
         Ok(())
     }
@@ -73,9 +72,7 @@ impl Guard<'_> {
     fn serve_again(&mut self, waiting: Waiting) {
         let granted = self.grants.iter().find(|grant| grant.granted.number == Some(waiting.number));
         let is_granted = granted.is_some_and(|grant| grant.granted.opener == waiting.opener);
-        match needs_of(self.sysfs(), &waiting.file, self.options.conditions.stop_first)
-            .unwrap_or_else(|_| Some(Needs::everything()))
-        {
+        match self.needs_or_everything(&waiting.file) {
             Some(needs) if !is_granted => self.keep_waiting(waiting, needs, Instant::now()),
             _ => {
                 self.pass(waiting.number);
@@ -90,10 +87,7 @@ impl Guard<'_> {
             Ok(insiders) => insiders,
             Err(error) => {
                 let why = crate::error::plain(&error);
-                return self
-                    .context
-                    .output
-                    .say_without_waiting(&format!("who is inside a file already cannot be told: {why}"));
+                return self.say(&format!("who is inside a file already cannot be told: {why}"));
             }
         };
         for insider in insiders {
