@@ -5,6 +5,7 @@ use std::io;
 use crate::guard::kinds::MarkedFile;
 use crate::guard::opener::{Call, Opener, call_of, open_to_write};
 use crate::host::procfs::Procfs;
+use crate::host::sysfs::Sysfs;
 
 /// Somebody who has a file of the table open to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,18 +54,23 @@ pub(crate) fn anybody_has(procfs: &Procfs, file: &MarkedFile) -> bool {
     })
 }
 
-/// Everybody who has a file of the table open to write, other than this process.
+/// Everybody who has a file of the table open to write, other than this process, in whatever mount of sysfs; of a dumped tree
+/// in that one only, for there may be others of the same machine.
 ///
 /// # Errors
 /// The processes cannot be listed.
-pub(crate) fn all(procfs: &Procfs) -> io::Result<Vec<Insider>> {
+pub(crate) fn all(procfs: &Procfs, sysfs: &Sysfs) -> io::Result<Vec<Insider>> {
+    let tree = sysfs.is_dump().then(|| sysfs.display(""));
+    let is_of_table = |target: &str| {
+        tree.as_ref().is_none_or(|tree| target.starts_with(tree)) && MarkedFile::of_link(target).is_some()
+    };
     let own = std::process::id();
     let mut found = Vec::new();
     for pid in procfs.pids()? {
         if pid == own || procfs.is_kernel_thread(pid) {
             continue;
         }
-        let open = open_to_write(procfs, pid, &|target| MarkedFile::of_link(target).is_some()).unwrap_or_default();
+        let open = open_to_write(procfs, pid, &is_of_table).unwrap_or_default();
         found.extend(open.into_iter().filter_map(|open| {
             let file = MarkedFile::of_link(&open.target)?;
             Some(Insider { opener: Opener::of(procfs, pid), file, descriptor: open.descriptor })

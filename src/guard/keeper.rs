@@ -97,14 +97,7 @@ impl Keeper {
 
     fn step(&mut self) {
         self.wait();
-        while let Some(guard) = &self.guard {
-            match link::receive(&guard.line, false) {
-                Ok(Some((message, descriptors))) => self.heed(message, descriptors),
-                Ok(None) => self.guard_is_gone(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => self.guard_is_gone(),
-            }
-        }
+        self.hear();
         if let Some(guard) = self.guard.as_ref().filter(|guard| guard.heard.elapsed() > SILENCE) {
             // It may be stopped. Once it is ended, its end of the line is closed.
             let _ = pidfd_send_signal(&guard.process, rustix::process::Signal::KILL);
@@ -121,6 +114,18 @@ impl Keeper {
         let timeout: u16 = if self.guard.is_some() { 1000 } else { 100 };
         // A signal, or an error of poll, ends the wait like a message does.
         let _ = poll(&mut watched, PollTimeout::from(timeout));
+    }
+
+    /// Heeds all that the guard has said by now, its end included.
+    fn hear(&mut self) {
+        while let Some(guard) = &self.guard {
+            match link::receive(&guard.line, false) {
+                Ok(Some((message, descriptors))) => self.heed(message, descriptors),
+                Ok(None) => self.guard_is_gone(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => self.guard_is_gone(),
+            }
+        }
     }
 
     fn heed(&mut self, message: Message, mut descriptors: Vec<OwnedFd>) {
@@ -181,6 +186,8 @@ impl Keeper {
     fn welcome(&mut self) {
         while let Ok(line) = accept_with(&self.listener, SocketFlags::CLOEXEC) {
             let Some(next) = Guard::of(line) else { continue };
+            // The one before may have ended since it was last heard.
+            self.hear();
             if let Some(guard) = &self.guard {
                 let _ = link::send(&next.line, &Message::Busy(guard.pid.unsigned_abs()), &[]);
             } else if self.hand_over(&next.line).is_ok() {

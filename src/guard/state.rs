@@ -239,7 +239,7 @@ impl Guard<'_> {
             return;
         }
         let new = std::mem::take(&mut self.unseen);
-        for insider in inside::all(&self.procfs).unwrap_or_default() {
+        for insider in inside::all(&self.procfs, self.sysfs()).unwrap_or_default() {
             let is_new = new.iter().any(|directory| directory == insider.file.directory());
             if !is_new || self.is_known(&insider) || self.carries_any(insider.opener.pid) {
                 continue;

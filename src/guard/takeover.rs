@@ -83,7 +83,7 @@ impl Guard<'_> {
 
     /// Holds locks for those who were let in by nobody.
     fn adopt_insiders(&mut self) {
-        let insiders = match inside::all(&self.procfs) {
+        let insiders = match inside::all(&self.procfs, self.sysfs()) {
             Ok(insiders) => insiders,
             Err(error) => {
                 let why = crate::error::plain(&error);

@@ -43,8 +43,12 @@ impl Guarded {
         let mut command = self.pcictl(&format!("guard {options}"));
         let mut child = processes::start(command.stderr(Stdio::piped()));
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let serves = lines.by_ref().any(|line| line.unwrap().contains("guarding "));
-        assert!(serves, "it ended");
+        let mut said = Vec::new();
+        let serves = lines.by_ref().any(|line| {
+            said.push(line.unwrap());
+            said.iter().any(|line| line.contains("guarding "))
+        });
+        assert!(serves, "it ended: {said:?}");
         // What else it says nobody reads, and it must not mind.
         drop(lines);
         self.guard = Some(child);
