@@ -66,6 +66,13 @@ scan() {
     echo 1 >"$pci/$1/rescan"
 }
 
+# mount_new DISK DIRECTORY: a new file system on the disk of that name, at the directory.
+mount_new() {
+    mke2fs "/dev/$1" >/dev/null 2>&1 || fail 'no file system'
+    mkdir -p "$2"
+    mount -t ext4 "/dev/$1" "$2" || fail "not mounted: $(dmesg | tail -n 3)"
+}
+
 # slow PARAMETER VALUE: set up the slow driver, see slowpci/slowpci.c. It is fast again after the case.
 slow() {
     echo "$2" >"/sys/module/slowpci/parameters/$1"

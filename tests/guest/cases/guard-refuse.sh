@@ -7,9 +7,7 @@ root_port=$(of_kind root-port | nth 1)
 disk=$(of_kind nvme | nth 1)
 before=$(functions)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)
-mke2fs "/dev/$name" >/dev/null 2>&1 || fail "no file system"
-mkdir -p /tmp/mnt
-mount -t ext4 "/dev/$name" /tmp/mnt
+mount_new "$name" /tmp/mnt
 guarded --wait 100 --refuse mounted,swap
 for device in "$disk" "$root_port"; do
     ! drop "$device" 2>/tmp/case/err || fail "a raw removal of $device got through"

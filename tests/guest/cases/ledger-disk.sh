@@ -8,9 +8,7 @@ before=$(functions)
 disk=$(of_kind nvme | nth 1)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)
 state=/var/lib/pcictl
-mke2fs "/dev/$name" >/dev/null 2>&1
-mkdir -p $state
-mount -t ext4 "/dev/$name" $state || fail 'not mounted'
+mount_new "$name" $state
 entries() {
     ls $state/ledger/*.json 2>/dev/null
 }

@@ -93,9 +93,7 @@ same "$before" "$(functions)"
 # A disk in use, with and without its driver.
 name=nvme0n1
 wait_until 30 [ -e "/dev/$name" ] || fail 'no disk'
-mke2fs "/dev/$name" >/dev/null 2>&1 || fail 'no file system'
-mkdir -p /tmp/mnt
-mount -t ext4 "/dev/$name" /tmp/mnt
+mount_new "$name" /tmp/mnt
 for how in '' --keep-driver; do
     # shellcheck disable=SC2086 # nothing, or one word
     expect_status 4 pcictl reset $how "$nvme"

@@ -8,9 +8,7 @@
 disk=$(of_kind nvme | nth 1)
 before=$(functions)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)
-mke2fs "/dev/$name" >/dev/null 2>&1
-mkdir -p /tmp/mnt
-mount -t ext4 "/dev/$name" /tmp/mnt
+mount_new "$name" /tmp/mnt
 expect_status 0 pcictl remove --json --force mounted "$disk"
 contains "$err" "overriding mounted: /tmp/mnt is mounted from $name (ext4)"
 contains "$out" '"overridden": ['

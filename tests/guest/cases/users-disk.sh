@@ -6,10 +6,7 @@ root_port=$(of_kind root-port | nth 1)
 disk=$(of_kind nvme | nth 1)
 before=$(functions)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)
-mke2fs "/dev/$name" >/dev/null 2>&1 || fail "no file system"
-
-mkdir -p /tmp/mnt
-mount -t ext4 "/dev/$name" /tmp/mnt
+mount_new "$name" /tmp/mnt
 refused "$disk" mounted "/tmp/mnt is mounted from $name (ext4)"
 refused "$root_port" mounted "/tmp/mnt is mounted from $name (ext4)"
 contains "$(pcictl list --no-header -o in-use "$disk")" /tmp/mnt
