@@ -120,10 +120,8 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
 
 /// A guard that holds up whoever writes and does not go on.
 fn silent_guard(context: &Context) -> Option<Leftover> {
-    let is_live = !context.machine.sysfs.is_dump() && !context.machine.has_own_run_directory();
-    let error = is_live
-        .then(|| guard::status::ask(&context.machine.run).err())?
-        .filter(|error| error.kind() == ErrorKind::TimedOut)?;
+    let error = guard::status::of_machine(&context.machine).err();
+    let error = error.filter(|error| error.kind() == ErrorKind::TimedOut)?;
     let helps = error.next().unwrap_or_default().to_owned();
     Some(Leftover { address: None, what: error.to_string(), helps })
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::cli::args::LocksArgs;
 use crate::error::{ExitStatus, Result};
+use crate::guard;
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::Holder;
 use crate::operation::absent::not_there;
@@ -12,7 +13,8 @@ use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::pci::selector::Selector;
-use crate::report::change::LockNode;
+use crate::report::change::{LockNode, LockParty};
+use crate::report::guard::WriterAtFile;
 use crate::report::text::locks;
 use crate::resolve::functions::{Resolved, Resolver};
 use crate::topology::model::Topology;
@@ -37,7 +39,7 @@ pub(crate) fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
     if holders.is_empty() {
         context.output.say("no lock is held or waited for");
     }
-    let children = nest(holders, &addresses(context));
+    let children = nest(on_behalf(context, holders), &addresses(context));
     context.output.report(&Forest { children }, |forest| locks::lock_forest(&forest.children));
     Ok(ExitStatus::Done)
 }
@@ -67,21 +69,35 @@ fn addresses(context: &Context) -> HashMap<Place, PciAddress> {
     topology.by_address().into_iter().map(|id| (topology.place(id), topology.function(id).address)).collect()
 }
 
+/// The same with the raw writers that a guard holds locks for. Its keeper has copies, which say nothing more.
+fn on_behalf(context: &Context, holders: Vec<Holder>) -> Vec<LockParty> {
+    let is_keeper = |holder: &Holder| holder.process.command.split(' ').nth(1) == Some(guard::keeper::SUBCOMMAND);
+    // One that does not answer is the doctor's business; its locks are shown.
+    let report = guard::status::of_machine(&context.machine).ok().flatten();
+    let party = |holder: Holder| {
+        let report = report.as_ref().filter(|report| report.pid == holder.process.pid);
+        let inside = report.map(|report| report.inside.as_slice()).unwrap_or_default();
+        let is_for = |writer: &&WriterAtFile| writer.holds.iter().any(|top| top.is_at_or_below(&holder.place));
+        LockParty { on_behalf_of: inside.iter().filter(is_for).cloned().collect(), holder }
+    };
+    holders.into_iter().filter(|holder| report.is_none() || !is_keeper(holder)).map(party).collect()
+}
+
 /// Nests what is sorted by place, with the nodes in between.
-fn nest(holders: Vec<Holder>, addresses: &HashMap<Place, PciAddress>) -> Vec<LockNode> {
+fn nest(parties: Vec<LockParty>, addresses: &HashMap<Place, PciAddress>) -> Vec<LockNode> {
     let mut roots: Vec<LockNode> = Vec::new();
-    for holder in holders {
+    for party in parties {
         let mut level = &mut roots;
-        let mut chain = holder.place.ancestors();
-        chain.push(holder.place.clone());
+        let mut chain = party.holder.place.ancestors();
+        chain.push(party.holder.place.clone());
         for place in chain {
             let index = level.iter().position(|node| node.place == place).unwrap_or_else(|| {
                 let address = addresses.get(&place).copied();
                 level.push(LockNode { place: place.clone(), address, holders: Vec::new(), children: Vec::new() });
                 level.len() - 1
             });
-            if place == holder.place {
-                level[index].holders.push(holder);
+            if place == party.holder.place {
+                level[index].holders.push(party);
                 break;
             }
             level = &mut level[index].children;

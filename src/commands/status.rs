@@ -1,6 +1,7 @@
 //! `pcictl status`: operations that are under way or were interrupted, and devices removed and not back yet.
 
 use crate::error::{ExitStatus, Result};
+use crate::guard;
 use crate::operation::acquire::other_world;
 use crate::operation::context::Context;
 use crate::operation::interrupted::{leftover, operations};
@@ -14,10 +15,16 @@ pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
     let listing = removal_record::listing(context);
     let (_, gone) = removal_record::back_and_missing(context, listing.entries)?;
     let missing = |entry: RemovedDevice| MissingDevice { address: entry.record.address, removed_at: entry.removed_at };
+    let (guard, guard_trouble) = match guard::status::of_machine(&context.machine) {
+        Ok(guard) => (guard, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
     let report = StatusReport {
         operations: operations(context, &context.journals().list()?),
         removed: gone.into_iter().map(missing).collect(),
         invalid_entries: listing.bad.iter().map(ToString::to_string).collect(),
+        guard,
+        guard_trouble,
     };
     let open =
         !report.invalid_entries.is_empty() || report.operations.iter().any(|operation| leftover(operation).is_some());

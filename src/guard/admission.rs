@@ -22,8 +22,14 @@ use crate::pci::place::Place;
 /// So many stand in line at a time; the others wait until one of them is through.
 const MOST_IN_LINE: usize = 64;
 
-/// So many wait at most; more stay in the kernel's own queue. Each takes a few descriptors.
+/// So many wait at most; more stay in the kernel's own queue.
 const MOST_WAITING: usize = 1024;
+
+/// What somebody who waits takes of the guard's descriptors: his number, his process, the line to who stands in line for him.
+const EACH_WAITS: usize = 3;
+
+/// What somebody takes once he is let go on: locks of the nodes from the root to the deepest device, and his process.
+const EACH_IS_INSIDE: usize = 24;
 
 /// What somebody who carries locks may do.
 enum Carrier {
@@ -36,17 +42,22 @@ enum Carrier {
 }
 
 impl Guard<'_> {
-    /// Whether more can be taken in.
-    pub(super) fn has_room(&self) -> bool {
-        self.pending.len() < MOST_WAITING
+    /// How many more can be taken in. Who is taken in without a descriptor for his event is denied by the kernel
+    /// (copy_event_to_user in fs/notify/fanotify/fanotify_user.c), so the others stay in its queue until there are some.
+    pub(super) fn room(&self) -> usize {
+        let inside: usize = self.grants.iter().map(|grant| 1 + grant.locks.descriptors().len()).sum();
+        let used = self.pending.len() * EACH_WAITS + inside + self.views.len();
+        let left = self.descriptors.saturating_sub(used);
+        (left / (EACH_WAITS + EACH_IS_INSIDE)).min(MOST_WAITING.saturating_sub(self.pending.len()))
     }
 
     /// Who has come to open a file.
     pub(super) fn newcomers(&self) -> Vec<Waits> {
-        if !self.has_room() {
+        let room = self.room();
+        if room == 0 {
             return Vec::new();
         }
-        self.marks.take_in().unwrap_or_else(|error| {
+        self.marks.take_in(room).unwrap_or_else(|error| {
             let why = crate::error::plain(&error);
             self.say(&format!("who opens files cannot be read: {why}"));
             Vec::new()
@@ -77,7 +88,7 @@ impl Guard<'_> {
         let is_more = needs.stops || self.options.conditions.concern(waiting.file.kind);
         if (!is_more || self.options.report_only) && !self.is_awaited(&needs) {
             if let Some(locks) = self.take_at_once(&waiting.file, &needs) {
-                return self.grant(waiting, locks, Duration::ZERO);
+                return self.grant(waiting, &needs, locks, Duration::ZERO);
             }
         }
         match self.carrier(&waiting.opener, &needs) {
@@ -206,7 +217,7 @@ impl Guard<'_> {
                 match self.needs(&pending.waiting.file) {
                     Ok(None) => self.pass(number),
                     Ok(Some(needs)) if needs == pending.needs => {
-                        self.grant(pending.waiting, Locks::Given(locks), waited);
+                        self.grant(pending.waiting, &needs, Locks::Given(locks), waited);
                     }
                     // The tree has changed: in line again, at the same place.
                     again => {

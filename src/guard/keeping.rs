@@ -43,15 +43,16 @@ impl Keeping {
     /// Another guard is there, or none can be started.
     pub(crate) fn begin(run: &Path) -> Result<(Self, Legacy)> {
         let failed = |error: io::Error| Error::io("what must outlive the guard cannot be kept", &error);
-        let found = find(&run.join(SOCKET)).map_err(failed)?;
-        let (line, legacy) = match found {
-            None => (start(run).map_err(failed)?, Legacy::default()),
-            Some(line) => {
-                let legacy = take_over(&line).map_err(failed)?;
-                (line, legacy.ok_or_else(already_there)?)
+        let keeping = |line: OwnedFd| Self { run: run.to_path_buf(), line, said: Instant::now() };
+        while let Some(line) = find(&run.join(SOCKET)).map_err(failed)? {
+            match take_over(&line) {
+                Ok(legacy) => return Ok((keeping(line), legacy.ok_or_else(already_there)?)),
+                // It has ended, and all that it had with it.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                Err(error) => return Err(failed(error)),
             }
-        };
-        Ok((Self { run: run.to_path_buf(), line, said: Instant::now() }, legacy))
+        }
+        Ok((keeping(start(run).map_err(failed)?), Legacy::default()))
     }
 
     /// Tells the keeper something; false if there is no keeper any more.

@@ -83,6 +83,8 @@ const TABLE: &[Row] = &[
     Row { name: "power", home: Home::Slot, kind: Kind::SlotPower },
     Row { name: "unbind", home: Home::Driver, kind: Kind::Unbind },
     Row { name: "bind", home: Home::Driver, kind: Kind::Bind },
+    // Asks whatever has no driver, at once (pci_add_dynid in drivers/pci/pci-driver.c).
+    Row { name: "new_id", home: Home::Driver, kind: Kind::Probe },
     Row { name: "rescan", home: Home::Pci, kind: Kind::RescanAll },
     Row { name: "drivers_probe", home: Home::Pci, kind: Kind::Probe },
 ];

@@ -43,6 +43,9 @@ pub(crate) struct Granted {
     pub(crate) opener: Opener,
     /// What.
     pub(crate) file: MarkedFile,
+    /// What is held for him exclusively; a guard of before did not say.
+    #[serde(default)]
+    pub(crate) tops: Vec<Place>,
 }
 
 /// What is said on the line.

@@ -126,15 +126,15 @@ impl Marks {
         Ok(())
     }
 
-    /// Takes in who has come to wait; empty if nobody has.
+    /// Takes in who has come to wait, so many at most; empty if nobody has.
     ///
     /// # Errors
     /// The group cannot be read, as for want of descriptors.
-    pub(crate) fn take_in(&self) -> io::Result<Vec<Waits>> {
-        /// A few at a time: each takes a descriptor.
+    pub(crate) fn take_in(&self, most: usize) -> io::Result<Vec<Waits>> {
+        /// A few at a time.
         const MOST: usize = 64;
         let mut buffer = [0; MOST * EVENT];
-        match rustix::io::read(self.group.as_fd(), &mut buffer) {
+        match rustix::io::read(self.group.as_fd(), &mut buffer[..most.min(MOST) * EVENT]) {
             Ok(length) => Ok(parse(&buffer[..length])),
             // The file of the first one is gone, and its opener was told so by the kernel.
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::NODEV | rustix::io::Errno::NOENT) => Ok(Vec::new()),

@@ -40,6 +40,14 @@ pub(crate) struct View {
     pub(crate) sysfs: Sysfs,
 }
 
+impl View {
+    /// Whether it is still that of a namespace. Once that has gone, the kernel gives its number to another one; the last
+    /// interface that it loses, long before the number is free, is its loopback (cleanup_net in net/core/net_namespace.c).
+    pub(crate) fn is_alive(&self) -> bool {
+        self.sysfs.names("class/net").is_ok_and(|names| names.is_some_and(|names| !names.is_empty()))
+    }
+}
+
 /// The network namespaces of this machine but the guard's own: those that a process is in, and those that a mount pins.
 pub(crate) fn others(procfs: &Procfs) -> Vec<Namespace> {
     let own = procfs.link("self/ns/net").ok().flatten();

@@ -12,7 +12,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::error::{Error, ExitStatus, Result};
+use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::execute::signals::Signals;
 use crate::guard::grants::Grants;
 use crate::guard::keeping::{Keeping, SIGN_OF_LIFE, already_there};
@@ -32,6 +32,12 @@ use crate::operation::context::Context;
 /// Enough for all who may wait.
 const DESCRIPTORS: u64 = 16 << 10;
 
+/// What the guard itself has open, and a moment's needs: those of a process that is started, of a look into /proc.
+const OWN_DESCRIPTORS: u64 = 64;
+
+/// With fewer than this nobody can be served.
+const LEAST_DESCRIPTORS: u64 = 128;
+
 /// Guards until a signal ends it.
 ///
 /// # Errors
@@ -40,7 +46,7 @@ pub(crate) fn serve(context: &Context, options: &GuardOptions) -> Result<ExitSta
     let directory = open_lock_directory(context)?;
     let run = &context.machine.run;
     let _only = only_one(run)?;
-    raise_limit();
+    let descriptors = descriptors()?;
     let mut signals = Signals::listen().map_err(|error| Error::io("signals cannot be heard", &error))?;
     let (keeping, mut legacy) = Keeping::begin(run)?;
     let is_new = legacy.group.is_none();
@@ -66,6 +72,7 @@ pub(crate) fn serve(context: &Context, options: &GuardOptions) -> Result<ExitSta
         inquiries,
         counts,
         begun,
+        descriptors,
         views: Vec::new(),
         looked_for_views: begun,
         unseen: Vec::new(),
@@ -89,13 +96,18 @@ fn only_one(run: &Path) -> Result<File> {
     if try_lock_file(&file).map_err(failed)? { Ok(file) } else { Err(already_there()) }
 }
 
-fn raise_limit() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        if soft < DESCRIPTORS {
-            // With fewer of them fewer can wait.
-            let _ = setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS.min(hard), hard);
-        }
+/// How many descriptors there are for those who come, after the limit was raised. With fewer of them fewer can wait at a time.
+fn descriptors() -> Result<usize> {
+    let failed = |errno: nix::errno::Errno| Error::io("the limit of open files", &errno.into());
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed)?;
+    let limit = soft.max(DESCRIPTORS.min(hard));
+    if limit < LEAST_DESCRIPTORS {
+        let message = format!("{limit} open files are too few for a guard, which may not run out of them");
+        let hint = format!("raise the limit to {LEAST_DESCRIPTORS} at least (ulimit -n, LimitNOFILE=)");
+        return Err(Error::new(ErrorKind::Failed, message).hint(hint));
     }
+    setrlimit(Resource::RLIMIT_NOFILE, limit, hard).map_err(failed)?;
+    Ok(usize::try_from(limit - OWN_DESCRIPTORS).unwrap_or(usize::MAX))
 }
 
 impl Guard<'_> {
@@ -129,7 +141,7 @@ impl Guard<'_> {
     /// Waits until something happens; gives whose processes have ended.
     fn wait(&self, signals: &Signals) -> Ended {
         let mut watched: Vec<BorrowedFd> = vec![signals.as_fd(), self.grants.closes(), self.inquiries.as_fd()];
-        watched.extend(self.has_room().then(|| self.marks.as_fd()));
+        watched.extend((self.room() > 0).then(|| self.marks.as_fd()));
         watched.extend(self.announcements.iter().map(|announcements| announcements.as_fd()));
         watched.extend(self.pending.iter().filter_map(|pending| Some(pending.waiter.as_ref()?.as_fd())));
         let keeper = watched.len();

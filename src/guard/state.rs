@@ -25,6 +25,7 @@ use crate::host::uevent::Announcements;
 use crate::lock::carried::carried_by;
 use crate::lock::files::LockDirectory;
 use crate::operation::context::Context;
+use crate::pci::place::Place;
 use crate::report::guard::{GuardReport, WriterAtFile};
 
 /// Somebody who waits in open(2).
@@ -62,6 +63,8 @@ pub(super) struct Guard<'a> {
     pub(super) inquiries: Inquiries,
     pub(super) counts: Counts,
     pub(super) begun: Instant,
+    /// How many descriptors there are for all who come.
+    pub(super) descriptors: usize,
     /// The sysfs of other network namespaces.
     pub(super) views: Vec<View>,
     pub(super) looked_for_views: Instant,
@@ -122,10 +125,11 @@ impl Guard<'_> {
     }
 
     /// Lets somebody go on, and holds the locks until he is done.
-    pub(super) fn grant(&mut self, waiting: Waiting, locks: Locks, waited: Duration) {
+    pub(super) fn grant(&mut self, waiting: Waiting, needs: &Needs, locks: Locks, waited: Duration) {
         let Waiting { number, opener, file } = waiting;
         let id = self.grants.next_id();
-        let granted = Granted { id, number: Some(number), opener, file };
+        let tops = needs.claims.tops().to_vec();
+        let granted = Granted { id, number: Some(number), opener, file, tops };
         self.counts.let_go_on += 1;
         self.counts.had_to_wait += u64::from(!waited.is_zero());
         self.tell(&Message::Granted(granted.clone()), &locks.descriptors());
@@ -172,7 +176,7 @@ impl Guard<'_> {
         let Grant { granted, locks, waited, begun, .. } = grant;
         if granted.file.kind.brings_devices() {
             // Whoever was quicker than the marks is inside, under no lock but this one.
-            self.adopt_newcomers(Some(&locks));
+            self.adopt_newcomers(Some((&locks, &granted.tops)));
         }
         drop(locks);
         self.tell(&Message::Released(granted.id), &[]);
@@ -187,11 +191,12 @@ impl Guard<'_> {
 
     /// What it does now.
     pub(super) fn report(&self) -> GuardReport {
-        let writer = |opener: &Opener, file: &MarkedFile, since: Instant| WriterAtFile {
+        let writer = |opener: &Opener, file: &MarkedFile, since: Instant, holds: &[Place]| WriterAtFile {
             pid: opener.pid,
             comm: opener.comm.clone(),
             file: file.path.clone(),
             seconds: (since.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+            holds: holds.to_vec(),
         };
         let waiting = self.pending.iter().take(MOST_TOLD);
         let inside = self.grants.iter().take(MOST_TOLD);
@@ -203,8 +208,10 @@ impl Guard<'_> {
             had_to_wait: self.counts.had_to_wait,
             denied: self.counts.denied,
             waiting_count: self.pending.len(),
-            waiting: waiting.map(|one| writer(&one.waiting.opener, &one.waiting.file, one.begun)).collect(),
-            inside: inside.map(|one| writer(&one.granted.opener, &one.granted.file, one.begun)).collect(),
+            waiting: waiting.map(|one| writer(&one.waiting.opener, &one.waiting.file, one.begun, &[])).collect(),
+            inside: inside
+                .map(|Grant { granted, begun, .. }| writer(&granted.opener, &granted.file, *begun, &granted.tops))
+                .collect(),
         }
     }
 
@@ -233,9 +240,9 @@ impl Guard<'_> {
     }
 
     /// Holds locks for those who opened a file of something new before it was marked: those of whoever brought it, or their own.
-    pub(super) fn adopt_newcomers(&mut self, locks: Option<&Rc<Locks>>) {
+    pub(super) fn adopt_newcomers(&mut self, held: Option<(&Rc<Locks>, &[Place])>) {
         let is_brought = || self.grants.iter().any(|grant| grant.granted.file.kind.brings_devices());
-        if self.unseen.is_empty() || locks.is_none() && is_brought() {
+        if self.unseen.is_empty() || held.is_none() && is_brought() {
             return;
         }
         let new = std::mem::take(&mut self.unseen);
@@ -244,8 +251,8 @@ impl Guard<'_> {
             if !is_new || self.is_known(&insider) || self.carries_any(insider.opener.pid) {
                 continue;
             }
-            match locks {
-                Some(locks) => self.adopt(insider, Rc::clone(locks)),
+            match held {
+                Some((locks, tops)) => self.adopt(insider, Rc::clone(locks), tops),
                 None => self.adopt_alone(insider),
             }
         }
@@ -269,7 +276,7 @@ impl Guard<'_> {
         match self.directory.try_acquire(&needs.claims) {
             Ok(Some(held)) => {
                 self.say(&format!("{words}: its locks are held until it is done"));
-                self.adopt(insider, Rc::new(Locks::Own(held)));
+                self.adopt(insider, Rc::new(Locks::Own(held)), needs.claims.tops());
             }
             _ if carried_by(&self.directory, opener.pid).is_ok_and(|carried| needs.are_met_by(&carried)) => {}
             _ => self.say(&format!("{words}, and others are at work there")),
@@ -277,9 +284,9 @@ impl Guard<'_> {
     }
 
     /// Holds locks for somebody who is inside already.
-    pub(super) fn adopt(&mut self, insider: Insider, locks: Rc<Locks>) {
+    pub(super) fn adopt(&mut self, insider: Insider, locks: Rc<Locks>, tops: &[Place]) {
         let Insider { opener, file, descriptor } = insider;
-        let granted = Granted { id: self.grants.next_id(), number: None, opener, file };
+        let granted = Granted { id: self.grants.next_id(), number: None, opener, file, tops: tops.to_vec() };
         let path = format!("/proc/{}/fd/{descriptor}", granted.opener.pid);
         self.tell(&Message::Granted(granted.clone()), &locks.descriptors());
         self.grants.add(&self.procfs, granted, locks, Duration::ZERO, Some(&path));
@@ -296,7 +303,7 @@ impl Guard<'_> {
     pub(super) fn look_for_views_now(&mut self) {
         self.looked_for_views = Instant::now();
         let there = namespaces::others(&self.procfs);
-        self.views.retain(|view| there.iter().any(|namespace| namespace.id == view.id));
+        self.views.retain(|view| view.is_alive() && there.iter().any(|namespace| namespace.id == view.id));
         for namespace in there {
             if self.views.iter().any(|view| view.id == namespace.id) {
                 continue;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::machine::Machine;
 use crate::report::guard::GuardReport;
 
 /// Its name below the run directory.
@@ -56,6 +57,17 @@ impl AsFd for Inquiries {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
+}
+
+/// What the guard of a machine does; none if there is none, or if this is a dumped tree, of which nobody is the guard.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn of_machine(machine: &Machine) -> Result<Option<GuardReport>> {
+    if machine.sysfs.is_dump() && !machine.has_own_run_directory() {
+        return Ok(None);
+    }
+    ask(&machine.run)
 }
 
 /// What the guard does; none if there is none.

@@ -8,6 +8,7 @@ use crate::lock::holders::Holder;
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::place::Place;
 use crate::plan::action::{Action, Step};
+use crate::report::guard::WriterAtFile;
 use crate::usage::model::{Danger, UsageReport, User};
 use crate::verify::compare::Difference;
 use crate::verify::verdict::CloseReason;
@@ -72,9 +73,19 @@ pub(crate) struct LockNode {
     /// What sits there now.
     pub(crate) address: Option<PciAddress>,
     /// Who holds or waits for it.
-    pub(crate) holders: Vec<Holder>,
+    pub(crate) holders: Vec<LockParty>,
     /// What is below it.
     pub(crate) children: Vec<LockNode>,
+}
+
+/// Somebody who holds or waits for a node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct LockParty {
+    /// The process.
+    #[serde(flatten)]
+    pub(crate) holder: Holder,
+    /// The raw writers that it holds the node for; only a guard does.
+    pub(crate) on_behalf_of: Vec<WriterAtFile>,
 }
 
 impl PlannedChange {

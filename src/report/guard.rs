@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::pci::place::Place;
+
 /// A guard as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GuardReport {
@@ -36,4 +38,6 @@ pub(crate) struct WriterAtFile {
     pub(crate) file: String,
     /// For how many seconds.
     pub(crate) seconds: f64,
+    /// The nodes that are held for it.
+    pub(crate) holds: Vec<Place>,
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::doctor::diagnosis::Diagnosis;
 use crate::doctor::leftovers::Leftover;
 use crate::pci::address::PciAddress;
+use crate::report::guard::GuardReport;
 use crate::state::journal::progress::RecoveryAction;
 use crate::usage::model::User;
 
@@ -143,6 +144,10 @@ pub(crate) struct StatusReport {
     pub(crate) removed: Vec<MissingDevice>,
     /// Files of the ledger that give no entry, with the reason.
     pub(crate) invalid_entries: Vec<String>,
+    /// The guard that holds up raw writers; none if none is running.
+    pub(crate) guard: Option<GuardReport>,
+    /// Why nothing can be said of the guard that is there.
+    pub(crate) guard_trouble: Option<String>,
 }
 
 /// The outcome for one interrupted operation.

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -40,7 +41,11 @@ impl Guarded {
 
     /// Starts a guard and waits until it serves.
     fn start(&mut self, options: &str) {
-        let mut command = self.pcictl(&format!("guard {options}"));
+        let command = self.pcictl(&format!("guard {options}"));
+        self.start_as(command);
+    }
+
+    fn start_as(&mut self, mut command: Command) {
         let mut child = processes::start(command.stderr(Stdio::piped()));
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = Vec::new();
@@ -87,6 +92,19 @@ impl Guarded {
 
     fn status(&self) -> Value {
         serde_json::from_slice(&processes::output(&mut self.pcictl("guard --status --json")).stdout).unwrap()
+    }
+
+    /// So many shells that write to a file, each of which then says so.
+    fn writers(&self, count: usize, file: &Path) -> Child {
+        let file = file.display();
+        self.shell(&format!("for i in $(seq {count}); do (echo 1 > {file} && echo written) & done; wait"))
+    }
+
+    fn keeper(&self) -> Pid {
+        let line = format!("pcictl\0guard-keeper\0{}\0", self.run.path().display());
+        let is_it = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|found| found == line.as_bytes());
+        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+        Pid::from_raw(pids.into_iter().find(is_it).unwrap())
     }
 
     /// Waits until so many wait, and so many are inside.
@@ -266,6 +284,138 @@ fn a_report_holds_nobody_up() {
     let why = machine.record("reported")["why"].as_str().unwrap().to_owned();
     assert!(why.contains("it would have waited for pid"), "{why}");
     holder.end();
+}
+
+#[test]
+fn locks_and_status_tell_for_whom_the_guard_holds_locks() {
+    let Some(machine) = Guarded::with("--wait 1000") else { return };
+    let mut inside = machine.shell(&format!("exec 9>{}; read line", machine.file(BELOW, "remove").display()));
+    machine.until(0, 1);
+    let (guard, writer) = (machine.guard.as_ref().unwrap().id(), inside.id());
+    let file = "/sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/0000:02:00.0/0000:03:00.0/remove";
+    let locks = format!(
+        "all host bridges\n`- pci0000:00\n   `- [..]\n      `- [..]\n         `- [..]\n            `- 00.0 {BELOW}\n                  held exclusive, pid {guard} uid 0 for [..] --wait 1000, for pid {writer} (sh) in {file}\n"
+    );
+    machine.run("locks").stdout_like(&locks).check();
+    let status = format!(
+        "nothing is under way, interrupted or removed\nguard: pid {guard} has guarded [..] files for [..]: \
+         1 raw write let through, [..] after a wait, 0 denied\npid {writer} (sh) is inside {file} (for [..])\n"
+    );
+    machine.run("status").stdout_like(&status).check();
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+    machine.until(0, 0);
+}
+
+#[test]
+fn more_wait_than_the_guard_has_descriptors_for_and_nobody_is_denied() {
+    let Some(mut machine) = Guarded::with("--wait 1000") else { return };
+    machine.kill(Signal::SIGTERM);
+    machine.until_free(BELOW);
+    let own = machine.pcictl("guard --wait 1000");
+    let mut limited = Command::new("prlimit");
+    limited.arg("--nofile=160:160").arg(own.get_program()).args(own.get_args());
+    limited.env("PCICTL_RUN_DIR", machine.run.path());
+    machine.start_as(limited);
+    let holder = machine.holder(PORT);
+    let writers = machine.writers(100, &machine.file(BELOW, "remove"));
+    let beside = machine.writers(100, &machine.file(BESIDE, "remove"));
+    while machine.status()["waiting"].as_array().unwrap().is_empty() {}
+    holder.end();
+    for writers in [writers, beside] {
+        let written = writers.wait_with_output().unwrap().stdout;
+        assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), 100);
+    }
+    machine.until(0, 0);
+    assert_eq!(machine.status()["denied"], 0);
+    let mut hopeless = Command::new("prlimit");
+    hopeless.arg("--nofile=100:100").arg(own.get_program()).args(own.get_args());
+    let said = processes::output(hopeless.env("PCICTL_RUN_DIR", scratch_directory().path())).stderr;
+    let expected = "pcictl: 100 open files are too few for a guard, which may not run out of them\n\
+                    hint: raise the limit to 128 at least (ulimit -n, LimitNOFILE=)\n";
+    assert_eq!(String::from_utf8_lossy(&said), expected);
+}
+
+#[test]
+fn a_guard_that_has_no_memory_any_more_ends_and_the_next_one_serves_who_waits() {
+    let Some(mut machine) = Guarded::with("--wait 1000") else { return };
+    let holder = machine.holder(PORT);
+    let first = machine.writer(&machine.file(BELOW, "remove"));
+    machine.until(1, 0);
+    let mut guard = machine.guard.take().unwrap();
+    let limited = processes::output(Command::new("prlimit").args(["--as=1:1", "--pid", &guard.id().to_string()]));
+    assert!(limited.status.success());
+    let others = machine.writers(600, &machine.file(PORT, "remove"));
+    assert_eq!(guard.wait().unwrap().signal(), Some(Signal::SIGABRT as i32));
+    machine.start("--wait 1000");
+    holder.end();
+    assert!(written(first));
+    let written = others.wait_with_output().unwrap().stdout;
+    assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), 600);
+}
+
+#[test]
+fn a_guard_that_is_stopped_holds_nobody_up_for_ever() {
+    let Some(mut machine) = Guarded::with("--wait 1000") else { return };
+    let mut guard = machine.guard.take().unwrap();
+    kill(Pid::from_raw(guard.id() as i32), Signal::SIGSTOP).unwrap();
+    let said = "pcictl: a guard is there, and does not answer: it is stopped, or cannot go on\n[..]\n";
+    machine.run("guard --status").stderr_like(said).status(124).check();
+    // Its keeper ends it, waits for another one in vain, and lets all go.
+    assert!(written(machine.writer(&machine.file(BELOW, "remove"))));
+    assert_eq!(guard.wait().unwrap().signal(), Some(Signal::SIGKILL as i32));
+}
+
+#[test]
+fn without_guard_and_keeper_everything_is_as_if_there_had_been_none() {
+    let Some(mut machine) = Guarded::with("--wait 1000") else { return };
+    let holder = machine.holder(PORT);
+    let waits = machine.writer(&machine.file(BELOW, "remove"));
+    machine.until(1, 0);
+    let keeper = machine.keeper();
+    // Stopped, neither can start another one.
+    kill(keeper, Signal::SIGSTOP).unwrap();
+    machine.kill(Signal::SIGKILL);
+    kill(keeper, Signal::SIGKILL).unwrap();
+    assert!(written(waits));
+    holder.end();
+    machine.start("--wait 1000");
+    assert!(written(machine.writer(&machine.file(BELOW, "remove"))));
+}
+
+#[test]
+fn who_has_no_rights_holds_up_nobody() {
+    let Some(machine) = Guarded::with("--wait 1000") else { return };
+    let file = machine.file(BELOW, "driver_override");
+    // Whoever may read, on this tree: all, as in sysfs.
+    for directory in [machine.run.path(), machine.tree.path()] {
+        let open = processes::output(Command::new("chmod").args(["-R", "a+rX"]).arg(directory));
+        assert!(open.status.success());
+    }
+    let reads = format!("while cat {} >/dev/null; do echo read; done", file.display());
+    let mut flood: Vec<Child> = (0..8)
+        .map(|_| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &reads]).uid(65534).gid(65534).stdout(Stdio::piped()).stderr(Stdio::null());
+            processes::start(&mut shell)
+        })
+        .collect();
+    let mut lines: Vec<_> =
+        flood.iter_mut().map(|shell| BufReader::new(shell.stdout.take().unwrap()).lines()).collect();
+    for _ in 0..10 {
+        lines.iter_mut().for_each(|lines| assert_eq!(lines.next().unwrap().unwrap(), "read"));
+        assert!(written(machine.writer(&file)));
+    }
+    // Nor can they come to wait themselves.
+    let mut writes = Command::new("sh");
+    writes.args(["-c", &format!("echo 1 > {}", file.display())]).uid(65534).gid(65534);
+    assert!(!processes::output(&mut writes).status.success());
+    for shell in &mut flood {
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+    }
+    machine.until(0, 0);
+    assert_eq!(machine.status()["let_go_on"], 10);
 }
 
 #[test]

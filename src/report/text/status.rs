@@ -8,6 +8,7 @@ use crate::host::text::escaped;
 use crate::report::status::{
     DoctorReport, Health, OperationState, OperationStatus, RecoverReport, StatusReport, Unclear,
 };
+use crate::report::text::guard::guard;
 
 /// The doctor's report: what is stuck, who is busy, what was left behind.
 pub(crate) fn diagnosed(report: &DoctorReport) -> String {
@@ -101,7 +102,13 @@ pub(crate) fn status(report: &StatusReport) -> String {
     for line in &report.invalid_entries {
         text.push_str(&format!("{}\n", escaped(line)));
     }
-    if text.is_empty() { "nothing is under way, interrupted or removed\n".to_owned() } else { text }
+    if text.is_empty() {
+        text.push_str("nothing is under way, interrupted or removed\n");
+    }
+    if let Some(trouble) = &report.guard_trouble {
+        text.push_str(&format!("guard: {}\n", escaped(trouble)));
+    }
+    text + &report.guard.as_ref().map(|report| format!("guard: {}", guard(report))).unwrap_or_default()
 }
 
 fn operation(operation: &OperationStatus) -> String {
