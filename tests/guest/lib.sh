@@ -118,6 +118,51 @@ monitor() {
     echo "$answer"
 }
 
+# --- Raw writers, for storms -------------------------------------------------------------------------------------------
+#
+# What they write to is found by name each time, as runbooks do it: it may have gone, and may be gone in the next moment. What
+# open(2) or write(2) answer is kept in /tmp/case/errors.
+
+# raw VALUE FILE: a raw write, if the file is there.
+raw() {
+    [ -e "$2" ] || return 0
+    echo "$1" 2>>/tmp/case/errors >"$2"
+}
+# Rescan the function; remove it, or bring back what is gone.
+raw_rescan() { raw 1 "$pci/$1/rescan"; }
+raw_remove() { if [ -e "$pci/$1" ]; then raw 1 "$pci/$1/remove"; else raw 1 /sys/bus/pci/rescan; fi; }
+
+# raw_loop NAME TIMES COMMAND LIST: so often the command with a line of the file, picked by a small generator, the same in
+# each run. A line is logged for each.
+raw_loop() {
+    seed=$(printf %d "'$1") count=0
+    seed=$((seed * 7919 + ${#1}))
+    while [ "$count" -lt "$2" ]; do
+        seed=$(((seed * 1103515245 + 12345) % 2147483648))
+        target=$(sed -n "$((seed / 65536 % $(wc -l <"$4") + 1))p" "$4")
+        # shellcheck disable=SC2086 # an address, or a value and a file
+        "$3" $target
+        count=$((count + 1))
+        echo "$1 $count $3 $target" >>"/tmp/case/log.$1"
+    done 2>>/tmp/case/errors
+}
+# raw_done COUNT: whether the loops have done so many.
+raw_done() {
+    [ "$(cat /tmp/case/log.* 2>/dev/null | wc -l)" -ge "$1" ]
+}
+
+# tell_raw LEAST: what the guard's log says of them. Fails if one was denied, or if fewer had to wait: that would prove nothing.
+tell_raw() {
+    let_through=$(cat /run/pcictl/guard.log* | grep -c '"outcome":"done"')
+    waited=$(cat /tmp/case/guards /tmp/case/guard 2>/dev/null | grep -c 'waited ')
+    denied=$(cat /run/pcictl/guard.log* | grep '"outcome":"denied"')
+    note "$let_through raw writes were let through, $waited of them had to wait"
+    note "errors of the writers: $(sed 's/.*: //' /tmp/case/errors | sort | uniq -c | xargs)"
+    [ -z "$denied" ] || fail "denied: $(echo "$denied" | head -n 3)"
+    [ "$waited" -ge "$1" ] || fail "nobody met anybody, so this proves nothing"
+    ! complaints || fail "the kernel complains"
+}
+
 # --- What to expect ----------------------------------------------------------------------------------------------------
 
 # expect_status N COMMAND...: run it; any other exit status fails the case. Its output is kept in $out and $err.
