@@ -4,7 +4,7 @@ pub(super) const GUARD: &str = "\
 What it does:
 Whoever opens a file of sysfs whose write can hang or corrupt the kernel when it meets another (remove, rescan, \
 sriov_numvfs, reset, reset_subordinate, reset_method, resourceN_resize, driver_override, a slot's power, a driver's bind \
-and unbind, drivers_probe) waits inside open until the guard has taken the locks that the same command of pcictl would \
+and unbind, new_id, drivers_probe) waits inside open until the guard has taken the locks that the same command of pcictl would \
 take. The guard holds them until the file is closed. Commands of pcictl, and what runs under pcictl lock, carry their \
 locks and go on at once; so does whoever only reads.
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::guard::grants::Locks;
 use crate::guard::kinds::{Kind, MarkedFile};
-use crate::guard::link::{Message, Waiting, Wanted};
+use crate::guard::link::{Message, Newcomer, Waiting, Wanted};
 use crate::guard::marks::{Answer, Waits};
 use crate::guard::needs::{Needs, needs_of, node_by_name};
 use crate::guard::opener::Opener;
@@ -52,23 +52,29 @@ impl Guard<'_> {
     }
 
     /// Who has come to open a file.
-    pub(super) fn newcomers(&self) -> Vec<Waits> {
+    pub(super) fn newcomers(&mut self) -> Vec<Newcomer> {
         let room = self.room();
         if room == 0 {
             return Vec::new();
         }
-        self.marks.take_in(room).unwrap_or_else(|error| {
+        let taken = self.marks.take_in(room).unwrap_or_else(|error| {
             let why = crate::error::plain(&error);
             self.say(&format!("who opens files cannot be read: {why}"));
             Vec::new()
-        })
+        });
+        let target = |waits: &Waits| self.procfs.link(&format!("self/fd/{}", waits.number)).ok().flatten();
+        let taken: Vec<Newcomer> =
+            taken.into_iter().map(|waits| Newcomer { target: target(&waits).unwrap_or_default(), waits }).collect();
+        if !taken.is_empty() {
+            // Should this guard be killed before it has decided about them, the next one does.
+            self.tell(&Message::Taken(taken.clone()), &[]);
+        }
+        taken
     }
 
     /// Decides about somebody who has come.
-    pub(super) fn admit(&mut self, waits: Waits) {
-        let begun = Instant::now();
-        let number = waits.number;
-        let target = self.procfs.link(&format!("self/fd/{number}")).ok().flatten().unwrap_or_default();
+    pub(super) fn admit(&mut self, Newcomer { waits, target }: Newcomer) {
+        let (begun, number) = (Instant::now(), waits.number);
         // A name that says nothing, as in a mount of a part of sysfs, may be any.
         let file = MarkedFile::of_link(&target).unwrap_or(MarkedFile { kind: Kind::RescanAll, path: target });
         let opener = Opener::of(&self.procfs, waits.tid);

@@ -23,7 +23,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::execute::rerun;
 use crate::guard::inside::is_inside;
-use crate::guard::link::{self, Granted, Message, Waiting};
+use crate::guard::link::{self, Granted, Message, Newcomer, Waiting};
 use crate::host::procfs::Procfs;
 
 /// The word that turns pcictl into a keeper.
@@ -77,6 +77,8 @@ struct Keeper {
     listener: OwnedFd,
     guard: Option<Guard>,
     group: Option<OwnedFd>,
+    /// Those of whom nothing is known but that they have come.
+    taken: Vec<Newcomer>,
     waiting: BTreeMap<i32, Waiting>,
     granted: BTreeMap<u64, (Granted, Vec<OwnedFd>)>,
     /// Since when there has been no guard.
@@ -86,9 +88,9 @@ struct Keeper {
 
 impl Keeper {
     fn new(procfs: Procfs, listener: OwnedFd, guard: Guard) -> Self {
-        let (waiting, granted) = (BTreeMap::new(), BTreeMap::new());
+        let (taken, waiting, granted) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let (orphaned, looked) = (Instant::now(), Instant::now());
-        Self { procfs, listener, guard: Some(guard), group: None, waiting, granted, orphaned, looked }
+        Self { procfs, listener, guard: Some(guard), group: None, taken, waiting, granted, orphaned, looked }
     }
 
     fn is_needed(&self) -> bool {
@@ -134,13 +136,16 @@ impl Keeper {
         }
         match message {
             Message::Group => self.group = descriptors.pop(),
+            Message::Taken(taken) => self.taken = taken,
             Message::Waiting(waiting) => {
+                self.taken.retain(|taken| taken.waits.number != waiting.number);
                 self.waiting.insert(waiting.number, waiting);
             }
             Message::Answered(number) => {
                 self.waiting.remove(&number);
             }
             Message::Granted(granted) => {
+                self.taken.retain(|taken| Some(taken.waits.number) != granted.number);
                 self.granted.insert(granted.id, (granted, descriptors));
             }
             Message::Locks(id) => {
@@ -162,6 +167,7 @@ impl Keeper {
     /// The group ends with its last descriptor, and whoever waits is let go on by the kernel.
     fn let_all_go(&mut self) {
         self.group = None;
+        self.taken.clear();
         self.waiting.clear();
     }
 
@@ -200,6 +206,7 @@ impl Keeper {
         if let Some(group) = &self.group {
             link::send(line, &Message::Group, &[group.as_fd()])?;
         }
+        link::send(line, &Message::Taken(self.taken.clone()), &[])?;
         for waiting in self.waiting.values() {
             link::send(line, &Message::Waiting(waiting.clone()), &[])?;
         }

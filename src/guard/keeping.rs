@@ -7,21 +7,30 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::unistd::geteuid;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::rerun;
 use crate::guard::keeper::{SOCKET, SUBCOMMAND};
-use crate::guard::link::{self, Granted, Message, Waiting};
+use crate::guard::link::{self, Granted, Message, Newcomer, Waiting};
 
 /// How often the keeper hears that the guard goes on.
 pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// A keeper that takes longer than these milliseconds to answer is stopped: it has nothing else to do.
+const PATIENCE: u16 = 5000;
 
 /// What a guard that has ended left behind.
 #[derive(Debug, Default)]
 pub(crate) struct Legacy {
     /// The group.
     pub(crate) group: Option<OwnedFd>,
+    /// Those who had come, and about whom nothing was decided.
+    pub(crate) taken: Vec<Newcomer>,
     /// Those who wait.
     pub(crate) waiting: Vec<Waiting>,
     /// Those who were let go on, with their locks.
@@ -49,6 +58,8 @@ impl Keeping {
                 Ok(legacy) => return Ok((keeping(line), legacy.ok_or_else(already_there)?)),
                 // It has ended, and all that it had with it.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                // It is stopped. Whom it holds up goes on, and who is inside is found by a look.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => end(&line).map_err(failed)?,
                 Err(error) => return Err(failed(error)),
             }
         }
@@ -106,10 +117,18 @@ fn start(run: &Path) -> io::Result<OwnedFd> {
     Ok(line)
 }
 
+/// Ends the keeper at the other end of a line, and waits until it has.
+fn end(line: &OwnedFd) -> io::Result<()> {
+    let peer = getsockopt(line, PeerCredentials)?;
+    let keeper = Pid::from_raw(peer.pid()).filter(|_| peer.uid() == geteuid().as_raw());
+    let keeper = pidfd_open(keeper.ok_or(io::ErrorKind::PermissionDenied)?, PidfdFlags::empty())?;
+    pidfd_send_signal(&keeper, Signal::KILL)?;
+    poll(&mut [PollFd::new(keeper.as_fd(), PollFlags::POLLIN)], PollTimeout::from(PATIENCE))?;
+    Ok(())
+}
+
 /// What the keeper has; none if it keeps for another guard.
 fn take_over(line: &OwnedFd) -> io::Result<Option<Legacy>> {
-    /// A keeper has nothing else to do.
-    const PATIENCE: u16 = 5000;
     let mut legacy = Legacy::default();
     loop {
         if poll(&mut [PollFd::new(line.as_fd(), PollFlags::POLLIN)], PollTimeout::from(PATIENCE)) == Ok(0) {
@@ -120,6 +139,7 @@ fn take_over(line: &OwnedFd) -> io::Result<Option<Legacy>> {
         };
         match message {
             Message::Group => legacy.group = descriptors.pop(),
+            Message::Taken(taken) => legacy.taken = taken,
             Message::Waiting(waiting) => legacy.waiting.push(waiting),
             Message::Granted(granted) => legacy.granted.push((granted, descriptors)),
             Message::Locks(_) => {

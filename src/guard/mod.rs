@@ -24,7 +24,9 @@
 //! - [`waiter`]: those who stand in line.
 //! - [`namespaces`]: sysfs of other network namespaces.
 //! - [`grants`]: those who were let go on, until they are done.
+//! - [`looks`]: when to look for those who were quicker than the marks.
 //! - [`state`]: what the guard has at hand.
+//! - [`adoption`]: who is inside and was let go on by nobody.
 //! - [`admission`]: who may go on, waits, or is denied.
 //! - [`takeover`]: how it begins.
 //! - [`serve`]: its loop.
@@ -46,7 +48,9 @@ pub(crate) mod keeping;
 pub(crate) mod waiter;
 pub(crate) mod namespaces;
 pub(crate) mod grants;
+mod looks;
 mod state;
+mod adoption;
 mod admission;
 mod takeover;
 pub(crate) mod serve;

@@ -17,6 +17,7 @@ use crate::execute::signals::Signals;
 use crate::guard::grants::Grants;
 use crate::guard::keeping::{Keeping, SIGN_OF_LIFE, already_there};
 use crate::guard::link::Message;
+use crate::guard::looks::Looks;
 use crate::guard::marks::Marks;
 use crate::guard::notify::Unit;
 use crate::guard::options::GuardOptions;
@@ -75,7 +76,7 @@ pub(crate) fn serve(context: &Context, options: &GuardOptions) -> Result<ExitSta
         descriptors,
         views: Vec::new(),
         looked_for_views: begun,
-        unseen: Vec::new(),
+        looks: Looks::default(),
         taken_numbers: BTreeMap::new(),
     };
     guard.begin(is_new, legacy)?;
@@ -122,12 +123,12 @@ impl Guard<'_> {
         let pending = &self.pending;
         let waits = |tid: u32| {
             let waits_already = pending.iter().any(|pending| pending.waiting.opener.tid == tid);
-            waits_already || newcomers.iter().any(|newcomer| newcomer.tid == tid)
+            waits_already || newcomers.iter().any(|newcomer| newcomer.waits.tid == tid)
         };
         for grant in self.grants.take_done(&self.procfs, &waits) {
             self.release(grant);
         }
-        self.adopt_newcomers(None);
+        self.adopt_when_due();
         self.look_at_line(&ended.pending);
         newcomers.into_iter().for_each(|newcomer| self.admit(newcomer));
         if ended.keeper || !self.keeping.is_alive() {
@@ -155,7 +156,8 @@ impl Guard<'_> {
         watched.extend(openers.iter().map(|(_, process)| *process));
         watched.extend(writers.iter().map(|(_, process)| *process));
         let mut polled: Vec<PollFd> = watched.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        let next = self.grants.next_look().map(|next| next.saturating_duration_since(Instant::now()));
+        let next = self.grants.next_look().into_iter().chain(self.looks.next()).min();
+        let next = next.map(|next| next.saturating_duration_since(Instant::now()));
         let timeout = next.unwrap_or(SIGN_OF_LIFE).min(SIGN_OF_LIFE) + Duration::from_micros(500);
         // A signal, or an error of poll, ends the wait like an event does.
         let _ = poll(&mut polled, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX));

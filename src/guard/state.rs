@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::guard::grants::{Grant, Grants, Locks};
-use crate::guard::inside::{self, Insider};
 use crate::guard::keeping::Keeping;
 use crate::guard::kinds::{self, MarkedFile};
 use crate::guard::link::{Granted, Message, Waiting};
+use crate::guard::looks::Looks;
 use crate::guard::marks::{Answer, Marks};
 use crate::guard::namespaces::{self, PERIOD, View};
-use crate::guard::needs::{Needs, needs_of};
+use crate::guard::needs::Needs;
 use crate::guard::notify::Unit;
 use crate::guard::opener::Opener;
 use crate::guard::options::GuardOptions;
@@ -22,7 +22,6 @@ use crate::guard::waiter::Waiter;
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 use crate::host::uevent::Announcements;
-use crate::lock::carried::carried_by;
 use crate::lock::files::LockDirectory;
 use crate::operation::context::Context;
 use crate::pci::place::Place;
@@ -68,8 +67,8 @@ pub(super) struct Guard<'a> {
     /// The sysfs of other network namespaces.
     pub(super) views: Vec<View>,
     pub(super) looked_for_views: Instant,
-    /// Directories whose files were marked, and of which nobody has looked yet who was inside before.
-    pub(super) unseen: Vec<String>,
+    /// Where to look for those who were quicker than the marks.
+    pub(super) looks: Looks,
     /// Numbers that those are answered by whom the guard before took in, and what keeps each from being given out again;
     /// nothing where it is that of another descriptor.
     pub(super) taken_numbers: BTreeMap<i32, Option<OwnedFd>>,
@@ -176,7 +175,7 @@ impl Guard<'_> {
         let Grant { granted, locks, waited, begun, .. } = grant;
         if granted.file.kind.brings_devices() {
             // Whoever was quicker than the marks is inside, under no lock but this one.
-            self.adopt_newcomers(Some((&locks, &granted.tops)));
+            self.adopt_unmarked(Some((&locks, &granted.tops)));
         }
         drop(locks);
         self.tell(&Message::Released(granted.id), &[]);
@@ -235,61 +234,11 @@ impl Guard<'_> {
                 self.say(&error.to_string());
             }
         }
+        if !is_complete {
+            self.looks.later(None);
+        }
         let is_of_table = |directory: &String| !kinds::names_below(directory).is_empty();
-        self.unseen.extend(new.into_iter().filter(is_of_table));
-    }
-
-    /// Holds locks for those who opened a file of something new before it was marked: those of whoever brought it, or their own.
-    pub(super) fn adopt_newcomers(&mut self, held: Option<(&Rc<Locks>, &[Place])>) {
-        let is_brought = || self.grants.iter().any(|grant| grant.granted.file.kind.brings_devices());
-        if self.unseen.is_empty() || held.is_none() && is_brought() {
-            return;
-        }
-        let new = std::mem::take(&mut self.unseen);
-        for insider in inside::all(&self.procfs, self.sysfs()).unwrap_or_default() {
-            let is_new = new.iter().any(|directory| directory == insider.file.directory());
-            if !is_new || self.is_known(&insider) || self.carries_any(insider.opener.pid) {
-                continue;
-            }
-            match held {
-                Some((locks, tops)) => self.adopt(insider, Rc::clone(locks), tops),
-                None => self.adopt_alone(insider),
-            }
-        }
-    }
-
-    pub(super) fn is_known(&self, insider: &Insider) -> bool {
-        let is_he = |granted: &Granted| granted.opener.pid == insider.opener.pid && granted.file == insider.file;
-        self.grants.iter().any(|grant| is_he(&grant.granted))
-    }
-
-    fn carries_any(&self, pid: u32) -> bool {
-        carried_by(&self.directory, pid).is_ok_and(|carried| !carried.is_empty())
-    }
-
-    /// Holds his own locks for somebody who is inside already. Where they cannot be had he is told of: it is too late to do
-    /// anything about it.
-    pub(super) fn adopt_alone(&mut self, insider: Insider) {
-        let Insider { opener, file, .. } = &insider;
-        let Some(needs) = needs_of(self.sysfs(), file, false).ok().flatten() else { return };
-        let words = format!("{} has /sys/{} open", opener.name(), file.path);
-        match self.directory.try_acquire(&needs.claims) {
-            Ok(Some(held)) => {
-                self.say(&format!("{words}: its locks are held until it is done"));
-                self.adopt(insider, Rc::new(Locks::Own(held)), needs.claims.tops());
-            }
-            _ if carried_by(&self.directory, opener.pid).is_ok_and(|carried| needs.are_met_by(&carried)) => {}
-            _ => self.say(&format!("{words}, and others are at work there")),
-        }
-    }
-
-    /// Holds locks for somebody who is inside already.
-    pub(super) fn adopt(&mut self, insider: Insider, locks: Rc<Locks>, tops: &[Place]) {
-        let Insider { opener, file, descriptor } = insider;
-        let granted = Granted { id: self.grants.next_id(), number: None, opener, file, tops: tops.to_vec() };
-        let path = format!("/proc/{}/fd/{descriptor}", granted.opener.pid);
-        self.tell(&Message::Granted(granted.clone()), &locks.descriptors());
-        self.grants.add(&self.procfs, granted, locks, Duration::ZERO, Some(&path));
+        new.into_iter().filter(is_of_table).for_each(|directory| self.looks.later(Some(directory)));
     }
 
     /// Marks the files of network namespaces that have come, and forgets those that have gone.

@@ -8,9 +8,9 @@ use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::error::{Error, Result};
 use crate::guard::grants::Locks;
-use crate::guard::inside;
+use crate::guard::inside::is_opening;
 use crate::guard::keeping::Legacy;
-use crate::guard::link::{Message, Waiting};
+use crate::guard::link::{Message, Newcomer, Waiting};
 use crate::guard::marks::Answer;
 use crate::guard::state::Guard;
 
@@ -31,7 +31,8 @@ impl Guard<'_> {
             let group = group.map_err(|error| Error::io("what must outlive the guard cannot be kept", &error))?;
             self.tell(&Message::Group, &[group.as_fd()]);
         } else {
-            self.take_numbers(&legacy.waiting);
+            let taken = legacy.taken.iter().map(|taken| taken.waits.number);
+            self.take_numbers(&taken.chain(legacy.waiting.iter().map(|waiting| waiting.number)).collect::<Vec<_>>());
         }
         for (granted, locks) in legacy.granted {
             self.grants.add(&self.procfs, granted, Rc::new(Locks::Given(locks)), Duration::ZERO, None);
@@ -41,11 +42,12 @@ impl Guard<'_> {
         if !sysfs.is_dump() {
             self.look_for_views_now();
         }
-        self.adopt_insiders();
+        self.adopt_all();
         if !is_new {
             for waiting in legacy.waiting {
                 self.serve_again(waiting);
             }
+            legacy.taken.into_iter().for_each(|taken| self.decide_again(taken));
         }
         let state = format!("guarding {} files", self.marks.count);
         self.say(&state);
@@ -54,19 +56,22 @@ impl Guard<'_> {
     }
 
     /// Keeps the numbers that others are answered by from being given out again, and lets those go on whom the guard before
-    /// had taken in and told nobody of.
-    fn take_numbers(&mut self, waiting: &[Waiting]) {
-        for number in 0..NUMBERS {
-            if waiting.iter().all(|waiting| waiting.number != number) {
-                self.marks.answer(number, Answer::Allow);
-            }
+    /// had taken in and not yet told of: it was killed in the microseconds between.
+    fn take_numbers(&mut self, numbers: &[RawFd]) {
+        for number in (0..NUMBERS).filter(|number| !numbers.contains(number)) {
+            self.marks.answer(number, Answer::Allow);
         }
-        for Waiting { number, .. } in waiting {
+        for number in numbers {
             let copy = fcntl_dupfd_cloexec(self.marks.as_fd(), *number).ok();
             // A number that is taken already is not given out either; the copy has the next free one then.
             let copy = copy.filter(|copy| copy.as_raw_fd() == *number);
             self.taken_numbers.insert(*number, copy);
         }
+    }
+
+    /// Decides about somebody whom the guard before had taken in, if he has not been answered yet.
+    fn decide_again(&mut self, taken: Newcomer) {
+        if is_opening(&self.procfs, taken.waits.tid) { self.admit(taken) } else { self.pass(taken.waits.number) }
     }
 
     fn serve_again(&mut self, waiting: Waiting) {
@@ -77,22 +82,6 @@ impl Guard<'_> {
             _ => {
                 self.pass(waiting.number);
                 self.tell(&Message::Answered(waiting.number), &[]);
-            }
-        }
-    }
-
-    /// Holds locks for those who were let in by nobody.
-    fn adopt_insiders(&mut self) {
-        let insiders = match inside::all(&self.procfs, self.sysfs()) {
-            Ok(insiders) => insiders,
-            Err(error) => {
-                let why = crate::error::plain(&error);
-                return self.say(&format!("who is inside a file already cannot be told: {why}"));
-            }
-        };
-        for insider in insiders {
-            if !self.is_known(&insider) {
-                self.adopt_alone(insider);
             }
         }
     }

@@ -1,9 +1,12 @@
 //! The locks that a process carries: those of its open files, whoever made the call that took them.
 
 use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use crate::lock::claims::Mode;
-use crate::lock::fdinfo::{Fdinfo, each_descriptor};
+use crate::lock::fdinfo::{Descriptor, Fdinfo, each_descriptor};
 use crate::lock::files::LockDirectory;
 use crate::lock::validate::place_of;
 use crate::order;
@@ -19,14 +22,40 @@ pub(crate) type Carried = (Place, Mode);
 pub(crate) fn carried_by(directory: &LockDirectory, pid: u32) -> io::Result<Vec<Carried>> {
     let mut found = Vec::new();
     each_descriptor(directory.procfs(), pid, &mut |descriptor| {
-        let (Some(locked), Some(tag)) = (descriptor.info.locked, descriptor.info.tag) else { return };
-        // The name only says which file to compare it with.
-        let name = descriptor.target.rsplit('/').next().and_then(place_of);
-        found.extend(
-            name.filter(|place| directory.kernel_files(place)[0] == Some(locked)).map(|place| (place, tag.mode)),
-        );
+        found.extend(carried(directory, descriptor));
     })?;
     Ok(found)
+}
+
+/// Copies of the locks that a process carries: they last as long as the copies do, whatever becomes of that process. Empty for one
+/// that may not be looked into.
+///
+/// # Errors
+/// As [`carried_by`].
+pub(crate) fn copies_of(directory: &LockDirectory, pid: u32) -> io::Result<Vec<(Carried, OwnedFd)>> {
+    let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let Some(process) = id.and_then(|id| pidfd_open(id, PidfdFlags::empty()).ok()) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    each_descriptor(directory.procfs(), pid, &mut |descriptor| {
+        let Some(carried) = carried(directory, descriptor) else { return };
+        let number = descriptor.number.parse().ok();
+        let copy = number.and_then(|number| pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).ok());
+        let Some(copy) = copy else { return };
+        // The number may have become that of another file.
+        let info = Fdinfo::own(directory.procfs(), copy.as_raw_fd()).unwrap_or_default();
+        if info.locked.is_some() && info.locked == descriptor.info.locked {
+            found.push((carried, copy));
+        }
+    })?;
+    Ok(found)
+}
+
+/// The lock that a descriptor carries, if it is one of this directory's.
+fn carried(directory: &LockDirectory, descriptor: &Descriptor<'_>) -> Option<Carried> {
+    let (locked, tag) = (descriptor.info.locked?, descriptor.info.tag?);
+    // The name only says which file to compare it with.
+    let place = descriptor.target.rsplit('/').next().and_then(place_of)?;
+    (directory.kernel_files(&place)[0] == Some(locked)).then_some((place, tag.mode))
 }
 
 /// Whether a process carries an exclusive lock of a node or of one above it, by as few looks as will do.

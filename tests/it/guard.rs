@@ -367,6 +367,71 @@ fn a_guard_that_is_stopped_holds_nobody_up_for_ever() {
 }
 
 #[test]
+fn a_keeper_that_is_stopped_is_ended_by_the_next_guard() {
+    let Some(mut machine) = Guarded::with("--wait 1000") else { return };
+    let holder = machine.holder(BESIDE);
+    let mut inside = machine.shell(&format!("exec 9>{}; read line", machine.file(BELOW, "remove").display()));
+    let waits = machine.writer(&machine.file(BESIDE, "remove"));
+    machine.until(1, 1);
+    kill(machine.keeper(), Signal::SIGSTOP).unwrap();
+    machine.kill(Signal::SIGKILL);
+    machine.start("--wait 1000");
+    assert!(written(waits), "who waited for the guard before is let go");
+    machine.until(0, 1);
+    let locked = processes::output(&mut machine.pcictl(&format!("lock --no-wait {BELOW} -- true")));
+    assert_eq!(locked.status.code(), Some(75), "who is inside keeps its locks");
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+    machine.until_free(BELOW);
+    holder.end();
+}
+
+#[test]
+fn who_is_inside_when_the_guard_comes_keeps_the_locks_of_whoever_keeps_others_out_then() {
+    let Some(mut machine) = Guarded::with("--wait 1000") else { return };
+    let is_locked = |machine: &Guarded| {
+        let mut lock = machine.pcictl(&format!("lock --no-wait {BELOW} -- true"));
+        processes::output(&mut lock).status.code() == Some(75)
+    };
+    let file = machine.file(BELOW, "remove");
+    let opens = |machine: &Guarded| {
+        let mut inside = machine.shell(&format!("exec 9>{}; echo in; read line", file.display()));
+        let mut said = String::new();
+        BufReader::new(inside.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "in\n");
+        inside
+    };
+    // Somebody else's, who is inside a file above; this one came with a device that the dead guard had not marked.
+    let mut above = machine.shell(&format!("exec 9>{}; read line", machine.file(PORT, "remove").display()));
+    machine.until(0, 1);
+    machine.kill(Signal::SIGKILL);
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, "").unwrap();
+    let mut inside = opens(&machine);
+    machine.start("--wait 1000");
+    machine.until(0, 2);
+    for one in [&mut above, &mut inside] {
+        assert!(is_locked(&machine));
+        one.kill().unwrap();
+        one.wait().unwrap();
+    }
+    machine.until_free(BELOW);
+
+    // A command's, which ends.
+    machine.kill(Signal::SIGTERM);
+    machine.until_free(BELOW);
+    let mut inside = opens(&machine);
+    let holder = machine.holder(PORT);
+    machine.start("--wait 1000");
+    machine.until(0, 1);
+    holder.end();
+    assert!(is_locked(&machine));
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+    machine.until_free(BELOW);
+}
+
+#[test]
 fn without_guard_and_keeper_everything_is_as_if_there_had_been_none() {
     let Some(mut machine) = Guarded::with("--wait 1000") else { return };
     let holder = machine.holder(PORT);

@@ -282,7 +282,9 @@ Whoever waits longer than --wait is denied with EBUSY, or with EPERM by kernels 
 
 A keeper beside the guard holds what must not end with it.
 When the guard is killed, those who wait go on waiting for the next guard, for ten seconds; then they are let go.
-A guard that is stopped or stuck is killed by its keeper after ten seconds.
+A guard that is stopped or stuck is killed by its keeper after ten seconds, and a keeper that does not answer for five by the
+next guard; where both are stopped, whoever waits waits for the service manager to end the guard, and can be killed.
+Whoever comes when the guard has no descriptors left waits in the kernel until it has some.
 When the guard is ended by a signal, whoever waits goes on at once.
 A guard of a newer version can take over from an older one without anybody noticing.
 
