@@ -1,23 +1,10 @@
 # shellcheck shell=sh
-# What tests/demo runs inside the guest.
+# What tests/demo runs inside the second guest.
 # shellcheck source=tests/guest/lib.sh
 . /rig/lib.sh
-mkdir -p /usr/share/misc
-[ ! -e /rig/pci.ids ] || ln -s /rig/pci.ids /usr/share/misc/pci.ids
-[ ! -e /rig/no-color ] || export NO_COLOR=1
+# shellcheck source=tests/guest/demo-lib.sh
+. /rig/demo-lib.sh
 
-say() {
-    echo
-    for line in "$@"; do echo "# $line"; done
-}
-# show COMMAND...: as if typed at a prompt.
-show() {
-    echo
-    echo "\$ $*"
-    "$@"
-    status=$?
-    [ $status = 0 ] || echo "(exit status $status)"
-}
 # timed COMMAND...: hundredths of a second, in $took.
 timed() {
     begun=$(now)
@@ -28,14 +15,12 @@ seconds() {
     echo "$(($1 / 100)).$(($1 % 100 / 10)) s"
 }
 
-switch=$(of_kind upstream)
 port=$(parent_of "$switch")
 endpoint=$(of_kind edu | nth 1)
 functions >/tmp/before
 
-say "Linux $(uname -r) in QEMU. A PCIe switch with a drive and eight devices behind it;" \
-    "each of the eight has a driver that takes a second to stop, as those of GPUs and network cards do."
-show pcictl tree
+say "The second machine, the same as the first. Each of the eight devices has a driver that takes a second to stop, as those" \
+    "of GPUs and network cards do."
 
 say "What remove would do, in order, with the locks it would hold. It touches nothing."
 show pcictl remove --dry-run "$switch"
@@ -68,11 +53,12 @@ say "And back. The bridge above scans just the bus below it, and pcictl waits un
 show pcictl rescan "$port"
 show pcictl tree
 
-say "Scripts that nobody will change: with the guard running, raw writes wait for their turn, too. Four loops of" \
-    "echo 1 > rescan below the switch and an echo 1 > remove above them deadlock a kernel without it."
+say "Scripts that nobody will change: with the guard running, raw writes wait for their turn, too. What hung the first" \
+    "machine, once more: four loops of echo 1 > rescan below the switch, and an echo 1 > remove above them."
+echo "\$ pcictl guard --stop-first &"
 pcictl guard --stop-first 2>/tmp/guard &
 guard=$!
-wait_until 60 grep -q guarding /tmp/guard
+wait_until 60 grep -q guarding /tmp/guard || fail "no guard: $(cat /tmp/guard)"
 for device in $(of_kind edu | head -n 4); do
     for _ in 1 2 3 4 5; do [ ! -e "$pci/$device" ] || scan "$device"; done 2>/dev/null &
     loops="${loops-} $!"

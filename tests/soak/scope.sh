@@ -214,6 +214,55 @@ in_time() {
     is_removed
 }
 
+# The unit of the guard as it is shipped: it counts as started once it serves; when it is killed, or stopped so that only its
+# keeper or the watchdog can end it, whoever waits goes on waiting for the next one; when it is ended as it should, all go on.
+guard_unit() {
+    cp /rig/pcictl /usr/bin/pcictl
+    cp /rig/pcictl-guard.service /etc/systemd/system/
+    systemctl daemon-reload
+    expect_status 0 systemctl start pcictl-guard
+    expect_status 0 pcictl guard --status
+    show "$out"
+    pcictl lock "$device" -- sleep 600 &
+    holder=$!
+    wait_until 30 is_locked || fail 'no lock'
+    rm -f /tmp/case/through
+    # shellcheck disable=SC2016
+    sh -c 'echo 1 >"$1" && echo through >/tmp/case/through' sh "$pci/$device/rescan" &
+    wait_until 30 somebody_waits || fail "nobody waits: $(pcictl guard --status)"
+    for how in KILL STOP; do
+        pid=$(guard_pid)
+        begun=$(now)
+        kill "-$how" "$pid"
+        wait_until 60 is_another || fail "SIG$how: no other guard: $(systemctl status pcictl-guard)"
+        wait_until 30 somebody_waits || fail "SIG$how: nobody waits: $(journalctl -u pcictl-guard | tail)"
+        note "SIG$how: another guard serves who waits, $(($(now) - begun)) hundredths of a second later"
+    done
+    pid=$(guard_pid)
+    expect_status 0 systemctl restart pcictl-guard
+    wait_until 30 [ -e /tmp/case/through ] || fail "who waits for a guard that was ended still waits"
+    [ "$(guard_pid)" != "$pid" ] || fail 'it is the same'
+    sh -c "exec 9>$pci/$device/driver_override; sleep 600" 2>/dev/null &
+    wait_until 30 somebody_waits || fail "nobody waits: $(pcictl guard --status)"
+    kill -9 "$holder"
+    end_sleepers
+    wait_until 30 somebody_is_inside || fail "nobody is inside: $(pcictl guard --status)"
+    expect_status 0 systemctl stop pcictl-guard
+    expect_status 1 pcictl guard --status
+    expect_status 75 pcictl lock --no-wait "$device" -- true
+    note "stopped: $(systemctl is-active pcictl-guard), $(processes | tr '\n' ';')"
+    end_sleepers
+    wait_until 30 nobody_at_work || fail "it is still there: $(processes)"
+    expect_status 0 pcictl lock --no-wait "$device" -- true
+    show "$(journalctl -o cat -u pcictl-guard)"
+    same "$before" "$(functions)"
+}
+guard_pid() { systemctl show --property=MainPID --value pcictl-guard; }
+is_another() { [ "$(guard_pid)" != "$pid" ] && [ "$(guard_pid)" != 0 ] && pcictl guard --status >/dev/null 2>&1; }
+is_locked() { ! pcictl lock --no-wait "$device" -- true 2>/dev/null; }
+somebody_waits() { pcictl guard --status 2>/dev/null | grep -q 'waits to open'; }
+somebody_is_inside() { pcictl guard --status | grep -q 'is inside'; }
+
 echo "Linux $(uname -r), $(systemctl --version | head -n 1), bus: $(systemctl show --property=ExecStart --value dbus | sed 's/.*path=\([^ ]*\).*/\1/')"
 failures=0
 read -r cases </rig/cases

@@ -1,7 +1,8 @@
 # A container that is made while the guard runs: with a network namespace and a sysfs of its own, whose files are other inodes,
 # and one that sees the host's sysfs through a bind mount. The time in which the first is not guarded is measured.
-# run: named
 # topology: nested
+# kernels: all
+# run: named 5.10 6.1 7.3
 # timeout: 300
 before=$(functions)
 child=$(below "$(of_kind upstream | nth 1)" | tail -n 1)

@@ -2,7 +2,7 @@
 # own; one has a sysfs of its own, whose files are other inodes), and operators who use pcictl; and the guard is killed ten
 # times meanwhile. Those who wait go on waiting for the next guard, those who are inside keep their locks. /rig/storm says how
 # many raw operations. In the end, in the same boot and without the guard, two raw removals: the kernel uses freed memory.
-# run: named
+# run: named 5.10 6.1 7.3
 # topology: nested
 # kernels: all
 # append: slub_debug=FPZU
@@ -59,12 +59,12 @@ operator three &
 kills=0
 while [ "$kills" -lt 10 ]; do
     kills=$((kills + 1))
-    wait_until 1500 raw_done $((operations * kills / 12)) || fail "stuck: $(stuck_tasks) $(tail -n 9 /tmp/case/guard)"
+    wait_until 400 raw_done $((operations * kills / 12)) || fail "stuck: $(stuck_tasks) $(tail -n 9 /tmp/case/guard)"
     kill -9 "$guard"
     wait "$guard"
     guarded --wait 300
 done
-wait_until 2000 raw_done "$operations" || fail "stuck: $(stuck_tasks) $(tail -n 9 /tmp/case/guard)"
+wait_until 900 raw_done "$operations" || fail "stuck: $(stuck_tasks) $(tail -n 9 /tmp/case/guard)"
 : >/tmp/case/enough
 both_left() { [ -e /tmp/case/left.one ] && [ -e /tmp/case/left.three ]; }
 wait_until 300 both_left || fail "an operator is stuck: $(stuck_tasks) $(tail -n 9 /tmp/case/guard)"

@@ -2,7 +2,7 @@
 # with rescans beside, which the guard keeps apart. A physical function with its virtual ones on is removed raw, which hangs
 # some kernels by itself: the guard has the virtual ones taken away before. A reader of sriov_numvfs does not wait for any of
 # them. /rig/storm says how many operations. In the end, in the same boot, the same writers without the guard.
-# run: named
+# run: named 5.10 6.1 7.3
 # topology: sriov
 # kernels: all
 # append: slub_debug=FPZU
@@ -29,7 +29,7 @@ loops() {
 }
 loops $((operations / 6))
 begun=$(now)
-wait_until 2400 raw_done "$operations" || fail "stuck: $(stuck_tasks) $(tail -n 20 /tmp/case/guard)"
+wait_until 1500 raw_done "$operations" || fail "stuck: $(stuck_tasks) $(tail -n 20 /tmp/case/guard)"
 raw 1 /sys/bus/pci/rescan
 raw 0 "$pci/$pf/sriov_numvfs"
 note "$operations operations in $((($(now) - begun) / 100)) s"

@@ -1,6 +1,5 @@
 # With --stop-first a raw echo stops nothing under the kernel's mutex: eight drivers of a second each stop side by side before
 # it goes on, and are given back if whoever wrote is gone by then.
-# run: named
 # topology: switch8
 # timeout: 600
 before=$(functions)

@@ -20,7 +20,7 @@ for name in a b c d; do raw_loop $name $((operations / 6)) raw_rescan /tmp/case/
 raw_loop e $((operations / 6)) raw_remove /tmp/case/below &
 raw_loop f $((operations / 6)) raw_remove /tmp/case/top &
 begun=$(now)
-wait_until 2800 raw_done "$operations" || fail "stuck: $(stuck_tasks) $(tail -n 20 /tmp/case/guard)"
+wait_until 1500 raw_done "$operations" || fail "stuck: $(stuck_tasks) $(tail -n 20 /tmp/case/guard)"
 raw 1 /sys/bus/pci/rescan
 note "$operations operations in $((($(now) - begun) / 100)) s"
 unguarded

@@ -1,7 +1,8 @@
 # The locks of a raw writer are held exactly as long as he is inside the file, wherever he dies: while he waits, between open
 # and write, in the write, after it, and when others have the open file from him.
-# run: named
 # topology: switch8
+# kernels: all
+# run: named 5.10 6.1 7.3
 # timeout: 600
 before=$(functions)
 device=$(of_kind edu | nth 1)

@@ -13,7 +13,9 @@ settings() {
 }
 start=$(settings)
 
-for address in $(functions | cut -d' ' -f1); do
+# One of each kind: a command takes a third of a second in an emulated machine.
+some=$(for kind in nvme e1000e edu root-port; do of_kind $kind | nth 1; done)
+for address in $some; do
     expect_status 0 pcictl power "$address"
     contains "$out" "runtime $(cat "$pci/$address/power/control")"
 done
@@ -31,7 +33,7 @@ contains "$out" "runtime on (active)"
 
 # One that can wake the machine, and one that cannot.
 lacks=0
-for address in $(functions | cut -d' ' -f1); do
+for address in $some; do
     was=$(cat "$pci/$address/power/wakeup" 2>/dev/null)
     if [ -z "$was" ]; then
         before_refusal=$(settings)

@@ -27,7 +27,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 
 /// How many operations a storm has, unless PCICTL_GUEST_STORM says otherwise: 1,000 take ten minutes. Each run of the tests has
 /// a storm on each kernel; those of hundreds are for tests/soak/RESULTS.md.
-const STORM: u32 = 90;
+const STORM: u32 = 60;
 
 /// A piece of a guest's report.
 struct Frame {

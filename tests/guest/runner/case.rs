@@ -10,7 +10,7 @@
 //! # timeout: 300             seconds; 180 when absent
 //! # boot: own                shares its boot with no other case
 //! # run: named               only when a word of the command line is a part of its name: it takes minutes, and its result
-//!                            is recorded in tests/soak/RESULTS.md
+//!                            is recorded in tests/soak/RESULTS.md; `named 5.10 6.1` says so for these kernels
 //! # expect: stuck            what must come of it; `pass` when absent
 //! # allow: changed           what may come of it besides
 //! ```
@@ -109,7 +109,8 @@ pub struct Case {
     kernels: Vec<String>,
     append: String,
     own_boot: bool,
-    only_named: bool,
+    /// The kernels on which it runs only when it is named: `all` are all of them.
+    only_named: Vec<String>,
     expect: Vec<Mark>,
     allow: Vec<Mark>,
 }
@@ -123,7 +124,7 @@ impl Case {
             kernels: Vec::new(),
             append: String::new(),
             own_boot: false,
-            only_named: false,
+            only_named: Vec::new(),
             expect: Vec::new(),
             allow: Vec::new(),
             script: String::new(),
@@ -133,14 +134,15 @@ impl Case {
             let Some((key, value)) = line.trim().split_once(": ") else {
                 continue;
             };
-            let words = || value.split_whitespace().map(str::to_owned).collect();
+            let words = || value.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             match key {
                 "topology" => case.topologies = words(),
                 "kernels" => case.kernels = words(),
                 "append" => case.append = value.to_owned(),
                 "timeout" => case.timeout = Duration::from_secs(value.parse()?),
                 "boot" if value == "own" => case.own_boot = true,
-                "run" if value == "named" => case.only_named = true,
+                "run" if value == "named" => case.only_named = vec!["all".to_owned()],
+                "run" if value.starts_with("named ") => case.only_named = words().split_off(1),
                 "expect" => case.expect = Mark::parse_list(value)?,
                 "allow" => case.allow = Mark::parse_list(value)?,
                 _ if key.contains(' ') || key == "shellcheck" => {}
@@ -158,7 +160,7 @@ impl Case {
     fn runs_on(&self, kernel: &Kernel) -> bool {
         match self.kernels.as_slice() {
             [] => kernel.runs_all,
-            named => named.iter().any(|name| name == "all" || *name == kernel.series),
+            named => names_kernel(named, kernel),
         }
     }
 
@@ -175,6 +177,11 @@ impl Case {
             some => some,
         }
     }
+}
+
+/// Whether a list in a header means that kernel.
+fn names_kernel(names: &[String], kernel: &Kernel) -> bool {
+    names.iter().any(|name| name == "all" || *name == kernel.series)
 }
 
 /// The words for some marks.
@@ -223,10 +230,11 @@ pub fn plan(cases: &[Case], kernels: &[Kernel], topologies: &[String], filters: 
     let mut boots: BTreeMap<(usize, &str, &str, &str), Boot> = BTreeMap::new();
     for case in cases {
         let is_named = parts.iter().any(|part| case.name.contains(*part));
-        if !is_named && (case.only_named || !parts.is_empty()) {
+        if !is_named && !parts.is_empty() {
             continue;
         }
-        if let Some(unknown) = case.kernels.iter().find(|name| *name != "all" && !series.contains(name)) {
+        let mut named = case.kernels.iter().chain(&case.only_named);
+        if let Some(unknown) = named.find(|name| *name != "all" && !series.contains(name)) {
             bail!("{} wants kernel {unknown}, which is not there", case.name);
         }
         for topology in &case.topologies {
@@ -234,7 +242,12 @@ pub fn plan(cases: &[Case], kernels: &[Kernel], topologies: &[String], filters: 
                 bail!("{} wants topology {topology}, which is not there", case.name);
             }
             for (order, kernel) in kernels.iter().enumerate() {
-                if !case.runs_on(kernel) || !wanted(&series, &kernel.series) || !wanted(topologies, topology) {
+                let waits_to_be_named = !is_named && names_kernel(&case.only_named, kernel);
+                if waits_to_be_named
+                    || !case.runs_on(kernel)
+                    || !wanted(&series, &kernel.series)
+                    || !wanted(topologies, topology)
+                {
                     continue;
                 }
                 let own = if case.own_boot { case.name.as_str() } else { "" };
