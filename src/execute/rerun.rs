@@ -28,6 +28,12 @@ pub(crate) fn is_of_parent(line: &impl AsFd) -> bool {
     peer.is_ok_and(|peer| peer.pid() == getppid().as_raw() && peer.uid() == geteuid().as_raw())
 }
 
+/// The name that `ps` and `pidof` know this process by, of 15 bytes at most.
+#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "a name, and no file that outlives anybody"))]
+pub(crate) fn be_called(name: &str) {
+    let _ = std::fs::write("/proc/self/comm", name);
+}
+
 /// Leaves the terminal and the working directory, and hears no signal any more that a terminal or an operator sends.
 pub(crate) fn detach() {
     // Fails only for the leader of a session, which is what it shall become.

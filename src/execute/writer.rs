@@ -42,7 +42,7 @@ pub fn run_if_helper() -> Option<ExitCode> {
     if !wait_for_start() {
         return Some(ExitCode::SUCCESS);
     }
-    set_comm("pcictl-write");
+    rerun::be_called("pcictl-write");
     let answer = write(&path, &value);
     if answer.is_ok() {
         // The locks are for all that the kernel does with it.
@@ -74,19 +74,13 @@ fn wait_for_start() -> bool {
 fn detach(keep: &[RawFd]) {
     rerun::detach();
     // Named after /proc/self/exe it would be called `exe`.
-    set_comm("pcictl-ready");
+    rerun::be_called("pcictl-ready");
     let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")
         .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
         .unwrap_or_default();
     for descriptor in open.into_iter().filter(|number| *number > 2 && !keep.contains(number)) {
         let _ = nix::unistd::close(descriptor);
     }
-}
-
-/// The name that `ps` and `pidof` know this process by.
-#[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "a name, and no file that outlives anybody"))]
-fn set_comm(name: &str) {
-    let _ = std::fs::write("/proc/self/comm", name);
 }
 
 fn write(path: &str, value: &str) -> Result<(), Errno> {

@@ -44,6 +44,7 @@ pub(crate) fn run_if_started(run: &Path) -> Option<ExitCode> {
     let guard = Guard::of(line).filter(|guard| guard.pid == getppid().as_raw())?;
     // A wish to stop is for the guard.
     rerun::detach();
+    rerun::be_called("pcictl-keeper");
     let (Ok(procfs), Ok(listener)) = (Procfs::live(), listen_at(&run.join(SOCKET))) else {
         return Some(ExitCode::FAILURE);
     };

@@ -103,6 +103,7 @@ impl Drop for Waiter {
 pub(crate) fn run_if_started() -> Option<ExitCode> {
     let line = std::io::stdin();
     rerun::is_of_parent(&line).then_some(())?;
+    rerun::be_called("pcictl-in-line");
     let _ = set_pdeathsig(Signal::SIGKILL);
     let Ok(Some((Message::Wanted(wanted), _))) = link::receive(line.as_fd(), true) else {
         return Some(ExitCode::FAILURE);
