@@ -755,18 +755,22 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__list)
-            opts="-o -j -q -v -h -V --output --list-columns --no-header --json --quiet --verbose --color --sysroot --help --version"
+            opts="-o -l -j -q -v -h -V --unused --output --sort --long --list-columns --no-header --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --output)
-                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu in-use place" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem revision driver override link names serial mac numa slot iommu iommu-members vfs power-state reset aer in-use lock place" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu in-use place" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem revision driver override link names serial mac numa slot iommu iommu-members vfs power-state reset aer in-use lock place" -- "${cur}"))
+                    return 0
+                    ;;
+                --sort)
+                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem revision driver override link names serial mac numa slot iommu iommu-members vfs power-state reset aer in-use lock place" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1604,11 +1608,11 @@ _pcictl() {
             fi
             case "${prev}" in
                 --output)
-                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu in-use place" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem revision driver override link names serial mac numa slot iommu iommu-members vfs power-state reset aer in-use lock place" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem driver link numa slot iommu in-use place" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "address class class-code name ids subsystem revision driver override link names serial mac numa slot iommu iommu-members vfs power-state reset aer in-use lock place" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1714,7 +1718,7 @@ _pcictl() {
 # Devices, where a command takes one. pcictl lists them without reading anything of them.
 _pcictl_devices() {
     local line=${COMP_LINE:0:COMP_POINT} word before
-    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --jobs --mac --method --output --refuse --runtime --settle --slot --sysroot --timeout --wait --wakeup -o -w '
+    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --jobs --mac --method --output --refuse --runtime --settle --slot --sort --sysroot --timeout --wait --wakeup -o -w '
     _pcictl "$@"
     word=${line##*[[:space:]]}
     [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|reset|power|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0

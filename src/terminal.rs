@@ -103,6 +103,11 @@ impl Output {
         self.talk.verbose
     }
 
+    /// Whether reports are JSON documents.
+    pub(crate) fn is_json(&self) -> bool {
+        self.talk.json
+    }
+
     /// Prints a report as JSON, or what `text` makes of it. A failure is recorded, because what was done stays done.
     pub(crate) fn report<T: Serialize>(&self, report: &T, text: impl FnOnce(&T) -> String) {
         if self.talk.json {
@@ -181,6 +186,13 @@ impl Output {
         if self.talk.verbose {
             self.talk(line);
         }
+    }
+
+    /// The columns of the terminal that reports go to as text; none if they go elsewhere.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        let stdout = io::stdout();
+        let is_text = !self.talk.json && stdout.is_terminal();
+        is_text.then(|| terminal_size::terminal_size_of(&stdout))?.map(|(width, _)| usize::from(width.0))
     }
 
     /// Whether a line may be written over: only where somebody watches, and nothing else is collected from there.

@@ -9,15 +9,15 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::cli::change::{
     BindArgs, OverrideArgs, PowerArgs, RemoveArgs, ReplugArgs, RescanArgs, ResetArgs, SriovArgs, UnbindArgs,
 };
-use crate::cli::groups::{COLUMNS, COMMON, CONTENTS, Changing, LOCKING, OUTPUT, SAFETY, Waiting, Writing};
+use crate::cli::groups::{COLUMNS, COMMON, CONTENTS, Changing, LOCKING, OUTPUT, SAFETY, SELECTION, Waiting, Writing};
 use crate::cli::guard::GuardArgs;
 use crate::cli::help;
 use crate::cli::slot::SlotArgs;
-use crate::cli::values::{color, column};
+use crate::cli::values::{ColumnParser, color, column};
 use crate::cli::wait::WaitArgs;
 use crate::operation::options::ChangeOptions;
 use crate::plan::power::PowerSettings;
-use crate::report::rows::Column;
+use crate::report::columns::{Column, NamedColumn};
 use crate::resolve::siblings::Selection;
 use crate::terminal::{ColorChoice, Talk};
 
@@ -117,9 +117,19 @@ pub(crate) struct ListArgs {
     /// Functions to list [default: all]
     #[arg(value_name = "SELECTOR")]
     pub(crate) selectors: Vec<String>,
-    /// Columns to print, in this order
-    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = column(), help_heading = COLUMNS)]
-    pub(crate) output: Vec<Column>,
+    /// Only those that nobody uses, as far as that could be checked; looks at every process
+    #[arg(long, help_heading = SELECTION)]
+    pub(crate) unused: bool,
+    /// Columns to print, in this order; +COLUMN adds to the default ones
+    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = ColumnParser)]
+    #[arg(help_heading = COLUMNS)]
+    pub(crate) output: Vec<NamedColumn>,
+    /// Sort by this column, what is missing last [default: address]
+    #[arg(long, value_name = "COLUMN", value_parser = column(), hide_possible_values = true, help_heading = COLUMNS)]
+    pub(crate) sort: Option<Column>,
+    /// Cut nothing to fit the terminal, and name everything
+    #[arg(short, long, help_heading = COLUMNS)]
+    pub(crate) long: bool,
     /// List the available columns
     #[arg(long, help_heading = COLUMNS)]
     pub(crate) list_columns: bool,
@@ -135,9 +145,10 @@ pub(crate) struct TreeArgs {
     /// Function or host bridge to start at [default: the whole machine]
     #[arg(value_name = "SELECTOR")]
     pub(crate) selector: Option<String>,
-    /// Columns to print after each address
-    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = column(), help_heading = COLUMNS)]
-    pub(crate) output: Vec<Column>,
+    /// Columns to print after each address; +COLUMN adds to the default ones
+    #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = ColumnParser)]
+    #[arg(help_heading = COLUMNS)]
+    pub(crate) output: Vec<NamedColumn>,
 }
 
 /// `pcictl show`

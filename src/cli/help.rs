@@ -107,8 +107,10 @@ Examples:
   pcictl list                        every function
   pcictl list class:nvme             all NVMe controllers
   pcictl list 03:                    everything on bus 03
-  pcictl list -o address,driver,in-use
+  pcictl list -o address,driver,serial
                                      with columns of your choice
+  pcictl list -o +in-use             with the default ones, and who uses what
+  pcictl list --unused class:nvme    NVMe controllers that nobody uses
 "
 );
 

@@ -1,11 +1,13 @@
 //! Values on the command line: how they are spelled and checked.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Arg, Command};
 
 use crate::pci::mac::MacAddress;
-use crate::report::rows::Column;
+use crate::report::columns::{Column, NamedColumn};
 use crate::terminal::ColorChoice;
 use crate::usage::model::Danger;
 use crate::verify::compare::DifferenceKind;
@@ -32,9 +34,28 @@ pub(crate) fn difference() -> impl TypedValueParser<Value = DifferenceKind> {
     word(DifferenceKind::ALL, DifferenceKind::name, DifferenceKind::meaning)
 }
 
-/// A column, for `--output`.
+/// A column, for `--sort`.
 pub(crate) fn column() -> impl TypedValueParser<Value = Column> {
     word(Column::ALL, Column::name, Column::meaning)
+}
+
+/// A column, for `--output`, where a plus may stand in front of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ColumnParser;
+
+impl TypedValueParser for ColumnParser {
+    type Value = NamedColumn;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<NamedColumn, clap::Error> {
+        let name = value.to_str().and_then(|text| text.strip_prefix('+'));
+        let column = column().parse_ref(command, arg, name.map_or(value, OsStr::new))?;
+        Ok(NamedColumn { column, is_added: name.is_some() })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let value = |column: &Column| PossibleValue::new(column.name()).help(column.meaning());
+        Some(Box::new(Column::ALL.iter().map(value)))
+    }
 }
 
 /// When to color, for `--color`.

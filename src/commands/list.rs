@@ -1,32 +1,38 @@
 //! `pcictl list`
+//!
+//! Nothing is looked at that no column shows. Who uses what is asked of every process of the machine, which takes longer than
+//! all else: that is done for the column and the option that are about it, and for no other.
+
+use std::collections::{BTreeSet, HashMap};
 
 use crate::cli::args::ListArgs;
-use crate::error::{ExitStatus, Result};
+use crate::error::{Error, ErrorKind, ExitStatus, Result};
+use crate::host::text::compare_naturally;
+use crate::lock::claims::Mode;
+use crate::lock::files::LockDirectory;
 use crate::operation::absent::not_there;
 use crate::operation::context::Context;
+use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::selector::Selector;
+use crate::report::columns::{Column, chosen};
 use crate::report::inspector::{Inspector, fields_for};
-use crate::report::rows::{Column, FunctionRow};
-use crate::report::text::list;
+use crate::report::rows::FunctionRow;
+use crate::report::text::cells::{Cells, cell};
+use crate::report::text::list::{self, Layout};
 use crate::resolve::functions::{Resolved, Resolver, parse_selectors};
 use crate::terminal::Output;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
 use crate::usage::model::UsageReport;
 use crate::usage::scope::Scope;
+use crate::verify::overrides::read_overrides;
 
 /// The columns of a listing unless others are named.
-const DEFAULT: &[Column] = &[
-    Column::Address,
-    Column::Class,
-    Column::Name,
-    Column::Driver,
-    Column::Link,
-    Column::Numa,
-    Column::Slot,
-    Column::InUse,
-];
+const DEFAULT: &[Column] = &[Column::Address, Column::Class, Column::Name, Column::Driver, Column::Link, Column::Names];
+
+/// What is known without another look once ids are: in JSON it is told, too.
+const WITH_IDS: [Column; 3] = [Column::ClassCode, Column::Ids, Column::Subsystem];
 
 #[derive(serde::Serialize)]
 struct Listing {
@@ -39,19 +45,90 @@ pub(crate) fn columns(output: &Output) -> ExitStatus {
 }
 
 pub(crate) fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
+    let shown = chosen(DEFAULT, &args.output);
+    let functions = look(context, args, &shown)?;
+    let room = context.output.columns().filter(|_| !args.long);
+    let layout = Layout { header: !args.no_header, room };
+    context.output.stream(&Listing { functions }, |listing, out| list::table(out, &listing.functions, &shown, layout));
+    Ok(ExitStatus::Done)
+}
+
+fn look(context: &Context, args: &ListArgs, shown: &[Column]) -> Result<Vec<FunctionRow>> {
     let selectors = parse_selectors(&args.selectors)?;
-    let wanted = if args.output.is_empty() { DEFAULT } else { &args.output };
-    let (topology, ids) =
-        if selectors.is_empty() { everything(context, wanted)? } else { only(context, &selectors, wanted)? };
+    let wanted = wanted(context, args, shown);
     let mut inspector = Inspector::new(&context.machine.sysfs);
-    let mut functions: Vec<FunctionRow> = ids.iter().map(|id| inspector.row(&topology, *id, wanted)).collect();
+    let (topology, ids) = if selectors.is_empty() {
+        inspector = inspector.with_all_things(&wanted);
+        everything(context, &wanted)?
+    } else {
+        only(context, &selectors, &wanted)?
+    };
+    let mut functions: Vec<FunctionRow> = ids.iter().map(|id| inspector.row(&topology, *id, &wanted)).collect();
+    if wanted.contains(&Column::Override) {
+        fill_overrides(context, &mut functions);
+    }
+    if wanted.contains(&Column::Lock) {
+        fill_holders(context, &mut functions);
+    }
     if wanted.contains(&Column::InUse) {
         fill_users(context, &topology, &ids, &mut functions);
     }
-    context
-        .output
-        .stream(&Listing { functions }, |listing, out| list::table(out, &listing.functions, wanted, !args.no_header));
-    Ok(ExitStatus::Done)
+    if args.unused {
+        keep_unused(context, &mut functions)?;
+    } else if wanted.contains(&Column::InUse) && functions.iter().any(|row| row.in_use_by.is_none()) {
+        context.output.say("? in IN-USE: whether anybody uses it could not be checked; -v tells why");
+    }
+    if let Some(column) = args.sort {
+        sort(&mut functions, column);
+    }
+    Ok(functions)
+}
+
+/// What must be read: the columns, and what is needed besides to choose and to sort.
+fn wanted(context: &Context, args: &ListArgs, shown: &[Column]) -> Vec<Column> {
+    let mut wanted = shown.to_vec();
+    wanted.extend(args.sort);
+    wanted.extend(args.unused.then_some(Column::InUse));
+    if context.output.is_json() && wanted.iter().any(|column| matches!(column, Column::Class | Column::Name)) {
+        wanted.extend(WITH_IDS);
+    }
+    wanted
+}
+
+/// By the text of a column, numbers in it as numbers; what has none comes last.
+fn sort(functions: &mut Vec<FunctionRow>, column: Column) {
+    let mut scratch = String::new();
+    let mut key = |row: &FunctionRow| cell(row, column, Cells::Whole, &mut scratch).into_owned();
+    let mut keyed: Vec<(String, FunctionRow)> = functions.drain(..).map(|row| (key(&row), row)).collect();
+    let is_missing = |key: &str| matches!(key, "-" | "?");
+    order::sort_by(&mut keyed, |(a, _), (b, _)| {
+        is_missing(a).cmp(&is_missing(b)).then_with(|| compare_naturally(a, b))
+    });
+    functions.extend(keyed.into_iter().map(|(_, row)| row));
+}
+
+/// Leaves those that are used, or of which that is not known.
+fn keep_unused(context: &Context, functions: &mut Vec<FunctionRow>) -> Result<()> {
+    let unknown = functions.iter().filter(|row| row.in_use_by.is_none()).count();
+    functions.retain(|row| {
+        row.in_use_by.as_ref().is_some_and(Vec::is_empty) && row.in_use_below.as_ref().is_none_or(Vec::is_empty)
+    });
+    if functions.is_empty() {
+        let message = if unknown == 0 { "every function is in use" } else { "no function is known to be unused" };
+        let error = Error::new(ErrorKind::NoSuchDevice, message);
+        return Err(if unknown == 0 {
+            error
+        } else {
+            error.hint("pcictl list -v -o +in-use tells what could not be checked")
+        });
+    }
+    if unknown > 0 {
+        let are = if unknown == 1 { "function is" } else { "functions are" };
+        context
+            .output
+            .say(&format!("{unknown} {are} left out: whether anybody uses them could not be checked; -v tells why"));
+    }
+    Ok(())
 }
 
 fn everything(context: &Context, wanted: &[Column]) -> Result<(Topology, Vec<FunctionId>)> {
@@ -81,14 +158,44 @@ fn only(context: &Context, selectors: &[Selector], wanted: &[Column]) -> Result<
     context.tell_notes(&resolver.notes);
     addresses.sort_unstable();
     addresses.dedup();
-    let topology = Topology::load_only(&context.machine.sysfs, &addresses, fields_for(wanted))?;
+    // Users of what is below a function count, too.
+    let load = if wanted.contains(&Column::InUse) { Topology::load_around } else { Topology::load_only };
+    let topology = load(&context.machine.sysfs, &addresses, fields_for(wanted))?;
     let ids = addresses.iter().filter_map(|address| topology.find(*address)).collect();
     Ok((topology, ids))
 }
 
-/// Who uses each function, from one look at the whole machine.
+fn fill_overrides(context: &Context, functions: &mut [FunctionRow]) {
+    let addresses: Vec<PciAddress> = functions.iter().map(|row| row.address).collect();
+    let overrides = read_overrides(&context.machine.sysfs, &addresses);
+    for row in functions {
+        let details = row.details.get_or_insert_default();
+        details.driver_override = overrides.as_ref().map(|overrides| overrides.get(&row.address).cloned());
+    }
+}
+
+/// Who keeps others from changing each function; nothing where the locks cannot be read.
+fn fill_holders(context: &Context, functions: &mut [FunctionRow]) {
+    let holders = match LockDirectory::open_existing(&context.machine.run) {
+        Ok(None) => Some(Vec::new()),
+        Ok(Some(directory)) => directory.all_holders().ok(),
+        Err(_) => None,
+    };
+    for row in functions {
+        let Some(place) = &row.place else { continue };
+        // As LockDirectory::holders_covering tells of one place.
+        let covers = |at: &_, mode| at == place || mode == Mode::Exclusive && place.is_at_or_below(at);
+        let covering = holders.iter().flatten().filter(|holder| covers(&holder.place, holder.mode));
+        let covering = holders.is_some().then(|| covering.cloned().collect());
+        row.details.get_or_insert_default().holders = covering;
+    }
+}
+
+/// Who uses each function and what is below it, from one look at the whole machine.
 fn fill_users(context: &Context, topology: &Topology, ids: &[FunctionId], functions: &mut [FunctionRow]) {
-    let scope = Scope::of(topology, ids.iter().copied());
+    let is_whole = ids.len() == topology.functions.len();
+    let below = |id: &FunctionId| if is_whole { vec![*id] } else { topology.subtree(*id) };
+    let scope = Scope::of(topology, ids.iter().flat_map(below));
     let users = match find::find(&context.machine, &scope) {
         Ok(users) => users,
         Err(error) => UsageReport { unchecked: vec![error.to_string()], ..UsageReport::default() },
@@ -97,8 +204,27 @@ fn fill_users(context: &Context, topology: &Topology, ids: &[FunctionId], functi
         context.output.detail(line);
     }
     let is_known = users.unchecked.is_empty() && users.is_complete;
-    for row in functions {
+    let below = used_below(topology, &users);
+    for (row, id) in functions.iter_mut().zip(ids) {
         let found = users.of(|address| address == row.address);
         row.in_use_by = (is_known || !found.is_empty()).then_some(found);
+        let has_below = !topology.below(*id).is_empty() || !topology.bridges_below(*id).is_empty();
+        let used = |below: &BTreeSet<PciAddress>| users.of(|address| below.contains(&address));
+        let found = below.get(&row.address).map(used).unwrap_or_default();
+        row.in_use_below = (has_below && (is_known || !found.is_empty())).then_some(found);
     }
+}
+
+/// The functions in use below each that has some. VFs count for the bridge above them; of its own VFs a physical function
+/// says so itself.
+fn used_below(topology: &Topology, users: &UsageReport) -> HashMap<PciAddress, BTreeSet<PciAddress>> {
+    let mut below: HashMap<PciAddress, BTreeSet<PciAddress>> = HashMap::new();
+    for user in users.found.iter().chain(&users.elsewhere) {
+        let mut above = topology.find(user.address).and_then(|id| topology.function_above(id));
+        while let Some(id) = above {
+            below.entry(topology.function(id).address).or_default().insert(user.address);
+            above = topology.function_above(id);
+        }
+    }
+    below
 }

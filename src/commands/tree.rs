@@ -6,8 +6,9 @@ use crate::host::sysfs::last_step;
 use crate::operation::absent::not_there;
 use crate::operation::context::Context;
 use crate::pci::selector::Selector;
+use crate::report::columns::{Column, chosen};
 use crate::report::inspector::{Inspector, fields_for};
-use crate::report::rows::{Column, TreeNode};
+use crate::report::rows::TreeNode;
 use crate::report::text::tree;
 use crate::resolve::functions::{Resolved, Resolver};
 use crate::topology::fields::Fields;
@@ -22,7 +23,7 @@ struct Forest {
 }
 
 pub(crate) fn run(context: &Context, args: &TreeArgs) -> Result<ExitStatus> {
-    let wanted = if args.output.is_empty() { DEFAULT } else { &args.output };
+    let wanted = &chosen(DEFAULT, &args.output);
     let children = match &args.selector {
         None => whole(context, wanted)?,
         Some(text) => below(context, &text.parse()?, wanted)?,

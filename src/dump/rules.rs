@@ -135,7 +135,11 @@ pub(crate) fn of_function(name: &str, is_open: bool) -> Option<Rule> {
         | "sriov_totalvfs"
         | "sriov_drivers_autoprobe"
         | "reset_method"
-        | "resource" => Rule::Read,
+        | "resource"
+        | "local_cpulist"
+        | "aer_dev_correctable"
+        | "aer_dev_nonfatal"
+        | "aer_dev_fatal" => Rule::Read,
         // The device answers these.
         "config" | "current_link_speed" | "current_link_width" | "max_link_speed" | "max_link_width" => {
             if is_open {

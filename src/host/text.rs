@@ -4,6 +4,7 @@
 //! and messages pass through here at the moment they are put together for people; JSON has an escape of its own.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 /// The text without anything that a terminal acts on or that hides what follows: control characters (a line feed, too)
@@ -32,6 +33,31 @@ pub(crate) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// The order in which people put names: numbers in them by their value, `nvme2n1` before `nvme10n1`.
+pub(crate) fn compare_naturally(a: &str, b: &str) -> Ordering {
+    let number = |text: &str| text.find(|byte: char| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (mut a, mut b) = (a, b);
+    loop {
+        let (digits_a, digits_b) = (number(a), number(b));
+        let order = if digits_a > 0 && digits_b > 0 {
+            let (x, y) = (a[..digits_a].trim_start_matches('0'), b[..digits_b].trim_start_matches('0'));
+            (a, b) = (&a[digits_a..], &b[digits_b..]);
+            x.len().cmp(&y.len()).then_with(|| x.cmp(y))
+        } else {
+            let (mut rest_a, mut rest_b) = (a.chars(), b.chars());
+            let (x, y) = (rest_a.next(), rest_b.next());
+            (a, b) = (rest_a.as_str(), rest_b.as_str());
+            if (x, y) == (None, None) {
+                return Ordering::Equal;
+            }
+            x.cmp(&y)
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+}
+
 /// Control characters, line and paragraph separators, and Unicode's explicit directional formatting.
 fn is_hostile(character: char) -> bool {
     character.is_control()
@@ -41,6 +67,13 @@ fn is_hostile(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_in_names_count_by_their_value() {
+        let mut names = ["nvme10n1", "nvme2n1", "eth", "eth0", "nvme2n01", "16GT/s x4", "8GT/s x16", ""];
+        names.sort_by(|a, b| compare_naturally(a, b));
+        assert_eq!(names, ["", "8GT/s x16", "16GT/s x4", "eth", "eth0", "nvme2n1", "nvme2n01", "nvme10n1"]);
+    }
 
     #[test]
     fn nothing_reaches_a_terminal_that_it_acts_on() {

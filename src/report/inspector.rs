@@ -1,5 +1,6 @@
 //! What a function is, beyond its place: link, NUMA node, slot, names; read when it is shown.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::host::pci_ids::PciIds;
@@ -7,7 +8,10 @@ use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::pci::ids::{Ids, ids_text, subsystem_text};
 use crate::report::change::FunctionSummary;
-use crate::report::rows::{Column, FunctionRow};
+use crate::report::columns::Column;
+use crate::report::details::Details;
+use crate::report::rows::FunctionRow;
+use crate::resolve::class_names::{all_names, names_of};
 use crate::topology::attributes::Attributes;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::{FunctionId, Topology};
@@ -18,6 +22,8 @@ pub(crate) struct Inspector<'a> {
     /// The rest of what sysfs tells.
     pub(crate) attributes: Attributes<'a>,
     names: Option<PciIds>,
+    /// What people call the things on every function, if that was read.
+    things: Option<HashMap<PciAddress, Vec<String>>>,
 }
 
 /// What a topology must have read to show these columns.
@@ -27,16 +33,52 @@ pub(crate) fn fields_for(columns: &[Column]) -> Fields {
     Fields {
         ids: if ids { IdsOf::Devices } else { IdsOf::Nobody },
         driver: any(&[Column::Driver, Column::InUse]),
-        virtual_of: any(&[Column::Place, Column::Link, Column::InUse]),
-        index: any(&[Column::Place]),
+        virtual_of: any(&[Column::Place, Column::Link, Column::InUse, Column::Lock]),
+        index: any(&[Column::Place, Column::Lock]),
         buses: false,
     }
+}
+
+/// What the topology itself knows, and what is filled in by others: for these no function's directory is needed.
+const IN_TOPOLOGY: [Column; 12] = [
+    Column::Address,
+    Column::Class,
+    Column::ClassCode,
+    Column::Name,
+    Column::Ids,
+    Column::Subsystem,
+    Column::Driver,
+    Column::Slot,
+    Column::Place,
+    Column::InUse,
+    Column::Override,
+    Column::Lock,
+];
+
+fn needs_things(columns: &[Column]) -> bool {
+    columns.iter().any(|column| matches!(column, Column::Names | Column::Serial | Column::Mac))
 }
 
 impl<'a> Inspector<'a> {
     /// An inspector of this tree; reads nothing yet.
     pub(crate) fn new(sysfs: &'a Sysfs) -> Self {
-        Self { sysfs, attributes: Attributes::new(sysfs), names: None }
+        Self { sysfs, attributes: Attributes::new(sysfs), names: None, things: None }
+    }
+
+    /// Reads at once what people call the things on all functions, for whoever asks for most of them.
+    pub(crate) fn with_all_things(mut self, columns: &[Column]) -> Self {
+        if needs_things(columns) {
+            self.things = Some(all_names(self.sysfs));
+        }
+        self
+    }
+
+    /// What people call the things on a function, as `net/eth0`.
+    fn things(&self, address: PciAddress, path: &str) -> Vec<String> {
+        match &self.things {
+            Some(things) => things.get(&address).cloned().unwrap_or_default(),
+            None => names_of(&self.attributes, path),
+        }
     }
 
     /// Names from pci.ids, which is opened when the first one is asked for.
@@ -50,8 +92,10 @@ impl<'a> Inspector<'a> {
         let ids = function.ids;
         let wants = |column: Column| columns.contains(&column);
         let is_virtual = function.virtual_of.is_some();
-        let in_files = [Column::Link, Column::Numa, Column::Iommu];
-        let path = if in_files.into_iter().any(wants) { topology.path(id) } else { String::new() };
+        let path =
+            if columns.iter().any(|column| !IN_TOPOLOGY.contains(column)) { topology.path(id) } else { String::new() };
+        let things = if needs_things(columns) { self.things(function.address, &path) } else { Vec::new() };
+        let details = Details::read(self.sysfs, &self.attributes, &path, &things, columns);
         FunctionRow {
             address: function.address,
             class_code: ids.filter(|_| wants(Column::ClassCode)).map(|ids| format!("{:06x}", ids.class)),
@@ -65,8 +109,11 @@ impl<'a> Inspector<'a> {
             numa_node: if wants(Column::Numa) { self.attributes.numa_node(&path) } else { None },
             slot: if wants(Column::Slot) { self.attributes.slot(function.address) } else { None },
             iommu_group: if wants(Column::Iommu) { self.attributes.iommu_group(&path) } else { None },
+            names: wants(Column::Names).then_some(things),
             in_use_by: None,
-            place: wants(Column::Place).then(|| topology.place(id)),
+            in_use_below: None,
+            place: (wants(Column::Place) || wants(Column::Lock)).then(|| topology.place(id)),
+            details,
         }
     }
 

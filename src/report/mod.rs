@@ -5,6 +5,8 @@
 //! - [`sriov`]: a physical function and its VFs.
 //! - [`power`]: how functions may sleep and wake.
 //! - [`reset`]: how functions can be reset, and what came of it.
+//! - [`columns`]: the columns of a listing.
+//! - [`details`]: what few columns show.
 //! - [`rows`]: functions, trees and what `show` knows.
 //! - [`inspector`]: fills rows.
 //! - [`slot`]: slots, and what was done to one.
@@ -13,6 +15,8 @@
 //! - [`guard`]: what a guard does.
 //! - [`text`]: all of it as text.
 
+pub(crate) mod columns;
+pub(crate) mod details;
 pub(crate) mod drivers;
 pub(crate) mod guard;
 pub(crate) mod inspector;

@@ -8,96 +8,9 @@ use crate::lock::holders::Holder;
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::place::Place;
 use crate::report::change::PlannedRemoval;
+use crate::report::details::Details;
 use crate::topology::attributes::LinkStatus;
 use crate::usage::model::{UsageReport, User};
-
-/// A column of `list`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Column {
-    /// The address, as sysfs spells it.
-    Address,
-    /// The class by name.
-    Class,
-    /// The class code, six hexadecimal digits.
-    ClassCode,
-    /// Vendor and device by name.
-    Name,
-    /// Vendor and device id.
-    Ids,
-    /// Subsystem vendor and device id.
-    Subsystem,
-    /// The driver that has it.
-    Driver,
-    /// Link speed and width; what it could be, where that is more.
-    Link,
-    /// NUMA node.
-    Numa,
-    /// Slot name.
-    Slot,
-    /// IOMMU group.
-    Iommu,
-    /// Who uses it.
-    InUse,
-    /// Place in the device tree, which names its lock.
-    Place,
-}
-
-impl Column {
-    /// Every value, in the order of help and tables.
-    pub(crate) const ALL: &[Self] = &[
-        Self::Address,
-        Self::Class,
-        Self::ClassCode,
-        Self::Name,
-        Self::Ids,
-        Self::Subsystem,
-        Self::Driver,
-        Self::Link,
-        Self::Numa,
-        Self::Slot,
-        Self::Iommu,
-        Self::InUse,
-        Self::Place,
-    ];
-
-    /// The word that stands for it on the command line and in JSON.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::Class => "class",
-            Self::ClassCode => "class-code",
-            Self::Name => "name",
-            Self::Ids => "ids",
-            Self::Subsystem => "subsystem",
-            Self::Driver => "driver",
-            Self::Link => "link",
-            Self::Numa => "numa",
-            Self::Slot => "slot",
-            Self::Iommu => "iommu",
-            Self::InUse => "in-use",
-            Self::Place => "place",
-        }
-    }
-
-    /// What it means, for help.
-    pub(crate) fn meaning(self) -> &'static str {
-        match self {
-            Self::Address => "Address, as sysfs spells it",
-            Self::Class => "Class name",
-            Self::ClassCode => "Class code, six hexadecimal digits",
-            Self::Name => "Vendor and device names",
-            Self::Ids => "Vendor and device id",
-            Self::Subsystem => "Subsystem vendor and device id",
-            Self::Driver => "Driver bound to it",
-            Self::Link => "Link speed and width, and the maximum if that is more",
-            Self::Numa => "NUMA node",
-            Self::Slot => "Slot name",
-            Self::Iommu => "IOMMU group",
-            Self::InUse => "Users: mounts, interfaces, processes",
-            Self::Place => "Place in the device tree, the name of its lock",
-        }
-    }
-}
 
 /// One function with the columns that were asked for. Strings are shared: there may be 65,536 rows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -125,6 +38,9 @@ pub(crate) struct FunctionRow {
     /// The link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) link: Option<Box<LinkStatus>>,
+    /// Interfaces, disks and the like, as `net/eth0`. `None` if not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) names: Option<Vec<String>>,
     /// NUMA node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) numa_node: Option<i32>,
@@ -137,9 +53,15 @@ pub(crate) struct FunctionRow {
     /// Its users; `None` if not asked for or unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) in_use_by: Option<Vec<User>>,
+    /// The users of what is below it, its own VFs left out, as far as they are known; `None` if not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) in_use_below: Option<Vec<User>>,
     /// Place in the device tree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<Place>,
+    /// What few people ask for.
+    #[serde(flatten)]
+    pub(crate) details: Option<Box<Details>>,
 }
 
 /// A node of `tree`.

@@ -2,6 +2,7 @@
 //!
 //! - [`below`]: from a device, however high it stands, down to those that sit on functions.
 //! - [`devices`]: which devices a name, a node, a serial number or a mount point means.
+//! - [`class_names`]: what people call the things on functions, for a listing.
 //! - [`parts`]: what else a function has, where less of it was named.
 //! - [`siblings`]: which functions go with another.
 //! - [`functions`]: which functions a selector means.
@@ -9,6 +10,7 @@
 //! - [`scan_target`]: which bus brings something back; the one answer for rescan, lock and show.
 
 pub(crate) mod below;
+pub(crate) mod class_names;
 pub(crate) mod devices;
 pub(crate) mod parts;
 pub(crate) mod siblings;

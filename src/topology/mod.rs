@@ -12,9 +12,11 @@
 //! - [`slots`]: slots, and which functions are in them.
 //! - [`vf_setting`]: what a physical function's driver keeps for a VF, as data.
 //! - [`vf_link`]: the same, asked of the kernel at the physical function's interface.
+//! - [`aer`]: errors that the kernel has counted.
 //! - [`attributes`]: attributes of one function: link, NUMA node, IOMMU group, slot, the devices below.
 
 pub(crate) mod load;
+pub(crate) mod aer;
 pub(crate) mod attributes;
 pub mod model;
 pub(crate) mod parallel;

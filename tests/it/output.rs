@@ -1,7 +1,7 @@
 //! What is printed, arrives or is reported as lost; and color goes to terminals alone, as they and the operator want it.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Output, Stdio};
 
 use nix::fcntl::OFlag;
@@ -63,7 +63,16 @@ fn a_reader_that_has_gone_is_no_failure() {
 
 /// What a run prints on a terminal.
 fn on_terminal(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    on_wide_terminal(0, arguments, environment)
+}
+
+/// The same on a terminal of so many columns.
+fn on_wide_terminal(columns: u16, arguments: &[&str], environment: &[(&str, &str)]) -> String {
     let terminal = terminal();
+    let size = nix::pty::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel reads the size that is given, from memory that is there.
+    let set = unsafe { nix::libc::ioctl(terminal.slave.as_raw_fd(), nix::libc::TIOCSWINSZ, &size) };
+    assert_eq!(set, 0);
     let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
     let output = to(end(&terminal.slave), arguments, environment);
     assert_eq!(output.stderr, b"");
@@ -86,4 +95,29 @@ fn color_is_for_terminals_that_have_it() {
     assert!(is_colored(&[&tree[..], &["--color", "always"]].concat(), &[("TERM", "dumb")]));
     let piped = to(Stdio::piped(), &tree, &[]);
     assert!(!piped.stdout.contains(&0x1b));
+}
+
+#[test]
+fn a_listing_fits_the_terminal_and_is_whole_elsewhere() {
+    let listing = ["list", "10000:e0:", "10001:e0:", "10001:e1:00.0"];
+    let piped = String::from_utf8(to(Stdio::piped(), &listing, &[]).stdout).unwrap();
+    let lines = |text: &str| text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect::<Vec<_>>();
+    let long = on_wide_terminal(60, &[&listing[..], &["-l"]].concat(), &[]);
+    assert_eq!(lines(&long), lines(&piped));
+    assert_eq!(lines(&on_wide_terminal(200, &listing, &[])), lines(&piped));
+    assert!(lines(&piped).iter().any(|line| line.len() > 100), "{piped}");
+    for locale in ["C", "C.UTF-8"] {
+        let narrow = lines(&on_wide_terminal(80, &listing, &[("LC_ALL", locale)]));
+        assert_eq!(narrow.len(), lines(&piped).len());
+        for line in &narrow {
+            assert!(line.chars().count() <= 80, "{line}");
+            assert!(locale != "C" || line.is_ascii(), "{line}");
+        }
+        // The name gives way, and not what tells one function from another.
+        let device = narrow.iter().find(|line| line.starts_with("10001:e1:00.0")).unwrap();
+        assert!(
+            device.contains(if locale == "C" { "..." } else { "\u{2026}" }) && device.contains("GT/s x"),
+            "{device}"
+        );
+    }
 }

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use crate::support::maketree::{self, SWITCH};
 use crate::support::run::Run;
-use crate::support::scratch_directory;
 use crate::support::snapshot::Snapshot;
+use crate::support::{Tree, scratch_directory};
 
 /// What a start of the program costs, with the dynamic loader's share.
 const START: usize = 150;
@@ -137,4 +137,19 @@ fn names_are_looked_up_only_where_they_are_shown() {
         assert!(!opens(command), "{command}");
     }
     tree.assert_untouched();
+}
+
+#[test]
+fn a_listing_looks_at_processes_only_where_it_is_asked_who_uses_what() {
+    let tree = Tree::shared("busy");
+    let looks = |command: &str| {
+        let trace = Run::words(command).on(tree).traced();
+        trace.iter().any(|line| line.contains("mountinfo") || line.contains("/fd\""))
+    };
+    for command in ["list", "list --json", "list -o +serial,lock,override,aer --sort slot", "tree"] {
+        assert!(!looks(command), "{command}");
+    }
+    for command in ["list -o +in-use", "list --unused", "list --sort in-use"] {
+        assert!(looks(command), "{command}");
+    }
 }

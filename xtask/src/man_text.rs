@@ -82,9 +82,12 @@ pcictl asks a question only on a terminal."
         "list" => {
             "\
 Prints a line for each function.
-The column IN-USE shows \"-\" where nobody uses the function itself, and \"?\" where that could not be checked; -v tells
-why.
-Users of what is below a bridge are shown by pcictl-show(8).
+On a terminal lines are cut to fit it, names first, and of several disks or interfaces the first is named; with -l, and
+anywhere but on a terminal, nothing is.
+
+Who uses what is asked of every process, and only where the column IN-USE or --unused is about it.
+IN-USE shows \"-\" where nobody uses the function, \"below:\" and the users of what a bridge leads to, and \"?\" where
+that could not be checked; -v tells why.
 
 A device whose link is asleep is not woken: its link reads \"asleep\"."
         }

@@ -1,52 +1,86 @@
 //! `list` as a table.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::host::text::escaped;
-use crate::report::rows::{Column, FunctionRow};
-use crate::topology::attributes::LinkStatus;
+use crate::report::columns::Column;
+use crate::report::rows::FunctionRow;
+use crate::report::text::cells::{Cells, cell, heading};
+use crate::report::text::fit::{cut, width};
 
-/// A table: columns as wide as their widest cell, two spaces between, `-` for what is not there.
+/// How a table is laid out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// With a line of headings.
+    pub(crate) header: bool,
+    /// The columns of the terminal that it must fit; none where nothing is cut.
+    pub(crate) room: Option<usize>,
+}
+
+/// Blanks between two columns.
+const GAP: usize = 2;
+
+/// A table: columns as wide as their widest cell, two spaces between.
 ///
 /// # Errors
 /// It cannot be written.
-pub(crate) fn table(out: &mut dyn Write, rows: &[FunctionRow], wanted: &[Column], header: bool) -> io::Result<()> {
+pub(crate) fn table(out: &mut dyn Write, rows: &[FunctionRow], wanted: &[Column], layout: Layout) -> io::Result<()> {
+    let cells = if layout.room.is_some() { Cells::Short } else { Cells::Whole };
     let mut scratch = String::new();
-    let mut widths: Vec<usize> =
-        wanted.iter().map(|column| if header { width(&heading(*column)) } else { 0 }).collect();
+    let headings: Vec<String> = wanted.iter().map(|column| heading(*column)).collect();
+    let mut widths: Vec<usize> = headings.iter().map(|name| if layout.header { width(name) } else { 0 }).collect();
     for row in rows {
         for (column, widest) in wanted.iter().zip(&mut widths) {
-            *widest = width(&cell(row, *column, &mut scratch)).max(*widest);
+            *widest = width(&cell(row, *column, cells, &mut scratch)).max(*widest);
         }
     }
-    if header {
-        let headings: Vec<String> = wanted.iter().map(|column| heading(*column)).collect();
-        line(out, headings.iter().map(String::as_str), &widths)?;
+    if let Some(room) = layout.room {
+        fit(&mut widths, wanted, room);
     }
     let mut text = Vec::new();
+    if layout.header {
+        for (name, width) in headings.iter().zip(&widths) {
+            padded(&mut text, name, *width);
+        }
+        end_line(out, &mut text)?;
+    }
     for row in rows {
         text.clear();
         for (column, width) in wanted.iter().zip(&widths) {
-            padded(&mut text, &cell(row, *column, &mut scratch), *width);
+            padded(&mut text, &cell(row, *column, cells, &mut scratch), *width);
         }
         end_line(out, &mut text)?;
     }
     Ok(())
 }
 
-fn line<'a>(out: &mut dyn Write, cells: impl Iterator<Item = &'a str>, widths: &[usize]) -> io::Result<()> {
-    let mut text = Vec::new();
-    for (cell, width) in cells.zip(widths) {
-        padded(&mut text, cell, *width);
+/// Makes columns narrower until all fit, those first that people miss least. What tells which function a line is about, and
+/// its link, stay whole; a terminal narrower than these has lines that break.
+fn fit(widths: &mut [usize], wanted: &[Column], room: usize) {
+    let is_name = |column: Column| column == Column::Name;
+    let is_class = |column: Column| column == Column::Class;
+    let is_long = |column: Column| {
+        let never = [Column::Address, Column::Link, Column::Name, Column::Class, Column::Driver];
+        !never.contains(&column)
+    };
+    let is_driver = |column: Column| column == Column::Driver;
+    type Stage<'a> = (&'a dyn Fn(Column) -> bool, usize);
+    let stages: [Stage<'_>; 6] =
+        [(&is_name, 24), (&is_class, 16), (&is_name, 12), (&is_long, 12), (&is_class, 8), (&is_name, 6)];
+    let last: [Stage<'_>; 2] = [(&is_driver, 8), (&is_long, 6)];
+    for (is_one, least) in stages.into_iter().chain(last) {
+        let mut over = (widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)).saturating_sub(room);
+        for (width, _) in widths.iter_mut().zip(wanted).filter(|(_, column)| is_one(**column)) {
+            let less = over.min(width.saturating_sub(least));
+            *width -= less;
+            over -= less;
+        }
     }
-    end_line(out, &mut text)
 }
 
 fn padded(text: &mut Vec<u8>, cell: &str, wide: usize) {
+    let cell = cut(cell, wide);
     text.extend_from_slice(cell.as_bytes());
-    text.resize(text.len() + wide.saturating_sub(width(cell)) + 2, b' ');
+    text.resize(text.len() + wide.saturating_sub(width(&cell)) + GAP, b' ');
 }
 
 fn end_line(out: &mut dyn Write, text: &mut Vec<u8>) -> io::Result<()> {
@@ -56,70 +90,31 @@ fn end_line(out: &mut dyn Write, text: &mut Vec<u8>) -> io::Result<()> {
     out.write_all(text)
 }
 
-fn width(cell: &str) -> usize {
-    if cell.is_ascii() { cell.len() } else { cell.chars().count() }
-}
-
 /// The available columns, one a line with its meaning.
 pub(crate) fn columns() -> String {
     let mut text = String::new();
     for column in Column::ALL {
-        text.push_str(&format!("{:<12}{}\n", column.name(), column.meaning()));
+        text.push_str(&format!("{:<15}{}\n", column.name(), column.meaning()));
     }
     text
 }
 
-pub(crate) fn heading(column: Column) -> String {
-    column.name().to_uppercase()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The text of a cell; `scratch` holds it if it has to be put together.
-pub(crate) fn cell<'a>(row: &'a FunctionRow, column: Column, scratch: &'a mut String) -> Cow<'a, str> {
-    scratch.clear();
-    let cell = match column {
-        Column::Address => composed(scratch, Some(row.address)),
-        Column::Class => row.class.as_deref(),
-        Column::ClassCode => row.class_code.as_deref(),
-        Column::Name => row.name.as_deref(),
-        Column::Ids => row.ids.as_deref(),
-        Column::Subsystem => row.subsystem.as_deref(),
-        Column::Driver => row.driver.as_deref(),
-        Column::Link => composed(scratch, row.link.as_deref().map(link)),
-        Column::Numa => composed(scratch, row.numa_node),
-        Column::Slot => row.slot.as_deref(),
-        Column::Iommu => composed(scratch, row.iommu_group),
-        // A dash is a promise that nobody uses it.
-        Column::InUse => composed(
-            scratch,
-            Some(
-                row.in_use_by.as_ref().map_or_else(|| "?".to_owned(), |users| crate::report::text::users::short(users)),
-            ),
-        ),
-        Column::Place => row.place.as_ref().map(|place| place.chain()),
-    };
-    escaped(cell.filter(|cell| !cell.is_empty()).unwrap_or("-"))
-}
-
-fn composed(scratch: &mut String, value: Option<impl std::fmt::Display>) -> Option<&str> {
-    // Writing to a string cannot fail.
-    let _ = write!(scratch, "{}", value?);
-    Some(scratch)
-}
-
-/// `16GT/s x16`, and ` of 32GT/s x16` where the maximum is more.
-pub(crate) fn link(link: &LinkStatus) -> String {
-    if link.asleep {
-        return "asleep".to_owned();
-    }
-    let part = |speed: Option<f64>, width: Option<u32>| match (speed, width) {
-        (Some(speed), Some(width)) => Some(format!("{speed}GT/s x{width}")),
-        (None, Some(width)) => Some(format!("x{width}")),
-        _ => None,
-    };
-    match (part(link.speed, link.width), part(link.max_speed, link.max_width)) {
-        (Some(now), Some(most)) if now != most => format!("{now} of {most}"),
-        (Some(now), _) => now,
-        (None, Some(most)) => format!("down, of {most}"),
-        (None, None) => "down".to_owned(),
+    #[test]
+    fn the_name_gives_way_first() {
+        let wanted = [Column::Address, Column::Class, Column::Name, Column::Driver, Column::Link, Column::Names];
+        let fitted = |room| {
+            let mut widths = [12, 30, 80, 8, 24, 10];
+            fit(&mut widths, &wanted, room);
+            widths
+        };
+        assert_eq!(fitted(200), [12, 30, 80, 8, 24, 10]);
+        assert_eq!(fitted(150), [12, 30, 56, 8, 24, 10]);
+        assert_eq!(fitted(110), [12, 22, 24, 8, 24, 10]);
+        let narrow = fitted(80);
+        assert!(narrow.iter().sum::<usize>() + 10 <= 80 && narrow[0] == 12 && narrow[4] == 24, "{narrow:?}");
     }
 }

@@ -1,6 +1,8 @@
 //! Reports as text for people, a file for each report; they write to a value, never to a stream of the process.
 //!
 //! - [`words`]: actions, locks and counts, which several reports name.
+//! - [`fit`]: how wide a text is on a terminal, and how it is cut.
+//! - [`cells`]: what a function's row shows in a column.
 //! - [`list`], [`tree`], [`show`]: functions.
 //! - [`users`]: users of a device.
 //! - [`locks`]: who is at which lock.
@@ -20,7 +22,9 @@ pub mod change;
 pub(crate) mod drivers;
 pub(crate) mod power;
 pub(crate) mod reset;
+pub(crate) mod cells;
 pub(crate) mod dump;
+pub(crate) mod fit;
 pub(crate) mod guard;
 pub(crate) mod list;
 pub(crate) mod locks;

@@ -7,7 +7,7 @@ use crate::lock::holders::describe_holders;
 use crate::lock::proc_locks::Role;
 use crate::report::change::PlannedRemoval;
 use crate::report::rows::{FullFunction, FunctionRow};
-use crate::report::text::list;
+use crate::report::text::cells::link;
 use crate::report::text::words::{self, count};
 
 /// One function in full.
@@ -26,7 +26,7 @@ pub(crate) fn function(full: &FullFunction) -> String {
     fact("subsystem", row.subsystem.clone());
     fact("driver", Some(row.driver.as_deref().unwrap_or("none").to_owned()));
     fact("override", driver_override(full));
-    fact("link", row.link.as_deref().map(list::link));
+    fact("link", row.link.as_deref().map(link));
     fact("NUMA node", row.numa_node.map(|node| node.to_string()));
     fact("IOMMU group", row.iommu_group.map(|group| iommu_group(full, group)));
     fact("siblings", joined(&full.siblings));

@@ -6,7 +6,10 @@ use std::io::{self, Write};
 use colored::Colorize;
 
 use crate::host::text::escaped;
-use crate::report::rows::{Column, TreeNode};
+use crate::report::columns::Column;
+use crate::report::rows::TreeNode;
+use crate::report::text::cells::{Cells, cell, heading};
+use crate::report::text::fit::is_utf8;
 
 /// The characters a tree is drawn with.
 pub(crate) struct Branches {
@@ -95,22 +98,10 @@ impl Pen<'_> {
         for column in self.wanted {
             let in_line = [Column::Address, Column::Class, Column::Name, Column::Driver];
             if !in_line.contains(column) {
-                let cell = crate::report::text::list::cell(function, *column, &mut self.scratch);
-                write!(line, " {} {cell}", crate::report::text::list::heading(*column).to_lowercase())?;
+                let cell = cell(function, *column, Cells::Whole, &mut self.scratch);
+                write!(line, " {} {cell}", heading(*column).to_lowercase())?;
             }
         }
         Ok(())
     }
-}
-
-/// Whether the locale is UTF-8, in POSIX's order of precedence.
-fn is_utf8() -> bool {
-    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|value| !value.is_empty());
-    set.is_some_and(|value| {
-        let value = value.to_ascii_lowercase();
-        value.contains("utf-8") || value.contains("utf8")
-    })
 }
