@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::cli::args::ShowArgs;
 use crate::error::{Error, ExitStatus, Result};
+use crate::host::modalias::Modules;
 use crate::lock::files::LockDirectory;
 use crate::lock::holders::Holder;
 use crate::operation::absent::not_there;
 use crate::operation::acquire::other_world;
 use crate::operation::context::Context;
-use crate::operation::user_check;
+use crate::operation::{power, user_check};
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
@@ -18,15 +19,18 @@ use crate::plan::remove::plan_removal;
 use crate::report::change::{PlannedChange, PlannedRemoval};
 use crate::report::columns::Column;
 use crate::report::inspector::Inspector;
-use crate::report::rows::FullFunction;
+use crate::report::rows::{FullFunction, PlannedScan};
 use crate::report::text::show;
 use crate::resolve::below::iommu_members;
 use crate::resolve::functions::{Resolved, Resolver};
+use crate::resolve::scan_target::bus_of_present;
 use crate::resolve::siblings::siblings;
 use crate::state::driverctl::Driverctl;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::topology::paths::bus_below;
+use crate::topology::regions::Region;
+use crate::topology::slots::Slot;
 use crate::usage::find;
 use crate::usage::model::UsageReport;
 use crate::usage::scope::Scope;
@@ -38,8 +42,13 @@ const EVERYTHING: &[Column] = &[
     Column::Name,
     Column::Ids,
     Column::Subsystem,
+    Column::Revision,
     Column::Driver,
     Column::Link,
+    Column::Serial,
+    Column::Mac,
+    Column::Reset,
+    Column::Aer,
     Column::Numa,
     Column::Slot,
     Column::Iommu,
@@ -89,8 +98,9 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     let users = find::find(&context.machine, &scope);
     context.tell_notes(&other_world(context).into_iter().collect::<Vec<_>>());
     let overrides = read_overrides(&context.machine.sysfs, &addresses);
-    let full = |id| full(context, &topology, id, users.as_ref(), overrides.as_ref());
-    let functions: Vec<FullFunction> = ids.into_iter().map(full).collect();
+    let mut modules = Modules::new(context.machine.sysfs.files());
+    let mut look = |id| full(context, &topology, id, users.as_ref(), overrides.as_ref(), &mut modules);
+    let functions: Vec<FullFunction> = ids.into_iter().map(&mut look).collect();
     let text = |_: &_| functions.iter().map(show::function).collect::<Vec<_>>().join("\n");
     let only = if let [only] = functions.as_slice() { Some(only) } else { None };
     match only {
@@ -106,6 +116,7 @@ fn full(
     id: FunctionId,
     users: Result<&UsageReport, &Error>,
     overrides: Option<&Overrides>,
+    modules: &mut Modules<'_>,
 ) -> FullFunction {
     let users = users.map(|users| users_of(topology, id, users));
     let mut inspector = Inspector::new(&context.machine.sysfs);
@@ -116,8 +127,13 @@ fn full(
     above.reverse();
     let below = topology.subtree(id).into_iter().skip(1).map(|id| inspector.row(topology, id, BELOW)).collect();
     let sysfs = &context.machine.sysfs;
+    let names = inspector.attributes.class_devices(&path);
+    inspector.know_devices(function.address, &names);
     let row = inspector.row(topology, id, EVERYTHING);
     let group = row.iommu_group;
+    let slot = row.slot.as_ref().and_then(|slot| Slot::read(sysfs, slot).ok().flatten());
+    let scan = bus_of_present(sysfs, topology, id).ok();
+    let value = |file: &str| sysfs.value(&format!("{path}/{file}")).filter(|text| !text.is_empty());
     FullFunction {
         driver_override: overrides.map(|overrides| overrides.get(&function.address).cloned()),
         persistent_override: Driverctl::of(context.machine.sysfs.files()).read(function.address),
@@ -130,7 +146,15 @@ fn full(
         physical_function: function.virtual_of.map(|of| topology.function(of.physical).address),
         virtual_functions: topology.virtual_functions(id).into_iter().map(|id| topology.function(id).address).collect(),
         total_vfs: inspector.attributes.total_vfs(&path),
-        names: inspector.attributes.class_devices(&path),
+        names,
+        subsystem_name: function.ids.and_then(|ids| inspector.subsystem_name(ids)),
+        modules: sysfs.modalias(function.address).and_then(|alias| modules.known_for_alias(&alias)),
+        regions: Region::all(sysfs, &path),
+        power: power::of_function(sysfs, function.address),
+        local_cpus: value("local_cpulist"),
+        slot_driver: slot.as_ref().and_then(|slot| slot.driver.clone()),
+        slot_controls: slot.map(|slot| slot.files),
+        rescan: scan.and_then(|(_, bus, why)| Some(PlannedScan { bus: bus?, why })),
         holders: holders(context, &topology.place(id)),
         remove: planned(topology, id, users.as_ref().map_err(|error| *error)),
         users: users.unwrap_or_default(),

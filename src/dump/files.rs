@@ -27,6 +27,12 @@ const LIST: usize = 1 << 20;
 /// The ids of functions: vendor, device and class.
 type Names = Vec<(u16, u16, u32)>;
 
+/// Vendor and device, and those of the subsystem.
+type Subsystems = BTreeSet<(u16, u16, u16, u16)>;
+
+/// Stands for a device where only the vendor's name is asked for.
+const NO_DEVICE: u16 = u16::MAX;
+
 /// Copies all that lies neither in /sys nor in /proc.
 ///
 /// # Errors
@@ -211,26 +217,28 @@ fn entry(collector: &mut Collector, path: &str, bytes: Vec<u8>, names: &mut Name
     }
 }
 
-/// Names of what is in the dump, and the modules for what has no driver.
+/// Names of what is in the dump, and the modules for it.
 fn tables(collector: &mut Collector, mut names: Names) -> Result<()> {
     let sysfs = &collector.machine.sysfs;
     let fields = Fields { ids: IdsOf::Everyone, driver: true, ..Fields::default() };
-    let mut aliases = BTreeSet::new();
+    let (mut aliases, mut subsystems) = (BTreeSet::new(), BTreeSet::new());
     if let Ok(topology) = Topology::load_all(sysfs, fields) {
         for id in topology.by_address() {
             let function = topology.function(id);
             if !collector.scope.has(function.address) {
                 continue;
             }
-            names.extend(function.ids.map(|ids| (ids.vendor, ids.device, ids.class)));
-            if function.driver.is_none() {
-                aliases.extend(sysfs.modalias(function.address));
+            if let Some(ids) = function.ids {
+                names.push((ids.vendor, ids.device, ids.class));
+                names.push((ids.subsystem_vendor, NO_DEVICE, ids.class));
+                subsystems.insert((ids.vendor, ids.device, ids.subsystem_vendor, ids.subsystem_device));
             }
+            aliases.extend(sysfs.modalias(function.address));
         }
     }
     order::sort(&mut names);
     names.dedup();
-    let text = ids(&mut PciIds::load(sysfs.files()), &names);
+    let text = ids(&mut PciIds::load(sysfs.files()), &names, &subsystems);
     if !text.is_empty() {
         collector.put_replaced("usr/share/misc/pci.ids", text.as_bytes())?;
     }
@@ -249,9 +257,9 @@ fn tables(collector: &mut Collector, mut names: Names) -> Result<()> {
 }
 
 /// The part of pci.ids that names these functions.
-fn ids(pci_ids: &mut PciIds, names: &Names) -> String {
+fn ids(pci_ids: &mut PciIds, names: &Names, subsystems: &Subsystems) -> String {
     let mut text = String::new();
-    let mut last = None;
+    let (mut last, mut last_device) = (None, None);
     // They are sorted: all of a vendor stand together.
     for (vendor, device, _) in names {
         let Some(name) = pci_ids.vendor(*vendor) else { continue };
@@ -260,8 +268,14 @@ fn ids(pci_ids: &mut PciIds, names: &Names) -> String {
         }
         if let Some(name) = pci_ids.device(*vendor, *device) {
             let line = format!("\t{device:04x}  {name}\n");
-            if !text.ends_with(&line) {
+            if last_device.replace((*vendor, *device)) != Some((*vendor, *device)) {
                 text.push_str(&line);
+                let own = (*vendor, *device, 0, 0)..=(*vendor, *device, u16::MAX, u16::MAX);
+                for (_, _, subsystem_vendor, subsystem_device) in subsystems.range(own) {
+                    if let Some(name) = pci_ids.own_subsystem(*vendor, *device, *subsystem_vendor, *subsystem_device) {
+                        text.push_str(&format!("\t\t{subsystem_vendor:04x} {subsystem_device:04x}  {name}\n"));
+                    }
+                }
             }
         }
     }
@@ -293,13 +307,13 @@ mod tests {
 
     #[test]
     fn a_part_of_the_names_reads_like_the_whole() {
-        let text = "8086  Intel Corporation\n\t10d3  82574L\n\t10d4  other\n10de  NVIDIA\nC 02  Network controller\n\t00  Ethernet controller\n\t80  Other\n";
+        let text = "103c  HP\n8086  Intel Corporation\n\t10d3  82574L\n\t\t103c 3250  NC112T\n\t\t103c 3251  Other\n\t10d4  other\n10de  NVIDIA\nC 02  Network controller\n\t00  Ethernet controller\n\t80  Other\n";
         let mut whole = PciIds::from_text(text.as_bytes().to_vec());
         let names = Names::from([(0x8086, 0x10d3, 0x02_0000), (0x1234, 1, 0xff_0000)]);
-        let part = ids(&mut whole, &names);
+        let part = ids(&mut whole, &names, &Subsystems::from([(0x8086, 0x10d3, 0x103c, 0x3250)]));
         assert_eq!(
             part,
-            "8086  Intel Corporation\n\t10d3  82574L\nC 02  Network controller\n\t00  Ethernet controller\n"
+            "8086  Intel Corporation\n\t10d3  82574L\n\t\t103c 3250  NC112T\nC 02  Network controller\n\t00  Ethernet controller\n"
         );
         let mut part = PciIds::from_text(part.into_bytes());
         assert_eq!(part.class(0x02_0000), whole.class(0x02_0000));

@@ -222,10 +222,11 @@ pub(crate) fn is_known_class(name: &str) -> bool {
     matches!(name, "block" | "fc_host" | "net" | "nvme" | "tty" | "watchdog")
 }
 
-/// Directories that most devices have, and that hold no device.
+/// Directories that most devices have, and that hold no device that anybody asks for. Of a port's services the one for hotplug
+/// is asked: its driver drives the slot (`0000:00:1c.0:pcie004`, drivers/pci/pcie/portdrv.h).
 pub(crate) fn is_without_devices(name: &str) -> bool {
     matches!(name, "integrity" | "link" | "mq" | "msi_irqs" | "power" | "queue" | "queues" | "statistics" | "trace")
-        || name.contains(":pcie")
+        || name.contains(":pcie") && !name.ends_with("04")
 }
 
 /// Whether devices of no parent are copied, by the step after `devices/virtual`.

@@ -41,6 +41,13 @@ impl<'a> Modules<'a> {
         &self.release
     }
 
+    /// The same as [`for_alias`](Self::for_alias); none where no table says what modules there are.
+    pub(crate) fn known_for_alias(&mut self, modalias: &str) -> Option<Vec<String>> {
+        let found = self.for_alias(modalias);
+        let is_known = self.loaded.as_ref().is_some_and(|table| !table.aliases.is_empty() || !table.builtin.is_empty());
+        is_known.then_some(found)
+    }
+
     /// The modules that say they are for this `modalias` and may be loaded; sorted, without repeats.
     pub(crate) fn for_alias(&mut self, modalias: &str) -> Vec<String> {
         let (root, release) = (self.root, &self.release);

@@ -51,6 +51,8 @@ enum Key {
     Device(u16, u16),
     Class(u8),
     SubClass(u8, u8),
+    /// Vendor and device, and those of the subsystem.
+    Subsystem(u16, u16, u16, u16),
 }
 
 impl PciIds {
@@ -74,6 +76,25 @@ impl PciIds {
     /// The device's name.
     pub fn device(&mut self, vendor: u16, device: u16) -> Option<Arc<str>> {
         self.look_up(Key::Device(vendor, device))
+    }
+
+    /// The name that a subsystem has as one of this device.
+    pub(crate) fn own_subsystem(&mut self, vendor: u16, device: u16, by: u16, number: u16) -> Option<Arc<str>> {
+        self.look_up(Key::Subsystem(vendor, device, by, number))
+    }
+
+    /// "Vendor Subsystem", as with [`function`](Self::function); none for a function without.
+    pub(crate) fn subsystem(&mut self, ids: Ids) -> Option<String> {
+        if ids.subsystem_vendor == 0 {
+            return None;
+        }
+        let own = self.own_subsystem(ids.vendor, ids.device, ids.subsystem_vendor, ids.subsystem_device);
+        Some(match (self.vendor(ids.subsystem_vendor), own) {
+            (Some(vendor), Some(own)) => format!("{vendor} {own}"),
+            (None, Some(own)) => own.to_string(),
+            (Some(vendor), None) => format!("{vendor} Device {:04x}", ids.subsystem_device),
+            (None, None) => format!("Device {:04x}:{:04x}", ids.subsystem_vendor, ids.subsystem_device),
+        })
     }
 
     /// The name of a base class.
@@ -123,13 +144,19 @@ impl PciIds {
             Key::Device(vendor, device) => (Section::Vendor(vendor), Some(format!("\n\t{device:04x}  "))),
             Key::Class(base) => (Section::Class(base), None),
             Key::SubClass(base, sub) => (Section::Class(base), Some(format!("\n\t{sub:02x}  "))),
+            Key::Subsystem(vendor, device, ..) => (Section::Vendor(vendor), Some(format!("\n\t{device:04x}  "))),
         };
         let range = self.section(section)?;
         let text = self.text.slice(range);
         // The number, or the class letter and its number, and two spaces.
         let Some(entry) = entry else { return text.get(6..).map(line) };
         let start = memchr::memmem::find(text, entry.as_bytes())? + entry.len();
-        Some(line(&text[start..]))
+        let Key::Subsystem(.., vendor, device) = key else { return Some(line(&text[start..])) };
+        // Its subsystems follow a device's line, one step further in.
+        let is_its = |text: &&[u8]| text.starts_with(b"\t\t") || text.starts_with(b"#");
+        let own = format!("\t\t{vendor:04x} {device:04x}  ");
+        let mut lines = text[start..].split(|byte| *byte == b'\n').skip(1).take_while(is_its);
+        lines.find_map(|text| text.strip_prefix(own.as_bytes())).map(line)
     }
 
     fn section(&mut self, section: Section) -> Option<Range<usize>> {
@@ -258,6 +285,17 @@ mod tests {
         assert_eq!(names.class(0x010802).as_deref(), Some("NVM controller"));
         assert_eq!(names.class(0x02_0800).as_deref(), Some("Network"));
         assert_eq!(names.vendor(0x103c), None);
+        let ids = |device, subsystem_device| Ids {
+            vendor: 0x8086,
+            device,
+            subsystem_vendor: 0x103c,
+            subsystem_device,
+            class: 0,
+        };
+        assert_eq!(names.subsystem(ids(0x10d3, 0x3250)).as_deref(), Some("NC112T"));
+        assert_eq!(names.subsystem(ids(0x1533, 0x3250)).as_deref(), Some("Device 103c:3250"), "of another device");
+        let named = Ids { subsystem_vendor: 0x8087, ..ids(0x10d3, 1) };
+        assert_eq!(names.subsystem(named).as_deref(), Some("Other Device 0001"));
     }
 
     #[test]

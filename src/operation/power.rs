@@ -68,8 +68,8 @@ fn not_taken(sysfs: &Sysfs, of: PciAddress, action: &Action) -> Option<NotTaken>
     is_other.then(|| NotTaken { setting: file.clone(), written: value.clone(), says })
 }
 
-/// All of these are told from memory, and wake nobody.
-fn of_function(sysfs: &Sysfs, address: PciAddress) -> FunctionPower {
+/// What is set now of one function. All of it is told from memory, and wakes nobody.
+pub(crate) fn of_function(sysfs: &Sysfs, address: PciAddress) -> FunctionPower {
     let read = |file: &str| sysfs.value(&format!("{}/{file}", address.sysfs_link())).filter(|text| !text.is_empty());
     FunctionPower {
         address,

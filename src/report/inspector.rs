@@ -11,7 +11,7 @@ use crate::report::change::FunctionSummary;
 use crate::report::columns::Column;
 use crate::report::details::Details;
 use crate::report::rows::FunctionRow;
-use crate::resolve::class_names::{all_names, names_of};
+use crate::resolve::class_names::{all_names, known_names, names_of};
 use crate::topology::attributes::Attributes;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::{FunctionId, Topology};
@@ -71,6 +71,16 @@ impl<'a> Inspector<'a> {
             self.things = Some(all_names(self.sysfs));
         }
         self
+    }
+
+    /// Knows the class devices of a function already.
+    pub(crate) fn know_devices(&mut self, address: PciAddress, devices: &[String]) {
+        self.things.get_or_insert_default().insert(address, known_names(devices.to_vec()));
+    }
+
+    /// The name of a function's subsystem.
+    pub(crate) fn subsystem_name(&mut self, ids: Ids) -> Option<String> {
+        self.names().subsystem(ids)
     }
 
     /// What people call the things on a function, as `net/eth0`.

@@ -9,7 +9,10 @@ use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::place::Place;
 use crate::report::change::PlannedRemoval;
 use crate::report::details::Details;
+use crate::report::power::FunctionPower;
 use crate::topology::attributes::LinkStatus;
+use crate::topology::regions::Region;
+use crate::topology::slots::SlotFile;
 use crate::usage::model::{UsageReport, User};
 
 /// One function with the columns that were asked for. Strings are shared: there may be 65,536 rows.
@@ -96,6 +99,20 @@ pub(crate) struct FullFunction {
     pub(crate) driver_override: Option<Option<String>>,
     /// The driver that driverctl gives it when it is found.
     pub(crate) persistent_override: Option<String>,
+    /// The name of its subsystem.
+    pub(crate) subsystem_name: Option<String>,
+    /// The modules that may be loaded for it; `None` where nobody tells what modules there are.
+    pub(crate) modules: Option<Vec<String>>,
+    /// Its BARs, and the windows of a bridge; `None` if they cannot be read.
+    pub(crate) regions: Option<Vec<Region>>,
+    /// How it may sleep and wake.
+    pub(crate) power: FunctionPower,
+    /// The processors that are near it.
+    pub(crate) local_cpus: Option<String>,
+    /// What drives its slot; `None` if it is in none, or the kernel does not tell.
+    pub(crate) slot_driver: Option<String>,
+    /// What its slot has files for; `None` if it is in none.
+    pub(crate) slot_controls: Option<Vec<SlotFile>>,
     /// The bus it leads to.
     pub(crate) bus: Option<BusNumber>,
     /// The other functions of its device; none of a virtual function.
@@ -120,4 +137,15 @@ pub(crate) struct FullFunction {
     pub(crate) users: UsageReport,
     /// What `remove` would do.
     pub(crate) remove: PlannedRemoval,
+    /// What `rescan` would do; `None` if that cannot be told.
+    pub(crate) rescan: Option<PlannedScan>,
+}
+
+/// The bus that a rescan would scan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct PlannedScan {
+    /// The bus.
+    pub(crate) bus: BusNumber,
+    /// The reason for that one.
+    pub(crate) why: String,
 }

@@ -34,7 +34,11 @@ pub(crate) fn all_names(sysfs: &Sysfs) -> HashMap<PciAddress, Vec<String>> {
 
 /// The names of one function, by its directory.
 pub(crate) fn names_of(attributes: &Attributes<'_>, path: &str) -> Vec<String> {
-    let mut found: Vec<String> = attributes.class_devices(path);
+    known_names(attributes.class_devices(path))
+}
+
+/// Those of a function's class devices that people know by name.
+pub(crate) fn known_names(mut found: Vec<String>) -> Vec<String> {
     let rank = |device: &str| CLASSES.iter().position(|class| *class == device.split('/').next().unwrap_or_default());
     found.retain(|device| rank(device).is_some());
     found.sort_by(|a, b| (rank(a), a).cmp(&(rank(b), b)));

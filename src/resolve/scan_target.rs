@@ -9,7 +9,7 @@ use crate::pci::place::Place;
 use crate::pci::selector::is_host_bridge_name;
 use crate::resolve::functions::Resolved;
 use crate::topology::fields::Fields;
-use crate::topology::model::{Parent, Topology};
+use crate::topology::model::{FunctionId, Parent, Topology};
 use crate::topology::paths::{bus_below, locate_bus, on_bus};
 use crate::topology::slots::Slot;
 
@@ -100,14 +100,30 @@ pub(crate) fn scan_targets_for_slot(sysfs: &Sysfs, slot: &str, known: &[LastSeen
 fn target_for_function(sysfs: &Sysfs, address: PciAddress, known: &[LastSeen]) -> Result<ScanTarget> {
     let topology = Topology::load_only(sysfs, &[address], Fields::default())?;
     let Some(id) = topology.find(address) else { return target_for_absent(sysfs, address, known) };
-    if bus_below(sysfs, &topology.path(id))?.is_some() {
-        return target(sysfs, &topology.path(id), format!("{address} is the bridge that leads to it"));
+    let (path, _, why) = bus_of_present(sysfs, &topology, id)?;
+    target(sysfs, &path, why)
+}
+
+/// The bus to scan for a function that is there: the directory of the bridge that leads to it, the bus, and why that one.
+///
+/// # Errors
+/// sysfs cannot be read.
+pub(crate) fn bus_of_present(
+    sysfs: &Sysfs,
+    topology: &Topology,
+    id: FunctionId,
+) -> Result<(String, Option<BusNumber>, String)> {
+    let address = topology.function(id).address;
+    let own = topology.path(id);
+    if let Some(bus) = bus_below(sysfs, &own)? {
+        return Ok((own, Some(bus), format!("{address} is the bridge that leads to it")));
     }
     let path = match topology.function(id).parent {
         Parent::Function(above) => topology.path(above),
         Parent::HostBridge(above) => topology.host_bridge(above).path().to_owned(),
     };
-    target(sysfs, &path, format!("{address} sits on it"))
+    let bus = bus_below(sysfs, &path)?;
+    Ok((path, bus, format!("{address} sits on it")))
 }
 
 /// The bus that a function sits on, whatever the function leads to; it will be empty once these functions are gone.

@@ -13,6 +13,7 @@
 //! - [`vf_setting`]: what a physical function's driver keeps for a VF, as data.
 //! - [`vf_link`]: the same, asked of the kernel at the physical function's interface.
 //! - [`aer`]: errors that the kernel has counted.
+//! - [`regions`]: BARs, and the windows of bridges.
 //! - [`attributes`]: attributes of one function: link, NUMA node, IOMMU group, slot, the devices below.
 
 pub(crate) mod load;
@@ -24,6 +25,7 @@ pub(crate) mod reader;
 pub(crate) mod identity;
 pub mod fields;
 pub(crate) mod paths;
+pub(crate) mod regions;
 pub(crate) mod device_links;
 pub(crate) mod reset_methods;
 pub(crate) mod slots;

@@ -153,3 +153,60 @@ fn a_listing_looks_at_processes_only_where_it_is_asked_who_uses_what() {
         assert!(looks(command), "{command}");
     }
 }
+
+/// What a look may open below a function's own directory: all of it is told from memory, but for the link of a device that is
+/// awake, and for `driver_override`, which only a child reads on a machine.
+const READ_OF_FUNCTIONS: [&str; 20] = [
+    "boot_vga",
+    "modalias",
+    "revision",
+    "class",
+    "resource",
+    "power_state",
+    "d3cold_allowed",
+    "numa_node",
+    "local_cpulist",
+    "reset_method",
+    "sriov_totalvfs",
+    "enable",
+    "aer_dev_correctable",
+    "aer_dev_nonfatal",
+    "aer_dev_fatal",
+    "current_link_speed",
+    "current_link_width",
+    "max_link_speed",
+    "max_link_width",
+    "driver_override",
+];
+
+#[test]
+fn a_look_opens_nothing_for_writing_and_nothing_that_can_wait() {
+    let columns = "address,class,class-code,name,ids,subsystem,revision,driver,override,link,names,serial,mac,numa,slot,iommu,\
+                   iommu-members,vfs,power-state,reset,aer,lock,place";
+    for tree in ["gpu-server", "names", "sriov-host", "busy", "slots"] {
+        let tree = Tree::shared(tree);
+        let all = Run::words("list --json -o address").on(tree).json();
+        let functions = all["functions"].as_array().expect("functions").iter();
+        let first: Vec<String> =
+            functions.take(12).map(|row| row["address"].as_str().expect("an address").to_owned()).collect();
+        let mut commands = vec!["list".to_owned(), "tree".to_owned(), format!("list -o {columns}")];
+        commands.extend(first.iter().map(|address| format!("show {address}")));
+        for command in commands {
+            for line in Run::words(&command).on(tree).traced().iter().filter(|line| line.contains("openat2(")) {
+                assert!(
+                    !line.contains("O_WRONLY") && !line.contains("O_RDWR") && !line.contains("O_CREAT"),
+                    "{command}: {line}"
+                );
+                let path = line.split('"').nth(1).unwrap_or_default();
+                let Some((above, name)) = path.rsplit_once('/') else { continue };
+                let is_function = |step: &str| step.len() >= 12 && step.contains(':') && step.contains('.');
+                // Directories are opened as such; links are opened to be read, and not followed.
+                let is_of_proc = above.starts_with("driver/");
+                let is_file = !is_of_proc && !line.contains("O_DIRECTORY") && !line.contains("O_NOFOLLOW");
+                if is_file && above.rsplit('/').next().is_some_and(is_function) {
+                    assert!(READ_OF_FUNCTIONS.contains(&name), "{command}: {line}");
+                }
+            }
+        }
+    }
+}

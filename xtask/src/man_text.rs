@@ -99,8 +99,13 @@ The number in brackets is the bus behind a bridge."
         }
         "show" => {
             "\
-Prints what is known of a function: what is above and below it, its disks and interfaces, its link, slot, NUMA node and
-IOMMU group with the other functions in it, who holds its lock, who uses it, and what remove would do.
+Prints what is known of a function: its ids and subsystem by name, driver, the modules that fit, override, link, power
+state, reset methods, errors that were counted (AER), BARs and windows, NUMA node and the processors near it, IOMMU group
+with the other functions in it, slot and what can be switched there, what is above and below it, its disks and interfaces
+with serial numbers and MACs, who holds its lock, who uses it, and what remove and rescan would do.
+
+Nothing is read that waits for a driver or wakes a device.
+The configuration space is left alone; lspci(8) shows it.
 
 A selector that stands for a group shows each of its functions.
 The JSON document of a group has them in \"functions\"; the facts of a single function, or of a group of one, are at the top
