@@ -755,7 +755,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__list)
-            opts="-o -l -j -q -v -h -V --unused --output --sort --long --list-columns --no-header --json --quiet --verbose --color --sysroot --help --version"
+            opts="-o -l -j -q -v -h -V --unused --output --sort --long --list-columns --no-header --watch --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -825,7 +825,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__locks)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
+            opts="-j -q -v -h -V --watch --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1576,7 +1576,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__status)
-            opts="-q -v -j -h -V --quiet --verbose --json --color --sysroot --help --version"
+            opts="-q -v -j -h -V --quiet --verbose --watch --json --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1601,7 +1601,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__tree)
-            opts="-o -j -q -v -h -V --output --json --quiet --verbose --color --sysroot --help --version"
+            opts="-o -j -q -v -h -V --output --watch --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

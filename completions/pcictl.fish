@@ -111,6 +111,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand list" -l unused -d 'Only t
 complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s l -l long -d 'Cut nothing to fit the terminal, and name everything'
 complete -c pcictl -n "__fish_pcictl_using_subcommand list" -l list-columns -d 'List the available columns'
 complete -c pcictl -n "__fish_pcictl_using_subcommand list" -l no-header -d 'Do not print the header line'
+complete -c pcictl -n "__fish_pcictl_using_subcommand list" -l watch -d 'Look again whenever something happens, until interrupted'
 complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s j -l json -d 'Print one JSON document'
 complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s q -l quiet -d 'Print errors only'
 complete -c pcictl -n "__fish_pcictl_using_subcommand list" -s v -l verbose -d 'Print more: each step, every lock of a plan'
@@ -144,6 +145,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -l color -d 'When to
 always\t'Always'
 never\t'Never'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -l sysroot -d 'Read a dumped tree instead of this machine; nothing can be changed there' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -l watch -d 'Look again whenever something happens, until interrupted'
 complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -s j -l json -d 'Print one JSON document'
 complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -s q -l quiet -d 'Print errors only'
 complete -c pcictl -n "__fish_pcictl_using_subcommand tree" -s v -l verbose -d 'Print more: each step, every lock of a plan'
@@ -588,6 +590,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand locks" -l color -d 'When t
 always\t'Always'
 never\t'Never'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand locks" -l sysroot -d 'Read a dumped tree instead of this machine; nothing can be changed there' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand locks" -l watch -d 'Look again whenever something happens, until interrupted'
 complete -c pcictl -n "__fish_pcictl_using_subcommand locks" -s j -l json -d 'Print one JSON document'
 complete -c pcictl -n "__fish_pcictl_using_subcommand locks" -s q -l quiet -d 'Print errors only'
 complete -c pcictl -n "__fish_pcictl_using_subcommand locks" -s v -l verbose -d 'Print more: each step, every lock of a plan'
@@ -599,6 +602,7 @@ never\t'Never'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand status" -l sysroot -d 'Read a dumped tree instead of this machine; nothing can be changed there' -r -f -a "(__fish_complete_directories)"
 complete -c pcictl -n "__fish_pcictl_using_subcommand status" -s q -l quiet
 complete -c pcictl -n "__fish_pcictl_using_subcommand status" -s v -l verbose
+complete -c pcictl -n "__fish_pcictl_using_subcommand status" -l watch -d 'Look again whenever something happens, until interrupted'
 complete -c pcictl -n "__fish_pcictl_using_subcommand status" -s j -l json -d 'Print one JSON document'
 complete -c pcictl -n "__fish_pcictl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pcictl -n "__fish_pcictl_using_subcommand status" -s V -l version -d 'Print version'

@@ -1,5 +1,6 @@
 //! Prints reports: text for people, or one JSON document. The only place that writes to stdout and stderr.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd as _;
 use std::sync::OnceLock;
@@ -75,6 +76,24 @@ pub struct Output {
     talk: Talk,
     /// The first failure to print a report.
     lost: OnceLock<io::Error>,
+    /// What is printed while somebody watches, until it is compared with what was printed before.
+    frame: RefCell<Option<Frame>>,
+}
+
+/// What one look of several has to show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// The report.
+    shown: Vec<u8>,
+    /// Talk.
+    said: Vec<String>,
+}
+
+impl Frame {
+    /// Adds a line of talk.
+    pub(crate) fn say(&mut self, line: &str) {
+        self.said.push(line.to_owned());
+    }
 }
 
 impl ColorChoice {
@@ -95,7 +114,7 @@ impl ColorChoice {
 impl Output {
     /// Set up as the options say.
     pub fn new(talk: Talk) -> Self {
-        Self { talk, lost: OnceLock::new() }
+        Self { talk, lost: OnceLock::new(), frame: RefCell::default() }
     }
 
     /// Whether the operator asked for details.
@@ -120,17 +139,64 @@ impl Output {
 
     /// Like [`report`](Self::report), for a report so long that it must not be held twice.
     pub(crate) fn stream<T: Serialize>(&self, report: &T, text: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>) {
+        if let Some(frame) = self.frame.borrow_mut().as_mut() {
+            // Memory can be written to.
+            let _ = self.write(report, text, &mut frame.shown);
+            return;
+        }
         let mut stdout = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-        let written = if self.talk.json {
-            let document = Document { schema: 1, body: report };
-            serde_json::to_writer_pretty(&mut stdout, &document).map_err(Into::into).and_then(|()| writeln!(stdout))
-        } else {
-            self.color_stdout();
-            text(report, &mut stdout)
-        };
+        let written = self.write(report, text, &mut stdout);
         self.record(written.and_then(|()| stdout.flush()));
         // What could not be written is not tried again.
         let _ = stdout.into_parts();
+    }
+
+    fn write<T: Serialize>(
+        &self,
+        report: &T,
+        text: impl FnOnce(&T, &mut dyn Write) -> io::Result<()>,
+        mut out: &mut dyn Write,
+    ) -> io::Result<()> {
+        if self.talk.json {
+            serde_json::to_writer_pretty(&mut out, &Document { schema: 1, body: report })?;
+            return writeln!(out);
+        }
+        self.color_stdout();
+        text(report, out)
+    }
+
+    /// From here on nothing is printed, but kept for a [`Frame`].
+    pub(crate) fn begin_frame(&self) {
+        self.frame.replace(Some(Frame::default()));
+    }
+
+    /// What would have been printed since.
+    pub(crate) fn end_frame(&self) -> Frame {
+        self.frame.take().unwrap_or_default()
+    }
+
+    /// Prints what a look has to show, unless it is what the last one had: on a terminal in its place, elsewhere after it.
+    /// False if nobody reads it any more.
+    pub(crate) fn show_frame(&self, frame: &Frame, last: Option<&Frame>) -> bool {
+        if last == Some(frame) {
+            return true;
+        }
+        let mut stdout = io::stdout().lock();
+        let is_moving =
+            !self.talk.json && stdout.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let text = if is_moving {
+            let size = terminal_size::terminal_size_of(&stdout);
+            on_screen(frame, size.map_or(24, |(_, height)| usize::from(height.0)), last.is_none())
+        } else {
+            let old = last.map(|last| last.said.as_slice()).unwrap_or_default();
+            frame.said.iter().filter(|line| !old.contains(line)).for_each(|line| self.talk(line));
+            let between: &[u8] = if last.is_some() && !self.talk.json { b"\n" } else { b"" };
+            [between, &frame.shown].concat()
+        };
+        let written = stdout.write_all(&text).and_then(|()| stdout.flush());
+        let is_read = written.is_ok();
+        self.record(written);
+        is_read
     }
 
     /// Ends the text of a dry run.
@@ -237,11 +303,19 @@ impl Output {
     }
 
     fn print(&self, text: &str) {
+        if let Some(frame) = self.frame.borrow_mut().as_mut() {
+            frame.shown.extend_from_slice(text.as_bytes());
+            return;
+        }
         let mut stdout = io::stdout().lock();
         self.record(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
     }
 
     fn talk(&self, line: &str) {
+        if let Some(frame) = self.frame.borrow_mut().as_mut() {
+            frame.say(line);
+            return;
+        }
         self.line_to_stderr("pcictl:", line);
     }
 
@@ -256,6 +330,35 @@ impl Output {
     fn color_stdout(&self) {
         colored::control::set_override(self.talk.color.allows(io::stdout().is_terminal()));
     }
+}
+
+/// A frame as it is drawn: at the top of the screen, what does not fit counted in a last line. Long lines end at the edge, as
+/// the terminal does not wrap them meanwhile (DECAWM); all else is as it was when the text ends, whatever ends the program.
+fn on_screen(frame: &Frame, height: usize, is_first: bool) -> Vec<u8> {
+    const HOME: &[u8] = b"\x1b[H";
+    const CLEAR_ALL: &[u8] = b"\x1b[2J";
+    const CLEAR_REST: &[u8] = b"\x1b[J";
+    const CLEAR_END: &[u8] = b"\x1b[K";
+    let said: Vec<String> = frame.said.iter().map(|line| format!("pcictl: {}", escaped(line))).collect();
+    let shown = frame.shown.split(|byte| *byte == b'\n');
+    let shown = shown.take(frame.shown.iter().filter(|byte| **byte == b'\n').count());
+    let mut lines: Vec<Vec<u8>> = shown.map(<[u8]>::to_vec).collect();
+    lines.extend(said.into_iter().map(String::into_bytes));
+    let room = height.saturating_sub(1).max(2);
+    if lines.len() > room {
+        let more = lines.len() - (room - 1);
+        lines.truncate(room - 1);
+        lines.push(format!("and {more} more lines").into_bytes());
+    }
+    let mut text = [if is_first { CLEAR_ALL } else { b"" }, HOME, b"\x1b[?7l"].concat();
+    for line in lines {
+        text.extend_from_slice(&line);
+        text.extend_from_slice(CLEAR_END);
+        text.push(b'\n');
+    }
+    text.extend_from_slice(CLEAR_REST);
+    text.extend_from_slice(b"\x1b[?7h");
+    text
 }
 
 /// The document of the contract: the schema's number, then the report's own keys in their own order.
@@ -292,6 +395,18 @@ fn json_text<T: Serialize>(body: &T) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frame_fits_the_screen_and_leaves_the_terminal_as_it_was() {
+        let frame = Frame { shown: b"a\nb\nc\nd\n".to_vec(), said: vec!["hint".to_owned()] };
+        let text = |height, is_first| String::from_utf8(on_screen(&frame, height, is_first)).unwrap();
+        let (long, short) = (text(24, true), text(4, false));
+        assert!(long.starts_with("\x1b[2J\x1b[H") && long.contains("d\x1b[K\npcictl: hint\x1b[K\n"), "{long:?}");
+        assert_eq!((short.matches('\n').count(), short.contains("and 3 more lines")), (3, true), "{short:?}");
+        for text in [long, short] {
+            assert!(text.contains("\x1b[?7l") && text.ends_with("\x1b[?7h"), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_line_of_progress_keeps_its_start_and_its_end() {

@@ -9,7 +9,9 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::cli::change::{
     BindArgs, OverrideArgs, PowerArgs, RemoveArgs, ReplugArgs, RescanArgs, ResetArgs, SriovArgs, UnbindArgs,
 };
-use crate::cli::groups::{COLUMNS, COMMON, CONTENTS, Changing, LOCKING, OUTPUT, SAFETY, SELECTION, Waiting, Writing};
+use crate::cli::groups::{
+    COLUMNS, COMMON, CONTENTS, Changing, LOCKING, OUTPUT, SAFETY, SELECTION, Waiting, Watching, Writing,
+};
 use crate::cli::guard::GuardArgs;
 use crate::cli::help;
 use crate::cli::slot::SlotArgs;
@@ -136,6 +138,9 @@ pub(crate) struct ListArgs {
     /// Do not print the header line
     #[arg(long, help_heading = COLUMNS)]
     pub(crate) no_header: bool,
+    /// Whether to look again and again.
+    #[command(flatten)]
+    pub(crate) watching: Watching,
 }
 
 /// `pcictl tree`
@@ -149,6 +154,9 @@ pub(crate) struct TreeArgs {
     #[arg(short, long, value_name = "COLUMN", value_delimiter = ',', value_parser = ColumnParser)]
     #[arg(help_heading = COLUMNS)]
     pub(crate) output: Vec<NamedColumn>,
+    /// Whether to look again and again.
+    #[command(flatten)]
+    pub(crate) watching: Watching,
 }
 
 /// `pcictl show`
@@ -192,6 +200,9 @@ pub(crate) struct LocksArgs {
     /// Function or host bridge: show only the locks at, above and below it [default: all]
     #[arg(value_name = "SELECTOR")]
     pub(crate) selector: Option<String>,
+    /// Whether to look again and again.
+    #[command(flatten)]
+    pub(crate) watching: Watching,
 }
 
 /// Options that every command accepts, hidden where they have no effect.
@@ -209,6 +220,9 @@ pub(crate) struct NoTalk {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     talk: NoTalk,
+    /// Whether to look again and again.
+    #[command(flatten)]
+    pub(crate) watching: Watching,
 }
 
 /// `pcictl recover`

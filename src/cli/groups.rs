@@ -43,6 +43,14 @@ pub(crate) struct Changing {
     waiting: Waiting,
 }
 
+/// The option of commands that only look.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Watching {
+    /// Look again whenever something happens, until interrupted
+    #[arg(long, help_heading = OUTPUT, display_order = 890)]
+    pub(crate) watch: bool,
+}
+
 /// Options of every command that takes locks.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Waiting {

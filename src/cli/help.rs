@@ -501,6 +501,7 @@ pub(super) const LOCKS: &str = concat!(
 Examples:
   pcictl locks                       every lock that is held or waited for
   pcictl locks 0000:03:00.0          those that keep others from changing it
+  pcictl locks --watch               kept up to date until it is interrupted
 "
 );
 

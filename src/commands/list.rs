@@ -12,6 +12,7 @@ use crate::lock::claims::Mode;
 use crate::lock::files::LockDirectory;
 use crate::operation::absent::not_there;
 use crate::operation::context::Context;
+use crate::operation::watch::{Sources, watch};
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::selector::Selector;
@@ -46,24 +47,30 @@ pub(crate) fn columns(output: &Output) -> ExitStatus {
 
 pub(crate) fn run(context: &Context, args: &ListArgs) -> Result<ExitStatus> {
     let shown = chosen(DEFAULT, &args.output);
-    let functions = look(context, args, &shown)?;
+    let wanted = wanted(context, args, &shown);
+    let users = wanted.contains(&Column::InUse);
+    let sources = Sources { devices: true, files: wanted.contains(&Column::Lock), users };
+    watch(context, args.watching.watch, sources, &|| list(context, args, &shown, &wanted))
+}
+
+fn list(context: &Context, args: &ListArgs, shown: &[Column], wanted: &[Column]) -> Result<ExitStatus> {
+    let functions = look(context, args, wanted)?;
     let room = context.output.columns().filter(|_| !args.long);
     let layout = Layout { header: !args.no_header, room };
-    context.output.stream(&Listing { functions }, |listing, out| list::table(out, &listing.functions, &shown, layout));
+    context.output.stream(&Listing { functions }, |listing, out| list::table(out, &listing.functions, shown, layout));
     Ok(ExitStatus::Done)
 }
 
-fn look(context: &Context, args: &ListArgs, shown: &[Column]) -> Result<Vec<FunctionRow>> {
+fn look(context: &Context, args: &ListArgs, wanted: &[Column]) -> Result<Vec<FunctionRow>> {
     let selectors = parse_selectors(&args.selectors)?;
-    let wanted = wanted(context, args, shown);
     let mut inspector = Inspector::new(&context.machine.sysfs);
     let (topology, ids) = if selectors.is_empty() {
-        inspector = inspector.with_all_things(&wanted);
-        everything(context, &wanted)?
+        inspector = inspector.with_all_things(wanted);
+        everything(context, wanted)?
     } else {
-        only(context, &selectors, &wanted)?
+        only(context, &selectors, wanted)?
     };
-    let mut functions: Vec<FunctionRow> = ids.iter().map(|id| inspector.row(&topology, *id, &wanted)).collect();
+    let mut functions: Vec<FunctionRow> = ids.iter().map(|id| inspector.row(&topology, *id, wanted)).collect();
     if wanted.contains(&Column::Override) {
         fill_overrides(context, &mut functions);
     }

@@ -10,6 +10,7 @@ use crate::lock::holders::Holder;
 use crate::operation::absent::not_there;
 use crate::operation::acquire::{PLACES, other_world};
 use crate::operation::context::Context;
+use crate::operation::watch::{Sources, watch};
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::pci::selector::Selector;
@@ -25,6 +26,11 @@ struct Forest {
 }
 
 pub(crate) fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
+    let sources = Sources { devices: true, files: true, users: false };
+    watch(context, args.watching.watch, sources, &|| show(context, args))
+}
+
+fn show(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
     let wanted = match &args.selector {
         None => vec![Place::root()],
         Some(text) => places(context, &text.parse()?)?,
@@ -36,6 +42,10 @@ pub(crate) fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
     };
     let concerns = |place: &Place| wanted.iter().any(|w| place.is_at_or_below(w) || w.is_at_or_below(place));
     holders.retain(|holder| concerns(&holder.place));
+    if args.watching.watch {
+        // It would be old at once.
+        holders.iter_mut().for_each(|holder| holder.age_seconds = None);
+    }
     if holders.is_empty() {
         context.output.say("no lock is held or waited for");
     }

@@ -91,7 +91,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Power(args) => power::run(&context, args).map(ExitCode::from),
         Command::Slot(args) => slot::run(&context, args).map(ExitCode::from),
         Command::Locks(args) => locks::run(&context, args).map(ExitCode::from),
-        Command::Status(_) => status::run(&context).map(ExitCode::from),
+        Command::Status(args) => status::run(&context, args).map(ExitCode::from),
         Command::Recover(args) => recover::run(&context, args).map(ExitCode::from),
         Command::Doctor(_) => doctor::run(&context).map(ExitCode::from),
         Command::Guard(args) => guard::run(&context, args).map(ExitCode::from),

@@ -18,7 +18,7 @@ pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
         return Err(Error::usage("--sysroot is for looking; pcictl status --sysroot DIR shows what is interrupted"));
     }
     if options.dry_run {
-        return status::run(context);
+        return status::once(context);
     }
     let boot = context.machine.boot_id();
     let mut recovery = Recovery { context, options, ids: &args.ids, boot, seen: Vec::new(), is_whole: true };

@@ -1,16 +1,23 @@
 //! `pcictl status`: operations that are under way or were interrupted, and devices removed and not back yet.
 
+use crate::cli::args::StatusArgs;
 use crate::error::{ExitStatus, Result};
 use crate::guard;
 use crate::operation::acquire::other_world;
 use crate::operation::context::Context;
 use crate::operation::interrupted::{leftover, operations};
 use crate::operation::removal_record;
+use crate::operation::watch::{Sources, watch};
 use crate::report::status::{MissingDevice, StatusReport};
 use crate::report::text::status;
 use crate::verify::record::RemovedDevice;
 
-pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
+pub(crate) fn run(context: &Context, args: &StatusArgs) -> Result<ExitStatus> {
+    let sources = Sources { devices: true, files: true, users: false };
+    watch(context, args.watching.watch, sources, &|| once(context))
+}
+
+pub(crate) fn once(context: &Context) -> Result<ExitStatus> {
     context.tell_notes(&other_world(context).into_iter().collect::<Vec<_>>());
     let listing = removal_record::listing(context);
     let (_, gone) = removal_record::back_and_missing(context, listing.entries)?;

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::host::sysfs::last_step;
 use crate::operation::absent::not_there;
 use crate::operation::context::Context;
+use crate::operation::watch::{Sources, watch};
 use crate::pci::selector::Selector;
 use crate::report::columns::{Column, chosen};
 use crate::report::inspector::{Inspector, fields_for};
@@ -23,6 +24,11 @@ struct Forest {
 }
 
 pub(crate) fn run(context: &Context, args: &TreeArgs) -> Result<ExitStatus> {
+    let sources = Sources { devices: true, ..Sources::default() };
+    watch(context, args.watching.watch, sources, &|| draw(context, args))
+}
+
+fn draw(context: &Context, args: &TreeArgs) -> Result<ExitStatus> {
     let wanted = &chosen(DEFAULT, &args.output);
     let children = match &args.selector {
         None => whole(context, wanted)?,

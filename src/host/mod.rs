@@ -7,6 +7,7 @@
 //! - [`child`]: looks that may hang, by children that can be left behind.
 //! - [`patience`]: attributes that may make their reader wait.
 //! - [`bounded`]: whole files with a limit of size and time, for those who copy.
+//! - [`directory_watch`]: what happens in a few directories.
 //! - [`walk`]: directories from the top down, links not followed.
 //! - [`machine`]: /sys, /proc, the run and state directories of one machine, and its boot.
 //! - [`modalias`]: which kernel modules are for a function.
@@ -22,6 +23,7 @@ pub(crate) mod procfs;
 pub(crate) mod child;
 pub(crate) mod patience;
 pub(crate) mod bounded;
+pub(crate) mod directory_watch;
 pub(crate) mod walk;
 pub mod machine;
 pub(crate) mod modalias;

@@ -251,7 +251,7 @@ fn open_socket(groups: u32) -> nix::Result<OwnedFd> {
 
 /// Whether the kernel's events get here: it sends them to the network namespaces of the initial user namespace
 /// (uevent_net_broadcast_untagged in lib/kobject_uevent.c), whose number is fixed (PROC_USER_INIT_INO).
-fn hears_kernel() -> bool {
+pub(crate) fn hears_kernel() -> bool {
     const INITIAL: &str = "user:[4026531837]";
     std::fs::read_link("/proc/self/ns/user").is_ok_and(|namespace| namespace.as_os_str() == INITIAL)
 }

@@ -25,6 +25,7 @@
 //! - [`bring_back`]: from the last look before a scan to the report.
 //! - [`replug`]: remove, reset or power-cycle, rescan, under one set of locks.
 //! - [`sriov`]: the number of VFs, and what is known of them.
+//! - [`watch`]: a look that is made again whenever something has happened.
 //! - [`interrupted`]: operations that are not over.
 //! - [`recover`]: brings one of them to its end or back to its start.
 
@@ -55,3 +56,4 @@ pub(crate) mod identify;
 pub(crate) mod targets;
 pub(crate) mod vf_drivers;
 pub(crate) mod vf_settings;
+pub(crate) mod watch;

@@ -264,9 +264,9 @@ all host bridges
   place           pci0000:00/01.0/00.0/00.0/00.0
   ids             1234:11e8
   class           00ff00
-  subsystem       1af4:1100
+...
   driver          slowpci
-  slot            0
+...
   above           0000:00:01.0 0000:01:00.0 0000:02:00.0
   lock            held by pid [..] (pcictl --sysroot @ lock -o 0000:02:00.0 -- sh -c echo held; read line) for \
     [..] s, at pci0000:00/01.0/00.0/00.0
@@ -275,6 +275,7 @@ all host bridges
 remove would
     1  unbind 0000:03:00.0 from slowpci
     2  remove 0000:03:00.0  (after 1)
+rescan would scan bus 0000:03: 0000:03:00.0 sits on it
 ",
         )
         .check();

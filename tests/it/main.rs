@@ -27,3 +27,4 @@ mod syscalls;
 mod trees;
 mod users;
 mod wait;
+mod watch;

@@ -89,7 +89,12 @@ Who uses what is asked of every process, and only where the column IN-USE or --u
 IN-USE shows \"-\" where nobody uses the function, \"below:\" and the users of what a bridge leads to, and \"?\" where
 that could not be checked; -v tells why.
 
-A device whose link is asleep is not woken: its link reads \"asleep\"."
+A device whose link is asleep is not woken: its link reads \"asleep\".
+
+With --watch the listing is made again whenever the kernel tells that a function, driver, slot, disk or interface came, went
+or changed, and printed if it differs.
+Nobody tells of processes and mounts: with IN-USE or --unused it is also made every 10 s.
+A signal ends it with status 0."
         }
         "tree" => {
             "\
@@ -272,7 +277,9 @@ takes part in the locking."
             "\
 Prints the nodes of the device tree whose locks are held or waited for, with the processes, as the kernel tells.
 A node is a place, the chain of device and function numbers from the host bridge down, because bus numbers may change
-with a rescan."
+with a rescan.
+
+With --watch they are printed again when locks are taken or let go of, without their ages."
         }
         "guard" => {
             "\
@@ -315,7 +322,10 @@ scripts of a machine."
             "\
 Prints the operations that are under way or were interrupted, by a signal, a crash or a reboot: what is done, what is
 not, and which commands complete or undo it.
-Devices that were removed and are not back are listed as well."
+Devices that were removed and are not back are listed as well.
+
+With --watch all of it is printed again when it changes.
+A signal ends that with status 0."
         }
         "recover" => {
             "\

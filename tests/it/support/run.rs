@@ -426,6 +426,11 @@ impl Running {
         kill(Pid::from_raw(i32::try_from(self.pid()).expect("a pid")), signal).expect("it can be signalled");
     }
 
+    /// Reads no more of what it prints.
+    pub fn close_stdout(&mut self) {
+        self.child.stdout = None;
+    }
+
     /// Closes its standard input, waits for its end, and compares all that came of it.
     pub fn end(mut self) {
         self.stdin = None;
