@@ -45,8 +45,10 @@ pub(crate) fn table(out: &mut dyn Write, rows: &[FunctionRow], wanted: &[Column]
     }
     for row in rows {
         text.clear();
-        for (column, width) in wanted.iter().zip(&widths) {
-            padded(&mut text, &cell(row, *column, cells, &mut scratch), *width);
+        for (column, wide) in wanted.iter().zip(&widths) {
+            let cell = cell(row, *column, cells, &mut scratch);
+            let is_cut_name = *column == Column::Name && width(&cell) > *wide;
+            padded(&mut text, &if is_cut_name { brief(&cell).into() } else { cell }, *wide);
         }
         end_line(out, &mut text)?;
     }
@@ -77,6 +79,13 @@ fn fit(widths: &mut [usize], wanted: &[Column], room: usize) {
     }
 }
 
+/// A name without what companies are by law, where it has to be cut: `Intel 82574L` says more than `Intel Corporati`.
+fn brief(name: &str) -> String {
+    const FORMS: [&str; 8] =
+        [" Corporation", " Co., Ltd.", " Co Ltd", ", Inc.", " Inc.", ", Ltd.", " Technologies", " Technology"];
+    FORMS.iter().fold(name.to_owned(), |name, form| name.replacen(form, "", 1))
+}
+
 fn padded(text: &mut Vec<u8>, cell: &str, wide: usize) {
     let cell = cut(cell, wide);
     text.extend_from_slice(cell.as_bytes());
@@ -102,6 +111,14 @@ pub(crate) fn columns() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_cut_loses_what_a_company_is_by_law_first() {
+        assert_eq!(brief("Intel Corporation 82574L Gigabit"), "Intel 82574L Gigabit");
+        assert_eq!(brief("PLX Technology, Inc. PEX 8747"), "PLX PEX 8747");
+        assert_eq!(brief("Samsung Electronics Co Ltd NVMe SSD"), "Samsung Electronics NVMe SSD");
+        assert_eq!(brief("Device 8086:10d3"), "Device 8086:10d3");
+    }
 
     #[test]
     fn the_name_gives_way_first() {
