@@ -302,15 +302,40 @@ fn verify_gone(context: &Context, subject: &RemovalTarget) -> Result<()> {
     Err(Error::new(ErrorKind::Partly, message).fact("still_there", left))
 }
 
+/// What would be gone: the targets by name, and the disks, interfaces and the like that go with each function.
+fn losses(context: &Context, subject: &RemovalTarget) -> Vec<String> {
+    /// So many functions are looked at; a card may have hundreds of virtual ones.
+    const MOST: usize = 32;
+    let mut inspector = Inspector::new(&context.machine.sysfs);
+    let mut lines = Vec::new();
+    for top in &subject.plan.tops {
+        let ids = subject.functions.iter().find(|(address, ..)| address == top).and_then(|(_, ids, _)| *ids);
+        let what = ids.map(|ids| format!(": {}", inspector.description(ids))).unwrap_or_default();
+        lines.push(format!("would remove {top}{what}"));
+    }
+    match subject.functions.len() {
+        0 | 1 => {}
+        count => lines.push(format!("{count} functions would be removed")),
+    }
+    let has_things = |ids: &Option<Ids>| ids.as_ref().is_none_or(|ids| !ids.is_bridge());
+    let endpoints: Vec<PciAddress> =
+        subject.functions.iter().filter(|(_, ids, _)| has_things(ids)).map(|(address, ..)| *address).collect();
+    for address in endpoints.iter().take(MOST) {
+        let things = inspector.things_on(*address);
+        if !things.is_empty() {
+            lines.push(format!("goes away   {address}: {}", things.join(", ")));
+        }
+    }
+    if endpoints.len() > MOST {
+        lines.push(format!("goes away   and what {} more functions have", endpoints.len() - MOST));
+    }
+    lines
+}
+
 pub(crate) fn planned(context: &Context, subject: &RemovalTarget, options: &RemoveOptions) -> Result<PlannedChange> {
     let mut summary: Vec<String> =
         subject.absent.iter().map(|absent| format!("{absent}: not there, nothing to remove")).collect();
-    for top in &subject.plan.tops {
-        summary.push(format!("would remove {top}"));
-    }
-    if !subject.functions.is_empty() {
-        summary.push(format!("functions that will be gone: {}", subject.functions.len()));
-    }
+    summary.append(&mut losses(context, subject));
     let users = find::find(&context.machine, &subject.scope())?;
     Ok(PlannedChange {
         summary,

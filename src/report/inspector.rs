@@ -11,10 +11,11 @@ use crate::report::change::FunctionSummary;
 use crate::report::columns::Column;
 use crate::report::details::Details;
 use crate::report::rows::FunctionRow;
-use crate::resolve::class_names::{all_names, known_names, names_of};
+use crate::resolve::class_names::{all_names, known_names, names_of, things};
 use crate::topology::attributes::Attributes;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::{FunctionId, Topology};
+use crate::topology::paths::DEVICES;
 
 /// Reads what rows show, and keeps what many rows share.
 pub(crate) struct Inspector<'a> {
@@ -89,6 +90,11 @@ impl<'a> Inspector<'a> {
             Some(things) => things.get(&address).cloned().unwrap_or_default(),
             None => names_of(&self.attributes, path),
         }
+    }
+
+    /// What somebody would miss who lost a function: its disks, interfaces and the like, by their plain names.
+    pub(crate) fn things_on(&self, address: PciAddress) -> Vec<String> {
+        things(&self.things(address, &format!("{DEVICES}/{address}")))
     }
 
     /// Names from pci.ids, which is opened when the first one is asked for.

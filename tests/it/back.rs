@@ -369,8 +369,8 @@ fn a_bus_is_reset_only_if_nothing_else_is_on_it() {
     reset("0000:01:00.0")
         .stdout(
             "\
-would remove 0000:01:00.0
-functions that will be gone: 1
+would remove 0000:01:00.0: Non-Volatile memory controller, Red Hat, Inc. QEMU NVM Express Controller
+goes away   0000:01:00.0: nvme0n1
 would scan bus 0000:01: 0000:01:00.0 sits on it
 note        the dumped tree has no proc: mounts, addresses and open files cannot be told
 locks  pci0000:00 exclusive; 1 above it shared

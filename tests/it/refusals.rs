@@ -24,7 +24,7 @@ hint: remove 0000:04:00.0 first
 
     // A link that the kernel does not manage only orders suspend and resume.
     fs::write(link.join("status"), "not tracked\n").unwrap();
-    Run::words("remove -n 0000:03:00.0").on(&tree).stdout_like("would remove 0000:03:00.0\n...\n").check();
+    Run::words("remove -n 0000:03:00.0").on(&tree).stdout_like("would remove 0000:03:00.0: [..]\n...\n").check();
 }
 
 #[test]

@@ -32,8 +32,7 @@ fn a_process_that_may_not_be_looked_into_refuses() {
         dry_run(&tree, &[IDLE])
             .stdout(
                 "\
-would remove 0000:06:00.0
-functions that will be gone: 1
+would remove 0000:06:00.0: Non-Volatile memory controller, Device 144d:a808
 unchecked   cannot inspect pid 812 (qemu-system-x86): Permission denied
 would be refused: it needs --force unchecked
 locks  pci0000:00/02.1/00.0 exclusive; 3 above it shared
@@ -48,8 +47,7 @@ dry run: nothing was changed
         dry_run(&tree, &["--force", "unchecked", IDLE])
             .stdout(
                 "\
-would remove 0000:06:00.0
-functions that will be gone: 1
+would remove 0000:06:00.0: Non-Volatile memory controller, Device 144d:a808
 unchecked   cannot inspect pid 812 (qemu-system-x86): Permission denied
 locks  pci0000:00/02.1/00.0 exclusive; 3 above it shared
 steps:
@@ -205,8 +203,7 @@ fn what_zfs_holds_is_known_from_its_cache_or_refuses() {
 fn forcing_a_danger_that_is_not_there_changes_nothing() {
     let tree = Tree::shared("busy");
     let plan = "\
-would remove 0000:06:00.0
-functions that will be gone: 1
+would remove 0000:06:00.0: Non-Volatile memory controller, Device 144d:a808
 locks  pci0000:00/02.1/00.0 exclusive; 3 above it shared
 steps:
     1  unbind 0000:06:00.0 from nvme

@@ -28,6 +28,13 @@ begun() {
     dmesg | grep -q "$device: remove begin"
 }
 
+# Before open: the guard never hears of it.
+# shellcheck disable=SC2016
+sh -c 'kill -9 $$; echo 1 >"$1"' sh "$pci/$device/remove"
+is_free || fail "killed before open: the lock is held: $(cat /tmp/case/err)"
+[ -e "$pci/$device" ] || fail 'killed before open, and yet it was written'
+note "killed before open: nothing held, nothing written"
+
 # Between open and write, by a shell that has the file open and does nothing.
 sh -c "exec 9>$pci/$device/remove; sleep 600" &
 writer=$!
@@ -43,6 +50,7 @@ wait $waiter
 no_longer_waits() { ! waits; }
 wait_until 10 no_longer_waits || fail "who was killed still waits: $(pcictl guard --status)"
 held "another one was killed while he waited"
+note "killed in open, where he waited: gone from the line, and nothing held for him"
 kill -9 $writer
 end_sleepers
 free "killed between open and write"
