@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use crate::error::{Error, Result};
-use crate::guard::inside::{anybody_has, has_open, is_inside};
+use crate::guard::inside::{anybody_has, has_open, is_inside, is_opening};
 use crate::guard::link::Granted;
 use crate::guard::opener::{is_in_call, opening_call};
 use crate::host::procfs::Procfs;
@@ -119,6 +119,8 @@ impl Grants {
         let watch = path.and_then(|path| inotify::add_watch(&self.closes, path, flags).ok());
         let process = granted.opener.watch_process();
         let (begun, dead) = (Instant::now(), process.is_none());
+        // Whoever was inside before has opened it before the watch.
+        let opened = granted.number.is_none();
         let call = opening_call(procfs, granted.opener.tid);
         self.last = self.last.max(granted.id);
         self.all.push(Grant {
@@ -128,7 +130,7 @@ impl Grants {
             begun,
             process,
             watch,
-            opened: false,
+            opened,
             closed: false,
             dead,
             call,
@@ -193,15 +195,16 @@ impl Grants {
         let is_in_it = |call: &String| is_in_call(procfs, opener.tid, call, is_in_doubt);
         let opening = !waits && grant.begun.elapsed() < UNTOLD && grant.call.as_ref().is_some_and(is_in_it);
         let has_it = has_open(procfs, opener.pid, &file);
+        self.all[at].opened |= has_it;
         // What was closed before that look is heard now.
         self.hear_closes();
         let grant = &mut self.all[at];
-        grant.opened |= has_it;
         let pause = match (grant.opened, grant.closed) {
             _ if opening || has_it => grant.interval,
             (true, true) => return true,
+            // Between the two that open(2) does last, telling of it and giving out the descriptor.
+            (true, false) if !grant.dead && !waits && is_opening(procfs, opener.tid) => EVERY,
             // Others may have got it from him; where none has, the close was not heard.
-            (true, false) if !grant.dead => EVERY,
             (true, false) if !anybody_has(procfs, &file) => return true,
             (true, false) => HEIRS,
             (false, _) if grant.dead || grant.call.is_some() || grant.begun.elapsed() > UNTOLD => return true,
@@ -237,5 +240,47 @@ impl Grants {
             // With its file the watch has gone, too.
             let _ = inotify::remove_watch(&self.closes, watch);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::guard::kinds::{Kind, MarkedFile};
+    use crate::guard::opener::Opener;
+
+    #[test]
+    fn who_goes_on_without_the_file_is_done_although_no_close_was_heard() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, other) = (directory.path().join("remove"), directory.path().join("other"));
+        std::fs::write(&other, "").unwrap();
+        let script = format!("exec 9>{}; echo open; read line; exec 9>&-; echo closed; read line", file.display());
+        let mut shell =
+            Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(shell.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "open");
+        let procfs = Procfs::live().unwrap();
+        let path = file.display().to_string().trim_start_matches('/').to_owned();
+        let granted = Granted {
+            id: 1,
+            number: Some(7),
+            opener: Opener::of(&procfs, shell.id()),
+            file: MarkedFile { kind: Kind::Remove, path },
+            tops: Vec::new(),
+        };
+        let mut grants = Grants::new().unwrap();
+        // What is watched is another file: nothing is ever heard of this one.
+        grants.add(&procfs, granted, Rc::new(Locks::Given(Vec::new())), Duration::ZERO, other.to_str());
+        while !grants.all[0].opened {
+            assert!(grants.take_done(&procfs, &|_| false).is_empty());
+        }
+        shell.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        assert_eq!(lines.next().unwrap().unwrap(), "closed");
+        while grants.take_done(&procfs, &|_| false).is_empty() {}
+        shell.kill().unwrap();
+        shell.wait().unwrap();
     }
 }
