@@ -276,12 +276,16 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__doctor)
-            opts="-q -v -j -h -V --quiet --verbose --json --color --sysroot --help --version"
+            opts="-q -v -j -h -V --quiet --verbose --format --json --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -W "text json nagios npd prometheus" -- "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1718,7 +1722,7 @@ _pcictl() {
 # Devices, where a command takes one. pcictl lists them without reading anything of them.
 _pcictl_devices() {
     local line=${COMP_LINE:0:COMP_POINT} word before
-    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --jobs --mac --method --output --refuse --runtime --settle --slot --sort --sysroot --timeout --wait --wakeup -o -w '
+    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --format --jobs --mac --method --output --refuse --runtime --settle --slot --sort --sysroot --timeout --wait --wakeup -o -w '
     _pcictl "$@"
     word=${line##*[[:space:]]}
     [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|reset|power|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0

@@ -619,6 +619,11 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand recover" -s q -l quiet -d 
 complete -c pcictl -n "__fish_pcictl_using_subcommand recover" -s v -l verbose -d 'Print more: each step, every lock of a plan'
 complete -c pcictl -n "__fish_pcictl_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pcictl -n "__fish_pcictl_using_subcommand recover" -s V -l version -d 'Print version'
+complete -c pcictl -n "__fish_pcictl_using_subcommand doctor" -l format -d 'Form of the answer, which decides the exit status, too' -r -f -a "text\t'For people'
+json\t'One JSON document, as --json'
+nagios\t'One line with performance data, for Nagios and its kin'
+npd\t'One line, for a custom plugin of node-problem-detector'
+prometheus\t'Metrics, for the textfile collector of node_exporter'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand doctor" -l color -d 'When to use color' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set or TERM is dumb'
 always\t'Always'
 never\t'Never'"

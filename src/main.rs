@@ -38,7 +38,7 @@ fn run(status: &mut ExitCode) -> anyhow::Result<()> {
         Ok(cli) => cli,
         Err(error) => return not_run(&error, status),
     };
-    let output = Output::new(cli.common.talk());
+    let output = Output::new(cli.talk());
     *status = pcictl::commands::run(&cli, &output).unwrap_or_else(|error| {
         output.error(&error);
         error.status().into()

@@ -9,17 +9,19 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::cli::change::{
     BindArgs, OverrideArgs, PowerArgs, RemoveArgs, ReplugArgs, RescanArgs, ResetArgs, SriovArgs, UnbindArgs,
 };
+use crate::cli::doctor_help;
 use crate::cli::groups::{
     COLUMNS, COMMON, CONTENTS, Changing, LOCKING, OUTPUT, SAFETY, SELECTION, Waiting, Watching, Writing,
 };
 use crate::cli::guard::GuardArgs;
 use crate::cli::help;
 use crate::cli::slot::SlotArgs;
-use crate::cli::values::{ColumnParser, color, column};
+use crate::cli::values::{ColumnParser, color, column, format};
 use crate::cli::wait::WaitArgs;
 use crate::operation::options::ChangeOptions;
 use crate::plan::power::PowerSettings;
 use crate::report::columns::{Column, NamedColumn};
+use crate::report::monitor::Format;
 use crate::resolve::siblings::Selection;
 use crate::terminal::{ColorChoice, Talk};
 
@@ -248,10 +250,14 @@ pub(crate) struct RecoverArgs {
 
 /// `pcictl doctor`
 #[derive(Args, Debug)]
-#[command(after_help = help::DOCTOR)]
+#[command(after_help = doctor_help::DOCTOR)]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     talk: NoTalk,
+    /// Form of the answer, which decides the exit status, too
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = format(), help_heading = OUTPUT)]
+    #[arg(display_order = 899)]
+    pub(crate) format: Format,
 }
 
 /// `pcictl dump`
@@ -270,9 +276,17 @@ pub(crate) struct DumpArgs {
 }
 
 impl Common {
+    fn talk(&self) -> Talk {
+        Talk { json: self.json, quiet: self.quiet, verbose: self.verbose, color: self.color }
+    }
+}
+
+impl Cli {
     /// How to talk, as the options say.
     pub fn talk(&self) -> Talk {
-        Talk { json: self.json, quiet: self.quiet, verbose: self.verbose, color: self.color }
+        let asks_json = matches!(&self.command, Command::Doctor(args) if args.format == Format::Json);
+        let talk = self.common.talk();
+        Talk { json: talk.json || asks_json, ..talk }
     }
 }
 

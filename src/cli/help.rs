@@ -531,17 +531,6 @@ Exit status:
     exit_writing!()
 );
 
-pub(super) const DOCTOR: &str = "\
-Examples:
-  pcictl doctor                      is it stuck or slow, and what helps
-  pcictl doctor -j                   the same for a monitor
-
-Exit status:
-  0    healthy
-  1    something needs attention, or whether a driver ever ends cannot be told
-  77   not permitted
-  124  stuck";
-
 pub(super) const DUMP: &str = concat!(
     one_function!(),
     host_bridge!(),

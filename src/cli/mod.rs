@@ -5,6 +5,7 @@
 //! - [`wait`]: the options of `wait`, which shares none with those that change something.
 //! - [`slot_help`]: the same for slots.
 //! - [`guard_help`]: the same for the guard.
+//! - [`doctor_help`]: the same for the doctor, with its statuses for monitors.
 //! - [`groups`]: options that several commands share.
 //! - [`guard`]: the options of the guard.
 //! - [`change`], [`slot`]: the commands that change functions, and those of slots; each turns into plain options.
@@ -15,6 +16,7 @@ pub mod args;
 #[macro_use]
 mod help;
 pub(crate) mod change;
+mod doctor_help;
 mod groups;
 pub(crate) mod guard;
 mod guard_help;

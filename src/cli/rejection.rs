@@ -49,8 +49,9 @@ pub fn wants_json(words: &[OsString]) -> bool {
         text.strip_prefix('-')
             .is_some_and(|flags| !flags.is_empty() && flags.chars().all(|flag| "hjnqsvyV".contains(flag)))
     };
-    let own = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
-    own.into_iter().any(|word| word == "--json" || (is_flags(word) && word.contains('j')))
+    let own = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--").collect::<Vec<_>>();
+    own.iter().any(|word| matches!(*word, "--json" | "--format=json") || (is_flags(word) && word.contains('j')))
+        || own.windows(2).any(|pair| pair == ["--format", "json"])
 }
 
 /// The command that was typed: the first word that is neither an option nor an option's value.

@@ -8,6 +8,7 @@ use clap::{Arg, Command};
 
 use crate::pci::mac::MacAddress;
 use crate::report::columns::{Column, NamedColumn};
+use crate::report::monitor::Format;
 use crate::terminal::ColorChoice;
 use crate::usage::model::Danger;
 use crate::verify::compare::DifferenceKind;
@@ -61,6 +62,11 @@ impl TypedValueParser for ColumnParser {
 /// When to color, for `--color`.
 pub(crate) fn color() -> impl TypedValueParser<Value = ColorChoice> {
     word(ColorChoice::ALL, ColorChoice::name, ColorChoice::meaning)
+}
+
+/// How the doctor answers, for `--format`.
+pub(crate) fn format() -> impl TypedValueParser<Value = Format> {
+    word(Format::ALL, Format::name, Format::meaning)
 }
 
 /// On or off, for `--autoprobe`.

@@ -1,45 +1,66 @@
 //! `pcictl doctor`: is the kernel's PCI core stuck, by whom, what helps, and what was left behind.
 
 use std::collections::BTreeSet;
+use std::process::ExitCode;
 
+use crate::cli::args::DoctorArgs;
 use crate::doctor::diagnosis::{Diagnosis, Finding};
 use crate::doctor::leftovers::{Leftover, in_tree};
 use crate::doctor::snapshot;
 use crate::doctor::stack::long_stopping;
 use crate::doctor::task::Snapshot;
-use crate::error::{Error, ErrorKind, ExitStatus, Result, rights_hint};
+use crate::error::{Error, ErrorKind, Result, rights_hint};
 use crate::guard;
 use crate::operation::context::Context;
 use crate::operation::{interrupted, removal_record};
 use crate::order;
 use crate::pci::address::PciAddress;
+use crate::report::monitor::Format;
 use crate::report::status::{DoctorReport, Health, Unclear};
-use crate::report::text::status;
+use crate::report::text::{monitor, status};
 use crate::state::journal::store::JournalFile;
+use crate::terminal::Output;
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 use crate::usage::model::UsageReport;
 use crate::usage::scope::Scope;
 use crate::usage::{find, protected};
+use crate::verify::record::RemovedDevice;
 
-pub(crate) fn run(context: &Context) -> Result<ExitStatus> {
+pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Result<ExitCode> {
+    if context.output.is_json() && !matches!(args.format, Format::Text | Format::Json) {
+        let message = format!("--json and --format {}: give one of them", args.format.name());
+        return Err(Error::usage(message).hint("see pcictl doctor --help"));
+    }
     let taken = snapshot::take(context.machine.procfs());
     if !taken.sees_stacks && !context.machine.sysfs.is_dump() {
         let message = "what tasks are doing in the kernel cannot be read";
         return Err(Error::new(ErrorKind::NotPermitted, message).hint(rights_hint()));
     }
     let report = report(context, &taken);
-    context.output.report(&report, status::diagnosed);
-    Ok(match report.verdict {
-        Health::Healthy | Health::Busy => ExitStatus::Done,
-        Health::Leftovers | Health::Unknown => ExitStatus::Failed,
-        Health::Stuck => ExitStatus::Unfinished,
-    })
+    let text = match args.format {
+        Format::Text | Format::Json => status::diagnosed,
+        Format::Nagios => monitor::nagios,
+        Format::Npd => monitor::npd,
+        Format::Prometheus => monitor::prometheus,
+    };
+    context.output.report(&report, text);
+    Ok(args.format.status(&report))
+}
+
+/// What a monitor is told that asked, and nothing could be found out: it reads stdout, and takes other statuses for its
+/// own grades.
+pub(crate) fn failed(output: &Output, args: &DoctorArgs, error: Error) -> Result<ExitCode> {
+    let text = if args.format == Format::Nagios { monitor::nagios_failed } else { monitor::npd_failed };
+    let Some(status) = args.format.failed().filter(|_| !output.is_json()) else { return Err(error) };
+    output.report(&error, text);
+    Ok(status)
 }
 
 fn report(context: &Context, snapshot: &Snapshot) -> DoctorReport {
     let diagnosis = Diagnosis::of(snapshot);
-    let leftovers = leftovers(context, &diagnosis);
+    let kept = Kept::of(context);
+    let leftovers = leftovers(context, &diagnosis, &kept);
     let unclear = unclear(context, &diagnosis);
     let verdict = match () {
         () if !diagnosis.stuck.is_empty() => Health::Stuck,
@@ -49,7 +70,18 @@ fn report(context: &Context, snapshot: &Snapshot) -> DoctorReport {
         () if !diagnosis.tasks.is_empty() => Health::Busy,
         () => Health::Healthy,
     };
-    DoctorReport { verdict, behind: diagnosis.behind(), diagnosis, unclear, leftovers }
+    let (interrupted_operations, removed_devices) = (kept.interrupted(), kept.removed());
+    let (tasks_checked, behind) = (context.machine.procfs().is_some(), diagnosis.behind());
+    DoctorReport {
+        verdict,
+        tasks_checked,
+        behind,
+        diagnosis,
+        unclear,
+        leftovers,
+        interrupted_operations,
+        removed_devices,
+    }
 }
 
 /// Drivers that have been stopping for long, with who uses their devices: what they may be waiting for.
@@ -80,41 +112,77 @@ fn users(context: &Context, device: PciAddress) -> UsageReport {
     found.unwrap_or_else(|error| UsageReport { unchecked: vec![error.to_string()], ..UsageReport::default() })
 }
 
-fn leftovers(context: &Context, diagnosis: &Diagnosis) -> Vec<Leftover> {
-    let journals = context.journals().list();
-    let at_work = at_work(journals.as_deref().unwrap_or_default(), diagnosis);
+/// What pcictl keeps on disk of its own operations.
+struct Kept {
+    journals: Result<Vec<JournalFile>>,
+    interrupted: Vec<Leftover>,
+    bad_entries: Vec<String>,
+    /// Devices that were removed: those that are back, and those that are not.
+    back_and_missing: Result<(Vec<RemovedDevice>, Vec<RemovedDevice>)>,
+}
+
+impl Kept {
+    fn of(context: &Context) -> Self {
+        let journals = context.journals().list();
+        let operations = journals.as_ref().map(|journals| interrupted::operations(context, journals));
+        let listing = removal_record::listing(context);
+        Self {
+            interrupted: operations.unwrap_or_default().iter().filter_map(interrupted::leftover).collect(),
+            journals,
+            bad_entries: listing.bad.iter().map(ToString::to_string).collect(),
+            back_and_missing: removal_record::back_and_missing(context, listing.entries),
+        }
+    }
+
+    fn interrupted(&self) -> Option<usize> {
+        self.journals.is_ok().then_some(self.interrupted.len())
+    }
+
+    fn removed(&self) -> Option<usize> {
+        self.back_and_missing.as_ref().ok().map(|(_, missing)| missing.len())
+    }
+
+    /// What is wrong with it; `is_at_work` tells devices that somebody is at work on.
+    fn leftovers(&self, is_at_work: &dyn Fn(PciAddress) -> bool) -> Vec<Leftover> {
+        let mut found = self.interrupted.clone();
+        found.extend(self.journals.as_ref().err().map(unreadable));
+        found.extend(self.bad_entries.iter().map(|bad| Leftover {
+            address: None,
+            what: bad.clone(),
+            helps: "the next command that changes something moves a damaged file out of the way".to_owned(),
+        }));
+        match &self.back_and_missing {
+            Ok((back, _)) => {
+                let addresses = back.iter().map(|entry| entry.record.address);
+                found.extend(addresses.filter(|address| !is_at_work(*address)).map(|address| Leftover {
+                    address: Some(address),
+                    what: format!("{address}: the ledger says that it is gone, and it is there"),
+                    helps: format!("pcictl rescan {address} compares it with what it was and crosses it off"),
+                }));
+            }
+            Err(error) => found.push(unreadable(error)),
+        }
+        found
+    }
+}
+
+fn unreadable(error: &Error) -> Leftover {
+    Leftover { address: None, what: error.to_string(), helps: String::new() }
+}
+
+fn leftovers(context: &Context, diagnosis: &Diagnosis, kept: &Kept) -> Vec<Leftover> {
+    let at_work = at_work(kept.journals.as_deref().unwrap_or_default(), diagnosis);
     let is_at_work = |address: PciAddress| at_work.as_ref().is_none_or(|devices| devices.contains(&address));
     let mut found = match Topology::load_all(&context.machine.sysfs, Fields::ALL) {
         Ok(topology) => in_tree(&context.machine.sysfs, &topology, &|id| {
             let upwards = std::iter::successors(Some(id), |id| topology.function_above(*id));
             upwards.map(|id| topology.function(id).address).any(is_at_work)
         }),
-        Err(error) => vec![Leftover { address: None, what: error.to_string(), helps: String::new() }],
+        Err(error) => vec![unreadable(&error)],
     };
-    match journals {
-        Ok(journals) => {
-            found.extend(interrupted::operations(context, &journals).iter().filter_map(interrupted::leftover))
-        }
-        Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
-    }
     found.extend(protecting_nothing(context));
     found.extend(silent_guard(context));
-    let listing = removal_record::listing(context);
-    for bad in &listing.bad {
-        let helps = "the next command that changes something moves a damaged file out of the way".to_owned();
-        found.push(Leftover { address: None, what: bad.to_string(), helps });
-    }
-    match removal_record::back_and_missing(context, listing.entries) {
-        Ok((back, _)) => {
-            let addresses = back.iter().map(|entry| entry.record.address);
-            found.extend(addresses.filter(|address| !is_at_work(*address)).map(|address| Leftover {
-                address: Some(address),
-                what: format!("{address}: the ledger says that it is gone, and it is there"),
-                helps: format!("pcictl rescan {address} compares it with what it was and crosses it off"),
-            }));
-        }
-        Err(error) => found.push(Leftover { address: None, what: error.to_string(), helps: String::new() }),
-    }
+    found.extend(kept.leftovers(&is_at_work));
     found
 }
 
@@ -140,7 +208,7 @@ fn protecting_nothing(context: &Context) -> Vec<Leftover> {
                 helps: "correct the line, or remove it if that device is gone for good".to_owned(),
             })
             .collect(),
-        Err(error) => vec![Leftover { address: None, what: error.to_string(), helps: String::new() }],
+        Err(error) => vec![unreadable(&error)],
     }
 }
 

@@ -61,6 +61,14 @@ pub fn rehearse(cli: &Cli, output: &Output, rehearsal: &Rehearsal) -> Result<Exi
 }
 
 fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<ExitCode> {
+    let outcome = dispatch(cli, output, rehearsal);
+    match &cli.command {
+        Command::Doctor(args) => outcome.or_else(|error| doctor::failed(output, args, error)),
+        _ => outcome,
+    }
+}
+
+fn dispatch(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<ExitCode> {
     if let Command::List(args) = &cli.command {
         if args.list_columns {
             return Ok(list::columns(output).into());
@@ -93,7 +101,7 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
         Command::Locks(args) => locks::run(&context, args).map(ExitCode::from),
         Command::Status(args) => status::run(&context, args).map(ExitCode::from),
         Command::Recover(args) => recover::run(&context, args).map(ExitCode::from),
-        Command::Doctor(_) => doctor::run(&context).map(ExitCode::from),
+        Command::Doctor(args) => doctor::run(&context, args),
         Command::Guard(args) => guard::run(&context, args).map(ExitCode::from),
         Command::Dump(args) => dump::run(&context, args).map(ExitCode::from),
     }?;

@@ -11,6 +11,7 @@
 //! - [`inspector`]: fills rows.
 //! - [`slot`]: slots, and what was done to one.
 //! - [`status`]: the doctor's findings, and operations that are not over.
+//! - [`monitor`]: how the doctor answers those who ask for its findings.
 //! - [`wait`]: what was waited for and is so.
 //! - [`guard`]: what a guard does.
 //! - [`text`]: all of it as text.
@@ -20,6 +21,7 @@ pub(crate) mod details;
 pub(crate) mod drivers;
 pub(crate) mod guard;
 pub(crate) mod inspector;
+pub(crate) mod monitor;
 pub(crate) mod power;
 pub(crate) mod reset;
 pub(crate) mod rows;

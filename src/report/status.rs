@@ -30,6 +30,8 @@ pub(crate) enum Health {
 pub(crate) struct DoctorReport {
     /// The verdict.
     pub(crate) verdict: Health,
+    /// Whether tasks were looked at; a dumped tree without /proc has none.
+    pub(crate) tasks_checked: bool,
     /// How many tasks wait behind what is stuck.
     pub(crate) behind: usize,
     /// What is stuck, and who is at work.
@@ -39,6 +41,10 @@ pub(crate) struct DoctorReport {
     pub(crate) unclear: Vec<Unclear>,
     /// What was left behind.
     pub(crate) leftovers: Vec<Leftover>,
+    /// How many operations were interrupted and need somebody; unknown if the journals cannot be read.
+    pub(crate) interrupted_operations: Option<usize>,
+    /// How many devices were removed and are not back; unknown if the tree cannot be read.
+    pub(crate) removed_devices: Option<usize>,
 }
 
 /// A driver that has been stopping for long.

@@ -72,6 +72,10 @@ impl Page {
                 self.rows(lines);
             }
         }
+        for (title, lines) in sections.iter().filter(|(title, _)| title.starts_with("Exit status of ")) {
+            self.line(&format!(".SS {}", escaped(title)));
+            self.rows(lines);
+        }
         self.entries("FILES", man_text::FILES, command, key);
         self.entries("ENVIRONMENT", man_text::ENVIRONMENT, command, key);
         self.see_also(key);

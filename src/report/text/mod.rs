@@ -14,6 +14,7 @@
 //! - [`slot`]: slots, and what was done to one.
 //! - [`operation`]: operations that this process no longer waits for.
 //! - [`status`]: the doctor's findings, interrupted operations, what was recovered.
+//! - [`monitor`]: the doctor's findings for monitors.
 //! - [`wait`]: what is so now.
 //! - [`guard`]: what a guard does.
 //! - [`dump`]: what a dump holds.
@@ -28,6 +29,7 @@ pub(crate) mod fit;
 pub(crate) mod guard;
 pub(crate) mod list;
 pub(crate) mod locks;
+pub(crate) mod monitor;
 pub(crate) mod operation;
 pub(crate) mod show;
 pub(crate) mod sriov;

@@ -40,16 +40,23 @@ pub(crate) fn diagnosed(report: &DoctorReport) -> String {
         }
     }
     text.push_str(match report.verdict {
-        Health::Healthy => "healthy: no task is inside the kernel's PCI core\n",
-        Health::Unknown if !report.unclear.is_empty() => {
-            "unknown: a driver has been stopping for long and may never end\n"
-        }
-        Health::Unknown => "unknown: this tree has no /proc that would tell\n",
-        Health::Busy => "healthy: operations in progress are slow, not stuck\n",
-        Health::Leftovers => "healthy, with warnings\n",
-        Health::Stuck => "stuck\n",
+        Health::Healthy | Health::Busy => "healthy: ",
+        Health::Unknown => "unknown: ",
+        Health::Leftovers | Health::Stuck => "",
     });
-    text
+    text + verdict(report) + "\n"
+}
+
+/// The verdict in a line, without its grade.
+pub(super) fn verdict(report: &DoctorReport) -> &'static str {
+    match report.verdict {
+        Health::Healthy => "no task is inside the kernel's PCI core",
+        Health::Unknown if !report.unclear.is_empty() => "a driver has been stopping for long and may never end",
+        Health::Unknown => "this tree has no /proc that would tell",
+        Health::Busy => "operations in progress are slow, not stuck",
+        Health::Leftovers => "healthy, with warnings",
+        Health::Stuck => "stuck",
+    }
 }
 
 fn one_unclear(unclear: &Unclear) -> String {
@@ -69,16 +76,20 @@ fn one_unclear(unclear: &Unclear) -> String {
     text + &format!("  fix: {helps}; the driver may be waiting for that\n")
 }
 
-fn one_stuck(stuck: &Stuck, behind: usize) -> String {
-    let what = match stuck.trouble {
+/// What is stuck, in words.
+pub(super) fn trouble(trouble: Trouble) -> &'static str {
+    match trouble {
         Trouble::RemoveAgainstFile => "a removal and a write below it wait for each other",
         Trouble::RemoveAgainstHotplug => "a removal and a hotplug event below it wait for each other",
         Trouble::RemoveAgainstVfs => "a removal and a change of VFs wait for each other",
         Trouble::AgainstItself => "a task waits for itself",
         Trouble::Vfio => "vfio waits until user space closes a device",
         Trouble::Nvidia => "the nvidia driver waits until its users are gone",
-    };
-    let mut text = format!("{}: {what}", "stuck".red().bold());
+    }
+}
+
+fn one_stuck(stuck: &Stuck, behind: usize) -> String {
+    let mut text = format!("{}: {}", "stuck".red().bold(), trouble(stuck.trouble));
     if stuck.blocks_all {
         text.push_str("; every PCI removal, rescan and hotplug event on this machine waits for it");
     }

@@ -117,7 +117,7 @@ impl Machine {
         };
         let (run, state) = (self.directory("run"), self.directory("state"));
         let rehearsal = Rehearsal { run, state, kernel: Box::new(kernel) };
-        let ended = catch_unwind(AssertUnwindSafe(|| rehearse(&cli, &Output::new(cli.common.talk()), &rehearsal)));
+        let ended = catch_unwind(AssertUnwindSafe(|| rehearse(&cli, &Output::new(cli.talk()), &rehearsal)));
         self.removed.borrow_mut().append(&mut self.script.borrow_mut().removed);
         match ended {
             Ok(Ok(code)) if code == ExitCode::SUCCESS => Ended::Well,
