@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::values::{danger, difference, parse_duration, parse_time_limit};
+use crate::cli::values::{danger, difference, parse_duration, parse_jobs, parse_time_limit};
 use crate::operation::options::{ChangeOptions, ForceOptions, InPlaceOptions, SettleOptions};
 use crate::resolve::siblings::Selection;
 use crate::usage::model::Danger;
@@ -139,7 +139,7 @@ pub(crate) struct InPlaceArgs {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Jobs {
     /// How many drivers to stop or start at a time; 1 is the most careful
-    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = parse_jobs)]
     #[arg(allow_negative_numbers = true, help_heading = SAFETY)]
     jobs: u16,
 }

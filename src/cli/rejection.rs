@@ -16,10 +16,11 @@ pub fn explain(error: &clap::Error, words: &[OsString]) -> Error {
     let help = command.as_ref().map_or_else(|| "pcictl --help".to_owned(), |name| format!("pcictl {name} --help"));
     let (message, hint) = match error.kind() {
         ErrorKind::UnknownArgument => unknown_argument(error, command.as_deref()),
-        ErrorKind::InvalidSubcommand => (
-            format!("{}: not a command", text(error, ContextKind::InvalidSubcommand)),
-            did_you_mean(error, ContextKind::SuggestedSubcommand),
-        ),
+        ErrorKind::InvalidSubcommand => {
+            let of = command.as_ref().map_or_else(String::new, |name| format!(" of pcictl {name}"));
+            let message = format!("{}: not a command{of}", text(error, ContextKind::InvalidSubcommand));
+            (message, did_you_mean(error, ContextKind::SuggestedSubcommand))
+        }
         ErrorKind::MissingSubcommand => ("a command is missing".to_owned(), None),
         ErrorKind::MissingRequiredArgument => missing(error, command.as_deref()),
         ErrorKind::InvalidValue => invalid_value(error),
@@ -54,17 +55,24 @@ pub fn wants_json(words: &[OsString]) -> bool {
         || own.windows(2).any(|pair| pair == ["--format", "json"])
 }
 
-/// The command that was typed: the first word that is neither an option nor an option's value.
+/// The command that was typed, `remove` or `slot on`: the first words that are neither an option nor an option's value.
 fn command_name(words: &[OsString]) -> Option<String> {
+    let (mut command, mut names) = (Cli::command(), Vec::new());
     let mut words = words.iter().filter_map(|word| word.to_str());
     while let Some(word) = words.next() {
         match word {
             "--color" | "--sysroot" => _ = words.next(),
+            // `pcictl help slot` is about slot.
+            "help" if names.is_empty() => {}
             _ if word.starts_with('-') => {}
-            _ => return Cli::command().find_subcommand(word).map(|command| command.get_name().to_owned()),
+            _ => {
+                let Some(found) = command.find_subcommand(word).cloned() else { break };
+                names.push(found.get_name().to_owned());
+                command = found;
+            }
         }
     }
-    None
+    (!names.is_empty()).then(|| names.join(" "))
 }
 
 fn unknown_argument(error: &clap::Error, command: Option<&str>) -> (String, Option<String>) {
@@ -85,6 +93,9 @@ fn missing(error: &clap::Error, command: Option<&str>) -> (String, Option<String
     }
     if names.contains("<COMMAND>") {
         return no_command();
+    }
+    if names.contains("<SLOT>") {
+        return ("no slot given".to_owned(), Some("pcictl slot list shows the slots that there are".to_owned()));
     }
     (format!("{names}: missing"), None)
 }

@@ -94,6 +94,12 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+/// A number of drivers at a time, for `--jobs`.
+pub(crate) fn parse_jobs(text: &str) -> Result<u16, String> {
+    let jobs = text.parse().ok().filter(|jobs| (1..=1024).contains(jobs));
+    jobs.ok_or_else(|| "use a number from 1 to 1024".to_owned())
+}
+
 /// A VF and its MAC: `0=02:00:00:00:00:01`.
 pub(crate) fn parse_vf_mac(text: &str) -> Result<(u32, MacAddress), String> {
     let (vf, mac) = text.split_once('=').ok_or_else(|| "use VF=MAC, as in 0=02:00:00:00:00:01".to_owned())?;

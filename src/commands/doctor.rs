@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Result<ExitCode> {
     }
     let taken = snapshot::take(context.machine.procfs());
     if !taken.sees_stacks && !context.machine.sysfs.is_dump() {
-        let message = "what tasks are doing in the kernel cannot be read";
+        let message = "cannot tell whether the PCI core is stuck: the kernel stacks of tasks may not be read";
         return Err(Error::new(ErrorKind::NotPermitted, message).hint(rights_hint()));
     }
     let report = report(context, &taken);

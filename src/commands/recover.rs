@@ -15,7 +15,8 @@ use crate::state::journal::store::{JournalFile, Orphans};
 pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
     let options = &args.options();
     if context.is_only_to_look_at() {
-        return Err(Error::usage("--sysroot is for looking; pcictl status --sysroot DIR shows what is interrupted"));
+        let error = Error::usage("--sysroot: nothing can be changed in a dumped tree");
+        return Err(error.hint("pcictl status --sysroot DIR shows what is interrupted"));
     }
     if options.dry_run {
         return status::once(context);

@@ -94,5 +94,12 @@ fn cannot_run(command: &Command, error: &std::io::Error) -> Error {
         _ => ErrorKind::CannotRun,
     };
     let name = command.get_program().to_string_lossy();
-    Error::new(kind, format!("{name}: cannot be run: {}; nothing was done", crate::error::plain(error)))
+    let hint = match kind {
+        ErrorKind::NoSuchCommand => {
+            "a program's name or path is needed; what only a shell knows is run by: sh -c '...'"
+        }
+        _ => "it must be a program that may be executed; a script without its #! line is run by: sh SCRIPT",
+    };
+    let message = format!("{name}: cannot be run: {}; nothing was done", crate::error::plain(error));
+    Error::new(kind, message).hint(hint)
 }

@@ -72,8 +72,8 @@ impl<'a> Context<'a> {
     /// Nothing is ever changed in a dumped tree.
     pub(crate) fn refuse_in_dump(&self, options: &ChangeOptions) -> Result<()> {
         if self.is_only_to_look_at() && !options.dry_run {
-            let message = "--sysroot is for looking; add --dry-run to see what would be done";
-            return Err(Error::usage(message));
+            let error = Error::usage("--sysroot: nothing can be changed in a dumped tree");
+            return Err(error.hint("add --dry-run to see what would be done"));
         }
         Ok(())
     }

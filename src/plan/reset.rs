@@ -15,6 +15,14 @@ use crate::topology::model::{FunctionId, Topology};
 use crate::topology::paths::on_bus;
 use crate::topology::reset_methods::{ResetMethods, can_reset_below, needs_bus_alone};
 
+/// The options, as the operator wrote them.
+const RESET: &str = "--reset";
+const POWER_CYCLE: &str = "--power-cycle";
+
+/// What else there is.
+const NO_RESET: &str = "try --power-cycle, or replug without either";
+const NO_POWER: &str = "use --reset, or replug without either; pcictl slot list shows which slots can be switched";
+
 /// Resets each of these, to be done when their drivers are stopped and they are still there. `gone` is all that will be
 /// removed.
 ///
@@ -41,18 +49,17 @@ pub(crate) fn plan_reset(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAddress]
             continue;
         }
         let Some((bridge, directory)) = above.filter(|(_, path)| can_reset_below(sysfs, path)) else {
-            return Err(unsupported(
-                address,
-                if is_shared {
-                    "the kernel resets its bus only where nothing else is on it; try --power-cycle"
-                } else {
-                    "the kernel offers no reset of it, nor of the bus it sits on; try --power-cycle"
-                },
-            ));
+            let why = if is_shared {
+                "the kernel resets its bus only where nothing else is on it"
+            } else {
+                "the kernel offers no reset of it, nor of the bus it sits on"
+            };
+            return Err(impossible(ErrorKind::Unsupported, address, RESET, why).hint(NO_RESET));
         };
         let others = others_on(sysfs, &directory, gone)?;
         if !others.is_empty() {
-            return Err(refused(address, &format!("only its bus can be reset, and that would reset {others}, too")));
+            let why = format!("only its bus can be reset, and that would reset {others}, too");
+            return Err(impossible(ErrorKind::Refused, address, RESET, &why).hint(format!("name {others} as well")));
         }
         let reset = Action::ResetBelow { address: bridge };
         if !plan.steps.iter().any(|step| step.action == reset) {
@@ -71,19 +78,22 @@ pub(crate) fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAd
     let mut attributes = Attributes::new(sysfs);
     let mut plan = Plan::default();
     for &address in tops {
-        let slot = attributes.slot(address).filter(|slot| sysfs.exists(&format!("bus/pci/slots/{slot}/power")));
-        let Some(slot) = slot else {
-            return Err(unsupported(
-                address,
-                "it sits in no slot whose power can be switched; pcictl list shows slots",
-            ));
+        let slot = attributes.slot(address);
+        let has_power = |slot: &&String| sysfs.exists(&format!("bus/pci/slots/{slot}/power"));
+        let Some(slot) = slot.as_ref().filter(has_power) else {
+            let why = slot.map_or_else(
+                || "it sits in no slot that the kernel knows".to_owned(),
+                |slot| format!("the kernel has no control of the power of slot {slot}"),
+            );
+            return Err(impossible(ErrorKind::Unsupported, address, POWER_CYCLE, &why).hint(NO_POWER));
         };
         let functions = (0..8).map(|function| PciAddress { function, ..address });
         let others: Vec<PciAddress> =
             functions.filter(|other| !gone.contains(other) && sysfs.has_function(*other)).collect();
         if !others.is_empty() {
-            let message = format!("slot {slot} also holds {}; name all of its functions", listed(&others));
-            return Err(refused(address, &message));
+            let why = format!("slot {slot} also holds {}", listed(&others));
+            let hint = "name all of its functions";
+            return Err(impossible(ErrorKind::Refused, address, POWER_CYCLE, &why).hint(hint));
         }
         let port = topology.find(address).and_then(|id| topology.function_above(id));
         let port = port.map(|id| topology.function(id).address);
@@ -128,10 +138,6 @@ fn listed(addresses: &[PciAddress]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn unsupported(address: PciAddress, why: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("{address}: cannot be replugged like that: {why}")).about(address)
-}
-
-fn refused(address: PciAddress, why: &str) -> Error {
-    Error::new(ErrorKind::Refused, format!("{address}: cannot be replugged like that: {why}")).about(address)
+fn impossible(kind: ErrorKind, address: PciAddress, option: &str, why: &str) -> Error {
+    Error::new(kind, format!("{address}: {option} is not possible: {why}")).about(address)
 }

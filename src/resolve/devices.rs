@@ -6,9 +6,11 @@ use std::path::Path;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::procfs::{Procfs, unescape};
 use crate::host::sysfs::{Sysfs, last_step};
+use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::selector::{Selector, SelectorKind};
 use crate::resolve::below::{bottoms, functions_of, names, target};
+use crate::resolve::near_misses::{hint, near};
 
 /// Finds the devices that a selector names.
 pub(crate) struct Devices<'a> {
@@ -66,7 +68,9 @@ impl Devices<'_> {
     fn of_class(&self, class: &str, name: &str) -> Result<Vec<String>> {
         let Some(path) = self.in_class(class, name)? else {
             let why = format!("no device of class {class} has that name");
-            return Err(self.no_match(&why).hint(format!("ls /sys/class/{class} lists them")));
+            let near = self.near(name, names(self.sysfs, &format!("class/{class}"))?)?;
+            let hint = hint(&format!("{class}/"), &near, &format!("ls /sys/class/{class} lists them"));
+            return Err(self.no_match(&why).hint(hint));
         };
         self.bottoms(&[path])
     }
@@ -84,7 +88,7 @@ impl Devices<'_> {
             }
         }
         if !is_known {
-            return Err(self.no_match("no device has that name").hint(ADDRESS));
+            return Err(self.unknown_name(name));
         }
         let Some((_, first)) = found.first() else { return self.bottoms(&[]) };
         let functions = functions_of(first);
@@ -101,6 +105,40 @@ impl Devices<'_> {
         let message = format!("{}: several devices have that name: {told}", self.selector);
         let hint = format!("write one with its class: {}", candidates.join(" or "));
         Err(Error::new(ErrorKind::Ambiguous, message).hint(hint).fact("candidates", candidates))
+    }
+
+    /// A name that nothing has: a driver's, or one that is spelled a little otherwise.
+    fn unknown_name(&self, name: &str) -> Error {
+        let error = self.no_match("no device has that name");
+        if !name.starts_with('.') && self.sysfs.exists(&format!("bus/pci/drivers/{name}")) {
+            return error.hint(format!("it is a driver: driver:{name} means its functions"));
+        }
+        let all = self.names_of_all().and_then(|names| self.near(name, names));
+        error.hint(hint("", &all.unwrap_or_default(), ADDRESS))
+    }
+
+    /// The names in all classes.
+    fn names_of_all(&self) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        for class in names(self.sysfs, "class")? {
+            all.extend(names(self.sysfs, &format!("class/{class}"))?);
+        }
+        order::sort(&mut all);
+        all.dedup();
+        Ok(all)
+    }
+
+    /// Of these names those that are near one and lead to a PCI function.
+    fn near(&self, wanted: &str, names: Vec<String>) -> Result<Vec<String>> {
+        let mut near = near(wanted, names);
+        let leads = |name: &String| {
+            let path = self.in_any(name, &|_| true)?;
+            path.map_or(Ok(false), |path| Ok(!bottoms(self.sysfs, &path)?.is_empty()))
+        };
+        let leads: Vec<bool> = near.iter().map(leads).collect::<Result<_>>()?;
+        let mut leads = leads.into_iter();
+        near.retain(|_| leads.next() == Some(true));
+        Ok(near)
     }
 
     fn sysfs_path(&self, text: &str) -> Result<Vec<String>> {
@@ -127,7 +165,15 @@ impl Devices<'_> {
         };
         match path {
             Some(path) => self.bottoms(&[path]),
-            None if self.sysfs.is_dump() || !Path::new(node).exists() => Err(self.no_match("no such device node")),
+            None if self.sysfs.is_dump() || !Path::new(node).exists() => {
+                let name = node.trim_start_matches("/dev/");
+                let near = self.names_of_all().and_then(|names| self.near(name, names)).unwrap_or_default();
+                Err(self.no_match("no such device node").hint(hint(
+                    "/dev/",
+                    &near,
+                    "pcictl list shows the names of disks and interfaces",
+                )))
+            }
             None => Err(self.no_match("not the node of a device in sysfs")),
         }
     }

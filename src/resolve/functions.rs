@@ -6,6 +6,7 @@ use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::selector::{AddressParts, AddressPattern, Selector, SelectorKind};
 use crate::resolve::below::{functions_of, last_address, names};
 use crate::resolve::devices::{devices_named, no_match};
+use crate::resolve::near_misses::{hint, near};
 use crate::resolve::siblings::Selection;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
@@ -196,7 +197,9 @@ impl<'a> Resolver<'a> {
 
     fn in_slot(&self, selector: &Selector, name: &str) -> Result<Vec<PciAddress>> {
         let Some(slot) = Slot::read(self.sysfs, name)? else {
-            return Err(no_match(selector, "no such slot").hint("pcictl slot list lists them"));
+            let near = near(name, names(self.sysfs, "bus/pci/slots")?);
+            let hint = hint("slot:", &near, "pcictl slot list lists them");
+            return Err(no_match(selector, "no such slot").hint(hint));
         };
         let found = match slot.bridge(self.sysfs)? {
             Some(bridge) => slot.functions(self.sysfs, &bridge)?,
@@ -211,11 +214,13 @@ impl<'a> Resolver<'a> {
 
     fn of_driver(&self, selector: &Selector, name: &str) -> Result<Vec<PciAddress>> {
         let directory = format!("bus/pci/drivers/{name}");
-        let names = self.sysfs.names(&directory).map_err(|e| Error::io(self.sysfs.display(&directory), &e))?;
-        let Some(names) = names else {
-            return Err(no_match(selector, "no such driver is loaded").hint("ls /sys/bus/pci/drivers lists them"));
+        let bound = self.sysfs.names(&directory).map_err(|e| Error::io(self.sysfs.display(&directory), &e))?;
+        let Some(bound) = bound else {
+            let near = near(name, names(self.sysfs, "bus/pci/drivers")?);
+            let hint = hint("driver:", &near, "ls /sys/bus/pci/drivers lists them");
+            return Err(no_match(selector, "no such driver is loaded").hint(hint));
         };
-        Ok(names.iter().filter_map(|name| PciAddress::from_sysfs_name(name)).collect())
+        Ok(bound.iter().filter_map(|name| PciAddress::from_sysfs_name(name)).collect())
     }
 
     fn matching(&self, kind: &SelectorKind) -> Result<Vec<PciAddress>> {

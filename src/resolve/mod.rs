@@ -1,5 +1,6 @@
 //! From what an operator typed to functions and buses of this machine.
 //!
+//! - [`near_misses`]: what a misspelt name may have meant.
 //! - [`below`]: from a device, however high it stands, down to those that sit on functions.
 //! - [`devices`]: which devices a name, a node, a serial number or a mount point means.
 //! - [`class_names`]: what people call the things on functions, for a listing.
@@ -15,5 +16,6 @@ pub(crate) mod devices;
 pub(crate) mod parts;
 pub(crate) mod siblings;
 pub(crate) mod functions;
+pub(crate) mod near_misses;
 pub mod scan_target;
 pub(crate) mod slots;

@@ -5,6 +5,7 @@ use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::pci::selector::Selector;
 use crate::resolve::functions::{Resolved, Resolver};
+use crate::resolve::near_misses::{hint, near};
 use crate::topology::slots::Slot;
 
 /// The slot of that name, else the one that what is named sits in.
@@ -55,7 +56,9 @@ fn no_slot(sysfs: &Sysfs, text: &str, addresses: &[PciAddress]) -> Error {
         Some(_) => format!("{text}: sits in no slot that the kernel knows"),
         None => format!("{text}: no such slot"),
     };
+    let known: Vec<String> = Slot::all(sysfs).into_iter().map(|slot| slot.name).collect();
+    let near = if addresses.is_empty() { near(text, known) } else { Vec::new() };
     Error::new(ErrorKind::NoSuchDevice, message)
-        .hint("pcictl slot list shows the slots that there are")
+        .hint(hint("", &near, "pcictl slot list shows the slots that there are"))
         .fact("slot", text)
 }

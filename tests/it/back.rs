@@ -358,8 +358,8 @@ fn a_bus_is_reset_only_if_nothing_else_is_on_it() {
     let reset = |address: &str| Run::new(["replug", "-n", "--reset", address]).on(&tree);
     reset("0000:01:00.0")
         .stderr(
-            "pcictl: 0000:01:00.0: cannot be replugged like that: the kernel offers no reset of it, nor of the bus it \
-    sits on; try --power-cycle\n",
+            "pcictl: 0000:01:00.0: --reset is not possible: the kernel offers no reset of it, nor of the bus it sits on\n\
+             hint: try --power-cycle, or replug without either\n",
         )
         .status(1)
         .check();
@@ -385,8 +385,8 @@ dry run: nothing was changed
         .check();
     reset("0000:05:00.0")
         .stderr(
-            "pcictl: 0000:05:00.0: cannot be replugged like that: only its bus can be reset, and that would reset \
-    0000:05:00.1, too\n",
+            "pcictl: 0000:05:00.0: --reset is not possible: only its bus can be reset, and that would reset \
+             0000:05:00.1, too\nhint: name 0000:05:00.1 as well\n",
         )
         .status(4)
         .check();

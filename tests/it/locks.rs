@@ -98,10 +98,14 @@ fn the_commands_own_status_comes_through() {
     {
         machine.lock(PORT, script).status(status).check();
     }
-    let cannot = |name: &str, why: &str| format!("pcictl: {name}: cannot be run: {why}; nothing was done\n");
-    let missing = cannot("no-such-command", "No such file or directory");
+    let cannot = |name: &str, why: &str, hint: &str| {
+        format!("pcictl: {name}: cannot be run: {why}; nothing was done\nhint: {hint}\n")
+    };
+    let shell = "a program's name or path is needed; what only a shell knows is run by: sh -c '...'";
+    let missing = cannot("no-such-command", "No such file or directory", shell);
     machine.run(&format!("lock {PORT} -- no-such-command")).stderr(missing).status(127).check();
-    let no_program = cannot("/dev/null", "Permission denied");
+    let script = "it must be a program that may be executed; a script without its #! line is run by: sh SCRIPT";
+    let no_program = cannot("/dev/null", "Permission denied", script);
     machine.run(&format!("lock {PORT} -- /dev/null")).stderr(no_program).status(126).check();
 }
 
