@@ -1186,7 +1186,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__show)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version"
+            opts="-j -q -v -h -V --protected --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

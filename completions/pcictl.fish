@@ -155,6 +155,7 @@ complete -c pcictl -n "__fish_pcictl_using_subcommand show" -l color -d 'When to
 always\t'Always'
 never\t'Never'"
 complete -c pcictl -n "__fish_pcictl_using_subcommand show" -l sysroot -d 'Read a dumped tree instead of this machine; nothing can be changed there' -r -f -a "(__fish_complete_directories)"
+complete -c pcictl -n "__fish_pcictl_using_subcommand show" -l protected -d 'Show what the site protects instead, and which of its entries match nothing'
 complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s j -l json -d 'Print one JSON document'
 complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s q -l quiet -d 'Print errors only'
 complete -c pcictl -n "__fish_pcictl_using_subcommand show" -s v -l verbose -d 'Print more: each step, every lock of a plan'

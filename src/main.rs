@@ -4,13 +4,12 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{CommandFactory, FromArgMatches};
 use pcictl::cli::args::Cli;
 use pcictl::cli::rejection;
+use pcictl::commands::{self, settings::settings};
 use pcictl::error::{Error, ErrorKind, ExitStatus};
 use pcictl::terminal::{Output, Talk};
 
@@ -34,24 +33,25 @@ fn main() -> ExitCode {
 
 /// Sets the status of the command that was asked for; an error is about what was printed, and comes on top.
 fn run(status: &mut ExitCode) -> anyhow::Result<()> {
-    let cli = match parse() {
+    let cli = match Cli::read(Vec::new()) {
         Ok(cli) => cli,
         Err(error) => return not_run(&error, status),
     };
     let output = Output::new(cli.talk());
-    *status = pcictl::commands::run(&cli, &output).unwrap_or_else(|error| {
+    let outcome = match settings(&cli) {
+        Ok(settings) if settings.is_empty() => commands::run(&cli, &output),
+        // It was valid with other defaults, and is with these.
+        Ok(settings) => match Cli::read(settings) {
+            Ok(cli) => commands::run(&cli, &output),
+            Err(error) => return not_run(&error, status),
+        },
+        Err(error) => Err(error),
+    };
+    *status = outcome.unwrap_or_else(|error| {
         output.error(&error);
         error.status().into()
     });
     output.written().context(LOST)
-}
-
-/// What `Cli::try_parse` does, but that the definition of the command line is left to the end of the process: taking it
-/// apart, option by option, is a quarter of what reading the command line costs.
-fn parse() -> Result<Cli, clap::Error> {
-    let mut command = ManuallyDrop::new(Cli::command());
-    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 /// Help and version are printed; a command line that is not valid is an error, or a JSON document.

@@ -1,10 +1,11 @@
 //! The command line: parsing only, no look at the machine.
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::change::{
     BindArgs, OverrideArgs, PowerArgs, RemoveArgs, ReplugArgs, RescanArgs, ResetArgs, SriovArgs, UnbindArgs,
@@ -15,7 +16,8 @@ use crate::cli::groups::{
 };
 use crate::cli::guard::GuardArgs;
 use crate::cli::help;
-use crate::cli::slot::SlotArgs;
+use crate::cli::settings::{Setting, apply};
+use crate::cli::slot::{SlotArgs, SlotCommand};
 use crate::cli::values::{ColumnParser, color, column, format};
 use crate::cli::wait::WaitArgs;
 use crate::operation::options::ChangeOptions;
@@ -166,8 +168,11 @@ pub(crate) struct TreeArgs {
 #[command(after_help = help::SHOW)]
 pub(crate) struct ShowArgs {
     /// Function or group of functions to show
-    #[arg(value_name = "SELECTOR")]
-    pub(crate) selector: String,
+    #[arg(value_name = "SELECTOR", required_unless_present = "protected")]
+    pub(crate) selector: Option<String>,
+    /// Show what the site protects instead, and which of its entries match nothing
+    #[arg(long, conflicts_with = "selector", help_heading = SELECTION)]
+    pub(crate) protected: bool,
 }
 
 /// `pcictl lock`
@@ -282,6 +287,21 @@ impl Common {
 }
 
 impl Cli {
+    /// What `Cli::try_parse` does, with these defaults, but that the definition of the command line is left to the end of
+    /// the process: taking it apart, option by option, is a quarter of what reading the command line costs.
+    ///
+    /// # Errors
+    /// The command line is not valid, or asks for help.
+    pub fn read(settings: Vec<Setting>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        if !settings.is_empty() {
+            command = apply(command, settings.leak());
+        }
+        let mut command = ManuallyDrop::new(command);
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+
     /// How to talk, as the options say.
     pub fn talk(&self) -> Talk {
         let asks_json = matches!(&self.command, Command::Doctor(args) if args.format == Format::Json);
@@ -315,6 +335,15 @@ impl Command {
             | Self::Doctor(_)
             | Self::Guard(_)
             | Self::Dump(_) => false,
+        }
+    }
+
+    /// Whether pcictl.conf sets defaults of its options.
+    pub(crate) fn takes_settings(&self) -> bool {
+        match self {
+            Self::Slot(args) => !matches!(args.command, SlotCommand::List(_) | SlotCommand::Show(_)),
+            Self::Lock(_) | Self::Reset(_) | Self::Power(_) => true,
+            command => command.writes(),
         }
     }
 

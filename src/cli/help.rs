@@ -134,6 +134,7 @@ Examples:
   pcictl show 0000:03:00.0           who uses it, who holds its lock, what remove would do
   pcictl show /dev/nvme0n1           the controller of a disk
   pcictl show driver:nvidia          every function of a driver, one after the other
+  pcictl show --protected            what the site protects, and entries that match nothing
 "
 );
 

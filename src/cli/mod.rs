@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and nothing about the machine.
 //!
 //! - [`values`]: how values are spelled and checked.
+//! - [`settings`]: defaults of options that a site has chosen.
 //! - [`help`]: headings, tables of selectors and examples of the help texts.
 //! - [`wait`]: the options of `wait`, which shares none with those that change something.
 //! - [`slot_help`]: the same for slots.
@@ -23,5 +24,6 @@ mod guard_help;
 pub(crate) mod slot;
 mod slot_help;
 pub mod rejection;
+pub mod settings;
 pub(crate) mod values;
 pub(crate) mod wait;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use crate::cli::args::DoctorArgs;
+use crate::commands::settings;
 use crate::doctor::diagnosis::{Diagnosis, Finding};
 use crate::doctor::leftovers::{Leftover, in_tree};
 use crate::doctor::snapshot;
@@ -181,6 +182,10 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis, kept: &Kept) -> Vec<Lefto
         Err(error) => vec![unreadable(&error)],
     };
     found.extend(protecting_nothing(context));
+    found.extend(settings::read(context.machine.sysfs.files()).err().map(|error| {
+        let helps = "correct the file; until then every command that changes something is refused".to_owned();
+        Leftover { address: None, what: error.to_string(), helps }
+    }));
     found.extend(silent_guard(context));
     found.extend(kept.leftovers(&is_at_work));
     found
@@ -196,9 +201,10 @@ fn silent_guard(context: &Context) -> Option<Leftover> {
 
 /// Entries of the site's own list that match nothing: a slip of the pen, or a device that is gone.
 fn protecting_nothing(context: &Context) -> Vec<Leftover> {
-    match protected::unmatched(&context.machine.sysfs) {
+    match protected::listed(&context.machine.sysfs) {
         Ok(entries) => entries
             .into_iter()
+            .filter(|entry| entry.functions.is_empty())
             .map(|entry| Leftover {
                 address: None,
                 what: format!(

@@ -11,6 +11,7 @@
 //! - [`lock`], [`locks`]: run something under locks; who holds them.
 //! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
 //! - [`dump`]: copies what the others read.
+//! - [`settings`]: reads what a site has chosen for all of them.
 
 pub(crate) mod bind;
 pub(crate) mod doctor;
@@ -28,6 +29,7 @@ pub(crate) mod rescan;
 pub(crate) mod reset;
 pub(crate) mod show;
 pub(crate) mod sriov;
+pub mod settings;
 pub(crate) mod slot;
 pub(crate) mod status;
 pub(crate) mod tree;

@@ -19,7 +19,7 @@ use crate::plan::remove::plan_removal;
 use crate::report::change::{PlannedChange, PlannedRemoval};
 use crate::report::columns::Column;
 use crate::report::inspector::Inspector;
-use crate::report::rows::{FullFunction, PlannedScan};
+use crate::report::rows::{FullFunction, PlannedScan, ProtectedReport};
 use crate::report::text::show;
 use crate::resolve::below::iommu_members;
 use crate::resolve::functions::{Resolved, Resolver};
@@ -31,9 +31,9 @@ use crate::topology::model::{FunctionId, Topology};
 use crate::topology::paths::bus_below;
 use crate::topology::regions::Region;
 use crate::topology::slots::Slot;
-use crate::usage::find;
 use crate::usage::model::UsageReport;
 use crate::usage::scope::Scope;
+use crate::usage::{find, protected};
 use crate::verify::overrides::{Overrides, read_overrides};
 
 const EVERYTHING: &[Column] = &[
@@ -69,7 +69,8 @@ struct Group<'a> {
 }
 
 pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
-    let selector: Selector = args.selector.parse()?;
+    let Some(selector) = &args.selector else { return protected(context) };
+    let selector: Selector = selector.parse()?;
     let mut resolver = Resolver::new(&context.machine.sysfs);
     let named = resolver.named(&selector)?;
     context.tell_notes(&resolver.notes);
@@ -193,4 +194,10 @@ fn planned(topology: &Topology, id: FunctionId, users: Result<&UsageReport, &Err
         }),
         Err(error) => PlannedRemoval::Refused { refused: error.to_string() },
     }
+}
+
+fn protected(context: &Context) -> Result<ExitStatus> {
+    let report = ProtectedReport { protected: protected::listed(&context.machine.sysfs)? };
+    context.output.report(&report, show::protected);
+    Ok(ExitStatus::Done)
 }

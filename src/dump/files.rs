@@ -8,6 +8,7 @@ use crate::dump::collector::Collector;
 use crate::dump::format::{UNREADABLE, changed_lines};
 use crate::error::{Result, plain};
 use crate::host::bounded::BoundedReader;
+use crate::host::layers::LAYERS;
 use crate::host::modalias::Modules;
 use crate::host::pci_ids::PciIds;
 use crate::host::walk::{EntryKind, walk};
@@ -16,6 +17,7 @@ use crate::state::driverctl;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 use crate::usage::block::zfs;
+use crate::usage::protected;
 use crate::verify::record::RemovedDevice;
 
 /// As long as journals may be; entries of the ledger are shorter.
@@ -38,7 +40,7 @@ const NO_DEVICE: u16 = u16::MAX;
 /// # Errors
 /// The dump cannot be written.
 pub(crate) fn copy(collector: &mut Collector) -> Result<()> {
-    protected(collector)?;
+    configuration(collector)?;
     persistent_overrides(collector)?;
     crash_target(collector)?;
     pool_cache(collector)?;
@@ -93,14 +95,33 @@ fn persistent_overrides(collector: &mut Collector) -> Result<()> {
     Ok(())
 }
 
-/// The site's own list. Reasons are for those who know the site.
-fn protected(collector: &mut Collector) -> Result<()> {
-    let directory = "etc/pcictl/protected.d";
+/// Whether a file of configuration is a link to /dev/null, which masks another; an empty one masks it as well.
+fn masks(collector: &Collector, path: &str) -> bool {
+    collector.machine.sysfs.files().link(path).ok().flatten().as_deref() == Some("/dev/null")
+}
+
+/// What a site has set, and its own list. Reasons are for those who know the site.
+fn configuration(collector: &mut Collector) -> Result<()> {
+    for layer in LAYERS {
+        let settings = format!("{layer}/pcictl.conf");
+        if masks(collector, &settings) {
+            collector.put(&settings, b"")?;
+        } else if collector.is_inside(&settings) {
+            collector.copy(&settings, LIST)?;
+        }
+        protected_lists(collector, &format!("{layer}/{}", protected::DIRECTORY))?;
+    }
+    Ok(())
+}
+
+fn protected_lists(collector: &mut Collector, directory: &str) -> Result<()> {
     for (path, kind) in listed(collector, directory)? {
         if !path.ends_with(".conf") || path[directory.len() + 1..].contains('/') {
             continue;
         }
-        if kind != EntryKind::File {
+        if kind == EntryKind::Link && masks(collector, &path) {
+            collector.put(&path, b"")?;
+        } else if kind != EntryKind::File {
             collector.miss(&format!("/{path}"), "it is no plain file");
             collector.bare(&path, UNREADABLE)?;
         } else if collector.names.is_none() {

@@ -2,6 +2,7 @@
 //!
 //! - [`text`]: the one escaper of control characters; what counts as a number.
 //! - [`root`]: the one opener below `/` or the top of a dumped tree.
+//! - [`layers`]: configuration, of which the administrator's wins.
 //! - [`sysfs`]: the one reader of attributes in /sys.
 //! - [`procfs`]: the one reader of /proc.
 //! - [`child`]: looks that may hang, by children that can be left behind.
@@ -18,6 +19,7 @@
 
 pub(crate) mod text;
 pub mod root;
+pub(crate) mod layers;
 pub mod sysfs;
 pub(crate) mod procfs;
 pub(crate) mod child;

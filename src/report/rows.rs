@@ -14,6 +14,7 @@ use crate::topology::attributes::LinkStatus;
 use crate::topology::regions::Region;
 use crate::topology::slots::SlotFile;
 use crate::usage::model::{UsageReport, User};
+use crate::usage::protected::ProtectedEntry;
 
 /// One function with the columns that were asked for. Strings are shared: there may be 65,536 rows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -148,4 +149,11 @@ pub(crate) struct PlannedScan {
     pub(crate) bus: BusNumber,
     /// The reason for that one.
     pub(crate) why: String,
+}
+
+/// What the site protects.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProtectedReport {
+    /// Each entry of its lists, in the order of files and lines.
+    pub(crate) protected: Vec<ProtectedEntry>,
 }

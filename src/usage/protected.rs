@@ -1,12 +1,14 @@
-//! The site's own list: /etc/pcictl/protected.d/*.conf, a selector and a reason a line.
+//! The site's own list: protected.d/*.conf in /etc/pcictl and the layers below it, a selector and a reason a line.
 //!
 //! A list that cannot be read or understood refuses everything, forced or not: whoever wrote it meant to protect
 //! something, and guessing what would be worse than asking.
 
+use serde::Serialize;
+
 use crate::error::{Error, ErrorKind, Result, plain};
+use crate::host::layers;
 use crate::host::root::Root;
 use crate::host::sysfs::Sysfs;
-use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::selector::Selector;
 use crate::resolve::functions::{Resolved, Resolver};
@@ -14,11 +16,8 @@ use crate::topology::model::Topology;
 use crate::usage::model::{Danger, User};
 use crate::usage::scope::Scope;
 
-/// Where the lists are, below the root.
-const DIRECTORY: &str = "etc/pcictl/protected.d";
-
-/// A list of every function of a large machine has a tenth of this.
-const LARGEST: usize = 1 << 20;
+/// Where the lists are, in each layer.
+pub(crate) const DIRECTORY: &str = "protected.d";
 
 /// One line of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,29 +45,29 @@ pub(crate) fn users(sysfs: &Sysfs, scope: &Scope) -> Result<Vec<User>> {
     Ok(users)
 }
 
-/// An entry that names nothing that is there, so that it protects nothing now: an absent device, or a mistake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UnmatchedEntry {
-    /// File and line.
-    pub(crate) place: String,
+/// An entry of the list, with what it protects now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ProtectedEntry {
     /// The selector as it is written.
     pub(crate) selector: String,
     /// Why the device is protected, as it is written.
     pub(crate) reason: String,
+    /// File and line.
+    pub(crate) place: String,
+    /// The functions that it names; none means that it protects nothing now: an absent device, or a mistake.
+    pub(crate) functions: Vec<PciAddress>,
 }
 
-/// The entries that match nothing now, in the order of files and lines.
+/// All entries, in the order of files and lines.
 ///
 /// # Errors
 /// A list cannot be read or understood.
-#[allow(dead_code)] // For `doctor`, which lists them.
-pub(crate) fn unmatched(sysfs: &Sysfs) -> Result<Vec<UnmatchedEntry>> {
+pub(crate) fn listed(sysfs: &Sysfs) -> Result<Vec<ProtectedEntry>> {
     let mut found = Vec::new();
     for entry in entries(sysfs.files())? {
-        if named(sysfs, &entry)?.is_empty() {
-            let Entry { selector, reason, place } = entry;
-            found.push(UnmatchedEntry { place, selector: selector.text, reason });
-        }
+        let functions = named(sysfs, &entry)?;
+        let Entry { selector, reason, place } = entry;
+        found.push(ProtectedEntry { selector: selector.text, reason, place, functions });
     }
     Ok(found)
 }
@@ -88,19 +87,10 @@ fn named(sysfs: &Sysfs, entry: &Entry) -> Result<Vec<PciAddress>> {
 }
 
 fn entries(root: &Root) -> Result<Vec<Entry>> {
-    let names = root.names(DIRECTORY).map_err(|error| broken(&root.display(DIRECTORY), &plain(&error)))?;
-    let mut names = names.unwrap_or_default();
-    names.retain(|name| name.ends_with(".conf"));
-    order::sort(&mut names);
+    let files = layers::directory(root, DIRECTORY, ".conf");
     let mut found = Vec::new();
-    for name in names {
-        let file = format!("{DIRECTORY}/{name}");
-        let place = root.display(&file);
-        let bytes = root.read(&file, LARGEST).map_err(|error| broken(&place, &plain(&error)))?;
-        // A link that leads nowhere, as likely as a list that was removed while the directory was listed.
-        let bytes = bytes.ok_or_else(|| broken(&place, "the file is missing"))?;
-        let text = String::from_utf8(bytes).map_err(|_| broken(&place, "not UTF-8 text"))?;
-        found.extend(parse(&place, &text)?);
+    for file in files.map_err(|unusable| broken(&unusable.place, &plain(&unusable.error)))? {
+        found.extend(parse(&file.place, &file.text)?);
     }
     Ok(found)
 }
@@ -159,10 +149,10 @@ mod tests {
         let list = root.path().join("etc/pcictl/protected.d/site.conf");
         std::fs::write(list, "0000:00:03.0 ours\n0000:77:00.0 typo here\nslot:nope x\n").unwrap();
         let sysfs = Sysfs::open(Some(root.path())).unwrap();
-        let found = unmatched(&sysfs).unwrap();
-        let lines: Vec<_> = found.iter().map(|entry| (entry.selector.as_str(), entry.reason.as_str())).collect();
-        assert_eq!(lines, [("0000:77:00.0", "typo here"), ("slot:nope", "x")]);
-        assert!(found[0].place.ends_with("protected.d/site.conf:2"), "{found:?}");
+        let found = listed(&sysfs).unwrap();
+        let lines: Vec<_> = found.iter().map(|entry| (entry.selector.as_str(), entry.functions.len())).collect();
+        assert_eq!(lines, [("0000:00:03.0", 1), ("0000:77:00.0", 0), ("slot:nope", 0)]);
+        assert!(found[1].place.ends_with("protected.d/site.conf:2") && found[1].reason == "typo here", "{found:?}");
     }
 
     #[test]

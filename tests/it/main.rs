@@ -21,6 +21,7 @@ mod power;
 mod redundancy;
 mod refusals;
 mod resets;
+mod settings;
 mod supervise;
 mod support;
 mod syscalls;

@@ -354,9 +354,19 @@ pub(crate) const FILES: &[Entry] = &[
     Entry {
         name: "/etc/pcictl/protected.d/*.conf",
         meaning: "Devices that must not be removed: a selector and the reason on each line.\nA list that cannot be read \
-                  refuses every removal, whatever is forced.",
+                  refuses every removal, whatever is forced.\nA file replaces the one of the same name in \
+                  /run/pcictl/protected.d, and that the one in /usr/lib/pcictl/protected.d; an empty file or a link to \
+                  /dev/null masks it.",
         uses: Uses::Forced,
         commands: &["list", "show"],
+    },
+    Entry {
+        name: "/etc/pcictl/pcictl.conf",
+        meaning: "Defaults of options, as \"wait = 5m\" on a line: wait, timeout, settle, jobs.\nThe command line wins; \
+                  what is not known is an error.\nWithout it the one in /run/pcictl counts, and then the one in \
+                  /usr/lib/pcictl.",
+        uses: Uses::Locking,
+        commands: &["doctor"],
     },
     Entry {
         name: "/etc/driverctl.d",

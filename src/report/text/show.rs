@@ -8,7 +8,7 @@ use crate::lock::proc_locks::Role;
 use crate::report::change::PlannedRemoval;
 use crate::report::details::DeviceValue;
 use crate::report::power::FunctionPower;
-use crate::report::rows::{FullFunction, FunctionRow, PlannedScan};
+use crate::report::rows::{FullFunction, FunctionRow, PlannedScan, ProtectedReport};
 use crate::report::text::cells::link;
 use crate::report::text::words::{self, count};
 use crate::topology::aer::AerCounters;
@@ -219,4 +219,19 @@ fn lock(full: &FullFunction) -> String {
         format!("{role} {}{above}", describe_holders(std::slice::from_ref(holder)))
     });
     words.collect::<Vec<_>>().join(", ")
+}
+
+/// What the site protects: an entry, where it stands, and what it means now.
+pub(crate) fn protected(report: &ProtectedReport) -> String {
+    let mut text = String::new();
+    for entry in &report.protected {
+        let functions: Vec<String> = entry.functions.iter().map(ToString::to_string).collect();
+        let now = match functions.len() {
+            0 => "nothing: no device matches it".red().to_string(),
+            _ => functions.join(", "),
+        };
+        let (selector, reason, place) = (escaped(&entry.selector), escaped(&entry.reason), escaped(&entry.place));
+        text.push_str(&format!("{selector}  {reason}\n  protects    {now}\n  written in  {place}\n"));
+    }
+    if text.is_empty() { "the site protects nothing\n".to_owned() } else { text }
 }
