@@ -26,7 +26,7 @@ const GRACE_OF_SHORT: u32 = 15;
 const SILENCE: Duration = Duration::from_secs(20);
 
 /// How many operations a storm has, unless PCICTL_GUEST_STORM says otherwise: 1,000 take ten minutes. Each run of the tests has
-/// a storm on each kernel; those of hundreds are for tests/soak/RESULTS.md.
+/// one on the oldest kernel and some on another; those of hundreds are for tests/soak/RESULTS.md.
 const STORM: u32 = 60;
 
 /// A piece of a guest's report.
