@@ -2,7 +2,7 @@
 # with rescans beside, which the guard keeps apart. A physical function with its virtual ones on is removed raw, which hangs
 # some kernels by itself: the guard has the virtual ones taken away before. A reader of sriov_numvfs does not wait for any of
 # them. /rig/storm says how many operations. In the end, in the same boot, the same writers without the guard.
-# run: named 5.10 6.1 7.3
+# run: named
 # topology: sriov
 # kernels: all
 # append: slub_debug=FPZU
