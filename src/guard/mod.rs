@@ -15,6 +15,7 @@
 //! - [`opener`]: who opens it, and whether to write.
 //! - [`inside`]: who has one open.
 //! - [`marks`]: the fanotify group.
+//! - [`marker`]: marks what is new at once.
 //! - [`link`]: messages with descriptors.
 //! - [`record`]: what is told of each write.
 //! - [`notify`]: what the service manager is told.
@@ -39,6 +40,7 @@ pub(crate) mod needs;
 pub(crate) mod opener;
 pub(crate) mod inside;
 pub(crate) mod marks;
+mod marker;
 pub(crate) mod link;
 pub(crate) mod record;
 pub(crate) mod notify;

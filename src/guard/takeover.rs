@@ -11,6 +11,7 @@ use crate::guard::grants::Locks;
 use crate::guard::inside::is_opening;
 use crate::guard::keeping::Legacy;
 use crate::guard::link::{Message, Newcomer, Waiting};
+use crate::guard::marker;
 use crate::guard::marks::Answer;
 use crate::guard::state::Guard;
 
@@ -40,6 +41,8 @@ impl Guard<'_> {
         let sysfs = &self.context.machine.sysfs;
         self.marks.mark_all(sysfs)?;
         if !sysfs.is_dump() {
+            let started = marker::start(self.marks.as_fd(), sysfs);
+            started.map_err(|error| Error::io("what is new cannot be marked at once", &error))?;
             self.look_for_views_now();
         }
         self.adopt_all();
