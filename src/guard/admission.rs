@@ -65,6 +65,8 @@ impl Guard<'_> {
         let target = |waits: &Waits| self.procfs.link(&format!("self/fd/{}", waits.number)).ok().flatten();
         let taken: Vec<Newcomer> =
             taken.into_iter().map(|waits| Newcomer { target: target(&waits).unwrap_or_default(), waits }).collect();
+        let (at_once, taken): (Vec<_>, Vec<_>) = taken.into_iter().partition(|newcomer| self.may_pass(newcomer));
+        at_once.into_iter().for_each(|newcomer| self.pass(newcomer.waits.number));
         if !taken.is_empty() {
             // Should this guard be killed before it has decided about them, the next one does.
             self.tell(&Message::Taken(taken.clone()), &[]);
@@ -72,20 +74,22 @@ impl Guard<'_> {
         taken
     }
 
-    /// Decides about somebody who has come.
+    /// Whether somebody need not wait for anything: he only reads, or carries the lock. Helpers of pcictl come this way.
+    fn may_pass(&self, Newcomer { waits, target }: &Newcomer) -> bool {
+        let (file, opener) = (file_of(target.clone()), Opener::of(&self.procfs, waits.tid));
+        if opener.pid == std::process::id() || file.kind.is_also_read() && opener.only_reads(&self.procfs) {
+            return true;
+        }
+        // What else it may take is told by a look at the devices around.
+        let node = node_by_name(self.sysfs(), &file);
+        node.is_some_and(|node| is_covered_by(&self.directory, opener.pid, &node))
+    }
+
+    /// Decides about somebody who has come and may have to wait.
     pub(super) fn admit(&mut self, Newcomer { waits, target }: Newcomer) {
         let (begun, number) = (Instant::now(), waits.number);
-        // A name that says nothing, as in a mount of a part of sysfs, may be any.
-        let file = MarkedFile::of_link(&target).unwrap_or(MarkedFile { kind: Kind::RescanAll, path: target });
+        let file = file_of(target);
         let opener = Opener::of(&self.procfs, waits.tid);
-        if opener.pid == std::process::id() || file.kind.is_also_read() && opener.only_reads(&self.procfs) {
-            return self.pass(number);
-        }
-        // Helpers of pcictl come this way: what else it may take is told by a look at the devices around.
-        let node = node_by_name(self.sysfs(), &file);
-        if node.is_some_and(|node| is_covered_by(&self.directory, opener.pid, &node)) {
-            return self.pass(number);
-        }
         let Some(needs) = self.needs_or_everything(&file) else {
             // What it is about is gone, and open(2) will say so.
             return self.pass(number);
@@ -239,6 +243,11 @@ impl Guard<'_> {
         }
         self.tell(&Message::Answered(number), &[]);
     }
+}
+
+/// The file that a link of /proc leads to. A name that says nothing, as in a mount of a part of sysfs, may be any.
+fn file_of(target: String) -> MarkedFile {
+    MarkedFile::of_link(&target).unwrap_or(MarkedFile { kind: Kind::RescanAll, path: target })
 }
 
 fn deepest(carried: Vec<Carried>) -> Option<Place> {
