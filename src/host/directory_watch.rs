@@ -3,24 +3,25 @@
 //! A lock taken or let go of changes no file, but whoever takes one opens its file for writing, and the lock ends when it is
 //! closed. A directory that is not there yet is heard of through the one above it.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 /// What is heard of a directory: not that files are closed which were open for reading alone, as they are by whoever looks.
-const HEARD: AddWatchFlags = AddWatchFlags::IN_OPEN
-    .union(AddWatchFlags::IN_CREATE)
-    .union(AddWatchFlags::IN_MODIFY)
-    .union(AddWatchFlags::IN_ATTRIB)
-    .union(AddWatchFlags::IN_CLOSE_WRITE)
-    .union(AddWatchFlags::IN_DELETE)
-    .union(AddWatchFlags::IN_MOVE);
+const HEARD: WatchFlags = WatchFlags::OPEN
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::MODIFY)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVE);
 
 /// Directories that are watched, or will be as soon as they are there.
 #[derive(Debug)]
 pub(crate) struct DirectoryWatch {
-    inotify: Inotify,
+    inotify: OwnedFd,
     directories: Vec<PathBuf>,
 }
 
@@ -41,7 +42,7 @@ impl DirectoryWatch {
     /// # Errors
     /// The kernel gives no more of these.
     pub(crate) fn listen(directories: Vec<PathBuf>) -> std::io::Result<Self> {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let watch = Self { inotify, directories };
         watch.renew();
         Ok(watch)
@@ -51,12 +52,12 @@ impl DirectoryWatch {
     pub(crate) fn renew(&self) {
         for directory in &self.directories {
             // Without rights nothing is heard, as nothing can be seen.
-            if self.inotify.add_watch(directory.as_path(), HEARD).is_err() {
+            if inotify::add_watch(&self.inotify, directory.as_path(), HEARD).is_err() {
                 // One that is watched anyway tells more than what comes into being.
                 let is_other = |above: &&Path| !self.directories.iter().any(|own| own == above);
                 let above = directory.ancestors().skip(1).find(|above| above.is_dir()).filter(is_other);
-                let made = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
-                let _ = above.map(|above| self.inotify.add_watch(above, made));
+                let made = WatchFlags::CREATE | WatchFlags::MOVED_TO;
+                let _ = above.map(|above| inotify::add_watch(&self.inotify, above, made));
             }
         }
     }
@@ -64,17 +65,17 @@ impl DirectoryWatch {
     /// Takes in all that has happened.
     pub(crate) fn take_in(&self) -> Happened {
         let mut happened = Happened::Nothing;
-        while let Ok(events) = self.inotify.read_events() {
-            for event in events {
-                let is_open = event.mask.contains(AddWatchFlags::IN_OPEN);
-                let is_directory = event.mask.contains(AddWatchFlags::IN_ISDIR);
-                happened = happened.max(match (is_open, is_directory) {
-                    // Whoever looks opens directories.
-                    (true, true) => Happened::Nothing,
-                    (true, false) => Happened::Opened,
-                    (false, _) => Happened::Changed,
-                });
-            }
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
+        while let Ok(event) = reader.next() {
+            let is_open = event.events().contains(ReadFlags::OPEN);
+            let is_directory = event.events().contains(ReadFlags::ISDIR);
+            happened = happened.max(match (is_open, is_directory) {
+                // Whoever looks opens directories.
+                (true, true) => Happened::Nothing,
+                (true, false) => Happened::Opened,
+                (false, _) => Happened::Changed,
+            });
         }
         happened
     }
