@@ -109,6 +109,24 @@ is_deadlocked() {
     case $tasks in *dev_rescan_store*) ;; *) return 1 ;; esac
 }
 
+# use_freed_memory BRIDGE: raw removals of it and of something below it, side by side, up to ten times, until the kernel complains.
+use_freed_memory() {
+    above=$(parent_of "$1")
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        child=$(below "$1" | nth 1)
+        drop "$1" &
+        drop "$child" &
+        sleep 2
+        if complaints >/tmp/complaints; then
+            note "at try $try: $(head -n 1 /tmp/complaints)"
+            return
+        fi
+        wait
+        scan "$above"
+    done
+    fail "ten times two removals, and the kernel had nothing to say"
+}
+
 # monitor COMMAND...: have QEMU's human monitor do that; its answer, on one line, is printed, and empty if all is well.
 # What a hand does on a real machine: `monitor device_del CARD` pulls a card, `monitor device_add KIND,bus=SLOT` puts one in.
 monitor() {
