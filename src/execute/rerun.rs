@@ -24,8 +24,13 @@ pub(crate) fn command(program: &Path) -> Command {
 /// Whether the other end of a line is this process's parent, which made it, and is of the same user: else this was started by
 /// hand.
 pub(crate) fn is_of_parent(line: &impl AsFd) -> bool {
-    let peer = getsockopt(line, PeerCredentials);
-    peer.is_ok_and(|peer| peer.pid() == getppid().as_raw() && peer.uid() == geteuid().as_raw())
+    peer(line) == Some(getppid().as_raw().unsigned_abs())
+}
+
+/// The process at the other end of a line; none if it is not of this user.
+pub(crate) fn peer(line: &impl AsFd) -> Option<u32> {
+    let peer = getsockopt(line, PeerCredentials).ok().filter(|peer| peer.uid() == geteuid().as_raw())?;
+    u32::try_from(peer.pid()).ok()
 }
 
 /// The name that `ps` and `pidof` know this process by, of 15 bytes at most.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::guard::grants::Locks;
 use crate::guard::kinds::{Kind, MarkedFile};
-use crate::guard::link::{Message, Newcomer, Waiting, Wanted};
+use crate::guard::link::{Message, Waiting, Wanted};
 use crate::guard::marks::{Answer, Waits};
 use crate::guard::needs::{Needs, needs_of, node_by_name};
 use crate::guard::opener::Opener;
@@ -52,7 +52,7 @@ impl Guard<'_> {
     }
 
     /// Who has come to open a file.
-    pub(super) fn newcomers(&mut self) -> Vec<Newcomer> {
+    pub(super) fn newcomers(&mut self) -> Vec<Waiting> {
         let room = self.room();
         if room == 0 {
             return Vec::new();
@@ -62,11 +62,9 @@ impl Guard<'_> {
             self.say(&format!("who opens files cannot be read: {why}"));
             Vec::new()
         });
-        let target = |waits: &Waits| self.procfs.link(&format!("self/fd/{}", waits.number)).ok().flatten();
-        let taken: Vec<Newcomer> =
-            taken.into_iter().map(|waits| Newcomer { target: target(&waits).unwrap_or_default(), waits }).collect();
-        let (at_once, taken): (Vec<_>, Vec<_>) = taken.into_iter().partition(|newcomer| self.may_pass(newcomer));
-        at_once.into_iter().for_each(|newcomer| self.pass(newcomer.waits.number));
+        let taken: Vec<Waiting> = taken.into_iter().map(|waits| self.arrival(waits)).collect();
+        let (at_once, taken): (Vec<_>, Vec<_>) = taken.into_iter().partition(|waiting| self.may_pass(waiting));
+        at_once.into_iter().for_each(|waiting| self.pass(waiting.number));
         if !taken.is_empty() {
             // Should this guard be killed before it has decided about them, the next one does.
             self.tell(&Message::Taken(taken.clone()), &[]);
@@ -74,22 +72,26 @@ impl Guard<'_> {
         taken
     }
 
+    /// Who has come, and to which file. A name that says nothing, as in a mount of a part of sysfs, may be any.
+    fn arrival(&self, Waits { number, tid }: Waits) -> Waiting {
+        let target = self.procfs.link(&format!("self/fd/{number}")).ok().flatten().unwrap_or_default();
+        let file = MarkedFile::of_link(&target).unwrap_or(MarkedFile { kind: Kind::RescanAll, path: target });
+        Waiting { number, opener: Opener::of(&self.procfs, tid), file }
+    }
+
     /// Whether somebody need not wait for anything: he only reads, or carries the lock. Helpers of pcictl come this way.
-    fn may_pass(&self, Newcomer { waits, target }: &Newcomer) -> bool {
-        let (file, opener) = (file_of(target.clone()), Opener::of(&self.procfs, waits.tid));
+    fn may_pass(&self, Waiting { opener, file, .. }: &Waiting) -> bool {
         if opener.pid == std::process::id() || file.kind.is_also_read() && opener.only_reads(&self.procfs) {
             return true;
         }
         // What else it may take is told by a look at the devices around.
-        let node = node_by_name(self.sysfs(), &file);
+        let node = node_by_name(self.sysfs(), file);
         node.is_some_and(|node| is_covered_by(&self.directory, opener.pid, &node))
     }
 
     /// Decides about somebody who has come and may have to wait.
-    pub(super) fn admit(&mut self, Newcomer { waits, target }: Newcomer) {
-        let (begun, number) = (Instant::now(), waits.number);
-        let file = file_of(target);
-        let opener = Opener::of(&self.procfs, waits.tid);
+    pub(super) fn admit(&mut self, Waiting { number, opener, file }: Waiting) {
+        let begun = Instant::now();
         let Some(needs) = self.needs_or_everything(&file) else {
             // What it is about is gone, and open(2) will say so.
             return self.pass(number);
@@ -243,11 +245,6 @@ impl Guard<'_> {
         }
         self.tell(&Message::Answered(number), &[]);
     }
-}
-
-/// The file that a link of /proc leads to. A name that says nothing, as in a mount of a part of sysfs, may be any.
-fn file_of(target: String) -> MarkedFile {
-    MarkedFile::of_link(&target).unwrap_or(MarkedFile { kind: Kind::RescanAll, path: target })
 }
 
 fn deepest(carried: Vec<Carried>) -> Option<Place> {

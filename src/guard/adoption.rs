@@ -29,10 +29,10 @@ impl Guard<'_> {
     }
 
     /// The same before locks are let go of under which there came what is new.
-    pub(super) fn adopt_unmarked(&mut self, held: Option<Shared<'_>>) {
+    pub(super) fn adopt_unmarked(&mut self, held: Shared<'_>) {
         let looks = std::mem::take(&mut self.looks);
         if !looks.is_empty() {
-            self.adopt_each(&looks, held);
+            self.adopt_each(&looks, Some(held));
         }
         self.looks = looks;
     }

@@ -15,15 +15,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt::PeerCredentials;
-use nix::unistd::{geteuid, getppid};
+use nix::unistd::getppid;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen, socket_with};
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::pidfd_send_signal;
 
 use crate::execute::rerun;
 use crate::guard::inside::is_inside;
-use crate::guard::link::{self, Granted, Message, Newcomer, Waiting};
+use crate::guard::link::{self, Granted, Message, Waiting};
+use crate::host::pidfd;
 use crate::host::procfs::Procfs;
 
 /// The word that turns pcictl into a keeper.
@@ -41,7 +40,7 @@ pub(crate) const SOCKET: &str = "guard.keeper";
 /// Becomes a keeper, if this process was started by a guard to be one; else it is no command at all.
 pub(crate) fn run_if_started(run: &Path) -> Option<ExitCode> {
     let line = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
-    let guard = Guard::of(line).filter(|guard| guard.pid == getppid().as_raw())?;
+    let guard = Guard::of(line).filter(|guard| guard.pid == getppid().as_raw().unsigned_abs())?;
     // A wish to stop is for the guard.
     rerun::detach();
     rerun::be_called("pcictl-keeper");
@@ -58,7 +57,7 @@ pub(crate) fn run_if_started(run: &Path) -> Option<ExitCode> {
 /// The guard that is kept for.
 struct Guard {
     line: OwnedFd,
-    pid: i32,
+    pid: u32,
     /// To end it, and nobody who has got its number since.
     process: OwnedFd,
     heard: Instant,
@@ -67,9 +66,9 @@ struct Guard {
 impl Guard {
     /// The one at the other end of a line; none if it is not of this user.
     fn of(line: OwnedFd) -> Option<Self> {
-        let peer = getsockopt(&line, PeerCredentials).ok().filter(|peer| peer.uid() == geteuid().as_raw())?;
-        let process = pidfd_open(Pid::from_raw(peer.pid())?, PidfdFlags::empty()).ok()?;
-        Some(Self { line, pid: peer.pid(), process, heard: Instant::now() })
+        let pid = rerun::peer(&line)?;
+        let process = pidfd::of(pid)?;
+        Some(Self { line, pid, process, heard: Instant::now() })
     }
 }
 
@@ -79,7 +78,7 @@ struct Keeper {
     guard: Option<Guard>,
     group: Option<OwnedFd>,
     /// Those of whom nothing is known but that they have come.
-    taken: Vec<Newcomer>,
+    taken: Vec<Waiting>,
     waiting: BTreeMap<i32, Waiting>,
     granted: BTreeMap<u64, (Granted, Vec<OwnedFd>)>,
     /// Since when there has been no guard.
@@ -139,14 +138,14 @@ impl Keeper {
             Message::Group => self.group = descriptors.pop(),
             Message::Taken(taken) => self.taken = taken,
             Message::Waiting(waiting) => {
-                self.taken.retain(|taken| taken.waits.number != waiting.number);
+                self.taken.retain(|taken| taken.number != waiting.number);
                 self.waiting.insert(waiting.number, waiting);
             }
             Message::Answered(number) => {
                 self.waiting.remove(&number);
             }
             Message::Granted(granted) => {
-                self.taken.retain(|taken| Some(taken.waits.number) != granted.number);
+                self.taken.retain(|taken| Some(taken.number) != granted.number);
                 self.granted.insert(granted.id, (granted, descriptors));
             }
             Message::Locks(id) => {
@@ -196,7 +195,7 @@ impl Keeper {
             // The one before may have ended since it was last heard.
             self.hear();
             if let Some(guard) = &self.guard {
-                let _ = link::send(&next.line, &Message::Busy(guard.pid.unsigned_abs()), &[]);
+                let _ = link::send(&next.line, &Message::Busy(guard.pid), &[]);
             } else if self.hand_over(&next.line).is_ok() {
                 self.guard = Some(next);
             }

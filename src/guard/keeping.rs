@@ -7,16 +7,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt::PeerCredentials;
-use nix::unistd::geteuid;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::rerun;
 use crate::guard::keeper::{SOCKET, SUBCOMMAND};
-use crate::guard::link::{self, Granted, Message, Newcomer, Waiting};
+use crate::guard::link::{self, Granted, Message, Waiting};
+use crate::host::pidfd;
 
 /// How often the keeper hears that the guard goes on.
 pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
@@ -30,7 +28,7 @@ pub(crate) struct Legacy {
     /// The group.
     pub(crate) group: Option<OwnedFd>,
     /// Those who had come, and about whom nothing was decided.
-    pub(crate) taken: Vec<Newcomer>,
+    pub(crate) taken: Vec<Waiting>,
     /// Those who wait.
     pub(crate) waiting: Vec<Waiting>,
     /// Those who were let go on, with their locks.
@@ -119,9 +117,7 @@ fn start(run: &Path) -> io::Result<OwnedFd> {
 
 /// Ends the keeper at the other end of a line, and waits until it has.
 fn end(line: &OwnedFd) -> io::Result<()> {
-    let peer = getsockopt(line, PeerCredentials)?;
-    let keeper = Pid::from_raw(peer.pid()).filter(|_| peer.uid() == geteuid().as_raw());
-    let keeper = pidfd_open(keeper.ok_or(io::ErrorKind::PermissionDenied)?, PidfdFlags::empty())?;
+    let keeper = rerun::peer(line).and_then(pidfd::of).ok_or(io::ErrorKind::PermissionDenied)?;
     pidfd_send_signal(&keeper, Signal::KILL)?;
     poll(&mut [PollFd::new(keeper.as_fd(), PollFlags::POLLIN)], PollTimeout::from(PATIENCE))?;
     Ok(())

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::guard::checks::Conditions;
 use crate::guard::kinds::MarkedFile;
-use crate::guard::marks::Waits;
 use crate::guard::opener::Opener;
 use crate::pci::place::Place;
 
@@ -21,15 +20,6 @@ const MOST_DESCRIPTORS: usize = 200;
 
 /// No message is longer.
 const LONGEST: usize = 64 << 10;
-
-/// Somebody who has come to open a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Newcomer {
-    /// His thread, and the number that he is answered by.
-    pub(crate) waits: Waits,
-    /// What the link of /proc says of the file.
-    pub(crate) target: String,
-}
 
 /// Somebody who waits in open(2), as the keeper knows him.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +54,7 @@ pub(crate) enum Message {
     /// The group goes with it.
     Group,
     /// These have come, and nobody has decided about them yet; about those before them somebody has.
-    Taken(Vec<Newcomer>),
+    Taken(Vec<Waiting>),
     /// Somebody waits.
     Waiting(Waiting),
     /// He was answered.

@@ -26,7 +26,9 @@ pub(super) fn start(group: BorrowedFd<'_>, sysfs: &Sysfs) -> io::Result<()> {
             // A signal, or an error of poll, ends the wait like an event does.
             let _ = poll(&mut [PollFd::new(announcements.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
             announcements.take_in(&mut |announced| {
-                let _ = marks.mark_new(&sysfs, &announced.path);
+                if announced.may_bring_files() {
+                    let _ = marks.mark_new(&sysfs, &announced.path);
+                }
             });
         }
     })?;

@@ -8,8 +8,6 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
-use serde::{Deserialize, Serialize};
-
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags};
@@ -44,7 +42,7 @@ pub(crate) struct Marks {
 }
 
 /// A thread that waits in open(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waits {
     /// The number that it is answered by, which is also a descriptor of this process to the same file.
     pub(crate) number: RawFd,

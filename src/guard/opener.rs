@@ -8,10 +8,9 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
-use nix::libc;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-
+use crate::host::pidfd;
 use crate::host::procfs::Procfs;
+use nix::libc;
 
 /// What a process may do that root may (include/uapi/linux/capability.h).
 const CAP_DAC_OVERRIDE: u32 = 1;
@@ -81,7 +80,7 @@ impl Opener {
 
     /// What is readable when his process has ended; none if it has, or cannot be watched.
     pub(crate) fn watch_process(&self) -> Option<OwnedFd> {
-        pidfd_open(Pid::from_raw(i32::try_from(self.pid).ok()?)?, PidfdFlags::empty()).ok()
+        pidfd::of(self.pid)
     }
 
     /// `pid 4711 (sh)`, for messages.

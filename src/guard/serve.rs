@@ -123,7 +123,7 @@ impl Guard<'_> {
         let pending = &self.pending;
         let waits = |tid: u32| {
             let waits_already = pending.iter().any(|pending| pending.waiting.opener.tid == tid);
-            waits_already || newcomers.iter().any(|newcomer| newcomer.waits.tid == tid)
+            waits_already || newcomers.iter().any(|newcomer| newcomer.opener.tid == tid)
         };
         for grant in self.grants.take_done(&self.procfs, &waits) {
             self.release(grant);

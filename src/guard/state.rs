@@ -175,7 +175,7 @@ impl Guard<'_> {
         let Grant { granted, locks, waited, begun, .. } = grant;
         if granted.file.kind.brings_devices() {
             // Whoever was quicker than the marks is inside, under no lock but this one.
-            self.adopt_unmarked(Some((&locks, &granted.tops)));
+            self.adopt_unmarked((&locks, &granted.tops));
         }
         drop(locks);
         self.tell(&Message::Released(granted.id), &[]);
@@ -219,8 +219,7 @@ impl Guard<'_> {
         let Some(announcements) = &self.announcements else { return };
         let mut new = Vec::new();
         let is_complete = announcements.take_in(&mut |announced| {
-            // A driver that starts may bring files, too.
-            if matches!(announced.action.as_str(), "add" | "bind" | "move") {
+            if announced.may_bring_files() {
                 new.push(announced.path);
             }
         });

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::guard::grants::Locks;
 use crate::guard::inside::is_opening;
 use crate::guard::keeping::Legacy;
-use crate::guard::link::{Message, Newcomer, Waiting};
+use crate::guard::link::{Message, Waiting};
 use crate::guard::marker;
 use crate::guard::marks::Answer;
 use crate::guard::state::Guard;
@@ -32,8 +32,8 @@ impl Guard<'_> {
             let group = group.map_err(|error| Error::io("what must outlive the guard cannot be kept", &error))?;
             self.tell(&Message::Group, &[group.as_fd()]);
         } else {
-            let taken = legacy.taken.iter().map(|taken| taken.waits.number);
-            self.take_numbers(&taken.chain(legacy.waiting.iter().map(|waiting| waiting.number)).collect::<Vec<_>>());
+            let known = legacy.taken.iter().chain(&legacy.waiting).map(|waiting| waiting.number);
+            self.take_numbers(&known.collect::<Vec<_>>());
         }
         for (granted, locks) in legacy.granted {
             self.grants.add(&self.procfs, granted, Rc::new(Locks::Given(locks)), Duration::ZERO, None);
@@ -73,8 +73,8 @@ impl Guard<'_> {
     }
 
     /// Decides about somebody whom the guard before had taken in, if he has not been answered yet.
-    fn decide_again(&mut self, taken: Newcomer) {
-        if is_opening(&self.procfs, taken.waits.tid) { self.admit(taken) } else { self.pass(taken.waits.number) }
+    fn decide_again(&mut self, taken: Waiting) {
+        if is_opening(&self.procfs, taken.opener.tid) { self.admit(taken) } else { self.pass(taken.number) }
     }
 
     fn serve_again(&mut self, waiting: Waiting) {

@@ -5,6 +5,7 @@
 //! - [`layers`]: configuration, of which the administrator's wins.
 //! - [`sysfs`]: the one reader of attributes in /sys.
 //! - [`procfs`]: the one reader of /proc.
+//! - [`pidfd`]: a process by a descriptor.
 //! - [`child`]: looks that may hang, by children that can be left behind.
 //! - [`patience`]: attributes that may make their reader wait.
 //! - [`bounded`]: whole files with a limit of size and time, for those who copy.
@@ -22,6 +23,7 @@ pub mod root;
 pub(crate) mod layers;
 pub mod sysfs;
 pub(crate) mod procfs;
+pub(crate) mod pidfd;
 pub(crate) mod child;
 pub(crate) mod patience;
 pub(crate) mod bounded;

@@ -232,6 +232,11 @@ impl AsFd for Announcements {
 }
 
 impl Announcement {
+    /// Whether there may be files that were not there before: a driver that starts may bring some, too.
+    pub(crate) fn may_bring_files(&self) -> bool {
+        matches!(self.action.as_str(), "add" | "bind" | "move")
+    }
+
     fn parse(message: &[u8]) -> Option<Self> {
         let words = || message.split(|byte| *byte == 0).filter_map(|word| std::str::from_utf8(word).ok());
         let value = |name: &str| words().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));

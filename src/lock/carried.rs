@@ -3,8 +3,9 @@
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
+use crate::host::pidfd;
 use crate::lock::claims::Mode;
 use crate::lock::fdinfo::{Descriptor, Fdinfo, each_descriptor};
 use crate::lock::files::LockDirectory;
@@ -33,8 +34,7 @@ pub(crate) fn carried_by(directory: &LockDirectory, pid: u32) -> io::Result<Vec<
 /// # Errors
 /// As [`carried_by`].
 pub(crate) fn copies_of(directory: &LockDirectory, pid: u32) -> io::Result<Vec<(Carried, OwnedFd)>> {
-    let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let Some(process) = id.and_then(|id| pidfd_open(id, PidfdFlags::empty()).ok()) else { return Ok(Vec::new()) };
+    let Some(process) = pidfd::of(pid) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     each_descriptor(directory.procfs(), pid, &mut |descriptor| {
         let Some(carried) = carried(directory, descriptor) else { return };
