@@ -31,6 +31,9 @@ _pcictl() {
             pcictl,help)
                 cmd="pcictl__subcmd__help"
                 ;;
+            pcictl,history)
+                cmd="pcictl__subcmd__history"
+                ;;
             pcictl,list)
                 cmd="pcictl__subcmd__list"
                 ;;
@@ -96,6 +99,9 @@ _pcictl() {
                 ;;
             pcictl__subcmd__help,help)
                 cmd="pcictl__subcmd__help__subcmd__help"
+                ;;
+            pcictl__subcmd__help,history)
+                cmd="pcictl__subcmd__help__subcmd__history"
                 ;;
             pcictl__subcmd__help,list)
                 cmd="pcictl__subcmd__help__subcmd__list"
@@ -206,7 +212,7 @@ _pcictl() {
 
     case "${cmd}" in
         pcictl)
-            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug unbind bind override wait sriov reset power slot lock locks status recover doctor guard dump help"
+            opts="-j -q -v -h -V --json --quiet --verbose --color --sysroot --help --version list tree show remove rescan replug unbind bind override wait sriov reset power slot lock locks status history recover doctor guard dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -231,7 +237,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__bind)
-            opts="-n -w -j -q -v -h -V --driver --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --driver --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --events --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -367,7 +373,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help)
-            opts="list tree show remove rescan replug unbind bind override wait sriov reset power slot lock locks status recover doctor guard dump help"
+            opts="list tree show remove rescan replug unbind bind override wait sriov reset power slot lock locks status history recover doctor guard dump help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -437,6 +443,20 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pcictl__subcmd__help__subcmd__history)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -758,6 +778,43 @@ _pcictl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pcictl__subcmd__history)
+            opts="-j -q -v -h -V --since --until --last --json --quiet --verbose --color --sysroot --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --last)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --sysroot)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pcictl__subcmd__list)
             opts="-o -l -j -q -v -h -V --unused --output --sort --long --list-columns --no-header --watch --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -854,7 +911,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__override)
-            opts="-n -w -y -j -q -v -h -V --clear --persist --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --whole-device --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --clear --persist --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --events --force --yes --whole-device --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -899,7 +956,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__power)
-            opts="-n -w -j -q -v -h -V --runtime --d3cold --wakeup --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --runtime --d3cold --wakeup --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --events --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -948,7 +1005,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__recover)
-            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --timeout --sysroot --json --quiet --verbose --color --help --version"
+            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --timeout --events --sysroot --json --quiet --verbose --color --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -982,7 +1039,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__remove)
-            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --whole-device --jobs --if-present --no-rollback --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --events --force --yes --whole-device --jobs --if-present --no-rollback --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1027,7 +1084,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__replug)
-            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --whole-device --jobs --if-present --no-rollback --reset --power-cycle --escalate --expect --accept --restore --settle --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --events --force --yes --whole-device --jobs --if-present --no-rollback --reset --power-cycle --escalate --expect --accept --restore --settle --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1084,7 +1141,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__rescan)
-            opts="-n -w -j -q -v -h -V --all --slot --dry-run --each --wait --no-wait --expect --accept --restore --settle --timeout --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --all --slot --dry-run --each --wait --no-wait --expect --accept --restore --settle --timeout --events --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1137,7 +1194,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__reset)
-            opts="-n -w -y -j -q -v -h -V --method --list --keep-driver --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --whole-device --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --method --list --keep-driver --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --events --force --yes --whole-device --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1334,7 +1391,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__slot__subcmd__identify)
-            opts="-n -w -j -q -v -h -V --for --off --dry-run --wait --no-wait --timeout --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --for --off --dry-run --wait --no-wait --timeout --events --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1400,7 +1457,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__slot__subcmd__off)
-            opts="-n -w -y -j -q -v -h -V --dry-run --wait --no-wait --timeout --force --yes --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --wait --no-wait --timeout --events --force --yes --no-rollback --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1445,7 +1502,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__slot__subcmd__on)
-            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --timeout --expect --accept --restore --settle --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -j -q -v -h -V --dry-run --wait --no-wait --timeout --events --expect --accept --restore --settle --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1519,7 +1576,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__sriov)
-            opts="-n -w -y -j -q -v -h -V --off --autoprobe --driver --mac --restore --dry-run --wait --no-wait --timeout --settle --force --yes --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --off --autoprobe --driver --mac --restore --dry-run --wait --no-wait --timeout --events --settle --force --yes --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1638,7 +1695,7 @@ _pcictl() {
             return 0
             ;;
         pcictl__subcmd__unbind)
-            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --force --yes --whole-device --jobs --json --quiet --verbose --color --sysroot --help --version"
+            opts="-n -w -y -j -q -v -h -V --dry-run --each --with-siblings --iommu-group --wait --no-wait --timeout --events --force --yes --whole-device --jobs --json --quiet --verbose --color --sysroot --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1722,10 +1779,10 @@ _pcictl() {
 # Devices, where a command takes one. pcictl lists them without reading anything of them.
 _pcictl_devices() {
     local line=${COMP_LINE:0:COMP_POINT} word before
-    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --format --jobs --mac --method --output --refuse --runtime --settle --slot --sort --sysroot --timeout --wait --wakeup -o -w '
+    local after_value=' --accept --autoprobe --color --d3cold --driver --expect --force --format --jobs --last --mac --method --output --refuse --runtime --settle --since --slot --sort --sysroot --timeout --until --wait --wakeup -o -w '
     _pcictl "$@"
     word=${line##*[[:space:]]}
-    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|reset|power|lock|locks|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
+    [[ " ${COMP_WORDS[*]:1:COMP_CWORD} " =~ \ (list|tree|show|remove|rescan|replug|unbind|bind|override|wait|reset|power|lock|locks|history|dump)\  && $word != -* && $after_value != *" $3 "* ]] || return 0
     before=${word%"${word##*:}"}
     mapfile -t COMPREPLY < <(compgen -W "$("$1" list --quiet --no-header --output address 2>/dev/null)" -- "$word")
     COMPREPLY=("${COMPREPLY[@]#"$before"}")

@@ -37,6 +37,48 @@ pub enum ExitStatus {
     Interrupted = 130,
 }
 
+impl ExitStatus {
+    /// Every status.
+    const ALL: [Self; 13] = [
+        Self::Done,
+        Self::Failed,
+        Self::Usage,
+        Self::NoSuchDevice,
+        Self::Refused,
+        Self::Partly,
+        Self::Unexpected,
+        Self::Locked,
+        Self::NotPermitted,
+        Self::Unfinished,
+        Self::CannotRun,
+        Self::NoSuchCommand,
+        Self::Interrupted,
+    ];
+
+    /// The same of a number that was recorded.
+    pub(crate) fn outcome_of(code: u8) -> Option<&'static str> {
+        Self::ALL.into_iter().find(|status| *status as u8 == code).map(Self::outcome)
+    }
+
+    /// How a command that ends with it went, in a word.
+    pub(crate) fn outcome(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Usage => "invalid",
+            Self::NoSuchDevice => "no such device",
+            Self::Refused => "refused",
+            Self::Partly => "partly done",
+            Self::Unexpected => "not as expected",
+            Self::Locked => "locked",
+            Self::NotPermitted => "not permitted",
+            Self::Unfinished => "not finished",
+            Self::CannotRun | Self::NoSuchCommand => "not run",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 impl From<ExitStatus> for std::process::ExitCode {
     fn from(status: ExitStatus) -> Self {
         Self::from(status as u8)

@@ -11,7 +11,7 @@ use pcictl::cli::args::Cli;
 use pcictl::cli::rejection;
 use pcictl::commands::{self, settings::settings};
 use pcictl::error::{Error, ErrorKind, ExitStatus};
-use pcictl::terminal::{Output, Talk};
+use pcictl::terminal::output::{Output, Talk};
 
 /// What went wrong with a report that could not be printed.
 const LOST: &str = "cannot write to standard output";

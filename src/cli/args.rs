@@ -16,6 +16,7 @@ use crate::cli::groups::{
 };
 use crate::cli::guard::GuardArgs;
 use crate::cli::help;
+use crate::cli::history::HistoryArgs;
 use crate::cli::settings::{Setting, apply};
 use crate::cli::slot::{SlotArgs, SlotCommand};
 use crate::cli::values::{ColumnParser, color, column, format};
@@ -25,7 +26,8 @@ use crate::plan::power::PowerSettings;
 use crate::report::columns::{Column, NamedColumn};
 use crate::report::monitor::Format;
 use crate::resolve::siblings::Selection;
-use crate::terminal::{ColorChoice, Talk};
+use crate::terminal::color::ColorChoice;
+use crate::terminal::output::Talk;
 
 /// Remove PCI devices and bring them back without hanging the kernel.
 #[derive(Debug, Parser)]
@@ -106,6 +108,8 @@ pub(crate) enum Command {
     Locks(LocksArgs),
     /// Show interrupted operations, and devices not yet back
     Status(StatusArgs),
+    /// Show what was done to which device, when and by whom
+    History(HistoryArgs),
     /// Complete or undo interrupted operations
     Recover(RecoverArgs),
     /// Diagnose a stuck PCI core: which tasks, why, and what to do
@@ -282,7 +286,7 @@ pub(crate) struct DumpArgs {
 
 impl Common {
     fn talk(&self) -> Talk {
-        Talk { json: self.json, quiet: self.quiet, verbose: self.verbose, color: self.color }
+        Talk { json: self.json, events: false, quiet: self.quiet, verbose: self.verbose, color: self.color }
     }
 }
 
@@ -306,7 +310,7 @@ impl Cli {
     pub fn talk(&self) -> Talk {
         let asks_json = matches!(&self.command, Command::Doctor(args) if args.format == Format::Json);
         let talk = self.common.talk();
-        Talk { json: talk.json || asks_json, ..talk }
+        Talk { json: talk.json || asks_json, events: self.command.tells_events(), ..talk }
     }
 }
 
@@ -332,6 +336,7 @@ impl Command {
             | Self::Wait(_)
             | Self::Locks(_)
             | Self::Status(_)
+            | Self::History(_)
             | Self::Doctor(_)
             | Self::Guard(_)
             | Self::Dump(_) => false,
@@ -345,6 +350,25 @@ impl Command {
             Self::Lock(_) | Self::Reset(_) | Self::Power(_) => true,
             command => command.writes(),
         }
+    }
+
+    /// Whether it tells of everything while it happens.
+    fn tells_events(&self) -> bool {
+        let writing = match self {
+            Self::Remove(RemoveArgs { in_place, .. })
+            | Self::Replug(ReplugArgs { remove: RemoveArgs { in_place, .. }, .. })
+            | Self::Unbind(UnbindArgs { in_place, .. })
+            | Self::Override(OverrideArgs { in_place, .. })
+            | Self::Reset(ResetArgs { in_place, .. }) => &in_place.writing,
+            Self::Power(args) => &args.writing,
+            Self::Bind(args) => &args.writing,
+            Self::Rescan(args) => &args.writing,
+            Self::Sriov(args) => &args.applying.writing,
+            Self::Slot(args) => return args.command.tells_events(),
+            Self::Recover(args) => &args.writing,
+            _ => return false,
+        };
+        writing.events
     }
 
     /// Whether it prints a plan and changes nothing.
@@ -369,6 +393,7 @@ impl Command {
             | Self::Wait(_)
             | Self::Locks(_)
             | Self::Status(_)
+            | Self::History(_)
             | Self::Doctor(_)
             | Self::Guard(_)
             | Self::Dump(_) => false,

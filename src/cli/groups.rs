@@ -70,6 +70,9 @@ pub(crate) struct Writing {
     #[arg(long, value_name = "TIME", default_value = "120", value_parser = parse_time_limit)]
     #[arg(allow_negative_numbers = true, help_heading = WAITING)]
     pub(crate) timeout: Duration,
+    /// Print what happens while it happens, as one JSON object per line; the report is the last
+    #[arg(long, help_heading = OUTPUT, display_order = 898)]
+    pub(crate) events: bool,
 }
 
 /// Options of every command that writes and takes the name of one thing.
@@ -83,7 +86,7 @@ pub(crate) struct Applying {
     waiting: Waiting,
     /// What every writing command takes.
     #[command(flatten)]
-    writing: Writing,
+    pub(crate) writing: Writing,
 }
 
 /// Options of every command that can take a device away from its users.

@@ -6,6 +6,7 @@
 //! - [`wait`]: the options of `wait`, which shares none with those that change something.
 //! - [`slot_help`]: the same for slots.
 //! - [`guard_help`]: the same for the guard.
+//! - [`history`]: the options and the help of `history`.
 //! - [`doctor_help`]: the same for the doctor, with its statuses for monitors.
 //! - [`groups`]: options that several commands share.
 //! - [`guard`]: the options of the guard.
@@ -21,6 +22,7 @@ mod doctor_help;
 mod groups;
 pub(crate) mod guard;
 mod guard_help;
+pub(crate) mod history;
 pub(crate) mod slot;
 mod slot_help;
 pub mod rejection;

@@ -107,6 +107,16 @@ pub(crate) struct SlotIdentifyArgs {
 }
 
 impl SlotCommand {
+    /// Whether it tells of everything while it happens.
+    pub(super) fn tells_events(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Show(_) => false,
+            Self::On(args) => args.applying.writing.events,
+            Self::Off(args) => args.applying.writing.events,
+            Self::Identify(args) => args.applying.writing.events,
+        }
+    }
+
     pub(super) fn is_dry_run(&self) -> bool {
         match self {
             Self::List(_) | Self::Show(_) => false,

@@ -9,7 +9,7 @@ use clap::{Arg, Command};
 use crate::pci::mac::MacAddress;
 use crate::report::columns::{Column, NamedColumn};
 use crate::report::monitor::Format;
-use crate::terminal::ColorChoice;
+use crate::terminal::color::ColorChoice;
 use crate::usage::model::Danger;
 use crate::verify::compare::DifferenceKind;
 

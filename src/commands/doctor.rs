@@ -20,7 +20,7 @@ use crate::report::monitor::Format;
 use crate::report::status::{DoctorReport, Health, Unclear};
 use crate::report::text::{monitor, status};
 use crate::state::journal::store::JournalFile;
-use crate::terminal::Output;
+use crate::terminal::output::Output;
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 use crate::usage::model::UsageReport;
@@ -54,7 +54,7 @@ pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Result<ExitCode> {
 pub(crate) fn failed(output: &Output, args: &DoctorArgs, error: Error) -> Result<ExitCode> {
     let text = if args.format == Format::Nagios { monitor::nagios_failed } else { monitor::npd_failed };
     let Some(status) = args.format.failed().filter(|_| !output.is_json()) else { return Err(error) };
-    output.report(&error, text);
+    output.print(&text(&error));
     Ok(status)
 }
 

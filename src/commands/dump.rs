@@ -96,7 +96,6 @@ fn check_place(context: &Context, target: &Path) -> Result<()> {
 
 /// What the dump says of itself.
 fn head(context: &Context) -> String {
-    let release = context.machine.procfs().and_then(|procfs| procfs.text("sys/kernel/osrelease").ok().flatten());
-    let release = release.map_or_else(|| "unknown".to_owned(), |release| release.trim().to_owned());
+    let release = context.machine.kernel_release().unwrap_or_else(|| "unknown".to_owned());
     format!("Dumped by pcictl {}; Linux {release}\n", env!("CARGO_PKG_VERSION"))
 }

@@ -22,7 +22,8 @@ use crate::report::rows::FunctionRow;
 use crate::report::text::cells::{Cells, cell};
 use crate::report::text::list::{self, Layout};
 use crate::resolve::functions::{Resolved, Resolver, parse_selectors};
-use crate::terminal::Output;
+use crate::terminal::document::Document;
+use crate::terminal::output::Output;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::find;
 use crate::usage::model::UsageReport;
@@ -32,16 +33,53 @@ use crate::verify::overrides::read_overrides;
 /// The columns of a listing unless others are named.
 const DEFAULT: &[Column] = &[Column::Address, Column::Class, Column::Name, Column::Driver, Column::Link, Column::Names];
 
+/// What is told in JSON unless columns are named: all that takes no more than a look at a function's directory.
+const CHEAP: &[Column] = &[
+    Column::Class,
+    Column::ClassCode,
+    Column::Name,
+    Column::Ids,
+    Column::Subsystem,
+    Column::Driver,
+    Column::Link,
+    Column::Names,
+    Column::Numa,
+    Column::Slot,
+    Column::Iommu,
+    Column::Place,
+];
+
 /// What is known without another look once ids are: in JSON it is told, too.
-const WITH_IDS: [Column; 3] = [Column::ClassCode, Column::Ids, Column::Subsystem];
+const WITH_IDS: [Column; 5] = [Column::Class, Column::ClassCode, Column::Name, Column::Ids, Column::Subsystem];
+
+/// The columns that there are.
+#[derive(serde::Serialize)]
+struct ColumnsReport {
+    columns: Vec<ListedColumn>,
+}
+
+impl Document for ColumnsReport {
+    const KIND: &'static str = "columns";
+}
+
+#[derive(serde::Serialize)]
+struct ListedColumn {
+    name: &'static str,
+    description: &'static str,
+}
 
 #[derive(serde::Serialize)]
 struct Listing {
     functions: Vec<FunctionRow>,
 }
 
+impl Document for Listing {
+    const KIND: &'static str = "functions";
+}
+
 pub(crate) fn columns(output: &Output) -> ExitStatus {
-    output.report(&serde_json::json!({ "columns": list::columns().lines().collect::<Vec<_>>() }), |_| list::columns());
+    let columns = Column::ALL.iter().map(|column| ListedColumn { name: column.name(), description: column.meaning() });
+    output.report(&ColumnsReport { columns: columns.collect() }, |_| list::columns());
     ExitStatus::Done
 }
 
@@ -96,8 +134,11 @@ fn wanted(context: &Context, args: &ListArgs, shown: &[Column]) -> Vec<Column> {
     let mut wanted = shown.to_vec();
     wanted.extend(args.sort);
     wanted.extend(args.unused.then_some(Column::InUse));
-    if context.output.is_json() && wanted.iter().any(|column| matches!(column, Column::Class | Column::Name)) {
-        wanted.extend(WITH_IDS);
+    if context.output.is_json() {
+        let is_added = args.output.first().is_none_or(|first| first.is_added);
+        let reads_ids = wanted.iter().any(|column| WITH_IDS.contains(column));
+        wanted.extend(if is_added { CHEAP } else { &[] });
+        wanted.extend(if reads_ids { WITH_IDS.as_slice() } else { &[] });
     }
     wanted
 }

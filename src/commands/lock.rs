@@ -9,8 +9,10 @@ use std::process::ExitCode;
 use crate::cli::args::LockArgs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::command::{run_under, shell_status};
+use crate::host::invoker::command_line;
 use crate::lock::claims::{Claims, Mode};
 use crate::operation::acquire::{LockTarget, acquire_and_reread};
+use crate::operation::audit;
 use crate::operation::context::Context;
 use crate::operation::removal_record;
 use crate::pci::address::PciAddress;
@@ -36,8 +38,24 @@ pub(crate) fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (held, _) = acquire_and_reread(context, &args.options(), subject, read)?;
-    let status = run_under(&held, &args.command, !args.close)?;
-    Ok(ExitCode::from(shell_status(status)))
+    let is_recorded = !args.shared && !context.machine.sysfs.is_dump();
+    if is_recorded {
+        record(context, held.claims());
+    }
+    let status = run_under(&held, &args.command, !args.close);
+    if is_recorded {
+        match &status {
+            Ok(status) => audit::end_of_command(context, shell_status(*status)),
+            Err(error) => audit::end(context, Err(error)),
+        }
+    }
+    Ok(ExitCode::from(shell_status(status?)))
+}
+
+/// Whoever looks later for what happened to a device has to know that a command ran which may have changed it.
+fn record(context: &Context, claims: &Claims) {
+    let id = format!("{}-{}", removal_record::now(), std::process::id());
+    audit::begin(context, &id, &command_line(), claims.tops(), std::iter::empty());
 }
 
 /// In a dumped tree nothing can be changed, but places have the same names as on this machine: its locks are not touched.

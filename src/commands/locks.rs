@@ -18,11 +18,16 @@ use crate::report::change::{LockNode, LockParty};
 use crate::report::guard::WriterAtFile;
 use crate::report::text::locks;
 use crate::resolve::functions::{Resolved, Resolver};
+use crate::terminal::document::Document;
 use crate::topology::model::Topology;
 
 #[derive(serde::Serialize)]
 struct Forest {
     children: Vec<LockNode>,
+}
+
+impl Document for Forest {
+    const KIND: &'static str = "locks";
 }
 
 pub(crate) fn run(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {

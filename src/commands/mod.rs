@@ -10,6 +10,7 @@
 //! - [`guard`]: makes raw writers take part.
 //! - [`lock`], [`locks`]: run something under locks; who holds them.
 //! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
+//! - [`history`]: what was done to which device.
 //! - [`dump`]: copies what the others read.
 //! - [`settings`]: reads what a site has chosen for all of them.
 
@@ -17,6 +18,7 @@ pub(crate) mod bind;
 pub(crate) mod doctor;
 pub(crate) mod dump;
 pub(crate) mod guard;
+pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod locks;
@@ -43,8 +45,10 @@ use crate::cli::args::Command;
 use crate::error::Result;
 use crate::execute::signals::ignore_file_size_limit;
 use crate::host::machine::Machine;
+use crate::operation::audit;
 use crate::operation::context::{Context, Rehearsal};
-use crate::terminal::Output;
+use crate::terminal::document::Kernel;
+use crate::terminal::output::Output;
 
 /// Runs the command that was asked for and returns its status; that of `lock` is its command's.
 ///
@@ -80,35 +84,47 @@ fn dispatch(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result
     if let Some(rehearsal) = rehearsal {
         machine = machine.with_directories(rehearsal.run.clone(), rehearsal.state.clone());
     }
+    if output.is_json() {
+        let boot_id = Some(machine.boot_id()).filter(|id| !id.is_empty());
+        output.set_kernel(Kernel { release: machine.kernel_release(), boot_id });
+    }
     let context = Context::new(machine, output, rehearsal);
     if cli.command.writes() {
         ignore_file_size_limit();
     }
-    let status = match &cli.command {
-        Command::Lock(args) => lock::run(&context, args),
-        Command::List(args) => list::run(&context, args).map(ExitCode::from),
-        Command::Tree(args) => tree::run(&context, args).map(ExitCode::from),
-        Command::Show(args) => show::run(&context, args).map(ExitCode::from),
-        Command::Remove(args) => remove::run(&context, args).map(ExitCode::from),
-        Command::Rescan(args) => rescan::run(&context, args).map(ExitCode::from),
-        Command::Replug(args) => replug::run(&context, args).map(ExitCode::from),
-        Command::Unbind(args) => unbind::run(&context, args).map(ExitCode::from),
-        Command::Bind(args) => bind::run(&context, args).map(ExitCode::from),
-        Command::Override(args) => driver_override::run(&context, args).map(ExitCode::from),
-        Command::Wait(args) => wait::run(&context, args).map(ExitCode::from),
-        Command::Sriov(args) => sriov::run(&context, args).map(ExitCode::from),
-        Command::Reset(args) => reset::run(&context, args).map(ExitCode::from),
-        Command::Power(args) => power::run(&context, args).map(ExitCode::from),
-        Command::Slot(args) => slot::run(&context, args).map(ExitCode::from),
-        Command::Locks(args) => locks::run(&context, args).map(ExitCode::from),
-        Command::Status(args) => status::run(&context, args).map(ExitCode::from),
-        Command::Recover(args) => recover::run(&context, args).map(ExitCode::from),
-        Command::Doctor(args) => doctor::run(&context, args),
-        Command::Guard(args) => guard::run(&context, args).map(ExitCode::from),
-        Command::Dump(args) => dump::run(&context, args).map(ExitCode::from),
-    }?;
+    let outcome = match &cli.command {
+        // Their statuses are not all ours.
+        Command::Lock(args) => return lock::run(&context, args).inspect(|_| end_dry_run(cli, output)),
+        Command::Doctor(args) => return doctor::run(&context, args),
+        Command::List(args) => list::run(&context, args),
+        Command::Tree(args) => tree::run(&context, args),
+        Command::Show(args) => show::run(&context, args),
+        Command::Remove(args) => remove::run(&context, args),
+        Command::Rescan(args) => rescan::run(&context, args),
+        Command::Replug(args) => replug::run(&context, args),
+        Command::Unbind(args) => unbind::run(&context, args),
+        Command::Bind(args) => bind::run(&context, args),
+        Command::Override(args) => driver_override::run(&context, args),
+        Command::Wait(args) => wait::run(&context, args),
+        Command::Sriov(args) => sriov::run(&context, args),
+        Command::Reset(args) => reset::run(&context, args),
+        Command::Power(args) => power::run(&context, args),
+        Command::Slot(args) => slot::run(&context, args),
+        Command::Locks(args) => locks::run(&context, args),
+        Command::Status(args) => status::run(&context, args),
+        Command::History(args) => history::run(&context, args),
+        Command::Recover(args) => recover::run(&context, args),
+        Command::Guard(args) => guard::run(&context, args),
+        Command::Dump(args) => dump::run(&context, args),
+    };
+    audit::end(&context, outcome.as_ref().copied());
+    let status = outcome?;
+    end_dry_run(cli, output);
+    Ok(status.into())
+}
+
+fn end_dry_run(cli: &Cli, output: &Output) {
     if cli.command.is_dry_run() {
         output.end_dry_run();
     }
-    Ok(status)
 }

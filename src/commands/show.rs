@@ -26,6 +26,7 @@ use crate::resolve::functions::{Resolved, Resolver};
 use crate::resolve::scan_target::bus_of_present;
 use crate::resolve::siblings::siblings;
 use crate::state::driverctl::Driverctl;
+use crate::terminal::document::Document;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::topology::paths::bus_below;
@@ -63,9 +64,11 @@ const NAMED_BELOW: usize = 12;
 /// The document for a group. Of a group of one its facts stand at the top level, too, as they do for a single function.
 #[derive(serde::Serialize)]
 struct Group<'a> {
-    #[serde(flatten)]
-    only: Option<&'a FullFunction>,
     functions: &'a [FullFunction],
+}
+
+impl Document for Group<'_> {
+    const KIND: &'static str = "function_group";
 }
 
 pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
@@ -103,10 +106,9 @@ pub(crate) fn run(context: &Context, args: &ShowArgs) -> Result<ExitStatus> {
     let mut look = |id| full(context, &topology, id, users.as_ref(), overrides.as_ref(), &mut modules);
     let functions: Vec<FullFunction> = ids.into_iter().map(&mut look).collect();
     let text = |_: &_| functions.iter().map(show::function).collect::<Vec<_>>().join("\n");
-    let only = if let [only] = functions.as_slice() { Some(only) } else { None };
-    match only {
-        Some(only) if !selector.is_group() => context.output.report(only, show::function),
-        only => context.output.report(&Group { only, functions: &functions }, text),
+    match functions.as_slice() {
+        [only] if !selector.is_group() => context.output.report(only, show::function),
+        functions => context.output.report(&Group { functions }, text),
     }
     Ok(ExitStatus::Done)
 }

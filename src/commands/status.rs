@@ -3,6 +3,7 @@
 use crate::cli::args::StatusArgs;
 use crate::error::{ExitStatus, Result};
 use crate::guard;
+use crate::host::clock::Moment;
 use crate::operation::acquire::other_world;
 use crate::operation::context::Context;
 use crate::operation::interrupted::{leftover, operations};
@@ -21,7 +22,8 @@ pub(crate) fn once(context: &Context) -> Result<ExitStatus> {
     context.tell_notes(&other_world(context).into_iter().collect::<Vec<_>>());
     let listing = removal_record::listing(context);
     let (_, gone) = removal_record::back_and_missing(context, listing.entries)?;
-    let missing = |entry: RemovedDevice| MissingDevice { address: entry.record.address, removed_at: entry.removed_at };
+    let missing =
+        |entry: RemovedDevice| MissingDevice { address: entry.record.address, removed_at: Moment(entry.removed_at) };
     let (guard, guard_trouble) = match guard::status::of_machine(&context.machine) {
         Ok(guard) => (guard, None),
         Err(error) => (None, Some(error.to_string())),

@@ -12,6 +12,7 @@ use crate::report::inspector::{Inspector, fields_for};
 use crate::report::rows::TreeNode;
 use crate::report::text::tree;
 use crate::resolve::functions::{Resolved, Resolver};
+use crate::terminal::document::Document;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, HostBridgeId, Topology};
 
@@ -21,6 +22,10 @@ const DEFAULT: &[Column] = &[Column::Class, Column::Name, Column::Driver];
 #[derive(serde::Serialize)]
 struct Forest {
     children: Vec<TreeNode>,
+}
+
+impl Document for Forest {
+    const KIND: &'static str = "tree";
 }
 
 pub(crate) fn run(context: &Context, args: &TreeArgs) -> Result<ExitStatus> {

@@ -41,7 +41,7 @@ pub(crate) fn run(context: &Context, args: &WaitArgs) -> Result<ExitStatus> {
     let mut events = if is_dump { Events::deaf() } else { Events::listen() };
     let mut wait = Wait::begin(context, args.condition())?;
     let met_now = RefCell::default();
-    let mut told = Told { context, progress: Progress { output: context.output }, last: Vec::new() };
+    let mut told = Told { context, progress: Progress::on(context.output), last: Vec::new() };
     let pending = settle(&mut events, longest, &mut told, |heard| {
         let (met, pending) = wait.look(&selectors, heard)?;
         *met_now.borrow_mut() = met;

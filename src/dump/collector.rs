@@ -12,6 +12,7 @@ use crate::dump::target::{Target, Written};
 use crate::error::{Result, plain};
 use crate::host::bounded::BoundedReader;
 use crate::host::machine::Machine;
+use crate::terminal::document::Document;
 
 /// More entries than a machine of 65,536 functions has.
 const MOST_ENTRIES: u64 = 4_000_000;
@@ -47,6 +48,10 @@ pub(crate) struct DumpSummary {
     pub(crate) unread: Vec<Unread>,
     /// What was left out, a line each.
     pub(crate) notes: Vec<String>,
+}
+
+impl Document for DumpSummary {
+    const KIND: &'static str = "dump";
 }
 
 /// Copies one machine.

@@ -41,6 +41,8 @@ pub enum Event {
     Ended(StepRef, Result<Done, Errno>),
     /// Somebody wants to stop here; what is in the kernel's hands goes on.
     Interrupted,
+    /// Nothing yet; said about twice a second.
+    Nothing,
     /// This process must not wait any longer; another one does.
     Detached(Box<DetachedWrite>),
 }
@@ -62,6 +64,7 @@ pub fn execute(steps: &[Step], first: usize, kernel: &mut dyn StepRunner, jobs: 
         match kernel.next_event() {
             Event::Ended(mark, result) => run.ended(mark, result),
             Event::Interrupted => run.outcomes.interrupted = true,
+            Event::Nothing => {}
             Event::Detached(unfinished) => {
                 run.outcomes.detached = Some(unfinished);
                 return run.outcomes;
@@ -178,7 +181,7 @@ fn undo_one(mark: StepRef, step: &Step, kernel: &mut dyn StepRunner) -> Result<O
             Event::Ended(_, Ok(done)) => return Ok(Outcome::Done(done, begun.elapsed())),
             Event::Ended(_, Err(errno)) => return Ok(Outcome::Failed(errno)),
             // It is being undone already.
-            Event::Interrupted => {}
+            Event::Interrupted | Event::Nothing => {}
             Event::Detached(unfinished) => return Err(unfinished),
         }
     }

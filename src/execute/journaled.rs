@@ -9,13 +9,11 @@ use crate::plan::action::{Step, StepRef};
 use crate::plan::step_state::Done;
 use crate::state::journal::record::ALREADY;
 use crate::state::journal::store::Journal;
-use crate::terminal::Output;
 
 /// Notes every step in the journal before it is begun and after it has ended.
 pub(crate) struct Journaled<'a> {
     pub(crate) inner: Box<dyn StepRunner + 'a>,
     pub(crate) journal: Rc<Journal>,
-    pub(crate) output: &'a Output,
 }
 
 impl StepRunner for Journaled<'_> {
@@ -43,10 +41,7 @@ impl StepRunner for Journaled<'_> {
                 };
                 let _ = self.journal.end_step(*mark, errno);
             }
-            Event::Interrupted => {
-                self.output.say("interrupted: waiting for writes in progress; interrupt again to detach");
-            }
-            Event::Detached(_) => {}
+            Event::Interrupted | Event::Nothing | Event::Detached(_) => {}
         }
         event
     }

@@ -32,6 +32,9 @@ use crate::lock::acquire::Held;
 use crate::plan::action::{Step, StepRef};
 use crate::plan::step_state::interpret_result;
 
+/// How often whoever waits for a write is told that it goes on.
+const TICK: Duration = Duration::from_millis(500);
+
 /// Makes writes by helpers and watches over them.
 pub struct Supervisor<'a> {
     sysfs: &'a Sysfs,
@@ -104,8 +107,8 @@ impl<'a> Supervisor<'a> {
         Ok(helper)
     }
 
-    /// Waits until a helper says something, a signal comes, or the first deadline is over.
-    fn wait(&self) -> PollResult {
+    /// Waits until a helper says something, a signal comes, the first deadline is over, or it is time for another word.
+    fn wait(&self, due: Instant) -> PollResult {
         if self.second_interrupt && !self.background {
             return PollResult { signal: false, helper: None };
         }
@@ -116,8 +119,11 @@ impl<'a> Supervisor<'a> {
         let timeout = match self.left() {
             // Nothing is waited for while there is something to prepare.
             _ if self.pool.has_room() => PollTimeout::ZERO,
-            Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
-            None => PollTimeout::NONE,
+            left => {
+                let due = due.saturating_duration_since(Instant::now());
+                let left = left.map_or(due, |left| left.min(due));
+                PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+            }
         };
         // EINTR is a signal, and its byte is in the pipe.
         let _ = poll(&mut watched, timeout);
@@ -240,8 +246,9 @@ impl StepRunner for Supervisor<'_> {
     }
 
     fn next_event(&mut self) -> Event {
+        let due = Instant::now() + TICK;
         loop {
-            let heard = self.wait();
+            let heard = self.wait(due);
             // What has ended has ended, however late.
             if let Some(index) = heard.helper {
                 return self.ended(index);
@@ -260,6 +267,9 @@ impl StepRunner for Supervisor<'_> {
             };
             let Some(reason) = reason else {
                 self.pool.start_one(&self.spec);
+                if Instant::now() >= due {
+                    return Event::Nothing;
+                }
                 continue;
             };
             if let Some(event) = self.detach(reason) {

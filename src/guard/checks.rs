@@ -7,10 +7,11 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::guard::kinds::{Kind, MarkedFile};
 use crate::host::sysfs::last_step;
 use crate::lock::acquire::Held;
+use crate::operation::audit;
 use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
 use crate::operation::remove::RemovalTarget;
@@ -116,6 +117,7 @@ pub(crate) fn stop_drivers(context: &Context, file: &MarkedFile, held: Held, lin
         why.map_or(Ok(()), |why| Err(operation.roll_back(steps, 0, &outcomes, why, "")))
     });
     operation.end(&result);
+    audit::end(context, result.as_ref().map(|()| ExitStatus::Done));
     result
 }
 

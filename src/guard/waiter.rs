@@ -23,7 +23,7 @@ use crate::lock::claims::Claims;
 use crate::lock::files::LockDirectory;
 use crate::lock::host_view::HostView;
 use crate::operation::context::Context;
-use crate::terminal::{Output, Talk};
+use crate::terminal::output::{Output, Talk};
 
 /// The word that turns pcictl into one of them.
 pub(crate) const SUBCOMMAND: &str = "guard-wait";

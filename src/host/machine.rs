@@ -65,6 +65,12 @@ impl Machine {
         self.has_own_run
     }
 
+    /// The kernel's release, as `uname -r` says; none where it does not tell.
+    pub(crate) fn kernel_release(&self) -> Option<String> {
+        let text = self.procfs().and_then(|procfs| procfs.text("sys/kernel/osrelease").ok().flatten())?;
+        Some(text.trim().to_owned()).filter(|release| !release.is_empty())
+    }
+
     /// The boot that the machine is in; empty where the kernel does not tell.
     pub(crate) fn boot_id(&self) -> String {
         let text = self.procfs().and_then(|procfs| procfs.text("sys/kernel/random/boot_id").ok().flatten());

@@ -1,6 +1,7 @@
 //! The machine as files: everything that `--sysroot` replaces by a dumped tree.
 //!
 //! - [`text`]: the one escaper of control characters; what counts as a number.
+//! - [`clock`]: times as people and programs write them.
 //! - [`root`]: the one opener below `/` or the top of a dumped tree.
 //! - [`layers`]: configuration, of which the administrator's wins.
 //! - [`sysfs`]: the one reader of attributes in /sys.
@@ -11,6 +12,8 @@
 //! - [`bounded`]: whole files with a limit of size and time, for those who copy.
 //! - [`directory_watch`]: what happens in a few directories.
 //! - [`walk`]: directories from the top down, links not followed.
+//! - [`invoker`]: who runs this.
+//! - [`system_log`]: systemd's journal, or syslog.
 //! - [`machine`]: /sys, /proc, the run and state directories of one machine, and its boot.
 //! - [`modalias`]: which kernel modules are for a function.
 //! - [`pci_ids`]: names of vendors, devices and classes.
@@ -19,6 +22,7 @@
 //! - [`hotplug_thread`]: waits for the thread of a hotplug port.
 
 pub(crate) mod text;
+pub(crate) mod clock;
 pub mod root;
 pub(crate) mod layers;
 pub mod sysfs;
@@ -29,6 +33,8 @@ pub(crate) mod patience;
 pub(crate) mod bounded;
 pub(crate) mod directory_watch;
 pub(crate) mod walk;
+pub(crate) mod invoker;
+pub(crate) mod system_log;
 pub mod machine;
 pub(crate) mod modalias;
 pub mod pci_ids;

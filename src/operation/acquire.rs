@@ -1,7 +1,7 @@
 //! Takes the locks and reads again: what was read before the locks were held may have changed in the meantime.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::sysfs::Sysfs;
@@ -13,7 +13,9 @@ use crate::lock::host_view::HostView;
 use crate::operation::context::Context;
 use crate::operation::options::ChangeOptions;
 use crate::pci::place::Place;
-use crate::terminal::Output;
+use crate::terminal::event::Event;
+use crate::terminal::live::{Activity, seconds_text};
+use crate::terminal::output::Output;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 use crate::topology::paths::bus_below;
@@ -88,12 +90,6 @@ pub(crate) fn other_world(context: &Context) -> Option<String> {
     HostView::live().difference(&context.machine.run)
 }
 
-/// Seconds, tenths where they matter.
-fn seconds_text(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    if seconds < 9.5 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
-}
-
 /// All that places are made of.
 pub(crate) const PLACES: Fields =
     Fields { virtual_of: true, index: true, buses: false, driver: false, ids: IdsOf::Nobody };
@@ -109,29 +105,38 @@ struct Announce<'a> {
 
 impl WatchWait for Announce<'_> {
     fn waiting(&mut self, wait: &Waiting<'_>) {
-        let can_move = self.output.can_move();
-        if !can_move && self.told.contains(wait.claim) {
-            return;
-        }
+        let is_new = !self.told.contains(wait.claim);
         let target = self.name(wait.target).name;
-        if can_move {
-            let total = seconds_text(wait.waited + wait.left);
-            let clock = format!("  {} s of {total}", wait.waited.as_secs());
-            self.output.progress(&format!("waiting for {target}: {}{clock}", wait.brief()));
+        if self.output.can_move() {
+            let since = Instant::now().checked_sub(wait.waited).unwrap_or_else(Instant::now);
+            let text = format!("waiting for {target}: {}", wait.brief());
+            self.output.goes_on(Activity::Lock, text, since, Some(wait.waited + wait.left));
+        }
+        if !is_new {
             return;
         }
         self.told.push(wait.claim.clone());
         let why = wait.describe(&mut |place| self.name(place));
-        self.output.detail(&format!("waiting at {}", wait.claim.place));
-        self.output.say(&format!("{target}: waiting for up to {}; {why}", seconds_text(wait.left)));
+        if !self.output.can_move() {
+            self.output.detail(&format!("waiting at {}", wait.claim.place));
+            self.output.say(&format!("{target}: waiting for up to {}; {why}", seconds_text(wait.left)));
+        }
+        self.output.event(&Event::WaitingForLock {
+            target: &target,
+            holders: why,
+            waited_seconds: wait.waited.as_secs_f64(),
+            left_seconds: wait.left.as_secs_f64(),
+        });
     }
 
     fn done_waiting(&mut self, wait: &Waiting<'_>, well: bool) {
-        self.output.end_progress();
+        self.output.is_over(Activity::Lock);
         // An error says for itself how it ended.
         if well {
             let target = self.name(wait.target).name;
-            self.output.say(&format!("{target}: got the lock after {:.1} s", wait.waited.as_secs_f64()));
+            let waited = wait.waited.as_secs_f64();
+            self.output.say(&format!("{target}: got the lock after {waited:.1} s"));
+            self.output.event(&Event::LockTaken { target: &target, waited_seconds: waited });
         }
     }
 

@@ -23,7 +23,7 @@ use crate::report::change::{FunctionSummary, RescanReport, Restored};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
 use crate::resolve::scan_target::dead_bridge;
-use crate::terminal::Output;
+use crate::terminal::output::Output;
 use crate::topology::attributes::{AUTOPROBE, Attributes};
 use crate::verify::capture::Observer;
 use crate::verify::compare::{Difference, DifferenceKind, is_same_device};
@@ -127,7 +127,7 @@ impl<'a> Return<'a> {
 
     /// Waits until nothing is missing; what is missing at the end is kept for the report.
     fn settle(&mut self, operation: &mut Operation) -> Result<()> {
-        let mut progress = Progress { output: self.context.output };
+        let mut progress = Progress::on(self.context.output);
         self.interrupted |= operation.is_interrupted();
         let longest = if self.interrupted { Duration::ZERO } else { self.options.settle };
         let Self { context, subject, options, known, before, after, events, readiness, .. } = self;

@@ -30,6 +30,7 @@ use crate::plan::step_state::{can_be_put_back, has_led_to_driver};
 use crate::plan::stop::remember;
 use crate::report::change::PlannedChange;
 use crate::report::text::{self, words};
+use crate::terminal::document::Document;
 use crate::topology::attributes::Attributes;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
@@ -236,7 +237,7 @@ type Finish<'a, R> = dyn Fn(Option<&mut Operation>, &InPlaceTarget, Changed) -> 
 ///
 /// # Errors
 /// It is refused, somebody else has a lock, or a write fails; then all that can be is put back.
-pub(crate) fn run<R: serde::Serialize>(
+pub(crate) fn run<R: Document>(
     context: &Context,
     options: &InPlaceOptions,
     read: &dyn Fn() -> Result<InPlaceTarget>,
@@ -254,7 +255,7 @@ pub(crate) fn run<R: serde::Serialize>(
 ///
 /// # Errors
 /// As for [`run`], and those of `finish`, which puts back itself what it changed.
-pub(crate) fn run_with<R: serde::Serialize>(
+pub(crate) fn run_with<R: Document>(
     context: &Context,
     options: &InPlaceOptions,
     read: &dyn Fn() -> Result<InPlaceTarget>,

@@ -8,9 +8,10 @@ use crate::error::{Error, Result};
 use crate::execute::executor::StepRunner;
 use crate::host::machine::Machine;
 use crate::operation::options::ChangeOptions;
+use crate::state::audit::{AuditFile, OpenRecord};
 use crate::state::file::Location;
 use crate::state::journal::store::Journals;
-use crate::terminal::Output;
+use crate::terminal::output::Output;
 
 /// What a command works with.
 pub(crate) struct Context<'a> {
@@ -20,6 +21,8 @@ pub(crate) struct Context<'a> {
     pub(crate) output: &'a Output,
     /// Set when a command is tried on a dumped tree.
     pub(crate) rehearsal: Option<&'a Rehearsal>,
+    /// The operation whose begin is recorded and whose end is not.
+    pub(crate) recorded: RefCell<Option<OpenRecord>>,
     told: RefCell<BTreeSet<String>>,
 }
 
@@ -36,7 +39,7 @@ pub struct Rehearsal {
 impl<'a> Context<'a> {
     /// For one command.
     pub(crate) fn new(machine: Machine, output: &'a Output, rehearsal: Option<&'a Rehearsal>) -> Self {
-        Self { machine, output, rehearsal, told: RefCell::default() }
+        Self { machine, output, rehearsal, recorded: RefCell::default(), told: RefCell::default() }
     }
 
     /// A message that is told once, however often what it is about is read.
@@ -55,6 +58,11 @@ impl<'a> Context<'a> {
     /// Where the ledger and the markers of operations are.
     pub(crate) fn state_location(&self) -> Location {
         self.location(&self.machine.state)
+    }
+
+    /// What was done by all operations.
+    pub(crate) fn audit_file(&self) -> AuditFile {
+        AuditFile::in_directory(self.state_location())
     }
 
     fn location(&self, path: &Path) -> Location {

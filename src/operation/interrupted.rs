@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::doctor::leftovers::Leftover;
+use crate::host::clock::Moment;
 use crate::operation::context::Context;
 use crate::plan::action::Action;
 use crate::report::status::{OperationState, OperationStatus};
@@ -41,7 +42,7 @@ fn of_header(header: &Header, state: OperationState) -> OperationStatus {
     OperationStatus {
         id: Some(header.id.clone()),
         command: Some(header.command.clone()),
-        began: Some(header.began),
+        began_at: Some(Moment(header.began)),
         pid: Some(header.pid),
         ..OperationStatus::of(state)
     }

@@ -4,6 +4,8 @@
 //! - [`context`]: one machine or dumped tree, and the terminal.
 //! - [`absent`]: what is said of an address that is not there.
 //! - [`failure`]: why an operation stopped, in one sentence.
+//! - [`announced`]: says of every step that it begins, goes on and ends.
+//! - [`audit`]: the record of an operation, at its start and at its end.
 //! - [`acquire`]: locks, and a second look at what is locked.
 //! - [`run`]: an operation on its way through the kernel.
 //! - [`user_check`]: looks for users, judges them, says what is overridden.
@@ -31,6 +33,8 @@
 
 pub(crate) mod absent;
 pub(crate) mod acquire;
+pub(crate) mod announced;
+pub(crate) mod audit;
 pub(crate) mod bring_back;
 pub(crate) mod change;
 pub(crate) mod consumers;

@@ -1,29 +1,45 @@
 //! What is said while something is waited for that comes by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::terminal::Output;
+use crate::terminal::event::{Event, Reminder};
+use crate::terminal::live::Activity;
+use crate::terminal::output::Output;
 use crate::verify::settle::{Pending, WatchSettle};
 
-/// Says on a terminal what is still missing.
+/// Says what is still missing.
 pub(crate) struct Progress<'a> {
-    pub(crate) output: &'a Output,
+    output: &'a Output,
+    /// Those who follow events hear of what is missing when it is something else, and from time to time.
+    reminder: Reminder,
+    last: Vec<Pending>,
+}
+
+impl<'a> Progress<'a> {
+    /// On this terminal.
+    pub(crate) fn on(output: &'a Output) -> Self {
+        Self { output, reminder: Reminder::default(), last: Vec::new() }
+    }
 }
 
 impl WatchSettle for Progress<'_> {
     fn missing(&mut self, pending: &[Pending], waited: Duration, longest: Duration) {
-        // A wait that is over in a moment is not worth a word.
-        if waited < Duration::from_millis(300) || !self.output.can_move() {
-            return;
-        }
+        let limit = (longest != Duration::MAX).then_some(longest);
         let more = if pending.len() > 1 { format!(" and {} more", pending.len() - 1) } else { String::new() };
         let first = pending.first().map(ToString::to_string).unwrap_or_default();
-        let of = if longest == Duration::MAX { String::new() } else { format!(" of {:.0}", longest.as_secs_f64()) };
-        let waited = waited.as_secs_f64();
-        self.output.progress(&format!("waiting for {first}{more} ({waited:.0}{of} s)"));
+        let since = Instant::now().checked_sub(waited).unwrap_or_else(Instant::now);
+        self.output.goes_on(Activity::Devices, format!("waiting for {first}{more}"), since, limit);
+        if self.last != pending || self.reminder.is_due(waited) {
+            self.last = pending.to_vec();
+            self.output.event(&Event::WaitingForDevices {
+                missing: pending.iter().map(ToString::to_string).collect(),
+                waited_seconds: waited.as_secs_f64(),
+                limit_seconds: limit.map(|limit| limit.as_secs_f64()),
+            });
+        }
     }
 
     fn done(&mut self) {
-        self.output.end_progress();
+        self.output.is_over(Activity::Devices);
     }
 }

@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::execute::outcome::Outcomes;
+use crate::host::invoker::command_line;
 use crate::lock::acquire::Held;
 use crate::lock::claims::Claims;
 use crate::operation::acquire::{LockTarget, acquire_and_reread};
+use crate::operation::audit;
 use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
 use crate::operation::options::ChangeOptions;
@@ -112,6 +114,8 @@ fn resume(
         Progress::Partial => {}
     }
     let way = look.action();
+    let functions = record.steps.iter().filter_map(|step| step.action.address());
+    audit::begin(context, &record.header.id, &command_line(), &record.header.places, functions);
     let mut operation = Operation::resume(context, held, journal, record.steps.len(), options.timeout)?;
     let result = match way {
         RecoveryAction::RollForward => roll_forward(&mut operation, &look)
@@ -119,6 +123,7 @@ fn resume(
         RecoveryAction::RollBack => roll_back(context, &mut operation, record, &look),
     };
     operation.end(&result);
+    audit::end(context, result.as_ref().map(|_| ExitStatus::Done));
     let done = result?;
     let what = match way {
         RecoveryAction::RollForward => "completed",

@@ -1,6 +1,7 @@
 //! An operation on its way through the kernel: its locks, whoever makes its writes, and what to say when it ends otherwise
 //! than planned.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,17 +14,21 @@ use crate::execute::journaled::Journaled;
 use crate::execute::outcome::{DetachedWrite, Outcome, Outcomes, Undone};
 use crate::execute::signals;
 use crate::execute::supervisor::Supervisor;
+use crate::host::invoker::command_line;
 use crate::lock::acquire::Held;
+use crate::operation::announced::Announced;
+use crate::operation::audit;
 use crate::operation::context::Context;
-use crate::operation::failure::{StepFailure, errno_text, not_put_back, rollback_error};
+use crate::operation::failure::{StepFailure, not_put_back, rollback_error};
 use crate::operation::removal_record::now;
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::action::{Action, Step};
-use crate::report::text::{operation, words};
+use crate::report::text::operation;
 use crate::state::journal::record::{Header, SCHEMA};
 use crate::state::journal::store::Journal;
+use crate::terminal::event::Event;
 
 /// Never adds one more task to those that hang already: an error if the kernel's PCI core will not go on.
 pub(crate) fn refuse_if_stuck(context: &Context) -> Result<()> {
@@ -67,6 +72,8 @@ pub(crate) struct Operation<'a> {
     next_step: usize,
     /// How many steps the journal knows of.
     planned: usize,
+    /// The steps that changed something and were not undone.
+    changed: BTreeSet<usize>,
     /// Another process goes on with it.
     continues: bool,
     /// Something is half done and stays so.
@@ -86,10 +93,15 @@ impl<'a> Operation<'a> {
             // Or else one that comes before the first step would leave the journal behind.
             signals::hold().map_err(|error| Error::io("signals", &error))?;
         }
+        let (places, command) = (header.places.clone(), header.command.clone());
         let (journal, warning) = context.journals().begin(header)?;
         if let Some(warning) = warning {
             context.output.say(&warning);
         }
+        let functions = steps.iter().filter_map(|step| step.action.address());
+        audit::begin(context, journal.id(), &command, &places, functions);
+        context.output.set_operation(journal.id());
+        context.output.event(&Event::OperationBegun { steps: steps.len() });
         let mut operation = Self::resume(context, held, journal, steps.len(), timeout)?;
         operation.kernel.prestart(0, steps);
         Ok(operation)
@@ -106,6 +118,7 @@ impl<'a> Operation<'a> {
         planned: usize,
         timeout: Duration,
     ) -> Result<Self> {
+        context.output.set_operation(journal.id());
         let journal = Rc::new(journal);
         let inner = match context.rehearsal {
             Some(rehearsal) => (rehearsal.kernel)(),
@@ -117,13 +130,15 @@ impl<'a> Operation<'a> {
                 Box::new(made) as Box<dyn StepRunner + 'a>
             }
         };
-        let kernel = Journaled { inner, journal: Rc::clone(&journal), output: context.output };
+        let journaled = Box::new(Journaled { inner, journal: Rc::clone(&journal) });
+        let kernel = Announced::new(journaled, context.output, timeout);
         Ok(Self {
             context,
             kernel: Box::new(kernel),
             journal,
             next_step: 0,
             planned,
+            changed: BTreeSet::new(),
             continues: false,
             half_done: false,
             _held: held,
@@ -171,11 +186,22 @@ impl<'a> Operation<'a> {
         }
         let mut outcomes = execute(steps, self.next_step, &mut *self.kernel, jobs);
         self.next_step += steps.len();
-        self.detail(steps, &outcomes);
+        self.note_changes(self.next_step - steps.len(), steps, &outcomes);
         match outcomes.detached.take() {
             Some(unfinished) => Err(self.detached_error(&unfinished)),
             None => Ok(outcomes),
         }
+    }
+
+    /// A scan changes nothing by itself: what came of it is the report's to say.
+    fn note_changes(&mut self, first: usize, steps: &[Step], outcomes: &Outcomes) {
+        let is_scan = |action: &Action| matches!(action, Action::Rescan { .. } | Action::RescanAll);
+        for (index, (step, outcome)) in steps.iter().zip(outcomes.each()).enumerate() {
+            if (outcome.has_changed() || *outcome == Outcome::Unfinished) && !is_scan(&step.action) {
+                self.changed.insert(first + index);
+            }
+        }
+        self.context.output.set_changed(!self.changed.is_empty());
     }
 
     /// Performs the plan's next steps, none of which waits for another, and goes on when one of them fails.
@@ -233,6 +259,13 @@ impl<'a> Operation<'a> {
             return Err(self.detached_error(&unfinished));
         }
         self.half_done = undone.each.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)));
+        if !self.half_done {
+            let undone = outcomes.each().iter().enumerate().filter(|(_, outcome)| outcome.has_changed());
+            undone.for_each(|(index, _)| {
+                self.changed.remove(&(first + index));
+            });
+            self.context.output.set_changed(!self.changed.is_empty());
+        }
         Ok(undone)
     }
 
@@ -290,6 +323,9 @@ impl<'a> Operation<'a> {
     /// The report of the process that waits no longer.
     fn detached_error(&mut self, unfinished: &DetachedWrite) -> Error {
         self.continues = true;
+        if unfinished.background.is_some() {
+            audit::leave(self.context);
+        }
         for line in operation::kernel_state(unfinished) {
             self.context.output.say(&line);
         }
@@ -301,24 +337,6 @@ impl<'a> Operation<'a> {
             None => error,
         }
     }
-
-    fn detail(&self, steps: &[Step], outcomes: &Outcomes) {
-        for (step, outcome) in steps.iter().zip(outcomes.each()) {
-            let end = match outcome {
-                Outcome::Done(_, timing) => format!("done in {:.2} s", timing.as_secs_f64()),
-                Outcome::Failed(errno) => errno_text(*errno),
-                Outcome::NotBegun => "not started".to_owned(),
-                Outcome::Unfinished => "not finished".to_owned(),
-            };
-            self.context.output.detail(&format!("{}: {end}", words::describe_action(&step.action)));
-        }
-    }
-}
-
-/// The command line as a text; what is not UTF-8 is replaced, for it is only to be read.
-fn command_line() -> String {
-    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    words.join(" ")
 }
 
 fn header(context: &Context, places: Vec<Place>, steps: &[Step]) -> Header {

@@ -40,7 +40,6 @@ pub(crate) struct Undriven {
     /// The VF.
     pub(crate) address: PciAddress,
     /// The override that brings it its driver.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) driver_override: Option<String>,
     /// Why.
     pub(crate) why: String,
@@ -195,7 +194,7 @@ fn wait(
     longest: Duration,
 ) -> Result<Vec<Pending>> {
     let mut readiness = Readiness::new(&context.machine.sysfs);
-    let mut progress = Progress { output: context.output };
+    let mut progress = Progress::on(context.output);
     settle(events, longest, &mut progress, |heard| {
         let (topology, id) = read(context, physical)?;
         let vfs = topology.virtual_functions(id).into_iter();

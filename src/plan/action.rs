@@ -200,6 +200,29 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// In one word, as documents and journals have it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Unbind { .. } => "unbind",
+            Self::Bind { .. } => "bind",
+            Self::SetVfs { .. } => "set_vfs",
+            Self::CreateVfs { .. } => "create_vfs",
+            Self::SetVf { .. } => "set_vf",
+            Self::Remove { .. } => "remove",
+            Self::Rescan { .. } => "rescan",
+            Self::RescanAll => "rescan_all",
+            Self::Override { .. } => "override",
+            Self::Probe { .. } => "probe",
+            Self::Set { .. } => "set",
+            Self::Reset { .. } => "reset",
+            Self::ResetBelow { .. } => "reset_below",
+            Self::SlotPower { .. } => "slot_power",
+            Self::SlotAttention { .. } => "slot_attention",
+        }
+    }
+}
+
 /// What an attention indicator shows (pciehp_get_attention_status in drivers/pci/hotplug/pciehp_hpc.c).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -9,6 +9,8 @@ use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::place::Place;
 use crate::plan::action::{Action, Step};
 use crate::report::guard::WriterAtFile;
+use crate::report::step::{in_words, numbered};
+use crate::terminal::document::Document;
 use crate::usage::model::{Danger, UsageReport, User};
 use crate::verify::compare::Difference;
 use crate::verify::verdict::CloseReason;
@@ -26,21 +28,39 @@ pub(crate) enum PlannedRemoval {
     },
 }
 
+impl Document for PlannedRemoval {
+    const KIND: &'static str = "plan";
+
+    fn changed(&self) -> Option<bool> {
+        match self {
+            Self::Plan(plan) => plan.changed(),
+            Self::Refused { .. } => Some(false),
+        }
+    }
+}
+
 /// A plan, as `--dry-run` prints it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct PlannedChange {
     /// What it is about, in words.
     pub(crate) summary: Vec<String>,
     /// The dangers that are not forced and would have to be; the change is refused while there are any.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) needs_force: Vec<Danger>,
     /// The users of what would be removed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) users: Option<UsageReport>,
     /// The locks in the order in which they are taken.
     pub(crate) locks: Vec<Claim>,
     /// The steps, each after all that it waits for.
+    #[serde(serialize_with = "numbered")]
     pub(crate) steps: Vec<Step>,
+}
+
+impl Document for PlannedChange {
+    const KIND: &'static str = "plan";
+
+    fn changed(&self) -> Option<bool> {
+        Some(self.needs_force.is_empty() && !self.steps.is_empty())
+    }
 }
 
 /// A place to be locked, and why this one.
@@ -63,6 +83,10 @@ pub(crate) struct PlannedLock {
     pub(crate) locks: Vec<Claim>,
     /// The command.
     pub(crate) command: Vec<String>,
+}
+
+impl Document for PlannedLock {
+    const KIND: &'static str = "lock_plan";
 }
 
 /// A node of `locks`: one that somebody holds or waits for, or that has such a one below it.
@@ -112,10 +136,9 @@ pub struct FunctionSummary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Restored {
     /// What was done.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "in_words")]
     pub(crate) action: Action,
     /// The reason it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) failure: Option<String>,
 }
 
@@ -136,12 +159,19 @@ pub(crate) struct RemoveReport {
     /// Targets that were not there.
     pub(crate) absent: Vec<String>,
     /// The users that were overridden.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) overridden: Vec<User>,
     /// Seconds the drivers took to stop.
     pub(crate) stop_seconds: f64,
     /// Seconds the kernel took to remove.
     pub(crate) remove_seconds: f64,
+}
+
+impl Document for RemoveReport {
+    const KIND: &'static str = "removal";
+
+    fn changed(&self) -> Option<bool> {
+        Some(!self.removed.is_empty())
+    }
 }
 
 /// A bus that was scanned, and why this one.
@@ -183,6 +213,14 @@ pub struct RescanReport {
     pub settle_seconds: f64,
 }
 
+impl Document for RescanReport {
+    const KIND: &'static str = "rescan";
+
+    fn changed(&self) -> Option<bool> {
+        Some(!self.is_quiet())
+    }
+}
+
 /// What `replug` did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct ReplugReport {
@@ -193,6 +231,14 @@ pub(crate) struct ReplugReport {
     pub(crate) escalations: Vec<String>,
     /// The second half.
     pub(crate) rescanned: RescanReport,
+}
+
+impl Document for ReplugReport {
+    const KIND: &'static str = "replug";
+
+    fn changed(&self) -> Option<bool> {
+        Some(true)
+    }
 }
 
 impl RescanReport {

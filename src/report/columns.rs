@@ -143,6 +143,22 @@ impl Column {
     }
 }
 
+/// Some of the columns, small enough for every row to know its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ColumnSet(u32);
+
+impl ColumnSet {
+    /// These.
+    pub(crate) fn of(columns: &[Column]) -> Self {
+        Self(columns.iter().fold(0, |set, column| set | 1 << *column as u32))
+    }
+
+    /// Whether it is one of them.
+    pub(crate) fn has(self, column: Column) -> bool {
+        self.0 & (1 << column as u32) != 0
+    }
+}
+
 /// The columns that were asked for: those that were named, the default ones if none was, or both.
 pub(crate) fn chosen(default: &[Column], named: &[NamedColumn]) -> Vec<Column> {
     // As with lsblk, a plus in front of the first one is for all of them.

@@ -3,7 +3,7 @@
 //! All of it is told from memory: nothing here asks hardware or waits for a driver. Overrides and locks, which take a look
 //! at many at once, are filled in by whoever has made that look.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::host::sysfs::{Sysfs, last_step};
 use crate::lock::holders::Holder;
@@ -24,41 +24,30 @@ pub(crate) struct DeviceValue {
     pub(crate) value: String,
 }
 
-/// The fields that were asked for, in a document that leaves out the others.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+/// What was asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Details {
     /// Two hexadecimal digits.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) revision: Option<String>,
     /// Serial numbers of its NVMe controllers.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) serial_numbers: Option<Vec<DeviceValue>>,
     /// MAC addresses of its interfaces.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mac_addresses: Option<Vec<DeviceValue>>,
     /// `D0`, `D3hot`...
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) power_state: Option<String>,
-    /// In the order in which the kernel tries them, none where it cannot be reset; left out where the kernel does not tell.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// In the order in which the kernel tries them, empty where it cannot be reset; none where the kernel does not tell.
     pub(crate) reset_methods: Option<Vec<String>>,
     /// Errors that were counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) aer: Option<AerCounters>,
-    /// What its `driver_override` says, null if nothing; left out where that cannot be read without waiting for a driver.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What its `driver_override` says; none where that cannot be read without waiting for a driver.
     pub(crate) driver_override: Option<Option<String>>,
     /// Its VFs.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) virtual_functions: Option<Vec<PciAddress>>,
     /// How many VFs it supports.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) total_vfs: Option<u32>,
-    /// Every function of its IOMMU group, itself included; left out if it is in none, or they cannot be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Every function of its IOMMU group, itself included; none if it is in no group, or they cannot be read.
     pub(crate) iommu_group_members: Option<Vec<PciAddress>>,
-    /// Who holds or waits for its lock; left out if unknown.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Who holds or waits for its lock; none if unknown.
     pub(crate) holders: Option<Vec<Holder>>,
 }
 
@@ -121,6 +110,14 @@ impl Details {
             _ => {}
         }
     }
+}
+
+/// An override that says nothing is told from one that cannot be read.
+///
+/// # Errors
+/// Those of the serializer.
+pub(crate) fn none_is_empty<S: Serializer>(value: &Option<Option<String>>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().map(|text| text.as_deref().unwrap_or_default()).serialize(serializer)
 }
 
 /// What a file says of each of these devices that is of that class.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::pci::address::PciAddress;
+use crate::terminal::document::Document;
 use crate::usage::model::User;
 
 /// What they did.
@@ -11,12 +12,20 @@ pub(crate) struct DriverReport {
     /// The functions that were named.
     pub(crate) functions: Vec<DriverChange>,
     /// Something was written; else all was so already.
+    #[serde(skip)]
     pub(crate) changed: bool,
     /// The users that were overridden.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) overridden: Vec<User>,
     /// Seconds from the first write to the last.
     pub(crate) seconds: f64,
+}
+
+impl Document for DriverReport {
+    const KIND: &'static str = "drivers";
+
+    fn changed(&self) -> Option<bool> {
+        Some(self.changed)
+    }
 }
 
 /// A function before and after.
@@ -31,7 +40,6 @@ pub(crate) struct DriverChange {
     /// What its `driver_override` says now; none too where that could not be read without waiting for a driver.
     pub(crate) driver_override: Option<String>,
     /// The driver that driverctl gives it at boot, where that was set now.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) persistent: Option<String>,
     /// How many of its VFs had to go.
     pub(crate) disabled_vfs: usize,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::pci::place::Place;
+use crate::terminal::document::Document;
 
 /// A guard as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,10 @@ pub(crate) struct GuardReport {
     pub(crate) waiting: Vec<WriterAtFile>,
     /// Those who are inside.
     pub(crate) inside: Vec<WriterAtFile>,
+}
+
+impl Document for GuardReport {
+    const KIND: &'static str = "guard";
 }
 
 /// Somebody at a file.

@@ -8,7 +8,7 @@ use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::pci::ids::{Ids, ids_text, subsystem_text};
 use crate::report::change::FunctionSummary;
-use crate::report::columns::Column;
+use crate::report::columns::{Column, ColumnSet};
 use crate::report::details::Details;
 use crate::report::rows::FunctionRow;
 use crate::resolve::class_names::{all_names, known_names, names_of, things};
@@ -97,6 +97,14 @@ impl<'a> Inspector<'a> {
         things(&self.things(address, &format!("{DEVICES}/{address}")))
     }
 
+    /// The first serial number that a function's devices tell.
+    pub(crate) fn serial_number(&self, address: PciAddress) -> Option<String> {
+        let path = format!("{DEVICES}/{address}");
+        let details =
+            Details::read(self.sysfs, &self.attributes, &path, &self.things(address, &path), &[Column::Serial])?;
+        Some(details.serial_numbers?.into_iter().next()?.value)
+    }
+
     /// Names from pci.ids, which is opened when the first one is asked for.
     fn names(&mut self) -> &mut PciIds {
         self.names.get_or_insert_with(|| PciIds::load(self.sysfs.files()))
@@ -113,6 +121,7 @@ impl<'a> Inspector<'a> {
         let things = if needs_things(columns) { self.things(function.address, &path) } else { Vec::new() };
         let details = Details::read(self.sysfs, &self.attributes, &path, &things, columns);
         FunctionRow {
+            columns: ColumnSet::of(columns),
             address: function.address,
             class_code: ids.filter(|_| wants(Column::ClassCode)).map(|ids| format!("{:06x}", ids.class)),
             class: ids.filter(|_| wants(Column::Class)).map(|ids| self.class(ids)),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::pci::address::PciAddress;
+use crate::terminal::document::Document;
 
 /// What `power` shows, or has changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -10,7 +11,16 @@ pub(crate) struct PowerReport {
     /// The functions that were named.
     pub(crate) functions: Vec<FunctionPower>,
     /// Something was written; else all was so already, or nothing was asked for.
+    #[serde(skip)]
     pub(crate) changed: bool,
+}
+
+impl Document for PowerReport {
+    const KIND: &'static str = "power";
+
+    fn changed(&self) -> Option<bool> {
+        Some(self.changed)
+    }
 }
 
 /// How a function may sleep and wake; none where it or the kernel does not tell.
@@ -29,7 +39,6 @@ pub(crate) struct FunctionPower {
     /// It may wake the machine; none if it cannot.
     pub(crate) wakeup: Option<bool>,
     /// Settings that do not say what was written to them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) not_taken: Vec<NotTaken>,
 }
 

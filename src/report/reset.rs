@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::pci::address::PciAddress;
+use crate::terminal::document::Document;
 use crate::topology::reset_methods::Reach;
 use crate::usage::model::User;
 use crate::verify::compare::Difference;
@@ -14,12 +15,20 @@ pub(crate) struct ResetReport {
     /// The functions that were named.
     pub(crate) functions: Vec<FunctionReset>,
     /// A reset changes the device, whatever else is as before.
+    #[serde(skip)]
     pub(crate) changed: bool,
     /// The users that were overridden.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) overridden: Vec<User>,
     /// Seconds from the first write to the last.
     pub(crate) seconds: f64,
+}
+
+impl Document for ResetReport {
+    const KIND: &'static str = "reset";
+
+    fn changed(&self) -> Option<bool> {
+        Some(self.changed)
+    }
 }
 
 /// A function that was reset.
@@ -46,6 +55,10 @@ pub(crate) struct FunctionReset {
 pub(crate) struct ResetListing {
     /// The functions.
     pub(crate) functions: Vec<ResetWays>,
+}
+
+impl Document for ResetListing {
+    const KIND: &'static str = "reset_methods";
 }
 
 /// How a function can be reset.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::lock::holders::Holder;
 use crate::pci::address::{BusNumber, PciAddress};
 use crate::pci::place::Place;
 use crate::report::change::PlannedRemoval;
-use crate::report::details::Details;
+use crate::report::columns::{Column, ColumnSet};
+use crate::report::details::{Details, none_is_empty};
 use crate::report::power::FunctionPower;
+use crate::terminal::document::Document;
 use crate::topology::attributes::LinkStatus;
 use crate::topology::regions::Region;
 use crate::topology::slots::SlotFile;
@@ -17,86 +19,124 @@ use crate::usage::model::{UsageReport, User};
 use crate::usage::protected::ProtectedEntry;
 
 /// One function with the columns that were asked for. Strings are shared: there may be 65,536 rows.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+///
+/// In a document it has the keys of the columns that were asked for, and no others; a key is null where what it stands for is
+/// unknown or does not exist.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FunctionRow {
+    /// The columns that were asked for.
+    pub(crate) columns: ColumnSet,
     /// Its address.
     pub(crate) address: PciAddress,
-    /// The class code; `None` if it cannot be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The class code, six hexadecimal digits.
     pub(crate) class_code: Option<String>,
     /// The class by name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) class: Option<Arc<str>>,
     /// Vendor and device by name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<Arc<str>>,
     /// Vendor and device id, `8086:10d3`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ids: Option<String>,
     /// Subsystem vendor and device id.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subsystem: Option<String>,
     /// The driver that has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) driver: Option<Arc<str>>,
     /// The link.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) link: Option<Box<LinkStatus>>,
-    /// Interfaces, disks and the like, as `net/eth0`. `None` if not asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Interfaces, disks and the like, as `net/eth0`.
     pub(crate) names: Option<Vec<String>>,
     /// NUMA node.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) numa_node: Option<i32>,
     /// Slot name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) slot: Option<String>,
     /// IOMMU group.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) iommu_group: Option<u32>,
-    /// Its users; `None` if not asked for or unknown.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Its users; `None` if unknown.
     pub(crate) in_use_by: Option<Vec<User>>,
-    /// The users of what is below it, its own VFs left out, as far as they are known; `None` if not asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The users of what is below it, its own VFs left out, as far as they are known.
     pub(crate) in_use_below: Option<Vec<User>>,
     /// Place in the device tree.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<Place>,
     /// What few people ask for.
-    #[serde(flatten)]
     pub(crate) details: Option<Box<Details>>,
 }
 
+impl Serialize for FunctionRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut keys = Keys { map: serializer.serialize_map(None)?, columns: self.columns };
+        let absent = Details::default();
+        let details = self.details.as_deref().unwrap_or(&absent);
+        keys.map.serialize_entry("address", &self.address)?;
+        keys.of(Column::ClassCode, "class_code", &self.class_code)?;
+        keys.of(Column::Class, "class", &self.class)?;
+        keys.of(Column::Name, "name", &self.name)?;
+        keys.of(Column::Ids, "ids", &self.ids)?;
+        keys.of(Column::Subsystem, "subsystem", &self.subsystem)?;
+        keys.of(Column::Revision, "revision", &details.revision)?;
+        keys.of(Column::Driver, "driver", &self.driver)?;
+        keys.of(Column::Override, "driver_override", &details.driver_override.as_ref().map(text_or_empty))?;
+        keys.of(Column::Link, "link", &self.link)?;
+        keys.of(Column::Names, "names", &self.names)?;
+        keys.of(Column::Serial, "serial_numbers", &details.serial_numbers)?;
+        keys.of(Column::Mac, "mac_addresses", &details.mac_addresses)?;
+        keys.of(Column::Numa, "numa_node", &self.numa_node)?;
+        keys.of(Column::Slot, "slot", &self.slot)?;
+        keys.of(Column::Iommu, "iommu_group", &self.iommu_group)?;
+        keys.of(Column::IommuMembers, "iommu_group_members", &details.iommu_group_members)?;
+        keys.of(Column::Vfs, "virtual_functions", &details.virtual_functions)?;
+        keys.of(Column::Vfs, "total_vfs", &details.total_vfs)?;
+        keys.of(Column::PowerState, "power_state", &details.power_state)?;
+        keys.of(Column::Reset, "reset_methods", &details.reset_methods)?;
+        keys.of(Column::Aer, "aer", &details.aer)?;
+        keys.of(Column::InUse, "in_use_by", &self.in_use_by)?;
+        keys.of(Column::InUse, "in_use_below", &self.in_use_below)?;
+        keys.of(Column::Lock, "holders", &details.holders)?;
+        keys.of(Column::Place, "place", &self.place)?;
+        keys.map.end()
+    }
+}
+
+fn text_or_empty(text: &Option<String>) -> &str {
+    text.as_deref().unwrap_or_default()
+}
+
+/// Writes the keys of those columns that were asked for.
+struct Keys<M> {
+    map: M,
+    columns: ColumnSet,
+}
+
+impl<M: SerializeMap> Keys<M> {
+    fn of(&mut self, column: Column, key: &'static str, value: &impl Serialize) -> Result<(), M::Error> {
+        if self.columns.has(column) { self.map.serialize_entry(key, value) } else { Ok(()) }
+    }
+}
+
 /// A node of `tree`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub(crate) struct TreeNode {
     /// `pci0000:00` for a host bridge, else the address.
     pub(crate) name: String,
     /// The bus it leads to.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bus: Option<BusNumber>,
     /// The function; `None` for a host bridge.
     #[serde(flatten)]
     pub(crate) function: Option<FunctionRow>,
     /// Set on a virtual function.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) physical_function: Option<PciAddress>,
     /// What is below it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) children: Vec<TreeNode>,
 }
 
 /// One function in full.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub(crate) struct FullFunction {
     /// Its row of a listing.
     #[serde(flatten)]
     pub(crate) row: FunctionRow,
     /// Its directory in sysfs.
     pub(crate) path: String,
-    /// What its `driver_override` says, null if nothing; left out where that cannot be read without waiting for a driver.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What its `driver_override` says, empty if nothing; null where that cannot be read without waiting for a driver.
+    #[serde(serialize_with = "none_is_empty")]
     pub(crate) driver_override: Option<Option<String>>,
     /// The driver that driverctl gives it when it is found.
     pub(crate) persistent_override: Option<String>,
@@ -142,8 +182,12 @@ pub(crate) struct FullFunction {
     pub(crate) rescan: Option<PlannedScan>,
 }
 
+impl Document for FullFunction {
+    const KIND: &'static str = "function";
+}
+
 /// The bus that a rescan would scan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct PlannedScan {
     /// The bus.
     pub(crate) bus: BusNumber,
@@ -152,8 +196,12 @@ pub(crate) struct PlannedScan {
 }
 
 /// What the site protects.
-#[derive(Debug, Serialize)]
+#[derive(Debug, serde::Serialize)]
 pub(crate) struct ProtectedReport {
     /// Each entry of its lists, in the order of files and lines.
     pub(crate) protected: Vec<ProtectedEntry>,
+}
+
+impl Document for ProtectedReport {
+    const KIND: &'static str = "protected";
 }

@@ -7,6 +7,7 @@ use crate::pci::address::PciAddress;
 use crate::plan::action::Attention;
 use crate::report::change::{FunctionSummary, RemoveReport, RescanReport};
 use crate::report::inspector::Inspector;
+use crate::terminal::document::Document;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 use crate::topology::slots::{Slot, SlotAddress, SlotFile};
@@ -33,11 +34,19 @@ pub(crate) struct SlotRow {
     pub(crate) readings: Option<SlotReadings>,
 }
 
+impl Document for SlotRow {
+    const KIND: &'static str = "slot";
+}
+
 /// The slots.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct SlotList {
     /// In the order of their addresses.
     pub(crate) slots: Vec<SlotRow>,
+}
+
+impl Document for SlotList {
+    const KIND: &'static str = "slots";
 }
 
 /// What the files of a slot say, each in a word: `unknown` where one says nothing, `not_controllable` or `not_reported` where it
@@ -137,9 +146,18 @@ pub(crate) struct SlotOffReport {
     /// What the slot says of its power now.
     pub(crate) power: &'static str,
     /// Something was removed or switched.
+    #[serde(skip)]
     pub(crate) changed: bool,
     /// What was in it.
     pub(crate) removed: RemoveReport,
+}
+
+impl Document for SlotOffReport {
+    const KIND: &'static str = "slot_off";
+
+    fn changed(&self) -> Option<bool> {
+        Some(self.changed)
+    }
 }
 
 /// What `slot on` did.
@@ -151,10 +169,18 @@ pub(crate) struct SlotOnReport {
     /// What the slot says of its power now.
     pub(crate) power: &'static str,
     /// Something appeared or was switched.
+    #[serde(skip)]
     pub(crate) changed: bool,
     /// What came; none where nothing was done, because it was on.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rescanned: Option<RescanReport>,
+}
+
+impl Document for SlotOnReport {
+    const KIND: &'static str = "slot_on";
+
+    fn changed(&self) -> Option<bool> {
+        Some(self.changed)
+    }
 }
 
 /// What `slot identify` did.
@@ -168,10 +194,18 @@ pub(crate) struct SlotIdentifyReport {
     /// Whether it shows the slot now.
     pub(crate) on: bool,
     /// Something was written; else it was so already.
+    #[serde(skip)]
     pub(crate) changed: bool,
     /// Seconds that it showed the slot, where that was for a while.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seconds: Option<f64>,
+}
+
+impl Document for SlotIdentifyReport {
+    const KIND: &'static str = "slot_identify";
+
+    fn changed(&self) -> Option<bool> {
+        Some(self.changed)
+    }
 }
 
 impl SlotName {

@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use crate::pci::address::PciAddress;
+use crate::report::details::none_is_empty;
+use crate::terminal::document::Document;
 use crate::usage::model::User;
 
 /// A physical function and its VFs, as `sriov` shows them.
@@ -21,14 +23,20 @@ pub(crate) struct SriovReport {
     /// The VFs.
     pub(crate) virtual_functions: Vec<VirtualFunction>,
     /// What could not be looked into for their users.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) unchecked: Vec<String>,
     /// What nobody can see of their users.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notes: Vec<String>,
     /// What was changed; nothing where it was only looked at.
     #[serde(flatten)]
     pub(crate) change: Option<SriovChange>,
+}
+
+impl Document for SriovReport {
+    const KIND: &'static str = "sriov";
+
+    fn changed(&self) -> Option<bool> {
+        Some(self.change.as_ref().is_some_and(|change| change.changed))
+    }
 }
 
 /// One VF.
@@ -40,15 +48,12 @@ pub(crate) struct VirtualFunction {
     pub(crate) address: PciAddress,
     /// The driver that has it.
     pub(crate) driver: Option<String>,
-    /// What its `driver_override` says; left out where that could not be read without waiting for a driver.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What its `driver_override` says, empty if nothing; none where that could not be read without waiting for a driver.
+    #[serde(serialize_with = "none_is_empty")]
     pub(crate) driver_override: Option<Option<String>>,
-    /// The MAC that the physical function's driver keeps for it, none if that is no network card; left out where it cannot
-    /// be told.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The MAC that the physical function's driver keeps for it; null if that is no network card, too.
     pub(crate) mac: Option<Option<String>>,
-    /// Who uses it; left out where nobody looked.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Who uses it; none where nobody looked.
     pub(crate) users: Option<Vec<User>>,
 }
 
@@ -56,13 +61,13 @@ pub(crate) struct VirtualFunction {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct SriovChange {
     /// Something was written; else all was so already.
+    #[serde(skip)]
     pub(crate) changed: bool,
     /// How many VFs there were.
     pub(crate) was_vfs: usize,
     /// Whether drivers took VFs that appeared.
     pub(crate) was_autoprobe: Option<bool>,
     /// The users that were overridden.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) overridden: Vec<User>,
     /// Seconds from the first write to when all VFs were ready.
     pub(crate) seconds: f64,

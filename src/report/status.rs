@@ -4,9 +4,11 @@ use serde::Serialize;
 
 use crate::doctor::diagnosis::Diagnosis;
 use crate::doctor::leftovers::Leftover;
+use crate::host::clock::Moment;
 use crate::pci::address::PciAddress;
 use crate::report::guard::GuardReport;
 use crate::state::journal::progress::RecoveryAction;
+use crate::terminal::document::Document;
 use crate::usage::model::User;
 
 /// The doctor's verdict.
@@ -45,6 +47,10 @@ pub(crate) struct DoctorReport {
     pub(crate) interrupted_operations: Option<usize>,
     /// How many devices were removed and are not back; unknown if the tree cannot be read.
     pub(crate) removed_devices: Option<usize>,
+}
+
+impl Document for DoctorReport {
+    const KIND: &'static str = "diagnosis";
 }
 
 /// A driver that has been stopping for long.
@@ -95,8 +101,8 @@ pub(crate) struct OperationStatus {
     pub(crate) state: OperationState,
     /// Its command line.
     pub(crate) command: Option<String>,
-    /// When it began, in seconds since 1970.
-    pub(crate) began: Option<u64>,
+    /// When it began.
+    pub(crate) began_at: Option<Moment>,
     /// The process that began it.
     pub(crate) pid: Option<u32>,
     /// The reason for its state.
@@ -120,7 +126,7 @@ impl OperationStatus {
             id: None,
             state,
             command: None,
-            began: None,
+            began_at: None,
             pid: None,
             why: None,
             in_kernel: Vec::new(),
@@ -137,8 +143,8 @@ impl OperationStatus {
 pub(crate) struct MissingDevice {
     /// Where it was.
     pub(crate) address: PciAddress,
-    /// When it was removed, in seconds since 1970.
-    pub(crate) removed_at: u64,
+    /// When it was removed.
+    pub(crate) removed_at: Moment,
 }
 
 /// Operations in progress or interrupted, and missing devices.
@@ -154,6 +160,10 @@ pub(crate) struct StatusReport {
     pub(crate) guard: Option<GuardReport>,
     /// Why nothing can be said of the guard that is there.
     pub(crate) guard_trouble: Option<String>,
+}
+
+impl Document for StatusReport {
+    const KIND: &'static str = "status";
 }
 
 /// The outcome for one interrupted operation.
@@ -179,4 +189,8 @@ impl Recovered {
 pub(crate) struct RecoverReport {
     /// Each of them.
     pub(crate) operations: Vec<Recovered>,
+}
+
+impl Document for RecoverReport {
+    const KIND: &'static str = "recovery";
 }

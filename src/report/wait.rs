@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::pci::address::PciAddress;
+use crate::terminal::document::Document;
 
 /// The report of a wait that ended well.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -12,12 +13,15 @@ pub(crate) struct WaitReport {
     /// What was waited for: `present`, `gone`, `driver` or `ready`.
     pub(crate) condition: &'static str,
     /// The driver, if one was named.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) driver: Option<String>,
     /// How long it took.
     pub(crate) waited_seconds: f64,
     /// What each selector stands for now, in the order of the command line.
     pub(crate) selectors: Vec<MetSelector>,
+}
+
+impl Document for WaitReport {
+    const KIND: &'static str = "wait";
 }
 
 /// One selector for which it is so.
@@ -31,13 +35,10 @@ pub(crate) struct MetSelector {
     /// The functions that it stands for, which are there.
     pub(crate) functions: Vec<BoundFunction>,
     /// The host bridge that it stands for.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) host_bridge: Option<String>,
     /// The address at which nothing is.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) absent: Option<PciAddress>,
     /// Why it stands for nothing, where that is more than an absent address.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
 }
 

@@ -19,16 +19,16 @@ pub(crate) const AUTOPROBE: &str = "sriov_drivers_autoprobe";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LinkStatus {
     /// Current speed in GT/s; `None` if the link is down or asleep.
-    #[serde(default)]
+    #[serde(default, rename = "speed_gts", alias = "speed")]
     pub speed: Option<f64>,
     /// Current width in lanes.
-    #[serde(default)]
+    #[serde(default, rename = "width_lanes", alias = "width")]
     pub width: Option<u32>,
     /// Highest speed in GT/s.
-    #[serde(default)]
+    #[serde(default, rename = "max_speed_gts", alias = "max_speed")]
     pub max_speed: Option<f64>,
     /// Highest width in lanes.
-    #[serde(default)]
+    #[serde(default, rename = "max_width_lanes", alias = "max_width")]
     pub max_width: Option<u32>,
     /// The device is in a low-power state; its link was not asked, because that would wake it.
     #[serde(default)]

@@ -104,7 +104,6 @@ pub struct User {
     /// What uses it in one or two words: a mount point, a holder, a command's name.
     pub(crate) by: String,
     /// The process, where it is one.
-    #[serde(flatten)]
     pub(crate) process: Option<ProcessRef>,
     /// A sentence for people.
     pub(crate) description: String,

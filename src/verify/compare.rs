@@ -104,10 +104,8 @@ pub struct Difference {
     /// Whether it makes the exit status 6.
     pub(crate) matters: bool,
     /// Why, if that is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
     /// Whose entry of the ledger says so; none for what was seen just before the scan.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) place: Option<Place>,
 }
 

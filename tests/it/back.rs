@@ -250,7 +250,7 @@ dry run: nothing was changed
         .stderr(
             "\
 pcictl: @state/ledger/pci0000:00+01.0+00.0+00.0+00.0.json: invalid ledger entry: not a record that \
-    pcictl wrote (line 12, column 5); continuing without it
+    pcictl wrote (line 13, column 3); continuing without it
 ",
         )
         .check();

@@ -4,8 +4,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::support::Tree;
 use crate::support::run::Run;
+use crate::support::{Tree, timeless};
 
 const UPSTREAM: &str = "devices/pci0000:00/0000:00:03.0/0000:01:00.0";
 
@@ -526,8 +526,8 @@ fn assert_exposition(text: &str) {
 #[test]
 fn a_format_is_one_of_two_ways_to_ask_for_json() {
     let machine = Machine::new();
-    let document = Run::words("doctor --format json").on(&machine.tree).json();
-    assert_eq!(document, Run::words("doctor --json").on(&machine.tree).json());
+    let document = timeless(Run::words("doctor --format json").on(&machine.tree).json());
+    assert_eq!(document, timeless(Run::words("doctor --json").on(&machine.tree).json()));
     assert_eq!((&document["verdict"], &document["removed_devices"]), (&"healthy".into(), &0.into()));
     let both = Run::words("doctor --json --format npd").on(&machine.tree).status(2).json();
     assert_eq!(both["error"]["message"], "--json and --format npd: give one of them");

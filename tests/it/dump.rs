@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::dump::{Dump, Node, Order};
 use crate::support::golden::diff;
 use crate::support::run::Run;
-use crate::support::{Tree, load_dump, processes, scratch_directory, tree_names, trees_dir};
+use crate::support::{Tree, load_dump, processes, scratch_directory, timeless, tree_names, trees_dir};
 
 /// Where the dumps of a test go.
 fn place() -> (TempDir, PathBuf) {
@@ -46,7 +46,7 @@ fn told(root: &Path, functions: &[String], directories: Option<(&Path, &Path)>) 
         }
         let text = text.replace(root.to_str().expect("text"), "@");
         let value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{command}: {error}:\n{text}"));
-        (format!("{command}: {:?}", output.status.code()), value)
+        (format!("{command}: {:?}", output.status.code()), timeless(value))
     };
     commands.into_iter().map(run).collect()
 }
@@ -389,7 +389,7 @@ fn a_dump_of_this_machine_lists_the_same_functions() {
             "-o",
             "address,class,name,ids,driver,numa,slot,iommu,place",
         ]));
-        String::from_utf8(output.stdout).expect("text")
+        timeless(serde_json::from_slice(&output.stdout).expect("JSON"))
     };
     if Path::new("/sys/bus/pci/devices").is_dir() {
         assert_eq!(list(None), list(Some(&target)));

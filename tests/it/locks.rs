@@ -471,14 +471,17 @@ fn a_terminal_is_kept_up_to_date() {
     }
     waiter.end_by_itself();
     let shown = String::from_utf8(shown).unwrap();
-    let progress = format!("\r\u{1b}[Kpcictl: waiting for {PORT}: pid {pid} pcictl");
+    let progress = format!("pcictl: waiting for {PORT}: pid {pid} pcictl");
+    let again = format!("\r\u{1b}[J{progress}");
     assert!(
-        shown.matches(&progress).count() >= 2 && !shown[..shown.rfind(&progress).unwrap()].contains('\n'),
+        shown.starts_with(&progress)
+            && shown.contains(&again)
+            && !shown[..shown.rfind(&progress).unwrap()].contains('\n'),
         "{shown:?}"
     );
     // The whole line, with the clock at its end, and what does not fit gone from its middle.
-    let line = shown.split("\r\u{1b}[K").find(|line| line.starts_with("pcictl: waiting for ")).unwrap();
+    let line = shown.split("\r\u{1b}[J").find(|line| line.starts_with("pcictl: waiting for ")).unwrap();
     assert!(line.contains("...") && line.ends_with(" s of 60 s") && line.chars().count() == 79, "{line:?}");
-    let (_, last) = shown.rsplit_once("\r\u{1b}[K").unwrap();
+    let (_, last) = shown.rsplit_once("\r\u{1b}[J").unwrap();
     assert!(last.contains(": got the lock after ") && last.ends_with(" s\r\n"), "{shown:?}");
 }

@@ -17,6 +17,7 @@
 //! - [`monitor`]: the doctor's findings for monitors.
 //! - [`wait`]: what is so now.
 //! - [`guard`]: what a guard does.
+//! - [`history`]: what was done to which device.
 //! - [`dump`]: what a dump holds.
 
 pub mod change;
@@ -27,6 +28,7 @@ pub(crate) mod cells;
 pub(crate) mod dump;
 pub(crate) mod fit;
 pub(crate) mod guard;
+pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod monitor;

@@ -272,6 +272,11 @@ impl JournalFile {
 }
 
 impl Journal {
+    /// The operation's name.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// When its operation began, in seconds since 1970.
     pub(crate) fn began(&self) -> u64 {
         self.began

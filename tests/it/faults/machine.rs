@@ -18,7 +18,7 @@ use pcictl::host::sysfs::Sysfs;
 use pcictl::operation::context::Rehearsal;
 use pcictl::state::journal::progress::{Assessment, Progress};
 use pcictl::state::journal::store::{JournalFile, Journals};
-use pcictl::terminal::Output;
+use pcictl::terminal::output::Output;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -15,6 +15,7 @@
 //! - `@NAME` is the unpacked tree `tests/trees/NAME.tree`, alone or at the start of a path (`@NAME/sys`); `@run` is the
 //!   run directory, fresh for every case. The output shows the same words where the program printed those paths.
 //! - `?` with the exit status ends the case. Between `$` and `?` an empty line is an empty line of standard output.
+//! - What differs from run to run in the head of a JSON document (version, kernel, times) is left out.
 //! - `\ no newline` follows a line that ended without one.
 //! - Everything outside cases stays as it is.
 //!
@@ -169,7 +170,7 @@ fn render(output: &Output) -> String {
     let mut text = String::new();
     for (mark, stream) in [("  ", &output.stdout), ("2> ", &output.stderr)] {
         let stream = String::from_utf8_lossy(stream);
-        for line in stream.split_inclusive('\n') {
+        for line in stream.split_inclusive('\n').filter(|line| !differs_from_run_to_run(line)) {
             let content = line.strip_suffix('\n');
             text.push_str(format!("{mark}{}", content.unwrap_or(line)).trim_end());
             text.push('\n');
@@ -184,6 +185,12 @@ fn render(output: &Output) -> String {
     }
     .expect("a string");
     text
+}
+
+/// Whether a line of a JSON document's head says when, by which version or on which kernel it was made.
+fn differs_from_run_to_run(line: &str) -> bool {
+    let key = line.strip_prefix("  \"").and_then(|rest| rest.split_once("\": ")).map(|(key, _)| key);
+    key.is_some_and(|key| ["version", "kernel_release", "boot_id", "began", "ended"].contains(&key))
 }
 
 /// Splits a command line at blanks; single and double quotes hold a word together.
