@@ -25,6 +25,7 @@
 //! | [`guard`] | who opens a file whose write can meet another, what must be held for it | writes to a device |
 //! | [`cli`] | what can be typed | looks at the machine |
 //! | [`commands`] | a file for each command | is used by another room |
+//! | `schema` | the published form of all documents, for tests and `cargo xtask regenerate` | is in the program |
 //!
 //! Last comes `main.rs`, which turns an outcome into an exit status. CONTRIBUTING.md says how to add a command, a kernel
 //! write, a kind of user, a tree, a guest case.
@@ -52,3 +53,5 @@ pub mod operation;
 pub mod guard;
 pub mod cli;
 pub mod commands;
+#[cfg(feature = "schema")]
+pub mod schema;

@@ -54,7 +54,8 @@ const WITH_IDS: [Column; 5] = [Column::Class, Column::ClassCode, Column::Name, C
 
 /// The columns that there are.
 #[derive(serde::Serialize)]
-struct ColumnsReport {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct ColumnsReport {
     columns: Vec<ListedColumn>,
 }
 
@@ -63,13 +64,15 @@ impl Document for ColumnsReport {
 }
 
 #[derive(serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct ListedColumn {
     name: &'static str,
     description: &'static str,
 }
 
 #[derive(serde::Serialize)]
-struct Listing {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Listing {
     functions: Vec<FunctionRow>,
 }
 

@@ -22,7 +22,8 @@ use crate::terminal::document::Document;
 use crate::topology::model::Topology;
 
 #[derive(serde::Serialize)]
-struct Forest {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Forest {
     children: Vec<LockNode>,
 }
 

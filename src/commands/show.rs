@@ -63,7 +63,8 @@ const NAMED_BELOW: usize = 12;
 
 /// The document for a group. Of a group of one its facts stand at the top level, too, as they do for a single function.
 #[derive(serde::Serialize)]
-struct Group<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Group<'a> {
     functions: &'a [FullFunction],
 }
 

@@ -20,7 +20,8 @@ use crate::topology::model::{FunctionId, HostBridgeId, Topology};
 const DEFAULT: &[Column] = &[Column::Class, Column::Name, Column::Driver];
 
 #[derive(serde::Serialize)]
-struct Forest {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Forest {
     children: Vec<TreeNode>,
 }
 
@@ -99,7 +100,7 @@ impl<'a> Grow<'a> {
     fn host_bridge(&mut self, id: HostBridgeId) -> TreeNode {
         let bridge = self.topology.host_bridge(id);
         let children = self.topology.on_root_bus(id).into_iter().map(|id| self.function(id)).collect();
-        TreeNode { name: bridge.name.clone(), bus: bridge.bus(), function: None, physical_function: None, children }
+        TreeNode { node: bridge.name.clone(), bus: bridge.bus(), function: None, physical_function: None, children }
     }
 
     fn function(&mut self, id: FunctionId) -> TreeNode {
@@ -109,7 +110,7 @@ impl<'a> Grow<'a> {
         children.extend(topology.bridges_below(id).iter().map(|id| self.host_bridge(*id)));
         children.extend(topology.virtual_functions(id).into_iter().map(|id| self.function(id)));
         TreeNode {
-            name: function.address.to_string(),
+            node: function.address.to_string(),
             bus: function.secondary,
             function: Some(self.inspector.row(topology, id, &self.wanted)),
             physical_function: function.virtual_of.map(|of| topology.function(of.physical).address),

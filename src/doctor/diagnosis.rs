@@ -12,6 +12,7 @@ use crate::pci::address::PciAddress;
 
 /// One task and its position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Finding {
     /// The task.
     #[serde(flatten)]
@@ -27,6 +28,7 @@ pub(crate) struct Finding {
 
 /// The kinds of deadlock and endless wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Trouble {
     /// A removal waits for a write below it to end, and that write waits for the removal.
@@ -45,6 +47,7 @@ pub(crate) enum Trouble {
 
 /// Something that is stuck.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Stuck {
     /// The kind.
     pub(crate) trouble: Trouble,
@@ -60,6 +63,7 @@ pub(crate) struct Stuck {
 
 /// The diagnosis of a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Diagnosis {
     /// What is stuck.
     pub(crate) stuck: Vec<Stuck>,

@@ -9,6 +9,7 @@ use crate::topology::model::{FunctionId, Topology};
 
 /// A forgotten setting or device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Leftover {
     /// The function concerned, if it is a single one.
     pub(crate) address: Option<PciAddress>,

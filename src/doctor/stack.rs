@@ -13,6 +13,7 @@ use crate::pci::address::PciAddress;
 
 /// The kinds of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Work {
     /// Removing a device.
@@ -35,6 +36,7 @@ pub(crate) enum Work {
 
 /// What a task waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub(crate) enum Waits {
     /// The PCI core's one mutex, pci_rescan_remove_lock.
@@ -65,6 +67,7 @@ pub(crate) enum Waits {
 
 /// The position of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Position {
     /// What it is doing.
     pub(crate) work: Work,

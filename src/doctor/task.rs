@@ -8,6 +8,7 @@ use crate::host::procfs::ProcessRef;
 
 /// A task that is inside the kernel's PCI or driver code, or might be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Task {
     /// The process.
     pub(crate) pid: u32,
@@ -46,6 +47,7 @@ pub(crate) struct Snapshot {
 
 /// A process that has a vfio group or device open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct VfioUser {
     /// The process.
     pub(crate) process: ProcessRef,

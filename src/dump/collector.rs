@@ -22,6 +22,7 @@ const MOST_BYTES: u64 = 1 << 30;
 
 /// What could not be copied, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Unread {
     /// Where it is.
     pub(crate) path: String,
@@ -31,6 +32,7 @@ pub(crate) struct Unread {
 
 /// What a dump holds, and what it does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct DumpSummary {
     /// Where it is.
     pub(crate) target: String,

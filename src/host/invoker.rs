@@ -15,6 +15,7 @@ const NOT_SET: u32 = u32::MAX;
 
 /// Who runs this.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Invoker {
     /// The real user id.
     pub(crate) uid: u32,

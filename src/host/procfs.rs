@@ -225,6 +225,7 @@ impl Procfs {
 
 /// A process, as reports name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProcessRef {
     /// Process id.
     pub pid: u32,

@@ -16,6 +16,7 @@ use crate::pci::place::{Place, topmost};
 
 /// How a node is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Work goes on below, or somebody reads; others may share.
@@ -26,6 +27,7 @@ pub enum Mode {
 
 /// One node to hold.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Claim {
     /// The node.
     pub place: Place,

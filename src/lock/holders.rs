@@ -21,6 +21,7 @@ use crate::pci::place::Place;
 
 /// A process and its part in a node's lock.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Holder {
     /// The node.
     pub(crate) place: Place,

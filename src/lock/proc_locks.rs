@@ -12,6 +12,7 @@ const PROC_LOCKS: &str = "/proc/locks";
 
 /// Whether a process has the lock or stands in line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// It has the lock.

@@ -36,6 +36,7 @@ pub(crate) struct ProbeLimits {
 
 /// A VF that should have a driver and has none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Undriven {
     /// The VF.
     pub(crate) address: PciAddress,
@@ -47,6 +48,7 @@ pub(crate) struct Undriven {
 
 /// A setting that a VF should have and has not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Unset {
     /// What, and for which VF.
     pub(crate) setting: VfSetting,

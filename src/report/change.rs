@@ -17,6 +17,7 @@ use crate::verify::verdict::CloseReason;
 
 /// What `remove` would do, or why it would not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub(crate) enum PlannedRemoval {
     /// The plan.
@@ -41,6 +42,7 @@ impl Document for PlannedRemoval {
 
 /// A plan, as `--dry-run` prints it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct PlannedChange {
     /// What it is about, in words.
     pub(crate) summary: Vec<String>,
@@ -52,6 +54,7 @@ pub(crate) struct PlannedChange {
     pub(crate) locks: Vec<Claim>,
     /// The steps, each after all that it waits for.
     #[serde(serialize_with = "numbered")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::report::step::PlannedStep>"))]
     pub(crate) steps: Vec<Step>,
 }
 
@@ -65,6 +68,7 @@ impl Document for PlannedChange {
 
 /// A place to be locked, and why this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct LockedPlace {
     /// The place.
     pub(crate) place: Place,
@@ -74,6 +78,7 @@ pub(crate) struct LockedPlace {
 
 /// What `lock` would hold while its command runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct PlannedLock {
     /// The places that are locked for their own sake.
     pub(crate) targets: Vec<LockedPlace>,
@@ -91,6 +96,7 @@ impl Document for PlannedLock {
 
 /// A node of `locks`: one that somebody holds or waits for, or that has such a one below it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct LockNode {
     /// The node.
     pub(crate) place: Place,
@@ -104,6 +110,7 @@ pub(crate) struct LockNode {
 
 /// Somebody who holds or waits for a node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct LockParty {
     /// The process.
     #[serde(flatten)]
@@ -121,6 +128,7 @@ impl PlannedChange {
 
 /// A function that is gone, new, or still there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FunctionSummary {
     /// Its address.
     pub(crate) address: PciAddress,
@@ -134,9 +142,11 @@ pub struct FunctionSummary {
 
 /// A setting that was restored, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Restored {
     /// What was done.
     #[serde(flatten, serialize_with = "in_words")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::report::step::DoneAction"))]
     pub(crate) action: Action,
     /// The reason it failed.
     pub(crate) failure: Option<String>,
@@ -151,6 +161,7 @@ impl FunctionSummary {
 
 /// What `remove` did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct RemoveReport {
     /// The tops of the removed subtrees.
     pub(crate) targets: Vec<PciAddress>,
@@ -176,6 +187,7 @@ impl Document for RemoveReport {
 
 /// A bus that was scanned, and why this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Scanned {
     /// The bus; `None` for every bus.
     pub(crate) bus: Option<BusNumber>,
@@ -187,6 +199,7 @@ pub struct Scanned {
 
 /// What `rescan` found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RescanReport {
     /// The buses that were scanned.
     pub scanned: Vec<Scanned>,
@@ -223,6 +236,7 @@ impl Document for RescanReport {
 
 /// What `replug` did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ReplugReport {
     /// The first half.
     pub(crate) removed: RemoveReport,

@@ -17,6 +17,7 @@ use crate::topology::reset_methods::ResetMethods;
 
 /// What a class device says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct DeviceValue {
     /// `net/eth0`.
     pub(crate) device: String,

@@ -8,6 +8,7 @@ use crate::usage::model::User;
 
 /// What they did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct DriverReport {
     /// The functions that were named.
     pub(crate) functions: Vec<DriverChange>,
@@ -30,6 +31,7 @@ impl Document for DriverReport {
 
 /// A function before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct DriverChange {
     /// The function.
     pub(crate) address: PciAddress,

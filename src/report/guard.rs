@@ -7,6 +7,7 @@ use crate::terminal::document::Document;
 
 /// A guard as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct GuardReport {
     /// Its process.
     pub(crate) pid: u32,
@@ -34,6 +35,7 @@ impl Document for GuardReport {
 
 /// Somebody at a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct WriterAtFile {
     /// The process.
     pub(crate) pid: u32,

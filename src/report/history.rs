@@ -9,6 +9,7 @@ use crate::terminal::document::Document;
 
 /// What `history` shows.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct HistoryReport {
     /// The oldest first.
     pub(crate) operations: Vec<PastOperation>,
@@ -22,6 +23,7 @@ impl Document for HistoryReport {
 
 /// One operation. What is null in `end` was not recorded: it is under way, or was cut off.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct PastOperation {
     /// Its name.
     pub(crate) id: String,
@@ -51,6 +53,7 @@ pub(crate) struct PastOperation {
 
 /// How an operation ended.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct PastEnd {
     /// When, RFC 3339.
     pub(crate) ended_at: String,

@@ -7,6 +7,7 @@ use crate::terminal::document::Document;
 
 /// What `power` shows, or has changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct PowerReport {
     /// The functions that were named.
     pub(crate) functions: Vec<FunctionPower>,
@@ -25,6 +26,7 @@ impl Document for PowerReport {
 
 /// How a function may sleep and wake; none where it or the kernel does not tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct FunctionPower {
     /// The function.
     pub(crate) address: PciAddress,
@@ -44,6 +46,7 @@ pub(crate) struct FunctionPower {
 
 /// A setting that does not say what was written to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct NotTaken {
     /// Its file.
     pub(crate) setting: String,

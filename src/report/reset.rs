@@ -11,6 +11,7 @@ use crate::verify::function_state::ErrorCount;
 
 /// What `reset` did.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ResetReport {
     /// The functions that were named.
     pub(crate) functions: Vec<FunctionReset>,
@@ -33,6 +34,7 @@ impl Document for ResetReport {
 
 /// A function that was reset.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct FunctionReset {
     /// The function.
     pub(crate) address: PciAddress,
@@ -52,6 +54,7 @@ pub(crate) struct FunctionReset {
 
 /// How functions can be reset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ResetListing {
     /// The functions.
     pub(crate) functions: Vec<ResetWays>,
@@ -63,6 +66,7 @@ impl Document for ResetListing {
 
 /// How a function can be reset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ResetWays {
     /// The function.
     pub(crate) address: PciAddress,
@@ -78,6 +82,7 @@ pub(crate) struct ResetWays {
 
 /// One method.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ResetWay {
     /// Its name in `reset_method`.
     pub(crate) method: String,

@@ -113,9 +113,10 @@ impl<M: SerializeMap> Keys<M> {
 
 /// A node of `tree`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct TreeNode {
     /// `pci0000:00` for a host bridge, else the address.
-    pub(crate) name: String,
+    pub(crate) node: String,
     /// The bus it leads to.
     pub(crate) bus: Option<BusNumber>,
     /// The function; `None` for a host bridge.
@@ -129,6 +130,7 @@ pub(crate) struct TreeNode {
 
 /// One function in full.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct FullFunction {
     /// Its row of a listing.
     #[serde(flatten)]
@@ -137,6 +139,7 @@ pub(crate) struct FullFunction {
     pub(crate) path: String,
     /// What its `driver_override` says, empty if nothing; null where that cannot be read without waiting for a driver.
     #[serde(serialize_with = "none_is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub(crate) driver_override: Option<Option<String>>,
     /// The driver that driverctl gives it when it is found.
     pub(crate) persistent_override: Option<String>,
@@ -188,6 +191,7 @@ impl Document for FullFunction {
 
 /// The bus that a rescan would scan.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct PlannedScan {
     /// The bus.
     pub(crate) bus: BusNumber,
@@ -197,6 +201,7 @@ pub(crate) struct PlannedScan {
 
 /// What the site protects.
 #[derive(Debug, serde::Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ProtectedReport {
     /// Each entry of its lists, in the order of files and lines.
     pub(crate) protected: Vec<ProtectedEntry>,

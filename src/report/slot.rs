@@ -14,6 +14,7 @@ use crate::topology::slots::{Slot, SlotAddress, SlotFile};
 
 /// One slot.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct SlotRow {
     /// Its name.
     pub(crate) name: String,
@@ -40,6 +41,7 @@ impl Document for SlotRow {
 
 /// The slots.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct SlotList {
     /// In the order of their addresses.
     pub(crate) slots: Vec<SlotRow>,
@@ -52,6 +54,7 @@ impl Document for SlotList {
 /// What the files of a slot say, each in a word: `unknown` where one says nothing, `not_controllable` or `not_reported` where it
 /// is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct SlotReadings {
     /// `on` or `off`.
     pub(crate) power: &'static str,
@@ -128,6 +131,7 @@ fn functions(sysfs: &Sysfs, inspector: &mut Inspector<'_>, there: &[PciAddress])
 
 /// Which slot a report is about.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct SlotName {
     /// Its name.
     pub(crate) slot: String,
@@ -139,6 +143,7 @@ pub(crate) struct SlotName {
 
 /// What `slot off` did.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct SlotOffReport {
     /// Which slot.
     #[serde(flatten)]
@@ -162,6 +167,7 @@ impl Document for SlotOffReport {
 
 /// What `slot on` did.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct SlotOnReport {
     /// Which slot.
     #[serde(flatten)]
@@ -185,6 +191,7 @@ impl Document for SlotOnReport {
 
 /// What `slot identify` did.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct SlotIdentifyReport {
     /// Which slot.
     #[serde(flatten)]

@@ -9,6 +9,7 @@ use crate::usage::model::User;
 
 /// A physical function and its VFs, as `sriov` shows them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct SriovReport {
     /// The physical function.
     pub(crate) address: PciAddress,
@@ -41,6 +42,7 @@ impl Document for SriovReport {
 
 /// One VF.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct VirtualFunction {
     /// N of the physical function's `virtfnN`.
     pub(crate) index: Option<u32>,
@@ -50,6 +52,7 @@ pub(crate) struct VirtualFunction {
     pub(crate) driver: Option<String>,
     /// What its `driver_override` says, empty if nothing; none where that could not be read without waiting for a driver.
     #[serde(serialize_with = "none_is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub(crate) driver_override: Option<Option<String>>,
     /// The MAC that the physical function's driver keeps for it; null if that is no network card, too.
     pub(crate) mac: Option<Option<String>>,
@@ -59,6 +62,7 @@ pub(crate) struct VirtualFunction {
 
 /// What was changed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct SriovChange {
     /// Something was written; else all was so already.
     #[serde(skip)]

@@ -13,6 +13,7 @@ use crate::usage::model::User;
 
 /// The doctor's verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Health {
     /// No task is in the kernel's PCI code.
@@ -29,6 +30,7 @@ pub(crate) enum Health {
 
 /// The doctor's report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct DoctorReport {
     /// The verdict.
     pub(crate) verdict: Health,
@@ -55,6 +57,7 @@ impl Document for DoctorReport {
 
 /// A driver that has been stopping for long.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Unclear {
     /// The thread in it.
     pub(crate) tid: u32,
@@ -72,6 +75,7 @@ pub(crate) struct Unclear {
 
 /// The state of an operation that is not over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OperationState {
     /// A process works on it.
@@ -94,6 +98,7 @@ pub(crate) enum OperationState {
 
 /// An operation that is not over.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct OperationStatus {
     /// Its id; `None` if it cannot be read.
     pub(crate) id: Option<String>,
@@ -140,6 +145,7 @@ impl OperationStatus {
 
 /// A device that was removed and is not back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct MissingDevice {
     /// Where it was.
     pub(crate) address: PciAddress,
@@ -149,6 +155,7 @@ pub(crate) struct MissingDevice {
 
 /// Operations in progress or interrupted, and missing devices.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct StatusReport {
     /// Operations that are not over.
     pub(crate) operations: Vec<OperationStatus>,
@@ -168,6 +175,7 @@ impl Document for StatusReport {
 
 /// The outcome for one interrupted operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Recovered {
     /// Its id.
     pub(crate) id: String,
@@ -186,6 +194,7 @@ impl Recovered {
 
 /// The outcome for each interrupted operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct RecoverReport {
     /// Each of them.
     pub(crate) operations: Vec<Recovered>,

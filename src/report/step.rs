@@ -8,6 +8,7 @@ use crate::report::text::words;
 
 /// One write to the kernel that is planned.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct PlannedStep<'a> {
     /// Its number, counted from 1.
     step: usize,
@@ -41,6 +42,7 @@ impl<'a> PlannedStep<'a> {
 
 /// A write that was made to restore something.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct DoneAction {
     /// What was done, in one word.
     action: &'static str,

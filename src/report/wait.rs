@@ -9,6 +9,7 @@ use crate::terminal::document::Document;
 
 /// The report of a wait that ended well.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct WaitReport {
     /// What was waited for: `present`, `gone`, `driver` or `ready`.
     pub(crate) condition: &'static str,
@@ -26,6 +27,7 @@ impl Document for WaitReport {
 
 /// One selector for which it is so.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct MetSelector {
     /// As it was written.
     pub(crate) selector: String,
@@ -55,6 +57,7 @@ impl MetSelector {
 
 /// A function and the driver that has it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct BoundFunction {
     /// Its address.
     pub(crate) address: PciAddress,

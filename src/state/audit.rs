@@ -28,6 +28,7 @@ const OLD: &str = "history.old";
 
 /// A device as it was at that time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct AuditedDevice {
     /// Where it answered.
     pub(crate) address: PciAddress,
@@ -47,6 +48,7 @@ pub(crate) struct AuditedDevice {
 
 /// An operation that begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct BeginRecord {
     /// The operation's name, as its journal and its report have it.
     pub(crate) operation_id: String,
@@ -74,6 +76,7 @@ pub(crate) struct BeginRecord {
 
 /// An operation that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct EndRecord {
     /// The operation's name.
     pub(crate) operation_id: String,
@@ -106,6 +109,7 @@ pub(crate) struct OpenRecord {
 
 /// A line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub(crate) enum AuditRecord {
     /// The first of an operation.
@@ -115,6 +119,7 @@ pub(crate) enum AuditRecord {
 }
 
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Line<R> {
     schema: u32,
     #[serde(flatten)]

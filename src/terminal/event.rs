@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// Something that happened.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
     /// The locks are held, the plan is in the journal, and the first write is next.
@@ -79,6 +80,7 @@ pub(crate) enum Event<'a> {
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StepOutcome {
     /// Done now.

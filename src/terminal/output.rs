@@ -69,6 +69,19 @@ impl Output {
         }
     }
 
+    /// The same, but all that goes to stdout is kept, for tests.
+    #[must_use]
+    pub fn keeping(talk: Talk) -> Self {
+        let output = Self::new(talk);
+        output.begin_frame();
+        output
+    }
+
+    /// What was kept.
+    pub fn kept(&self) -> Vec<u8> {
+        self.end_frame().shown
+    }
+
     /// Whether the operator asked for details.
     pub(crate) fn is_verbose(&self) -> bool {
         self.talk.verbose
@@ -298,6 +311,10 @@ impl Output {
         if !self.talk.events {
             return;
         }
+        if let Some(frame) = self.frame.borrow_mut().as_mut() {
+            frame.shown.extend_from_slice(format!("{}\n", self.event_line(event, None)).as_bytes());
+            return;
+        }
         let stdout = io::stdout();
         if !takes_more(&stdout) {
             *self.dropped.borrow_mut() += 1;
@@ -402,8 +419,10 @@ fn to_stderr(text: &str) {
     let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
 }
 
+/// An error as a document.
 #[derive(Serialize)]
-struct ErrorDocument<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct ErrorDocument<'a> {
     error: &'a Error,
 }
 

@@ -11,6 +11,7 @@ use crate::host::sysfs::Sysfs;
 
 /// How many errors there were since the function was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct AerCounters {
     /// Corrected by the hardware.
     pub(crate) correctable: u64,

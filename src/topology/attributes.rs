@@ -17,6 +17,7 @@ pub(crate) const AUTOPROBE: &str = "sriov_drivers_autoprobe";
 
 /// Speed and width of a PCI Express link.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LinkStatus {
     /// Current speed in GT/s; `None` if the link is down or asleep.
     #[serde(default, rename = "speed_gts", alias = "speed")]

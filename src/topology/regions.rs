@@ -9,6 +9,7 @@ use crate::host::sysfs::Sysfs;
 /// What a range is for, by its line in `resource`: six BARs, the ROM, six for the VFs where the kernel knows SR-IOV, and of a
 /// bridge four windows (the enum of PCI_STD_RESOURCES in include/linux/pci.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RegionKind {
     /// A BAR.
@@ -23,6 +24,7 @@ pub(crate) enum RegionKind {
 
 /// One range.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Region {
     /// What it is for.
     pub(crate) kind: RegionKind,
@@ -30,6 +32,7 @@ pub(crate) struct Region {
     pub(crate) number: usize,
     /// Its first address, `0xfa000000`; none if it has none.
     #[serde(serialize_with = "hexadecimal")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub(crate) start: Option<u64>,
     /// Its size in bytes.
     pub(crate) size_bytes: u64,

@@ -10,6 +10,7 @@ use crate::topology::model::{FunctionId, Parent, Topology};
 
 /// What is hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reach {
     /// The function, with its VFs.

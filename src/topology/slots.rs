@@ -66,6 +66,7 @@ impl Serialize for SlotAddress {
 
 /// A file of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SlotFile {
     /// Its power: 0 or 1.

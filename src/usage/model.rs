@@ -8,6 +8,7 @@ use crate::pci::address::PciAddress;
 
 /// What could be harmed; each is forced by its own name and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Danger {
     /// A file system of it is mounted, in whatever mount namespace.
@@ -94,6 +95,7 @@ impl Danger {
 
 /// One use of one device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct User {
     /// The danger it stands for.
     pub(crate) kind: Danger,
@@ -124,6 +126,7 @@ impl User {
 
 /// Everything that is known of the users of some functions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageReport {
     /// The users, gravest first.
     pub found: Vec<User>,

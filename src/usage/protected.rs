@@ -47,6 +47,7 @@ pub(crate) fn users(sysfs: &Sysfs, scope: &Scope) -> Result<Vec<User>> {
 
 /// An entry of the list, with what it protects now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ProtectedEntry {
     /// The selector as it is written.
     pub(crate) selector: String,

@@ -11,6 +11,7 @@ use crate::verify::record::{Bar, DeviceRecord};
 
 /// What can differ, as `--accept` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
     /// It is not there.
@@ -90,6 +91,7 @@ impl DifferenceKind {
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Difference {
     /// What kind of difference.
     pub kind: DifferenceKind,

@@ -37,6 +37,7 @@ pub(crate) struct FunctionState {
 
 /// How many errors of a kind a function or its root port has counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ErrorCount {
     /// Who has counted.
     pub(crate) address: PciAddress,

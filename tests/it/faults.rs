@@ -4,6 +4,7 @@
 mod answers;
 mod machine;
 mod recovery;
+mod records;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ mod generate;
 mod man;
 mod man_text;
 mod steps;
+mod schema;
 mod third_party;
 
 use std::ffi::OsString;
@@ -26,7 +27,7 @@ cargo xtask VERB
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
   small              build the static program and see that it is small enough
   msrv               build pcictl with the oldest supported Rust, which Debian's archive has
-  regenerate [DIR]   man pages, completions and THIRD-PARTY.md, here or into DIR
+  regenerate [DIR]   man pages, completions, schema and THIRD-PARTY.md, here or into DIR
   demo               remove a PCIe switch and bring it back, on a real kernel in QEMU
   ci [STAGE]...      all of it, as CI does, or one stage: quick, model, guest
   help               this text";
@@ -65,6 +66,7 @@ fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
         "regenerate" => {
             let directory = rest.first().map_or_else(root, PathBuf::from);
             generate::run(&directory, &generate::release_date()?)?;
+            schema::write(&directory)?;
             third_party::write(&directory)
         }
         "demo" => steps::script("tests/demo"),

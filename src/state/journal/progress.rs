@@ -10,6 +10,7 @@ use crate::state::journal::record::OperationRecord;
 
 /// Where an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
     /// Nothing is changed, or all is as it was.
@@ -22,6 +23,7 @@ pub enum Progress {
 
 /// The way on from between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RecoveryAction {
     /// Do what is left.

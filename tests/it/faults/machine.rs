@@ -27,7 +27,7 @@ use crate::support::fake::vf_settings::KEPT_FOR_VFS;
 use crate::support::fake::{Comes, Crash, FakeKernel, Fault, Script};
 use crate::support::processes::hold_off_starts;
 use crate::support::run::Run;
-use crate::support::{Tree, load_dump, scratch_directory};
+use crate::support::{Tree, load_dump, schema, scratch_directory};
 
 /// Every function, with its driver.
 pub type Functions = BTreeMap<String, Option<String>>;
@@ -40,6 +40,8 @@ pub struct Machine {
     directory: Rc<TempDir>,
     /// Every function that was removed in any run.
     removed: RefCell<BTreeSet<String>>,
+    /// What the last command printed.
+    printed: RefCell<String>,
 }
 
 /// How a command ended.
@@ -66,7 +68,7 @@ impl Machine {
 
     fn of(tree: Rc<Tree>, dump: Rc<Dump>, directory: Rc<TempDir>) -> Self {
         let script = Rc::new(RefCell::new(Script::new(Fault::None, 0, Comes::Same)));
-        Self { tree, dump, script, directory, removed: RefCell::default() }
+        Self { tree, dump, script, directory, removed: RefCell::default(), printed: RefCell::default() }
     }
 
     /// The same machine with nothing noted, if nothing about it is changed; to unpack one takes long.
@@ -109,15 +111,23 @@ impl Machine {
     pub fn run_beside(&self, words: &[&str], script: Script) -> Ended {
         *self.script.borrow_mut() = script;
         let root = self.tree.path().to_str().unwrap();
-        let words = [&["pcictl", "--quiet", "--sysroot", root], words].concat();
+        // As JSON, so that each report is seen to be in the published form.
+        let words = [&["pcictl", "--json", "--quiet", "--sysroot", root], words].concat();
         let cli = Cli::parse_from(words);
+        let output = Output::keeping(cli.talk());
         let (tree, dump, script) = (Rc::clone(&self.tree), Rc::clone(&self.dump), Rc::clone(&self.script));
         let kernel = move || -> Box<dyn StepRunner> {
             Box::new(FakeKernel::new(Rc::clone(&tree), Rc::clone(&dump), Rc::clone(&script)))
         };
         let (run, state) = (self.directory("run"), self.directory("state"));
         let rehearsal = Rehearsal { run, state, kernel: Box::new(kernel) };
-        let ended = catch_unwind(AssertUnwindSafe(|| rehearse(&cli, &Output::new(cli.talk()), &rehearsal)));
+        let ended = catch_unwind(AssertUnwindSafe(|| rehearse(&cli, &output, &rehearsal)));
+        if let Ok(Err(error)) = &ended {
+            output.error(error);
+        }
+        let printed = output.kept();
+        schema::check(&printed);
+        *self.printed.borrow_mut() = String::from_utf8(printed).unwrap();
         self.removed.borrow_mut().append(&mut self.script.borrow_mut().removed);
         match ended {
             Ok(Ok(code)) if code == ExitCode::SUCCESS => Ended::Well,
@@ -126,6 +136,12 @@ impl Machine {
             Err(cause) if cause.is::<Crash>() => Ended::Crashed,
             Err(cause) => std::panic::resume_unwind(cause),
         }
+    }
+
+    /// What the last command printed: its report, or its events.
+    pub fn printed(&self) -> Vec<Value> {
+        let printed = self.printed.borrow();
+        serde_json::Deserializer::from_str(&printed).into_iter().map(|value| value.expect("JSON")).collect()
     }
 
     pub fn calls(&self) -> usize {

@@ -9,6 +9,7 @@ pub mod golden;
 pub mod maketree;
 pub mod processes;
 pub mod run;
+pub mod schema;
 pub mod snapshot;
 
 use std::collections::BTreeMap;

@@ -22,7 +22,9 @@ pub fn start(command: &mut Command) -> Child {
 /// Runs a process without input to its end.
 pub fn output(command: &mut Command) -> Output {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    start(command).wait_with_output().expect("it ends")
+    let output = start(command).wait_with_output().expect("it ends");
+    super::schema::check(&output.stdout);
+    output
 }
 
 /// A terminal of the test's own, whose ends only get those processes that they are given to.
