@@ -100,6 +100,8 @@ impl Roff {
             self.line(&escaped(line));
         }
         self.line(".EE");
+        // groff hyphenates again after it.
+        self.line(".nh");
         self.line(".RE");
     }
 
@@ -118,15 +120,11 @@ impl Roff {
 
     fn definitions(&mut self, lines: &[&str]) {
         for (index, line) in lines.iter().enumerate() {
-            if let Some(meaning) = line.strip_prefix(": ") {
-                self.filled(meaning);
-            } else if line.starts_with("  ") {
-                self.filled(line);
-            } else if index > 0 && lines.get(index + 1).is_none_or(|next| !next.starts_with(": ")) {
-                self.filled(line);
-            } else {
+            if lines.get(index + 1).is_some_and(|next| next.starts_with(": ")) {
                 self.line(".TP");
                 self.line(&marked(line));
+            } else {
+                self.filled(line.strip_prefix(": ").unwrap_or(line));
             }
         }
     }
@@ -273,6 +271,6 @@ mod tests {
         assert_eq!(roff("1. a\n2. c"), ".IP 1. 4\na\n.IP 2. 4\nc\n");
         assert_eq!(roff("x\n: a\n  b\ny\n: c"), ".TP\nx\na\nb\n.TP\ny\nc\n");
         assert_eq!(roff("## x\na\n\nb"), ".SS x\na\n.PP\nb\n");
-        assert_eq!(roff("    a\n\n      b\n\nc"), ".RS 4\n.EX\na\n\n  b\n.EE\n.RE\n.PP\nc\n");
+        assert_eq!(roff("    a\n\n      b\n\nc"), ".RS 4\n.EX\na\n\n  b\n.EE\n.nh\n.RE\n.PP\nc\n");
     }
 }

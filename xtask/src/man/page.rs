@@ -74,7 +74,9 @@ fn head(source: &Source, what: &str, date: &str) -> Roff {
     roff.line(".nh");
     roff.line(".ad l");
     roff.section("NAME");
-    roff.filled_roff(&format!("{} \\- {}", escaped(&source.name), escaped(what)));
+    // man(1) finds a page by each of its names.
+    let (also, what) = what.split_once(" - ").map_or((String::new(), what), |(also, what)| (format!(", {also}"), what));
+    roff.filled_roff(&format!("{} \\- {}", escaped(&format!("{}{also}", source.name)), escaped(what)));
     roff
 }
 
