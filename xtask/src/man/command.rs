@@ -51,15 +51,15 @@ pub(crate) fn options(roff: &mut Roff, command: &Command) {
         command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set()).collect();
     // As help has it: own options first, in their order.
     arguments.sort_by_key(|arg| arg.is_global_set());
-    let mut headings: Vec<&str> = Vec::new();
-    for heading in arguments.iter().filter_map(|arg| arg.get_help_heading()) {
+    let mut headings: Vec<Option<&str>> = vec![None];
+    for heading in arguments.iter().map(|arg| arg.get_help_heading()) {
         if !headings.contains(&heading) {
             headings.push(heading);
         }
     }
     for heading in headings {
-        roff.subsection(heading);
-        for arg in arguments.iter().filter(|arg| arg.get_help_heading() == Some(heading)) {
+        heading.into_iter().for_each(|heading| roff.subsection(heading));
+        for arg in arguments.iter().filter(|arg| arg.get_help_heading() == heading) {
             roff.line(".TP");
             roff.line(&spelled(arg, ", "));
             help(roff, arg);

@@ -67,8 +67,7 @@ impl Roff {
         let first = lines.first().copied().unwrap_or_default();
         if let Some(title) = first.strip_prefix("## ") {
             self.subsection(title);
-            self.paragraph(&lines[1..], false);
-            return lines.len() > 1;
+            return lines.len() > 1 && self.block(&lines[1..], false);
         }
         if first.starts_with("    ") {
             self.example(lines, is_after_text);
@@ -271,6 +270,7 @@ mod tests {
         assert_eq!(roff("1. a\n2. c"), ".IP 1. 4\na\n.IP 2. 4\nc\n");
         assert_eq!(roff("x\n: a\n  b\ny\n: c"), ".TP\nx\na\nb\n.TP\ny\nc\n");
         assert_eq!(roff("## x\na\n\nb"), ".SS x\na\n.PP\nb\n");
+        assert_eq!(roff("## x\n- a"), ".SS x\n.IP \\(bu 4\na\n");
         assert_eq!(roff("    a\n\n      b\n\nc"), ".RS 4\n.EX\na\n\n  b\n.EE\n.nh\n.RE\n.PP\nc\n");
     }
 }
