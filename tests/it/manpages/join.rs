@@ -112,11 +112,29 @@ fn pcictl_is_kept_out_and_names_the_holder() {
         }
         machine.assert_free(BESIDE);
         assert_eq!(parties(&machine), [(pid.into(), "exclusive".to_owned(), "holds".to_owned())]);
+        assert_tagged(&machine);
         let waiter =
             machine.lock(PORT, "echo in").stdout("in\n").stderr_like("pcictl: [..]\npcictl: [..]got the lock[..]\n");
         let waiter = waiter.spawn().waits();
         end(holder);
         waiter.end();
+    }
+}
+
+/// What the offsets tell: what is held for its own sake, and since when.
+fn assert_tagged(machine: &Machine) {
+    let locks = machine.locks();
+    let chain = |steps: usize| PORT_PLACE.split('/').take(steps).collect::<Vec<_>>().join("/");
+    for (place, mode, intention) in [
+        ("root".to_owned(), "shared", true),
+        (chain(1), "shared", true),
+        (chain(2), "shared", true),
+        (chain(4), "exclusive", false),
+    ] {
+        let holder = &node(&locks, &place)["holders"][0];
+        assert_eq!((&holder["mode"], &holder["intention"]), (&mode.into(), &intention.into()), "{place}: {holder}");
+        // A program without it would have the age of its process; both are small, and no clock decides this.
+        assert!(holder["age_seconds"].as_f64().is_some_and(|age| age >= 0.0), "{place}: {holder}");
     }
 }
 

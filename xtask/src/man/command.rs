@@ -14,16 +14,17 @@ pub(crate) fn synopsis(roff: &mut Roff, command: &Command, name: &str, forms: &s
     let in_a_form = |arg: &Arg| {
         arg.get_long().is_some_and(|long| forms.split([' ', '`']).any(|word| word.strip_prefix("--") == Some(long)))
     };
-    let options: Vec<String> =
-        own.filter(|arg| !in_a_form(arg)).map(|arg| format!("[{}]", spelled(arg, "|"))).collect();
+    let options: Vec<String> = own.filter(|arg| !in_a_form(arg)).map(in_brackets).collect();
     let positional = positionals(command);
     let forms: Vec<&str> = if forms.is_empty() { vec![&positional] } else { forms.lines().collect() };
     for form in forms {
         roff.line(&format!(".SY \"{}\"", escaped(name)));
         options.iter().for_each(|option| roff.line(option));
-        roff.line("[\\fICOMMON OPTIONS\\fR]");
+        roff.line("[\\fICOMMON\\~OPTIONS\\fR]");
         roff.filled(form);
         roff.line(".YS");
+        // groff hyphenates again after it.
+        roff.line(".nh");
     }
 }
 
@@ -135,6 +136,11 @@ fn positionals(command: &Command) -> String {
 
 fn operand_in_roff(arg: &Arg) -> String {
     format!("\\fI{}\\fR{}", escaped(&value_name(arg)), if takes_many(arg) { "..." } else { "" })
+}
+
+/// `[-w|--wait TIME]` in bold and italics, not to be broken. What ends with dots does not end a sentence.
+fn in_brackets(arg: &Arg) -> String {
+    format!("[{}]\\&", spelled(arg, "|").replace(' ', "\\~"))
 }
 
 /// `-w, --wait TIME` in bold and italics.
