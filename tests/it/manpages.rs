@@ -12,8 +12,8 @@ use std::process::{Command, Output};
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::support::processes;
 use crate::support::run::Run;
+use crate::support::{processes, scratch_directory};
 
 /// A page of the repository.
 struct Page {
@@ -206,4 +206,31 @@ fn every_page_that_is_referred_to_is_there() {
     }
     check("README.md", &fs::read_to_string(repository().join("README.md")).unwrap());
     assert!(references > 150, "{references}");
+}
+
+#[test]
+fn every_kind_of_use_has_its_part_of_the_page_about_users() {
+    let page = Page::all().into_iter().find(|page| page.name == "pcictl-users").unwrap();
+    let parts: Vec<&str> = page.lines_of("KINDS OF USE").iter().filter_map(|line| line.strip_prefix(".SS ")).collect();
+    // The program itself lists them.
+    let refused = Run::words("remove --json --force nosuch 0000:03:00.0").tree("manual").status(2).json();
+    let message = refused["error"]["message"].as_str().unwrap();
+    let kinds: Vec<&str> = message.split_once("is not one of ").unwrap().1.split(", ").collect();
+    assert_eq!(parts, kinds);
+}
+
+/// As on a Debian on which nothing of the manual's directories is there yet.
+#[test]
+fn the_readme_installs_every_page() {
+    let scratch = scratch_directory();
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let lines: Vec<&str> =
+        readme.lines().filter(|line| line.starts_with("install ") && line.contains(" man/")).collect();
+    let script = lines.join("\n").replace("/usr/local", scratch.path().to_str().unwrap());
+    let output = processes::output(Command::new("sh").args(["-ec", &script]).current_dir(repository()));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for page in Page::all() {
+        let installed = scratch.path().join(format!("share/man/man{}/{}.{}", page.section, page.name, page.section));
+        assert_eq!(fs::read_to_string(&installed).unwrap(), page.text, "{}", installed.display());
+    }
 }

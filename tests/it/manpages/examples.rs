@@ -30,12 +30,12 @@ const OTHERWISE: &[(&str, i32, &str)] = &[
     ("pcictl wait --driver vfio-pci slot:7", 124, "pcictl: 0000:03:00.0: bound to nvme, not vfio-pci"),
 ];
 
-/// Where the shell finds the programs of an example.
-struct Desk {
+/// A shell for examples: a directory to work in, and a pcictl that it finds.
+struct ExampleShell {
     directory: TempDir,
 }
 
-impl Desk {
+impl ExampleShell {
     /// With a pcictl that reads this tree; `dry` are the commands that get `--dry-run`.
     fn new(tree: &Path, dry: &[String]) -> Self {
         let directory = scratch_directory();
@@ -99,20 +99,20 @@ fn every_command_line_works() {
     let pages = Page::all();
     let dry = with_dry_run(&pages);
     assert!(dry.len() > 10 && dry.contains(&"slot off".to_owned()), "{dry:?}");
-    let [manual, sriov] = ["manual", "sriov-host"].map(|tree| Desk::new(Tree::shared(tree).path(), &dry));
+    let [manual, sriov] = ["manual", "sriov-host"].map(|tree| ExampleShell::new(Tree::shared(tree).path(), &dry));
     let (mut run, mut otherwise) = (0, [false; OTHERWISE.len()]);
     for page in &pages {
         // Its physical function is that of another machine.
-        let desk = if page.name == "pcictl-sriov" { &sriov } else { &manual };
+        let shell = if page.name == "pcictl-sriov" { &sriov } else { &manual };
         let examples = examples(page);
         assert!(!examples.is_empty(), "{} has none", page.name);
         for example in examples.iter().filter(|example| example.starts_with("pcictl ")) {
             run += 1;
             if example.contains(" --watch") {
-                assert_watches(desk, example);
+                assert_watches(shell, example);
                 continue;
             }
-            let output = processes::output(&mut desk.bash(&format!("set -o pipefail; {example}")));
+            let output = processes::output(&mut shell.bash(&format!("set -o pipefail; {example}")));
             let said = String::from_utf8(output.stderr).unwrap();
             let exception = OTHERWISE.iter().position(|(begin, _, _)| example.starts_with(begin));
             let (status, begin) = exception.map_or((0, ""), |index| (OTHERWISE[index].1, OTHERWISE[index].2));
@@ -126,8 +126,8 @@ fn every_command_line_works() {
 }
 
 /// It goes on until a signal ends it, and that is no failure.
-fn assert_watches(desk: &Desk, example: &str) {
-    let mut bash = desk.bash(&format!("exec {example}"));
+fn assert_watches(shell: &ExampleShell, example: &str) {
+    let mut bash = shell.bash(&format!("exec {example}"));
     let mut child = processes::start(bash.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
     let mut said = String::new();
     BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
@@ -161,17 +161,17 @@ fn the_examples_of_configuration_are_valid() {
 /// The line by which a script runs itself again under a lock, on the two pages that have it.
 #[test]
 fn a_script_runs_itself_again_under_the_lock() {
-    let desk = Desk::new(Tree::shared("manual").path(), &[]);
+    let shell = ExampleShell::new(Tree::shared("manual").path(), &[]);
     for (page, section) in [("pcictl-lock", "NOTES"), ("pcictl-locking", "EXAMPLES")] {
         let pages = Page::all();
         let page = pages.iter().find(|known| known.name == page).unwrap();
         let text = plain(&page.lines_of(section).join("\n"));
         let begin = text.find("[ \"$PCICTL_LOCKED\"").unwrap();
         let line = text[begin..].split("\n.EE").next().unwrap();
-        let path = desk.directory.path().join("work/script");
+        let path = shell.directory.path().join("work/script");
         write_script(&path, &format!("#!/bin/sh\n{line}\npcictl locks --quiet; echo \"$1\"\n"));
-        let mut bash = desk.bash("./script done");
-        let output = processes::output(bash.env("PCICTL_RUN_DIR", desk.directory.path().join("run")));
+        let mut bash = shell.bash("./script done");
+        let output = processes::output(bash.env("PCICTL_RUN_DIR", shell.directory.path().join("run")));
         let (out, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
         assert!(out.contains("held exclusive") && out.ends_with("done\n"), "{out}{said}");
     }
