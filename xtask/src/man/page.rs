@@ -97,11 +97,15 @@ fn of_command(command: &Command, name: &str, source: &Source, date: &str) -> Str
     roff.section("SYNOPSIS");
     command::synopsis(&mut roff, command, name, source.section("SYNOPSIS"));
     roff.section("DESCRIPTION");
-    roff.text(source.section("DESCRIPTION"));
+    // The help has more about the steps; what else there is to say comes after it.
+    let description = source.section("DESCRIPTION");
+    let (steps, more) = description.split_at(description.find("## ").unwrap_or(description.len()));
+    roff.text(steps);
     for (title, lines) in help.iter().filter(|(title, _)| place_of(title).is_none()) {
         roff.subsection(title);
         command::rows(&mut roff, lines);
     }
+    roff.text(more);
     if command.has_subcommands() {
         roff.section("COMMANDS");
         command::commands(&mut roff, command, &source.name);
