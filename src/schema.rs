@@ -41,7 +41,8 @@ const ID: &str = "urn:pcictl:schema:1";
 
 /// The schema of documents and of events.
 pub fn schema() -> Value {
-    let mut kinds = Kinds { generator: SchemaSettings::draft2020_12().for_serialize().into_generator(), documents: Map::new() };
+    let mut kinds =
+        Kinds { generator: SchemaSettings::draft2020_12().for_serialize().into_generator(), documents: Map::new() };
     kinds.all();
     let event = kinds.generator.subschema_for::<Event<'_>>();
     let Kinds { mut generator, documents } = kinds;

@@ -544,7 +544,7 @@ command lines of processes that have a device open, MAC and IP addresses and ser
 each by the same word everywhere. Look through it before you send it.
 
 Examples:
-  pcictl dump /tmp/my-server         a directory, for --sysroot
+  pcictl dump my-server              a directory, for --sysroot
   pcictl dump --anonymize my-server.tree
                                      one text file, for a report
   pcictl dump card 0000:03:00.0      one function, with what is above and below it

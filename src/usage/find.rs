@@ -6,7 +6,7 @@
 //! into it says (`unchecked`), so that whoever decides can refuse, and it takes [`TIME`] at most, whatever others have
 //! open, mapped and mounted. It does NOT promise that nobody comes after it has
 //! looked: it is called under the locks and again right before anything is stopped, and what slips in between is the
-//! kernel's to sort out. The README has the table of what is seen and what is not.
+//! kernel's to sort out. pcictl-users(7) says what is seen and what is not.
 
 use std::time::{Duration, Instant};
 

@@ -3,7 +3,7 @@
 //! Nobody waits by the clock here. A holder says so on its stdout and goes on when its stdin is closed; a waiter says so
 //! on its stderr.
 
-mod machine;
+pub(crate) mod machine;
 mod outlived;
 
 use std::fs;

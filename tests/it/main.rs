@@ -14,6 +14,7 @@ mod guard;
 mod hostile_dump;
 mod kernel_answers;
 mod locks;
+mod manpages;
 mod network;
 mod output;
 mod parts;

@@ -9,7 +9,7 @@ use crate::support::dump::{Dump, Node};
 use crate::support::{Tree, load_dump, maketree, processes, scratch_directory, tree_names, trees_dir};
 
 /// Trees with things in them that no kernel makes, which capture has no reason to find.
-const NOT_CAPTURABLE: [&str; 7] = ["busy", "functions", "garbage", "names", "slots", "storage", "uplinks"];
+const NOT_CAPTURABLE: [&str; 8] = ["busy", "functions", "garbage", "manual", "names", "slots", "storage", "uplinks"];
 
 fn capture(root: &Path) -> Dump {
     let output = processes::output(Command::new("sh").arg(trees_dir().join("capture")).arg(root));

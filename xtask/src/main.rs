@@ -6,7 +6,6 @@ mod ci;
 mod dependencies;
 mod generate;
 mod man;
-mod man_text;
 mod steps;
 mod schema;
 mod third_party;

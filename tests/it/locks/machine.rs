@@ -65,11 +65,13 @@ pub fn waited_for(device: &str) -> String {
 
 /// The node of a place in what `pcictl locks --json` printed.
 pub fn node<'a>(within: &'a serde_json::Value, place: &str) -> &'a serde_json::Value {
-    fn find<'a>(within: &'a serde_json::Value, place: &str) -> Option<&'a serde_json::Value> {
-        if within["place"] == place {
-            return Some(within);
-        }
-        within["children"].as_array()?.iter().find_map(|child| find(child, place))
+    find_node(within, place).unwrap_or_else(|| panic!("no {place} in {within}"))
+}
+
+/// The same, if it is there.
+pub fn find_node<'a>(within: &'a serde_json::Value, place: &str) -> Option<&'a serde_json::Value> {
+    if within["place"] == place {
+        return Some(within);
     }
-    find(within, place).unwrap_or_else(|| panic!("no {place} in {within}"))
+    within["children"].as_array()?.iter().find_map(|child| find_node(child, place))
 }
