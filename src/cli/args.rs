@@ -114,6 +114,9 @@ pub(crate) enum Command {
     Guard(GuardArgs),
     /// Copy what pcictl reads of this machine, to attach to a report
     Dump(DumpArgs),
+    /// Tell a shell what may come next on a command line
+    #[command(hide = true)]
+    Complete(CompleteArgs),
 }
 
 /// `pcictl list`
@@ -280,6 +283,14 @@ pub(crate) struct DumpArgs {
     pub(crate) anonymize: bool,
 }
 
+/// `pcictl complete`
+#[derive(Args, Debug)]
+pub(crate) struct CompleteArgs {
+    /// The words after the program's name, up to the cursor, which is in the last one
+    #[arg(value_name = "WORD", last = true)]
+    pub(crate) words: Vec<OsString>,
+}
+
 impl Common {
     fn talk(&self) -> Talk {
         Talk { json: self.json, quiet: self.quiet, verbose: self.verbose, color: self.color }
@@ -334,7 +345,8 @@ impl Command {
             | Self::Status(_)
             | Self::Doctor(_)
             | Self::Guard(_)
-            | Self::Dump(_) => false,
+            | Self::Dump(_)
+            | Self::Complete(_) => false,
         }
     }
 
@@ -371,7 +383,8 @@ impl Command {
             | Self::Status(_)
             | Self::Doctor(_)
             | Self::Guard(_)
-            | Self::Dump(_) => false,
+            | Self::Dump(_)
+            | Self::Complete(_) => false,
         }
     }
 }

@@ -11,9 +11,11 @@
 //! - [`lock`], [`locks`]: run something under locks; who holds them.
 //! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
 //! - [`dump`]: copies what the others read.
+//! - [`complete`]: tells shells what may come next on a command line.
 //! - [`settings`]: reads what a site has chosen for all of them.
 
 pub(crate) mod bind;
+pub(crate) mod complete;
 pub(crate) mod doctor;
 pub(crate) mod dump;
 pub(crate) mod guard;
@@ -71,10 +73,10 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
 }
 
 fn dispatch(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<ExitCode> {
-    if let Command::List(args) = &cli.command {
-        if args.list_columns {
-            return Ok(list::columns(output).into());
-        }
+    match &cli.command {
+        Command::List(args) if args.list_columns => return Ok(list::columns(output).into()),
+        Command::Complete(args) => return Ok(complete::answer::run(output, args).into()),
+        _ => {}
     }
     let mut machine = Machine::open(cli.common.sysroot.as_deref())?;
     if let Some(rehearsal) = rehearsal {
@@ -106,6 +108,8 @@ fn dispatch(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Guard(args) => guard::run(&context, args).map(ExitCode::from),
         Command::Dump(args) => dump::run(&context, args).map(ExitCode::from),
+        // Answered above, where no machine need be there.
+        Command::Complete(_) => Ok(ExitCode::SUCCESS),
     }?;
     if cli.command.is_dry_run() {
         output.end_dry_run();
