@@ -118,6 +118,9 @@ pub(crate) enum Command {
     Guard(GuardArgs),
     /// Copy what pcictl reads of this machine, to attach to a report
     Dump(DumpArgs),
+    /// Tell a shell what may come next on a command line
+    #[command(hide = true)]
+    Complete(CompleteArgs),
 }
 
 /// `pcictl list`
@@ -284,6 +287,14 @@ pub(crate) struct DumpArgs {
     pub(crate) anonymize: bool,
 }
 
+/// `pcictl complete`
+#[derive(Args, Debug)]
+pub(crate) struct CompleteArgs {
+    /// The words after the program's name, up to the cursor, which is in the last one
+    #[arg(value_name = "WORD", last = true)]
+    pub(crate) words: Vec<OsString>,
+}
+
 impl Common {
     fn talk(&self) -> Talk {
         Talk { json: self.json, events: false, quiet: self.quiet, verbose: self.verbose, color: self.color }
@@ -339,7 +350,8 @@ impl Command {
             | Self::History(_)
             | Self::Doctor(_)
             | Self::Guard(_)
-            | Self::Dump(_) => false,
+            | Self::Dump(_)
+            | Self::Complete(_) => false,
         }
     }
 
@@ -396,7 +408,8 @@ impl Command {
             | Self::History(_)
             | Self::Doctor(_)
             | Self::Guard(_)
-            | Self::Dump(_) => false,
+            | Self::Dump(_)
+            | Self::Complete(_) => false,
         }
     }
 }

@@ -13,6 +13,7 @@
 //! - [`change`], [`slot`]: the commands that change functions, and those of slots; each turns into plain options.
 //! - [`args`]: the command line as a whole, and the other commands.
 //! - [`rejection`]: what is said of a command line that cannot be understood.
+//! - [`completion`]: what may come next on a command line that is not whole yet.
 
 pub mod args;
 #[macro_use]
@@ -25,6 +26,7 @@ mod guard_help;
 pub(crate) mod history;
 pub(crate) mod slot;
 mod slot_help;
+pub(crate) mod completion;
 pub mod rejection;
 pub mod settings;
 pub(crate) mod values;

@@ -139,8 +139,10 @@ fn conflict(error: &clap::Error, command: Option<&str>) -> (String, Option<Strin
 }
 
 fn did_you_mean(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    // What is hidden from people is no advice to them.
+    let is_hidden = |name: &String| Cli::command().find_subcommand(name).is_some_and(clap::Command::is_hide_set);
     // The best one is the last one.
-    let suggested: Vec<String> = texts(error, kind).into_iter().rev().collect();
+    let suggested: Vec<String> = texts(error, kind).into_iter().rev().filter(|name| !is_hidden(name)).collect();
     (!suggested.is_empty()).then(|| format!("did you mean {}?", suggested.join(" or ")))
 }
 

@@ -12,9 +12,11 @@
 //! - [`status`], [`recover`], [`doctor`]: what is under way, interrupted, stuck.
 //! - [`history`]: what was done to which device.
 //! - [`dump`]: copies what the others read.
+//! - [`complete`]: tells shells what may come next on a command line.
 //! - [`settings`]: reads what a site has chosen for all of them.
 
 pub(crate) mod bind;
+pub(crate) mod complete;
 pub(crate) mod doctor;
 pub(crate) mod dump;
 pub(crate) mod guard;
@@ -42,7 +44,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::Cli;
 use crate::cli::args::Command;
-use crate::error::Result;
+use crate::error::{ExitStatus, Result};
 use crate::execute::signals::ignore_file_size_limit;
 use crate::host::machine::Machine;
 use crate::operation::audit;
@@ -75,10 +77,10 @@ fn run_on(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<E
 }
 
 fn dispatch(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result<ExitCode> {
-    if let Command::List(args) = &cli.command {
-        if args.list_columns {
-            return Ok(list::columns(output).into());
-        }
+    match &cli.command {
+        Command::List(args) if args.list_columns => return Ok(list::columns(output).into()),
+        Command::Complete(args) => return Ok(complete::answer::run(output, args).into()),
+        _ => {}
     }
     let mut machine = Machine::open(cli.common.sysroot.as_deref())?;
     if let Some(rehearsal) = rehearsal {
@@ -116,6 +118,8 @@ fn dispatch(cli: &Cli, output: &Output, rehearsal: Option<&Rehearsal>) -> Result
         Command::Recover(args) => recover::run(&context, args),
         Command::Guard(args) => guard::run(&context, args),
         Command::Dump(args) => dump::run(&context, args),
+        // Answered above, where no machine need be there.
+        Command::Complete(_) => Ok(ExitStatus::Done),
     };
     audit::end(&context, outcome.as_ref().copied());
     let status = outcome?;

@@ -92,7 +92,7 @@ pub(crate) struct ClassPattern {
 }
 
 /// Class names that administrators use, and their codes (PCI Code and ID Assignment Specification).
-const CLASS_NAMES: &[(&str, &str)] = &[
+pub(crate) const CLASS_NAMES: &[(&str, &str)] = &[
     ("storage", "01"),
     ("scsi", "0100"),
     ("raid", "0104"),

@@ -38,7 +38,7 @@ fn entry(record: DeviceRecord) -> RemovedDevice {
 }
 
 /// A state directory whose ledger knows the functions of a tree that are named.
-fn ledger_of(tree: &Tree, addresses: &[&str]) -> TempDir {
+pub fn ledger_of(tree: &Tree, addresses: &[&str]) -> TempDir {
     let state = scratch_directory();
     let known = records(tree).into_iter().filter(|record| addresses.contains(&record.address.to_string().as_str()));
     Ledger::below(state.path()).save(&known.map(entry).collect::<Vec<_>>()).unwrap();

@@ -5,10 +5,10 @@
 
 mod back;
 mod bad_input;
+mod completion;
 mod doctor;
 mod dump;
 mod faults;
-mod generated;
 mod golden;
 mod guard;
 mod hostile_dump;

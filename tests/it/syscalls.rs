@@ -196,20 +196,69 @@ fn a_look_opens_nothing_for_writing_and_nothing_that_can_wait() {
         let mut commands = vec!["list".to_owned(), "tree".to_owned(), format!("list -o {columns}")];
         commands.extend(first.iter().map(|address| format!("show {address}")));
         for command in commands {
-            for line in Run::words(&command).on(tree).traced().iter().filter(|line| line.contains("openat2(")) {
-                assert!(
-                    !line.contains("O_WRONLY") && !line.contains("O_RDWR") && !line.contains("O_CREAT"),
-                    "{command}: {line}"
-                );
-                let path = line.split('"').nth(1).unwrap_or_default();
-                let Some((above, name)) = path.rsplit_once('/') else { continue };
-                let is_function = |step: &str| step.len() >= 12 && step.contains(':') && step.contains('.');
-                // Directories are opened as such; links are opened to be read, and not followed.
-                let is_of_proc = above.starts_with("driver/");
-                let is_file = !is_of_proc && !line.contains("O_DIRECTORY") && !line.contains("O_NOFOLLOW");
-                if is_file && above.rsplit('/').next().is_some_and(is_function) {
-                    assert!(READ_OF_FUNCTIONS.contains(&name), "{command}: {line}");
-                }
+            assert_only_looks(&Run::words(&command).on(tree).traced(), &command, &READ_OF_FUNCTIONS);
+        }
+    }
+}
+
+/// Opens nothing for writing, and below a function's own directory no other files than these.
+fn assert_only_looks(trace: &[String], command: &str, may_read: &[&str]) {
+    for line in trace.iter().filter(|line| line.contains("openat2(")) {
+        assert!(
+            !line.contains("O_WRONLY") && !line.contains("O_RDWR") && !line.contains("O_CREAT"),
+            "{command}: {line}"
+        );
+        let path = line.split('"').nth(1).unwrap_or_default();
+        let Some((above, name)) = path.rsplit_once('/') else { continue };
+        let is_function = |step: &str| step.len() >= 12 && step.contains(':') && step.contains('.');
+        // Directories are opened as such; links are opened to be read, and not followed.
+        let is_of_proc = above.starts_with("driver/");
+        let is_file = !is_of_proc && !line.contains("O_DIRECTORY") && !line.contains("O_NOFOLLOW");
+        if is_file && above.rsplit('/').next().is_some_and(is_function) {
+            assert!(may_read.contains(&name), "{command}: {line}");
+        }
+    }
+}
+
+/// Lines that are completed by every kind of name.
+const LINES: [&str; 20] = [
+    "remove ",
+    "rescan ",
+    "bind ",
+    "unbind ",
+    "sriov ",
+    "lock ",
+    "tree ",
+    "wait ",
+    "recover ",
+    "slot on ",
+    "show driver:",
+    "show class:",
+    "show id:",
+    "show slot:",
+    "show /dev/",
+    "show 1a",
+    "rescan --slot ",
+    "rescan --expect ",
+    "bind --driver ",
+    "reset --method ",
+];
+
+#[test]
+fn completion_opens_nothing_for_writing_and_nothing_that_can_wait_and_looks_at_no_process() {
+    for tree in ["busy", "slots", "sriov-host"] {
+        let tree = Tree::shared(tree);
+        for line in LINES {
+            let ask = Run::words("complete -- --sysroot").and([tree.path()]).and(line.split(' '));
+            let trace = ask.on_named(tree).traced();
+            assert_only_looks(&trace, line, &["modalias", "reset_method"]);
+            for call in trace.iter().filter(|call| call.contains("openat2(")) {
+                let asks_processes =
+                    ["mountinfo", "/fd", "maps", "cmdline", "/stat"].iter().any(|file| call.contains(file));
+                let asks_hardware =
+                    ["/power\"", "/adapter\"", "/latch\"", "/attention\""].iter().any(|file| call.contains(file));
+                let is_directory = call.contains("O_DIRECTORY");
+                assert!(!asks_processes && (is_directory || !asks_hardware), "{line}: {call}");
             }
         }
     }

@@ -26,7 +26,7 @@ cargo xtask VERB
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
   small              build the static program and see that it is small enough
   msrv               build pcictl with the oldest supported Rust, which Debian's archive has
-  regenerate [DIR]   man pages, completions, schema and THIRD-PARTY.md, here or into DIR
+  regenerate [DIR]   man pages, schema and THIRD-PARTY.md, here or into DIR
   demo               remove a PCIe switch and bring it back, on a real kernel in QEMU
   ci [STAGE]...      all of it, as CI does, or one stage: quick, model, guest
   help               this text";

@@ -94,7 +94,17 @@ fn shellcheck() -> Result<(), String> {
     // A fresh checkout of a part, or an archive, has no list of files, so look.
     let pattern = "^#!/(bin/sh|usr/bin/env bash)|^# shellcheck shell=";
     let mut grep = Command::new("grep");
-    grep.args(["-rlE", "--exclude=*.rs", "--exclude-dir=target", pattern, "tests", "benches", "xtask", ".ci"]);
+    grep.args([
+        "-rlE",
+        "--exclude=*.rs",
+        "--exclude-dir=target",
+        pattern,
+        "tests",
+        "benches",
+        "completions",
+        "xtask",
+        ".ci",
+    ]);
     let found = output(&mut grep)?;
     let mut scripts: Vec<&str> = found.lines().collect();
     scripts.sort_unstable();

@@ -63,7 +63,7 @@ fn definitions() -> Map<String, Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/schema/pcictl-1.json");
     let schema: Value = serde_json::from_str(&fs::read_to_string(path).expect("it is there")).expect("JSON");
     let mut definitions = schema["$defs"].as_object().expect("definitions").clone();
-    definitions.values_mut().for_each(|definition| each_value(definition));
+    definitions.values_mut().for_each(each_value);
     definitions
 }
 
