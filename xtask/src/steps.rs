@@ -29,7 +29,7 @@ pub(crate) const TEST: &[Step] = &[
 ];
 
 /// The released program has to fit where there is little room, as in an initramfs; benches/RESULTS.md tells what helps.
-const LARGEST_PROGRAM: u64 = 18 << 18;
+const LARGEST_PROGRAM: u64 = 20 << 18;
 
 /// Runs steps, each under its name.
 pub(crate) fn all(steps: &[Step]) -> Result<(), String> {
