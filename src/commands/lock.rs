@@ -21,7 +21,6 @@ use crate::pci::place::Place;
 use crate::pci::selector::Selector;
 use crate::plan::claims_for::Touched;
 use crate::report::change::{LockedPlace, PlannedLock};
-use crate::report::text::change;
 use crate::resolve::functions::{Resolved, Resolver, parse_exact_selectors};
 use crate::resolve::scan_target::scan_targets;
 use crate::topology::fields::Fields;
@@ -34,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
     let subject = read()?;
     context.tell_notes(&subject.notes);
     if args.changing.dry_run {
-        context.output.report(&planned(&subject, args), |plan| change::planned_lock(plan, context.output.is_verbose()));
+        context.print_lock_plan(&planned(&subject, args));
         return Ok(ExitCode::SUCCESS);
     }
     let (held, _) = acquire_and_reread(context, &args.options(), subject, read)?;

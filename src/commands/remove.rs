@@ -19,7 +19,7 @@ pub(crate) fn run(context: &Context, args: &RemoveArgs) -> Result<ExitStatus> {
         let subject = read()?;
         context.tell_notes(&subject.notes);
         let plan = planned(context, &subject, options)?;
-        context.output.report(&plan, |plan| change::planned(plan, context.output.is_verbose()));
+        context.print_plan(&plan);
         return Ok(plan.status());
     }
 

@@ -22,7 +22,7 @@ pub(crate) fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     context.tell_notes(&subject.removal.notes);
     if change.dry_run {
         let plan = planned(context, &subject, options)?;
-        context.output.report(&plan, |plan| change::planned(plan, context.output.is_verbose()));
+        context.print_plan(&plan);
         return Ok(plan.status());
     }
     if subject.removal.plan.tops.is_empty() {

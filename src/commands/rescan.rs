@@ -20,7 +20,7 @@ pub(crate) fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
     context.tell_notes(&subject.notes);
     if options.change.dry_run {
         refuse_dead_bridges(context, &subject)?;
-        context.output.report(&planned(&subject), |plan| change::planned(plan, context.output.is_verbose()));
+        context.print_plan(&planned(&subject));
         return Ok(ExitStatus::Done);
     }
     refuse_if_stuck(context)?;

@@ -55,10 +55,6 @@ fn show(context: &Context, args: &SlotShowArgs) -> Result<ExitStatus> {
     Ok(ExitStatus::Done)
 }
 
-fn print_plan(context: &Context, plan: &PlannedChange) {
-    context.output.report(plan, |plan| text::change::planned(plan, context.output.is_verbose()));
-}
-
 fn off(context: &Context, args: &SlotOffArgs) -> Result<ExitStatus> {
     let options = &args.options();
     context.refuse_in_dump(&options.change)?;
@@ -67,7 +63,7 @@ fn off(context: &Context, args: &SlotOffArgs) -> Result<ExitStatus> {
     let is_off = subject.is_off(context);
     if options.change.dry_run {
         let plan = planned_off(context, &subject, options, is_off)?;
-        print_plan(context, &plan);
+        context.print_plan(&plan);
         return Ok(plan.status());
     }
     if is_off {
@@ -130,7 +126,7 @@ fn on(context: &Context, args: &SlotOnArgs) -> Result<ExitStatus> {
     let is_on = subject.is_on(context);
     if change.dry_run {
         refuse_dead_bridges(context, &subject.scan)?;
-        print_plan(context, &planned_on(&subject, is_on));
+        context.print_plan(&planned_on(&subject, is_on));
         return Ok(ExitStatus::Done);
     }
     if is_on {
@@ -186,7 +182,7 @@ fn light(context: &Context, args: &SlotIdentifyArgs) -> Result<ExitStatus> {
     let read = || IdentifyTarget::read(context, &args.slot, options);
     let subject = read()?;
     if options.change.dry_run {
-        print_plan(context, &subject.planned(options));
+        context.print_plan(&subject.planned(options));
         return Ok(ExitStatus::Done);
     }
     let report = match subject.plan.steps.is_empty() {

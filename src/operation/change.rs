@@ -29,7 +29,7 @@ use crate::plan::action::{Action, Plan, Step, ends_as_it_began};
 use crate::plan::step_state::{can_be_put_back, has_led_to_driver};
 use crate::plan::stop::remember;
 use crate::report::change::PlannedChange;
-use crate::report::text::{self, words};
+use crate::report::text::words;
 use crate::terminal::document::Document;
 use crate::topology::attributes::Attributes;
 use crate::topology::fields::Fields;
@@ -269,7 +269,7 @@ pub(crate) fn run_with<R: Document>(
     context.tell_notes(&subject.notes);
     if options.change.dry_run {
         let plan = planned(context, &subject, options, summary(&subject))?;
-        context.output.report(&plan, |plan| text::change::planned(plan, context.output.is_verbose()));
+        context.print_plan(&plan);
         return Ok(plan.status());
     }
     let report = if subject.plan.steps.is_empty() {

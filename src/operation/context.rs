@@ -8,6 +8,11 @@ use crate::error::{Error, Result};
 use crate::execute::executor::StepRunner;
 use crate::host::machine::Machine;
 use crate::operation::options::ChangeOptions;
+use crate::pci::place::Place;
+use crate::report::change::{PlannedChange, PlannedLock};
+use crate::report::text;
+use crate::report::text::words::LocksShown;
+use crate::resolve::place_names::device_at;
 use crate::state::audit::{AuditFile, OpenRecord};
 use crate::state::file::Location;
 use crate::state::journal::store::Journals;
@@ -84,6 +89,23 @@ impl<'a> Context<'a> {
             return Err(error.hint("add --dry-run to see what would be done"));
         }
         Ok(())
+    }
+
+    /// Prints what would be done.
+    pub(crate) fn print_plan(&self, plan: &PlannedChange) {
+        self.output.report(plan, |plan| self.with_locks(&|shown| text::change::planned(plan, shown)));
+    }
+
+    /// Prints what would be locked.
+    pub(crate) fn print_lock_plan(&self, plan: &PlannedLock) {
+        self.output.report(plan, |plan| self.with_locks(&|shown| text::change::planned_lock(plan, shown)));
+    }
+
+    fn with_locks(&self, text: &dyn Fn(LocksShown<'_>) -> String) -> String {
+        if self.output.is_verbose() {
+            return text(LocksShown::All);
+        }
+        text(LocksShown::Named(&|place: &Place| device_at(&self.machine.sysfs, place)))
     }
 
     pub(crate) fn tell_notes(&self, notes: &[String]) {

@@ -9,7 +9,9 @@
 //! - [`functions`]: which functions a selector means.
 //! - [`slots`]: which slot an operator means.
 //! - [`scan_target`]: which bus brings something back; the one answer for rescan, lock and show.
+//! - [`place_names`]: what sits at a place now.
 
+pub(crate) mod place_names;
 pub(crate) mod below;
 pub(crate) mod class_names;
 pub(crate) mod devices;

@@ -9,11 +9,11 @@ use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::report::change::{FunctionSummary, PlannedChange, PlannedLock, RemoveReport, ReplugReport, RescanReport};
-use crate::report::text::words::{count, describe_action, locks, mode, steps};
+use crate::report::text::words::{LocksShown, count, describe_action, locks, mode, steps};
 use crate::verify::compare::{Difference, DifferenceKind};
 
 /// What `--dry-run` prints: what it is about, the locks, the steps.
-pub(crate) fn planned(plan: &PlannedChange, verbose: bool) -> String {
+pub(crate) fn planned(plan: &PlannedChange, shown: LocksShown<'_>) -> String {
     let mut text = String::new();
     for line in &plan.summary {
         text.push_str(&format!("{}\n", escaped(line)));
@@ -27,19 +27,19 @@ pub(crate) fn planned(plan: &PlannedChange, verbose: bool) -> String {
     if plan.steps.is_empty() {
         return text;
     }
-    text.push_str(&locks(&plan.locks, verbose));
+    text.push_str(&locks(&plan.locks, shown));
     text.push_str("steps:\n");
     text.push_str(&steps(&plan.steps));
     text
 }
 
 /// What `lock --dry-run` prints.
-pub(crate) fn planned_lock(plan: &PlannedLock, verbose: bool) -> String {
+pub(crate) fn planned_lock(plan: &PlannedLock, shown: LocksShown<'_>) -> String {
     let mut text = String::new();
     for target in &plan.targets {
         text.push_str(&format!("would lock {} ({}): {}\n", target.place, mode(plan.mode), escaped(&target.why)));
     }
-    text + &locks(&plan.locks, verbose) + &format!("run    {}\n", escaped(&plan.command.join(" ")))
+    text + &locks(&plan.locks, shown) + &format!("run    {}\n", escaped(&plan.command.join(" ")))
 }
 
 /// What `remove` did.

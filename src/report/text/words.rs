@@ -4,13 +4,23 @@ use crate::host::text::escaped;
 use crate::lock::claims::{Claim, Mode};
 use crate::order;
 use crate::pci::address::PciAddress;
+use crate::pci::place::Place;
 use crate::plan::action::{Action, Step};
 use crate::topology::vf_setting::VfSetting;
 
-/// The locks of a plan: all of them in their order for whoever wants details, else those that matter in one line.
-pub(crate) fn locks(claims: &[Claim], verbose: bool) -> String {
-    if !verbose {
-        return format!("locks  {}\n", locks_in_short(claims));
+/// How much a plan tells of its locks.
+#[derive(Clone, Copy)]
+pub(crate) enum LocksShown<'a> {
+    /// All of them, by their places, in their order.
+    All,
+    /// Those that matter, in one line, by what people call their places.
+    Named(&'a dyn Fn(&Place) -> String),
+}
+
+/// The locks of a plan.
+pub(crate) fn locks(claims: &[Claim], shown: LocksShown<'_>) -> String {
+    if let LocksShown::Named(name) = shown {
+        return format!("locks  {}\n", locks_in_short(claims, name));
     }
     let mut text = "locks, in this order:\n".to_owned();
     for claim in claims {
@@ -19,8 +29,8 @@ pub(crate) fn locks(claims: &[Claim], verbose: bool) -> String {
     text
 }
 
-/// `pci0000:00/17.0 exclusive; 2 above it shared`
-fn locks_in_short(claims: &[Claim]) -> String {
+/// `0000:00:17.0 exclusive; 2 above it shared`
+fn locks_in_short(claims: &[Claim], name: &dyn Fn(&Place) -> String) -> String {
     /// More than these nobody reads.
     const SHOWN: usize = 3;
     let exclusive: Vec<&Claim> = claims.iter().filter(|claim| claim.mode == Mode::Exclusive).collect();
@@ -28,7 +38,7 @@ fn locks_in_short(claims: &[Claim]) -> String {
     if exclusive.is_empty() {
         return format!("{shared} shared");
     }
-    let mut names: Vec<String> = exclusive.iter().take(SHOWN).map(|claim| claim.place.to_string()).collect();
+    let mut names: Vec<String> = exclusive.iter().take(SHOWN).map(|claim| name(&claim.place)).collect();
     if exclusive.len() > SHOWN {
         names.push(format!("{} more", exclusive.len() - SHOWN));
     }
