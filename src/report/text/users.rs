@@ -3,11 +3,16 @@
 use crate::host::text::escaped;
 use crate::usage::model::{Danger, UsageReport, User};
 
-/// Users, what could not be checked, and notes.
+/// Users, what could not be checked, and notes. Where several functions are used, each line begins with the one it is about.
 pub(crate) fn listed(users: &UsageReport, indent: &str) -> String {
     let mut text = String::new();
+    let is_of_many = users.found.windows(2).any(|pair| pair[0].address != pair[1].address);
     for user in &users.found {
-        text.push_str(&format!("{indent}{:<11} {}\n", user.kind.name(), escaped(&user.description)));
+        // Some say it in their own words.
+        let address = user.address.to_string();
+        let is_told = user.description.contains(&address);
+        let of = if is_of_many && !is_told { format!("{address}: ") } else { String::new() };
+        text.push_str(&format!("{indent}{:<11} {of}{}\n", user.kind.name(), escaped(&user.description)));
     }
     for why in &users.unchecked {
         text.push_str(&format!("{indent}{:<11} {}\n", "unchecked", escaped(why)));
