@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::cli::change_help;
 use crate::cli::groups::{
     Applying, BackArgs, Changing, Forcing, InPlaceArgs, Jobs, RETURN, SAFETY, SCAN, SELECTION, WAITING, Waiting,
     Writing,
 };
-use crate::cli::help;
 use crate::cli::values::{parse_duration, parse_vf_mac, switch};
 use crate::operation::options::{
     ChangeOptions, ForceOptions, InPlaceOptions, RemoveOptions, ReplugOptions, ResetOptions, ScanOptions,
@@ -20,7 +20,7 @@ use crate::resolve::siblings::Selection;
 
 /// `pcictl remove`
 #[derive(Args, Debug)]
-#[command(after_help = help::REMOVE)]
+#[command(after_help = change_help::REMOVE)]
 pub(crate) struct RemoveArgs {
     /// Functions to remove, with everything below them
     #[arg(value_name = "SELECTOR", required = true)]
@@ -38,7 +38,7 @@ pub(crate) struct RemoveArgs {
 
 /// `pcictl rescan`
 #[derive(Args, Debug)]
-#[command(after_help = help::RESCAN, override_usage = "pcictl rescan [OPTIONS] <SELECTOR>...\n       \
+#[command(after_help = change_help::RESCAN, override_usage = "pcictl rescan [OPTIONS] <SELECTOR>...\n       \
     pcictl rescan [OPTIONS] --slot <NAME>\n       \
     pcictl rescan [OPTIONS] --all")]
 pub(crate) struct RescanArgs {
@@ -70,7 +70,7 @@ pub(crate) struct RescanArgs {
 
 /// `pcictl replug`
 #[derive(Args, Debug)]
-#[command(after_help = help::REPLUG)]
+#[command(after_help = change_help::REPLUG)]
 pub(crate) struct ReplugArgs {
     /// What a removal takes.
     #[command(flatten)]
@@ -91,7 +91,7 @@ pub(crate) struct ReplugArgs {
 
 /// `pcictl unbind`
 #[derive(Args, Debug)]
-#[command(after_help = help::UNBIND)]
+#[command(after_help = change_help::UNBIND)]
 pub(crate) struct UnbindArgs {
     /// Functions whose drivers to stop; VFs of a physical function go with it
     #[arg(value_name = "SELECTOR", required = true)]
@@ -103,7 +103,7 @@ pub(crate) struct UnbindArgs {
 
 /// `pcictl bind`
 #[derive(Args, Debug)]
-#[command(after_help = help::BIND)]
+#[command(after_help = change_help::BIND)]
 pub(crate) struct BindArgs {
     /// Functions without a driver
     #[arg(value_name = "SELECTOR", required = true)]
@@ -124,7 +124,7 @@ pub(crate) struct BindArgs {
 
 /// `pcictl override`
 #[derive(Args, Debug)]
-#[command(after_help = help::OVERRIDE, override_usage = "pcictl override [OPTIONS] <SELECTOR> <DRIVER>\n       \
+#[command(after_help = change_help::OVERRIDE, override_usage = "pcictl override [OPTIONS] <SELECTOR> <DRIVER>\n       \
     pcictl override [OPTIONS] <SELECTOR> --clear")]
 pub(crate) struct OverrideArgs {
     /// Function, or with --each a group of them
@@ -146,7 +146,7 @@ pub(crate) struct OverrideArgs {
 
 /// `pcictl sriov`
 #[derive(Args, Debug)]
-#[command(after_help = help::SRIOV, override_usage = "pcictl sriov [OPTIONS] <PF>\n       \
+#[command(after_help = change_help::SRIOV, override_usage = "pcictl sriov [OPTIONS] <PF>\n       \
     pcictl sriov [OPTIONS] <PF> <N>\n       \
     pcictl sriov [OPTIONS] <PF> --off\n       \
     pcictl sriov [OPTIONS] <PF> --mac <VF=MAC>...")]
@@ -189,7 +189,7 @@ pub(crate) struct SriovArgs {
 
 /// `pcictl reset`
 #[derive(Args, Debug)]
-#[command(after_help = help::RESET)]
+#[command(after_help = change_help::RESET)]
 pub(crate) struct ResetArgs {
     /// Functions to reset; VFs of a physical function go and come back with it
     #[arg(value_name = "SELECTOR", required = true)]
@@ -210,7 +210,7 @@ pub(crate) struct ResetArgs {
 
 /// `pcictl power`
 #[derive(Args, Debug)]
-#[command(after_help = help::POWER)]
+#[command(after_help = change_help::POWER)]
 pub(crate) struct PowerArgs {
     /// Functions to show or change
     #[arg(value_name = "SELECTOR", required = true)]

@@ -4,6 +4,7 @@
 //! - [`settings`]: defaults of options that a site has chosen.
 //! - [`help`]: headings, tables of selectors and examples of the help texts.
 //! - [`wait`]: the options of `wait`, which shares none with those that change something.
+//! - [`change_help`]: the same for the commands that change functions.
 //! - [`slot_help`]: the same for slots.
 //! - [`guard_help`]: the same for the guard.
 //! - [`history`]: the options and the help of `history`.
@@ -19,6 +20,7 @@ pub mod args;
 #[macro_use]
 mod help;
 pub(crate) mod change;
+mod change_help;
 mod doctor_help;
 mod groups;
 pub(crate) mod guard;

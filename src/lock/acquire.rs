@@ -444,7 +444,7 @@ impl Wait<'_> {
                 self.locked(format!("{what} (waited {:.1} s)", self.begun.elapsed().as_secs_f64()), &holders)
             }
         };
-        error.hint(format!("wait longer with --wait SECONDS; pcictl locks{selector} shows who else waits"))
+        error.hint(format!("wait longer with --wait TIME; pcictl locks{selector} shows who else waits"))
     }
 
     fn locked(&self, message: String, holders: &[Holder]) -> Error {

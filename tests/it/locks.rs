@@ -41,7 +41,7 @@ fn who_must_not_wait_is_told_whom_for() {
     let by = |selector: &str| {
         format!(
             "is locked by pid {pid} (root, for [..] s): pcictl --sysroot @ lock {PORT} -- sh -c echo held; read line; exit 0\n\
-             hint: wait longer with --wait SECONDS; pcictl locks{selector} shows who else waits\n"
+             hint: wait longer with --wait TIME; pcictl locks{selector} shows who else waits\n"
         )
     };
     for (selector, node) in [
@@ -359,8 +359,8 @@ pcictl: 0000:03:01.0 is not there, [..]
 #[test]
 fn what_is_not_there_is_locked_where_it_would_come_back() {
     let machine = Machine::new();
-    let plan = "would lock pci0000:00/01.0/00.0/00.0 (exclusive): 0000:03:01.0 is not there, and the ledger does not know it; this is its bus
-locks  pci0000:00/01.0/00.0/00.0 exclusive; 4 above it shared
+    let plan = "would lock 0000:02:00.0 (exclusive): 0000:03:01.0 is not there, and the ledger does not know it; this is its bus
+locks  0000:02:00.0 exclusive; 4 above it shared
 run    echo a b
 dry run: nothing was changed
 ";

@@ -37,7 +37,10 @@ pub(crate) fn planned(plan: &PlannedChange, shown: LocksShown<'_>) -> String {
 pub(crate) fn planned_lock(plan: &PlannedLock, shown: LocksShown<'_>) -> String {
     let mut text = String::new();
     for target in &plan.targets {
-        text.push_str(&format!("would lock {} ({}): {}\n", target.place, mode(plan.mode), escaped(&target.why)));
+        let place = shown.name(&target.place);
+        // A place by its own name needs no reason.
+        let why = if target.why == format!("{place} sits there") { String::new() } else { format!(": {}", target.why) };
+        text.push_str(&format!("would lock {place} ({}){}\n", mode(plan.mode), escaped(&why)));
     }
     text + &locks(&plan.locks, shown) + &format!("run    {}\n", escaped(&plan.command.join(" ")))
 }

@@ -36,7 +36,10 @@ pub(crate) fn nagios(report: &DoctorReport) -> String {
         Health::Stuck => "CRITICAL",
         Health::Unknown => "UNKNOWN",
     };
-    let mut line = format!("PCICTL {grade} - {} |", plugin_text(&summary(report)));
+    let summary = summary(report);
+    // The grade says it already.
+    let text = summary.strip_prefix("unknown: ").unwrap_or(&summary);
+    let mut line = format!("PCICTL {grade} - {} |", plugin_text(text));
     for Metric { name, value, ranges, .. } in metrics(report) {
         let value = value.map_or_else(|| "U".to_owned(), |value| value.to_string());
         // Writing to a string cannot fail.

@@ -17,6 +17,16 @@ pub(crate) enum LocksShown<'a> {
     Named(&'a dyn Fn(&Place) -> String),
 }
 
+impl LocksShown<'_> {
+    /// What a place is called.
+    pub(crate) fn name(self, place: &Place) -> String {
+        match self {
+            Self::All => place.to_string(),
+            Self::Named(name) => name(place),
+        }
+    }
+}
+
 /// The locks of a plan.
 pub(crate) fn locks(claims: &[Claim], shown: LocksShown<'_>) -> String {
     if let LocksShown::Named(name) = shown {

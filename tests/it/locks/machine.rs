@@ -43,7 +43,7 @@ impl Machine {
     /// Whether a lock is in somebody's hands.
     pub fn assert_locked(&self, options: &str) {
         let locked = "pcictl: cannot lock [..] is locked by pid [..]\n\
-                      hint: wait longer with --wait SECONDS; pcictl locks[..] shows who else waits\n";
+                      hint: wait longer with --wait TIME; pcictl locks[..] shows who else waits\n";
         self.run(&format!("lock --no-wait {options} -- echo never")).stderr_like(locked).status(75).check();
     }
 
