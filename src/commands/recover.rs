@@ -14,13 +14,10 @@ use crate::state::journal::store::{JournalFile, Orphans};
 
 pub(crate) fn run(context: &Context, args: &RecoverArgs) -> Result<ExitStatus> {
     let options = &args.options();
-    if context.is_only_to_look_at() {
-        let error = Error::usage("--sysroot: nothing can be changed in a dumped tree");
-        return Err(error.hint("pcictl status --sysroot DIR shows what is interrupted"));
-    }
     if options.dry_run {
         return status::once(context);
     }
+    context.refuse_in_dump(options)?;
     let boot = context.machine.boot_id();
     let mut recovery = Recovery { context, options, ids: &args.ids, boot, seen: Vec::new(), is_whole: true };
     let mut report = RecoverReport::default();
