@@ -167,9 +167,12 @@ impl<'a> Attributes<'a> {
     }
 
     /// Whether a directory without a subsystem has devices in it: it is one of no subsystem, or the directory that the
-    /// driver core makes for a class (`net`, `block`). The others (queues, statistics) can be hundreds.
+    /// driver core makes for a class (`net`, `block`). The others (queues, statistics) can be hundreds. A dump has few of
+    /// them, and may lack `uevent`.
     fn may_hold_devices(&self, directory: &Dir, name: &str) -> bool {
-        self.sysfs.exists(&format!("class/{name}")) || directory.exists(&format!("{name}/uevent"))
+        self.sysfs.is_dump()
+            || self.sysfs.exists(&format!("class/{name}"))
+            || directory.exists(&format!("{name}/uevent"))
     }
 }
 

@@ -23,8 +23,6 @@ const OTHERWISE: &[(&str, i32, &str)] = &[
     // It marks the files of the kernel, and a tree has none. That it says so means that it has read its command line.
     ("pcictl guard --status", 1, "pcictl: no guard is running"),
     ("pcictl guard", 2, "pcictl: --sysroot: nobody writes to a dumped tree"),
-    // There is nothing to be recovered in a tree.
-    ("pcictl recover", 2, "pcictl: --sysroot: nothing can be changed in a dumped tree"),
     // It looks once: devices and drivers of a tree stay as they are.
     ("pcictl wait --gone 0000:03:00.0", 124, "pcictl: 0000:03:00.0: still there"),
     ("pcictl wait --driver vfio-pci slot:7", 124, "pcictl: 0000:03:00.0: bound to nvme, not vfio-pci"),
