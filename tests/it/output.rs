@@ -122,3 +122,44 @@ fn a_listing_fits_the_terminal_and_is_whole_elsewhere() {
         );
     }
 }
+
+/// As they come out on terminals: `tests/it/terminals.txt`, with escapes spelled out. UPDATE_GOLDEN=1 writes it anew.
+#[test]
+fn screens_are_as_recorded() {
+    let commands: [&[&str]; 4] = [
+        &["list", "10000:e0:", "10001:e0:", "10001:e1:00.0"],
+        &["tree", "10001:e0:02.0"],
+        &["show", "10001:e1:00.0"],
+        &["remove", "-n", "10001:e1:00.0"],
+    ];
+    let mut text = String::new();
+    for columns in [80, 200] {
+        for (locale, color) in [("C", "1"), ("C.UTF-8", "")] {
+            for command in commands {
+                let shown = on_wide_terminal(columns, command, &[("LC_ALL", locale), ("NO_COLOR", color)]);
+                let shown = shown.replace("\r\n", "\n").replace('\u{1b}', "\\e");
+                let shown = without_tree(&shown);
+                let color = if color.is_empty() { "color" } else { "no color" };
+                text.push_str(&format!(
+                    "$ pcictl {}    # {columns} columns, {locale}, {color}\n{shown}\n",
+                    command.join(" ")
+                ));
+            }
+        }
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/terminals.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let recorded = std::fs::read_to_string(&path).unwrap();
+    assert!(recorded == text, "{}", crate::support::golden::diff(&recorded, &text));
+}
+
+/// Without the directory that the tree was unpacked in.
+fn without_tree(text: &str) -> String {
+    let line = |line: &str| match (line.find(" /"), line.find("/sys/devices/")) {
+        (Some(begin), Some(end)) => format!("{}{}\n", &line[..=begin], &line[end..]),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}

@@ -93,7 +93,7 @@ impl Pen<'_> {
             (None, None) => {}
         }
         if let Some(driver) = &function.driver {
-            write!(line, " ({})", escaped(driver).green())?;
+            write!(line, " ({})", escaped(driver))?;
         }
         for column in self.wanted {
             let in_line = [Column::Address, Column::Class, Column::Name, Column::Driver];
