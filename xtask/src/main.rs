@@ -24,6 +24,7 @@ cargo xtask VERB
   model              go through every state of the lock protocol
   stress             keep 64 processes at the locks for a minute
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
+  soak terminal      record what somebody sees on a terminal who waits for a lock
   small              build the static program and see that it is small enough
   msrv               build pcictl with the oldest supported Rust, which Debian's archive has
   regenerate [DIR]   man pages, schema and THIRD-PARTY.md, here or into DIR
@@ -58,7 +59,8 @@ fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
         "stress" => steps::stress(),
         "soak" => match rest.first().and_then(|name| name.to_str()) {
             Some("systemd") => steps::script_with("tests/soak/systemd", &rest[1..]),
-            _ => Err(format!("soak takes a name: systemd\n\n{USAGE}")),
+            Some("terminal") => steps::script("tests/soak/terminal"),
+            _ => Err(format!("soak takes a name: systemd, terminal\n\n{USAGE}")),
         },
         "small" => steps::small(),
         "msrv" => steps::msrv(),
