@@ -55,7 +55,13 @@ fn send_to(journal: &Path, syslog: &Path, record: &LogRecord) -> io::Result<()> 
 fn datagram(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
-    socket.send_to(bytes, path).map(|_| ())
+    match socket.send_to(bytes, path) {
+        // "Try again" is what we do not.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::Error::new(error.kind(), "it takes nothing more at the moment"))
+        }
+        sent => sent.map(|_| ()),
+    }
 }
 
 impl LogRecord {

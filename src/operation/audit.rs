@@ -171,3 +171,32 @@ fn invoker_fields(invoker: &Invoker) -> Vec<(&'static str, String)> {
     ];
     told.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CATALOG: &str = include_str!("../../packaging/systemd/pcictl.catalog");
+    const MANUAL: &str = include_str!("../../man/pcictl-history.8");
+
+    #[test]
+    fn the_catalog_and_the_manual_explain_both_kinds_of_records() {
+        let entries: Vec<&str> = CATALOG.split("\n-- ").skip(1).collect();
+        let ids: Vec<&str> = entries.iter().filter_map(|entry| entry.lines().next()).collect();
+        assert_eq!(ids, [BEGINS, ENDED]);
+        for entry in entries {
+            // systemd knows no other keys, and takes all up to the first empty line for them.
+            let (head, text) = entry.split_once("\n\n").unwrap();
+            let keys: Vec<&str> = head.lines().skip(1).filter_map(|line| Some(line.split_once(": ")?.0)).collect();
+            assert_eq!(keys, ["Subject", "Defined-By", "Documentation", "Documentation"]);
+            let fields: Vec<&str> = entry.split('@').skip(1).step_by(2).collect();
+            assert!(fields.len() > 1 && text.contains("pcictl status"), "{entry}");
+            for field in fields {
+                assert!(include_str!("audit.rs").contains(&format!("(\"{field}\"")), "{field} is sent by nobody");
+            }
+        }
+        for id in [BEGINS, ENDED] {
+            assert!(MANUAL.contains(&format!("MESSAGE_ID={id}")), "{id}");
+        }
+    }
+}

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind as Io, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -165,6 +165,9 @@ impl AuditFile {
         if file.metadata()?.len() + line.len() as u64 > LIMIT && put_aside(&directory, &file)? {
             file = open(&directory)?;
         }
+        if is_torn(&file)? {
+            line.insert(0, '\n');
+        }
         file.write_all(line.as_bytes())
     }
 
@@ -191,6 +194,14 @@ impl AuditFile {
         }
         Ok(records)
     }
+}
+
+/// Whether the last line has no end, as that of whoever found the file system full: this one must not become a part of it.
+fn is_torn(file: &File) -> io::Result<bool> {
+    let Some(last) = file.metadata()?.len().checked_sub(1) else { return Ok(false) };
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, last)?;
+    Ok(byte != *b"\n")
 }
 
 fn open(directory: &Directory) -> io::Result<File> {
@@ -257,6 +268,10 @@ mod tests {
         file.append(&end(2)).unwrap();
         let records = file.read().unwrap();
         assert_eq!((records.records, records.unreadable), (vec![end(1), end(2)], 2));
+        raw.write_all(b"{\"schema\":1,\"rec").unwrap();
+        file.append(&end(3)).unwrap();
+        let records = file.read().unwrap();
+        assert_eq!((records.records, records.unreadable), (vec![end(1), end(2), end(3)], 3));
     }
 
     #[test]

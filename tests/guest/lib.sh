@@ -183,7 +183,8 @@ tell_raw() {
 
 # --- What to expect ----------------------------------------------------------------------------------------------------
 
-# expect_status N COMMAND...: run it; any other exit status fails the case. Its output is kept in $out and $err.
+# expect_status N COMMAND...: run it; any other exit status fails the case. Its output is kept in $out and $err, and the JSON
+# documents of pcictl for the host, which compares them with the published form.
 expect_status() {
     wanted=$1
     shift
@@ -191,6 +192,7 @@ expect_status() {
     "$@" >/tmp/expect.out 2>/tmp/expect.err || got=$?
     out=$(cat /tmp/expect.out)
     err=$(cat /tmp/expect.err)
+    case $1$out in 'pcictl{'*) [ ! -d /tmp/result ] || cat /tmp/expect.out >>/tmp/result/documents ;; esac
     [ "$got" = "$wanted" ] || fail "$* ended with $got, not $wanted
 $out
 $err"

@@ -6,6 +6,8 @@
 set -u
 # shellcheck source=tests/guest/lib.sh
 . /rig/lib.sh
+# shellcheck source=tests/soak/audit.sh
+. /rig/audit.sh
 mkdir -p /tmp/case
 device=$(of_kind edu | nth 1)
 before=$(functions)

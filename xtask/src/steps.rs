@@ -126,7 +126,7 @@ fn shellcheck() -> Result<(), String> {
 }
 
 fn test_tools() -> Result<(), String> {
-    cargo(["test", "--quiet", "--locked", "-p", "house", "-p", "xtask"])
+    cargo(["test", "--quiet", "--locked", "-p", "house", "-p", "schema-check", "-p", "xtask"])
 }
 
 /// Boots kernels and runs the cases that words choose.

@@ -42,6 +42,8 @@ pub struct Outcome {
     pub marks: Vec<Mark>,
     pub status: String,
     pub stdout: String,
+    /// How many JSON documents pcictl printed, all of them in the published form.
+    pub documents: usize,
     /// Everything else there is to show, with a title each.
     pub details: Vec<(&'static str, String)>,
     pub took: Duration,
@@ -204,7 +206,7 @@ fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path,
 }
 
 impl Outcome {
-    fn take(&mut self, frame: Frame) {
+    fn take(&mut self, mut frame: Frame) {
         let (mark, title) = match frame.key.as_str() {
             "stdout" => {
                 self.stdout = frame.text;
@@ -217,6 +219,16 @@ impl Outcome {
                 }
                 return;
             }
+            "documents" => match schema_check::check_all(frame.text.as_bytes()) {
+                Ok(count) => {
+                    self.documents = count;
+                    return;
+                }
+                Err(error) => {
+                    frame.text = error;
+                    (Mark::Failed, "a JSON document of pcictl")
+                }
+            },
             "stderr" => return self.details.push(("stderr", frame.text)),
             "dmesg" => {
                 return self.details.push(("kernel log", last_lines(&frame.text, 80)));

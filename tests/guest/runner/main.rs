@@ -75,7 +75,7 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
     for boot in boots {
         tally.run(guest_dir, boot, &programs)?;
     }
-    println!("\n{} passed, {} failed", tally.passed, tally.failed);
+    println!("\n{} passed, {} failed; {} documents in the published form", tally.passed, tally.failed, tally.documents);
     Ok(tally.failed == 0)
 }
 
@@ -90,6 +90,7 @@ const CRASH_TRIES: usize = 6;
 struct Tally {
     passed: usize,
     failed: usize,
+    documents: usize,
 }
 
 impl Tally {
@@ -138,6 +139,7 @@ impl Tally {
         let title = title(boot, case);
         let took = outcome.took.as_secs_f64();
         let came = case::names(&outcome.marks);
+        self.documents += outcome.documents;
         if case.is_as_expected(&outcome.marks) {
             self.passed += 1;
             let why = if came.is_empty() { came } else { format!(", as it must: {came}") };

@@ -27,7 +27,7 @@ use crate::support::fake::vf_settings::KEPT_FOR_VFS;
 use crate::support::fake::{Comes, Crash, FakeKernel, Fault, Script};
 use crate::support::processes::hold_off_starts;
 use crate::support::run::Run;
-use crate::support::{Tree, load_dump, schema, scratch_directory};
+use crate::support::{Tree, check_form, load_dump, scratch_directory};
 
 /// Every function, with its driver.
 pub type Functions = BTreeMap<String, Option<String>>;
@@ -126,7 +126,7 @@ impl Machine {
             output.error(error);
         }
         let printed = output.kept();
-        schema::check(&printed);
+        check_form(&printed);
         *self.printed.borrow_mut() = String::from_utf8(printed).unwrap();
         self.removed.borrow_mut().append(&mut self.script.borrow_mut().removed);
         match ended {

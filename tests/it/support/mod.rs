@@ -9,7 +9,6 @@ pub mod golden;
 pub mod maketree;
 pub mod processes;
 pub mod run;
-pub mod schema;
 pub mod snapshot;
 
 use std::collections::BTreeMap;
@@ -21,6 +20,13 @@ use dump::{Dump, Order};
 use nix::libc;
 use snapshot::Snapshot;
 use tempfile::TempDir;
+
+/// Fails if something that was printed is JSON of the program's, but not in the published form.
+pub fn check_form(printed: &[u8]) {
+    if let Err(error) = schema_check::check(printed) {
+        panic!("{error}");
+    }
+}
 
 /// Where the dumps lie.
 pub fn trees_dir() -> PathBuf {

@@ -23,7 +23,7 @@ pub fn start(command: &mut Command) -> Child {
 pub fn output(command: &mut Command) -> Output {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let output = start(command).wait_with_output().expect("it ends");
-    super::schema::check(&output.stdout);
+    super::check_form(&output.stdout);
     output
 }
 

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use super::golden::diff;
 use super::snapshot::Snapshot;
-use super::{Tree, processes, schema, scratch_directory};
+use super::{Tree, check_form, processes, scratch_directory};
 
 /// What a stream must be.
 #[derive(Clone)]
@@ -229,7 +229,7 @@ impl Run {
         let before = self.look();
         let output = self.start(binary()).wait_with_output().expect("it ends");
         self.compare_files(before);
-        schema::check(&output.stdout);
+        check_form(&output.stdout);
         output
     }
 
@@ -327,7 +327,7 @@ impl Run {
     }
 
     fn compare(&self, output: &Output) {
-        schema::check(&output.stdout);
+        check_form(&output.stdout);
         let (stdout, stderr) = (self.plain(&output.stdout), self.plain(&output.stderr));
         let end = match (output.status.code(), output.status.signal()) {
             (Some(code), _) => End::Status(code),
