@@ -59,7 +59,7 @@ fn what_is_gone_is_looked_for_where_the_ledger_says_it_was() {
         .stdout(
             "\
 would scan bus 0000:03: 0000:03:00.0 was at pci0000:00/01.0/00.0/00.0/00.0, says the ledger
-locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
+locks  0000:01:00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:03
 dry run: nothing was changed
@@ -120,7 +120,7 @@ fn an_address_that_the_ledger_does_not_know_goes_by_its_number() {
         .stdout(
             "\
 would scan bus 0000:03: 0000:03:00.0 is not there, and the ledger does not know it; this is its bus
-locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
+locks  0000:01:00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:03
 dry run: nothing was changed
@@ -157,7 +157,7 @@ fn lock_takes_what_rescan_would() {
     tree.remove("0000:03:00.0");
     let locks = |text: String| text.lines().find(|line| line.starts_with("locks")).map(str::to_owned);
     let rescanned = locks(rescan(&tree, state.path(), &["0000:03:00.0"]).text());
-    assert_eq!(rescanned.as_deref(), Some("locks  pci0000:00/01.0/00.0/01.0 exclusive; 4 above it shared"));
+    assert_eq!(rescanned.as_deref(), Some("locks  0000:02:01.0 exclusive; 4 above it shared"));
     let lock = Run::words("lock -n 0000:03:00.0 -- true").on(&tree).state_dir(state.path());
     assert_eq!(locks(lock.stderr_like("pcictl: [..] says the ledger; locking [..]\n").text()), rescanned);
     let hint = "pcictl: 0000:03:00.0: no such device\nhint: pcictl rescan 0000:03:00.0 may bring it back; pcictl list shows what is there\n";
@@ -197,7 +197,7 @@ fn an_empty_slot_is_scanned_by_its_name() {
             .stdout(
                 "\
 would scan bus 0000:03: slot 7 is on it
-locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
+locks  0000:01:00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:03
 dry run: nothing was changed
@@ -213,7 +213,7 @@ dry run: nothing was changed
             "\
 would scan bus 0000:02: 0000:03:00.0 was at pci0000:00/01.0/00.0/00.0/00.0, says the ledger, and \
     pci0000:00/01.0/00.0 is the nearest to it that is still there
-locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
+locks  0000:01:00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:02
 dry run: nothing was changed
@@ -241,7 +241,7 @@ fn a_torn_entry_stays_where_it_is_and_a_look_goes_on_without_it() {
         .stdout(
             "\
 would scan bus 0000:03: 0000:03:00.0 is not there, and the ledger does not know it; this is its bus
-locks  pci0000:00/01.0/00.0 exclusive; 3 above it shared
+locks  0000:01:00.0 exclusive; 3 above it shared
 steps:
     1  rescan bus 0000:03
 dry run: nothing was changed

@@ -34,7 +34,7 @@ fn where_the_kernel_does_not_tell_the_bus_counts() {
     let tree = beside_a_mounted_disk();
     Run::words("reset -n 0000:02:01.0")
         .on(&tree)
-        .stdout_like("would reset 0000:02:01.0, and give it back to pcieport\n[..]\nmounted     / is mounted from [..]\n...\nlocks  pci0000:00/01.0/00.0 exclusive; 3 above it shared\n...\n")
+        .stdout_like("would reset 0000:02:01.0, and give it back to pcieport\n[..]\nmounted     0000:03:00.0: / is mounted from [..]\n...\nlocks  0000:01:00.0 exclusive; 3 above it shared\n...\n")
         .status(4)
         .check();
     Run::words("reset --list 0000:02:01.0")

@@ -35,7 +35,7 @@ fn a_process_that_may_not_be_looked_into_refuses() {
 would remove 0000:06:00.0: Non-Volatile memory controller, Device 144d:a808
 unchecked   cannot inspect pid 812 (qemu-system-x86): Permission denied
 would be refused: it needs --force unchecked
-locks  pci0000:00/02.1/00.0 exclusive; 3 above it shared
+locks  0000:06:00.0 exclusive; 3 above it shared
 steps:
     1  unbind 0000:06:00.0 from nvme
     2  remove 0000:06:00.0  (after 1)
@@ -49,7 +49,7 @@ dry run: nothing was changed
                 "\
 would remove 0000:06:00.0: Non-Volatile memory controller, Device 144d:a808
 unchecked   cannot inspect pid 812 (qemu-system-x86): Permission denied
-locks  pci0000:00/02.1/00.0 exclusive; 3 above it shared
+locks  0000:06:00.0 exclusive; 3 above it shared
 steps:
     1  unbind 0000:06:00.0 from nvme
     2  remove 0000:06:00.0  (after 1)
@@ -204,7 +204,7 @@ fn forcing_a_danger_that_is_not_there_changes_nothing() {
     let tree = Tree::shared("busy");
     let plan = "\
 would remove 0000:06:00.0: Non-Volatile memory controller, Device 144d:a808
-locks  pci0000:00/02.1/00.0 exclusive; 3 above it shared
+locks  0000:06:00.0 exclusive; 3 above it shared
 steps:
     1  unbind 0000:06:00.0 from nvme
     2  remove 0000:06:00.0  (after 1)
