@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 use crate::host::text::escaped;
 use crate::terminal::event::Reminder;
 
@@ -11,10 +13,7 @@ use crate::terminal::event::Reminder;
 const MOMENT: Duration = Duration::from_millis(300);
 
 /// More lines nobody reads.
-const MOST: usize = 8;
-
-/// Erases from the cursor to the end of the screen (ECMA-48 ED).
-const CLEAR_BELOW: &str = "\x1b[J";
+pub(super) const MOST: usize = 8;
 
 /// Something that goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +32,6 @@ pub(crate) enum Activity {
 #[derive(Debug, Default)]
 pub(super) struct LiveLines {
     lines: Vec<Line>,
-    /// How many lines are on the screen.
-    drawn: usize,
 }
 
 #[derive(Debug)]
@@ -80,33 +77,19 @@ impl LiveLines {
         due
     }
 
-    /// What draws the lines over the last ones.
-    pub(super) fn draw(&mut self, now: Instant, (width, height): (usize, usize)) -> String {
-        let mut text = self.clear();
-        let lines: Vec<String> =
+    /// The lines as they are on a terminal of that size.
+    pub(super) fn on_screen(&self, now: Instant, (width, height): (usize, usize)) -> Vec<String> {
+        let mut lines: Vec<String> =
             self.lines.iter().filter(|line| now >= line.since + MOMENT).map(|line| line.with_clock(now)).collect();
         let room = MOST.min(height.saturating_sub(1)).max(1);
-        let shown = if lines.len() > room { room - 1 } else { lines.len() };
-        let mut shown_lines: Vec<String> = lines[..shown].to_vec();
-        if lines.len() > shown {
-            shown_lines.push(format!("and {} more", lines.len() - shown));
+        if lines.len() > room {
+            let more = lines.len() - (room - 1);
+            lines.truncate(room - 1);
+            lines.push(format!("and {more} more"));
         }
-        self.drawn = shown_lines.len();
         // A line that breaks could not be taken back.
-        let cut = |line: &String| shortened(&format!("pcictl: {}", escaped(line)), width.saturating_sub(1));
-        text.push_str(&shown_lines.iter().map(cut).collect::<Vec<_>>().join("\n"));
-        text
-    }
-
-    /// What takes the lines back.
-    pub(super) fn clear(&mut self) -> String {
-        let text = match self.drawn {
-            0 => String::new(),
-            1 => format!("\r{CLEAR_BELOW}"),
-            drawn => format!("\r\x1b[{}A{CLEAR_BELOW}", drawn - 1),
-        };
-        self.drawn = 0;
-        text
+        let cut = |line: String| shortened(&format!("pcictl: {}", escaped(&line)), width.saturating_sub(1));
+        lines.into_iter().map(cut).collect()
     }
 }
 
@@ -126,15 +109,27 @@ pub(crate) fn seconds_text(time: Duration) -> String {
     if seconds < 9.5 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
 }
 
-/// A line of at most so many characters: what is cut is the middle, as numbers stand at the end.
+/// A line of at most so many columns: what is cut is the middle, as numbers stand at the end.
 fn shortened(line: &str, width: usize) -> String {
     const END: usize = 16;
-    let characters: Vec<char> = line.chars().collect();
-    if characters.len() <= width || width < 2 * END {
-        return characters.into_iter().take(width).collect();
+    if line.width() <= width {
+        return line.to_owned();
     }
-    let (start, end) = (&characters[..width - END - 3], &characters[characters.len() - END..]);
-    start.iter().chain(&['.'; 3]).chain(end).collect()
+    if width < 2 * END {
+        return start(line.chars(), width);
+    }
+    let end: String = start(line.chars().rev(), END).chars().rev().collect();
+    format!("{}...{end}", start(line.chars(), width - 3 - end.width()))
+}
+
+/// As many characters as so many columns have room for.
+fn start(characters: impl Iterator<Item = char>, width: usize) -> String {
+    let mut taken = 0;
+    let fits = |character: &char| {
+        taken += character.width().unwrap_or(0);
+        taken <= width
+    };
+    characters.take_while(fits).collect()
 }
 
 #[cfg(test)]
@@ -147,23 +142,23 @@ mod tests {
         let short = shortened(line, 60);
         assert_eq!(short, "0000:18:00.0: waiting for pid 9523 (pcict...12)  2 s of 30 s");
         assert_eq!(short.len(), 60);
+        assert_eq!(shortened(&"\u{6f22}".repeat(40), 40).width(), 39, "a wide character is not cut in two");
         assert_eq!((shortened(line, 200).as_str(), shortened(line, 9).as_str()), (line, &line[..9]));
     }
 
     #[test]
-    fn each_thing_that_goes_on_has_a_line_and_old_ones_are_taken_back() {
+    fn each_thing_that_goes_on_has_a_line() {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let mut lines = LiveLines::default();
         lines.set(Activity::Step(0), "unbind a".into(), begun, Some(Duration::from_secs(120)));
-        assert_eq!(lines.draw(begun, (80, 24)), "", "it may be over in a moment");
+        assert!(lines.on_screen(begun, (80, 24)).is_empty(), "it may be over in a moment");
         lines.set(Activity::Step(1), "unbind b".into(), at(1), None);
-        assert_eq!(lines.draw(at(2), (80, 24)), "pcictl: unbind a  2 s of 120 s\npcictl: unbind b  1 s");
+        assert_eq!(lines.on_screen(at(2), (80, 24)), ["pcictl: unbind a  2 s of 120 s", "pcictl: unbind b  1 s"]);
         lines.remove(Activity::Step(0), at(3));
-        assert_eq!(lines.draw(at(3), (80, 24)), "\r\x1b[1A\x1b[Jpcictl: unbind b  2 s");
+        assert_eq!(lines.on_screen(at(3), (80, 24)), ["pcictl: unbind b  2 s"]);
         lines.remove(Activity::Step(1), at(3));
-        assert_eq!(lines.draw(at(3), (80, 24)), "\r\x1b[J");
-        assert_eq!(lines.clear(), "");
+        assert!(lines.on_screen(at(3), (80, 24)).is_empty());
     }
 
     #[test]
@@ -171,9 +166,9 @@ mod tests {
         let begun = Instant::now();
         let mut lines = LiveLines::default();
         (0..64).for_each(|step| lines.set(Activity::Step(step), format!("unbind {step}"), begun, None));
-        let text = lines.draw(begun + MOMENT, (80, 5));
-        assert_eq!(text.lines().count(), 4);
-        assert!(text.ends_with("pcictl: and 61 more"), "{text}");
+        let shown = lines.on_screen(begun + MOMENT, (80, 5));
+        assert_eq!((shown.len(), shown.last().map(String::as_str)), (4, Some("pcictl: and 61 more")));
+        assert_eq!(lines.on_screen(begun + MOMENT, (80, 50)).len(), MOST);
     }
 
     #[test]

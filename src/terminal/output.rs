@@ -18,6 +18,7 @@ use crate::terminal::document::{Circumstances, Document, Kernel};
 use crate::terminal::event::Event;
 use crate::terminal::frame::{Frame, on_screen};
 use crate::terminal::live::{Activity, LiveLines};
+use crate::terminal::taken_back;
 
 /// The last line of every dry run.
 const DRY_RUN: &str = "dry run: nothing was changed\n";
@@ -124,7 +125,7 @@ impl Output {
             let _ = self.write(report, text, &mut frame.shown);
             return;
         }
-        self.clear_live();
+        draw(&[]);
         let mut stdout = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
         let written = self.write(report, text, &mut stdout);
         self.record(written.and_then(|()| stdout.flush()));
@@ -250,6 +251,7 @@ impl Output {
     /// Whether a line may be written over: only where somebody watches, and nothing else is collected from there.
     pub(crate) fn can_move(&self) -> bool {
         !self.talk.quiet
+            && !self.talk.events
             && io::stderr().is_terminal()
             && io::stdout().is_terminal()
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
@@ -268,8 +270,7 @@ impl Output {
         if self.can_move() {
             let size = terminal_size::terminal_size_of(io::stderr());
             let size = size.map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)));
-            let text = self.live.borrow_mut().draw(now, size);
-            to_stderr(&text);
+            draw(&self.live.borrow().on_screen(now, size));
             return;
         }
         let due = self.live.borrow_mut().due(now);
@@ -297,7 +298,7 @@ impl Output {
     /// Nothing more is said of it here: another process goes on with it.
     pub(crate) fn forget(&self, activity: Activity) {
         self.live.borrow_mut().remove(activity, Instant::now());
-        self.clear_live();
+        draw(&[]);
     }
 
     /// A line as a log has it: what it is about is not over yet.
@@ -370,6 +371,7 @@ impl Output {
             frame.shown.extend_from_slice(text.as_bytes());
             return;
         }
+        draw(&[]);
         let mut stdout = io::stdout().lock();
         self.record(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
     }
@@ -383,19 +385,11 @@ impl Output {
     }
 
     fn line_to_stderr(&self, label: &str, line: &str) {
-        self.clear_live();
+        draw(&[]);
         let mut stderr = io::stderr().lock();
         colored::control::set_override(self.talk.color.allows(stderr.is_terminal()));
         // A closed stderr has no reader.
         let _ = writeln!(stderr, "{} {}", label.bold(), escaped(line));
-    }
-
-    /// Takes back what is drawn, until the next tick.
-    fn clear_live(&self) {
-        let text = self.live.borrow_mut().clear();
-        if !text.is_empty() {
-            to_stderr(&text);
-        }
     }
 
     /// Reports are painted for stdout, whatever stderr is.
@@ -408,6 +402,22 @@ impl Output {
 fn takes_more(stream: impl AsFd) -> bool {
     let mut polled = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
     poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+/// Draws live lines in the place of those that are there. The cursor stays at their end's beginning, so that what is typed
+/// meanwhile breaks no line.
+fn draw(lines: &[String]) {
+    let drawn = taken_back::drawn();
+    if drawn == 0 && lines.is_empty() {
+        return;
+    }
+    let mut text = String::from_utf8_lossy(taken_back::text(drawn)).into_owned();
+    text.push_str(&lines.join("\n"));
+    if !lines.is_empty() {
+        text.push('\r');
+    }
+    taken_back::will_draw(lines.len());
+    to_stderr(&text);
 }
 
 fn to_stderr(text: &str) {

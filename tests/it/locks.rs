@@ -13,7 +13,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use machine::{BELOW, BESIDE, Machine, PORT, waited_for};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::processes;
 use crate::support::scratch_directory;
@@ -450,6 +451,30 @@ hint: try again when that has ended\n",
 }
 
 #[test]
+fn a_wait_that_is_ended_by_a_signal_takes_its_line_back() {
+    let machine = Machine::new();
+    let holder = machine.holder(PORT);
+    let terminal = processes::terminal();
+    let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
+    let waiter = machine.run(&format!("lock --wait 60 {PORT} -- true")).killed(Signal::SIGINT);
+    let waiter = waiter.spawn_on(|| end(&terminal.slave));
+    drop(terminal.slave);
+    let mut master = fs::File::from(terminal.master);
+    let (mut shown, mut buffer, mut is_told) = (Vec::new(), [0; 4096], false);
+    while let Ok(length @ 1..) = master.read(&mut buffer) {
+        shown.extend_from_slice(&buffer[..length]);
+        if !is_told && String::from_utf8_lossy(&shown).contains(": waiting for ") {
+            is_told = true;
+            kill(Pid::from_raw(waiter.pid().try_into().unwrap()), Signal::SIGINT).unwrap();
+        }
+    }
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.ends_with("\r\u{1b}[J") && !shown.contains('\n'), "{shown:?}");
+    waiter.end_by_itself();
+    holder.end();
+}
+
+#[test]
 fn a_terminal_is_kept_up_to_date() {
     let machine = Machine::new();
     let holder = machine.holder(PORT);
@@ -481,6 +506,7 @@ fn a_terminal_is_kept_up_to_date() {
     );
     // The whole line, with the clock at its end, and what does not fit gone from its middle.
     let line = shown.split("\r\u{1b}[J").find(|line| line.starts_with("pcictl: waiting for ")).unwrap();
+    let line = line.strip_suffix('\r').expect("the cursor stays at its beginning");
     assert!(line.contains("...") && line.ends_with(" s of 60 s") && line.chars().count() == 79, "{line:?}");
     let (_, last) = shown.rsplit_once("\r\u{1b}[J").unwrap();
     assert!(last.contains(": got the lock after ") && last.ends_with(" s\r\n"), "{shown:?}");

@@ -48,7 +48,7 @@ fn shown(node: &LockNode) -> impl Iterator<Item = &LockParty> {
 
 /// `held exclusive by pid 4711 uid 0 for 12 s: pcictl remove 0000:03:00.0`
 fn line(LockParty { holder, on_behalf_of }: &LockParty) -> String {
-    let role = if holder.role == Role::Holds { "held".green() } else { "waits".yellow() };
+    let role = if holder.role == Role::Holds { "held".normal() } else { "waits".yellow() };
     let uid = holder.process.uid.map(|uid| format!(" uid {uid}")).unwrap_or_default();
     let age = holder.age_seconds.map(|age| format!(" for {}", age_in_words(age))).unwrap_or_default();
     let elsewhere = if holder.intention { ", for what is below or above" } else { "" };
