@@ -7,6 +7,7 @@ use std::io;
 use std::time::{Instant, SystemTime};
 
 use crate::error::{Error, ExitStatus, plain};
+use crate::execute::signals::Signals;
 use crate::host::clock::rfc3339;
 use crate::host::invoker::Invoker;
 use crate::host::sysfs::Sysfs;
@@ -81,6 +82,8 @@ pub(crate) fn end_of_command(context: &Context, exit_code: u8) {
 
 fn ended(context: &Context, exit_code: u8, outcome: &str, changed: Option<bool>, error: Option<String>) {
     let Some(begun) = context.recorded.take() else { return };
+    // What was done is done: a wish to stop that comes only now must not make it end as interrupted.
+    let _too_late = if context.rehearsal.is_none() { Signals::listen().ok() } else { None };
     let record = EndRecord {
         operation_id: begun.operation_id.clone(),
         time: rfc3339(SystemTime::now()),
