@@ -49,9 +49,6 @@ const CHEAP: &[Column] = &[
     Column::Place,
 ];
 
-/// What is known without another look once ids are: in JSON it is told, too.
-const WITH_IDS: [Column; 5] = [Column::Class, Column::ClassCode, Column::Name, Column::Ids, Column::Subsystem];
-
 /// The columns that there are.
 #[derive(serde::Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -139,9 +136,10 @@ fn wanted(context: &Context, args: &ListArgs, shown: &[Column]) -> Vec<Column> {
     wanted.extend(args.unused.then_some(Column::InUse));
     if context.output.is_json() {
         let is_added = args.output.first().is_none_or(|first| first.is_added);
-        let reads_ids = wanted.iter().any(|column| WITH_IDS.contains(column));
+        let reads_ids = wanted.iter().any(|column| Column::OF_IDS.contains(column));
         wanted.extend(if is_added { CHEAP } else { &[] });
-        wanted.extend(if reads_ids { WITH_IDS.as_slice() } else { &[] });
+        // What is known without another look once ids are.
+        wanted.extend(if reads_ids { Column::OF_IDS.as_slice() } else { &[] });
     }
     wanted
 }

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use crate::cli::args::LockArgs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::command::{run_under, shell_status};
-use crate::host::invoker::command_line;
 use crate::lock::claims::{Claims, Mode};
 use crate::operation::acquire::{LockTarget, acquire_and_reread};
 use crate::operation::audit;
@@ -23,6 +22,7 @@ use crate::plan::claims_for::Touched;
 use crate::report::change::{LockedPlace, PlannedLock};
 use crate::resolve::functions::{Resolved, Resolver, parse_exact_selectors};
 use crate::resolve::scan_target::scan_targets;
+use crate::state::journal::record::operation_id;
 use crate::topology::fields::Fields;
 use crate::topology::model::Topology;
 
@@ -53,8 +53,7 @@ pub(crate) fn run(context: &Context, args: &LockArgs) -> Result<ExitCode> {
 
 /// Whoever looks later for what happened to a device has to know that a command ran which may have changed it.
 fn record(context: &Context, claims: &Claims) {
-    let id = format!("{}-{}", removal_record::now(), std::process::id());
-    audit::begin(context, &id, &command_line(), claims.tops(), std::iter::empty());
+    audit::begin(context, &operation_id(removal_record::now()), claims.tops(), &[]);
 }
 
 /// In a dumped tree nothing can be changed, but places have the same names as on this machine: its locks are not touched.

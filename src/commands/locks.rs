@@ -1,7 +1,5 @@
 //! `pcictl locks`: who holds or waits for which node, as the kernel tells it now.
 
-use std::collections::HashMap;
-
 use crate::cli::args::LocksArgs;
 use crate::error::{ExitStatus, Result};
 use crate::guard;
@@ -18,6 +16,7 @@ use crate::report::change::{LockNode, LockParty};
 use crate::report::guard::WriterAtFile;
 use crate::report::text::locks;
 use crate::resolve::functions::{Resolved, Resolver};
+use crate::resolve::place_names::function_at;
 use crate::terminal::document::Document;
 use crate::topology::model::Topology;
 
@@ -55,7 +54,8 @@ fn show(context: &Context, args: &LocksArgs) -> Result<ExitStatus> {
     if holders.is_empty() {
         context.output.say("no lock is held or waited for");
     }
-    let children = nest(on_behalf(context, holders), &addresses(context));
+    let sysfs = &context.machine.sysfs;
+    let children = nest(on_behalf(context, holders), &|place| function_at(sysfs, place));
     context.output.report(&Forest { children }, |forest| locks::lock_forest(&forest.children));
     Ok(ExitStatus::Done)
 }
@@ -79,12 +79,6 @@ fn places(context: &Context, selector: &Selector) -> Result<Vec<Place>> {
     }
 }
 
-/// What sits where now; nothing where that cannot be read, which is no reason not to show the locks.
-fn addresses(context: &Context) -> HashMap<Place, PciAddress> {
-    let Ok(topology) = Topology::load_all(&context.machine.sysfs, PLACES) else { return HashMap::new() };
-    topology.by_address().into_iter().map(|id| (topology.place(id), topology.function(id).address)).collect()
-}
-
 /// The same with the raw writers that a guard holds locks for. Its keeper has copies, which say nothing more.
 fn on_behalf(context: &Context, holders: Vec<Holder>) -> Vec<LockParty> {
     let is_keeper = |holder: &Holder| holder.process.command.split(' ').nth(1) == Some(guard::keeper::SUBCOMMAND);
@@ -100,7 +94,7 @@ fn on_behalf(context: &Context, holders: Vec<Holder>) -> Vec<LockParty> {
 }
 
 /// Nests what is sorted by place, with the nodes in between.
-fn nest(parties: Vec<LockParty>, addresses: &HashMap<Place, PciAddress>) -> Vec<LockNode> {
+fn nest(parties: Vec<LockParty>, function_at: &dyn Fn(&Place) -> Option<PciAddress>) -> Vec<LockNode> {
     let mut roots: Vec<LockNode> = Vec::new();
     for party in parties {
         let mut level = &mut roots;
@@ -108,7 +102,7 @@ fn nest(parties: Vec<LockParty>, addresses: &HashMap<Place, PciAddress>) -> Vec<
         chain.push(party.holder.place.clone());
         for place in chain {
             let index = level.iter().position(|node| node.place == place).unwrap_or_else(|| {
-                let address = addresses.get(&place).copied();
+                let address = function_at(&place);
                 level.push(LockNode { place: place.clone(), address, holders: Vec::new(), children: Vec::new() });
                 level.len() - 1
             });

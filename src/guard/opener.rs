@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::invoker::login_uid;
 use crate::host::pidfd;
 use crate::host::procfs::Procfs;
 use nix::libc;
@@ -72,7 +73,7 @@ impl Opener {
     /// The same with what only records tell.
     pub(crate) fn in_full(self, procfs: &Procfs) -> Self {
         let small = |path: &str| procfs.start_of(&format!("{}/{path}", self.tid), &mut [0; 1024]).ok().flatten();
-        let login_uid = small("loginuid").and_then(|text| text.trim().parse().ok()).filter(|uid| *uid != u32::MAX);
+        let login_uid = small("loginuid").and_then(|text| login_uid(&text));
         let group = small("cgroup").and_then(|text| Some(text.lines().last()?.rsplit_once(':')?.1.to_owned()));
         let control_group = group.filter(|group| !matches!(group.as_str(), "" | "/"));
         Self { login_uid, control_group, ..self }

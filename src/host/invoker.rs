@@ -41,12 +41,12 @@ impl Invoker {
         let procfs = Procfs::live().ok();
         let read = |path: &str| procfs.as_ref()?.text(path).ok().flatten();
         let (uid, effective) = (getuid().as_raw(), geteuid().as_raw());
-        let login_uid = read("self/loginuid").and_then(|text| text.trim().parse().ok()).filter(|uid| *uid != NOT_SET);
+        let login = read("self/loginuid").and_then(|text| login_uid(&text));
         Self {
             uid,
             effective_uid: (effective != uid).then_some(effective),
-            login_uid,
-            login_user: login_uid.and_then(user_name),
+            login_uid: login,
+            login_user: login.and_then(user_name),
             sudo_user: variable("SUDO_USER"),
             tty: terminal(),
             ssh_client: variable("SSH_CONNECTION").or_else(|| variable("SSH_CLIENT")).and_then(client),
@@ -82,6 +82,11 @@ impl Invoker {
 pub(crate) fn command_line() -> String {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     words.join(" ")
+}
+
+/// The user that logged in, by a process's `loginuid`.
+pub(crate) fn login_uid(text: &str) -> Option<u32> {
+    text.trim().parse().ok().filter(|uid| *uid != NOT_SET)
 }
 
 /// What the environment says, cut to what a line of a log bears.

@@ -1,6 +1,5 @@
 //! Takes the locks and reads again: what was read before the locks were held may have changed in the meantime.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -13,12 +12,11 @@ use crate::lock::host_view::HostView;
 use crate::operation::context::Context;
 use crate::operation::options::ChangeOptions;
 use crate::pci::place::Place;
+use crate::resolve::place_names::node_name;
 use crate::terminal::event::Event;
 use crate::terminal::live::{Activity, seconds_text};
 use crate::terminal::output::Output;
 use crate::topology::fields::{Fields, IdsOf};
-use crate::topology::model::Topology;
-use crate::topology::paths::bus_below;
 
 /// How often to plan again with --no-wait.
 const MAX_REREADS: u32 = 10;
@@ -45,7 +43,7 @@ pub(crate) fn acquire_and_reread<T: LockTarget>(
     let deadline = Instant::now() + options.wait;
     let no_wait = options.wait.is_zero();
     let limit = if no_wait { WaitLimit::NoWait } else { WaitLimit::Until(deadline) };
-    let mut watch = Announce { output: context.output, sysfs: &context.machine.sysfs, told: Vec::new(), names: None };
+    let mut watch = Announce { output: context.output, sysfs: &context.machine.sysfs, told: Vec::new() };
     let mut tries = 0;
     loop {
         let held = directory.acquire(first.claims(), limit, &mut watch)?;
@@ -99,8 +97,6 @@ struct Announce<'a> {
     output: &'a Output,
     sysfs: &'a Sysfs,
     told: Vec<Claim>,
-    /// What sits where, read once somebody is in the way.
-    names: Option<HashMap<Place, NodeName>>,
 }
 
 impl WatchWait for Announce<'_> {
@@ -108,9 +104,8 @@ impl WatchWait for Announce<'_> {
         let is_new = !self.told.contains(wait.claim);
         let target = self.name(wait.target).name;
         if self.output.can_move() {
-            let since = Instant::now().checked_sub(wait.waited).unwrap_or_else(Instant::now);
             let text = format!("waiting for {target}: {}", wait.brief());
-            self.output.goes_on(Activity::Lock, text, since, Some(wait.waited + wait.left));
+            self.output.goes_on(Activity::Lock, text, wait.waited, Some(wait.waited + wait.left));
         }
         if !is_new {
             return;
@@ -141,27 +136,6 @@ impl WatchWait for Announce<'_> {
     }
 
     fn name(&mut self, place: &Place) -> NodeName {
-        let sysfs = self.sysfs;
-        let names = self.names.get_or_insert_with(|| names(sysfs));
-        names.get(place).cloned().unwrap_or_else(|| NodeName::of_place(place))
+        node_name(self.sysfs, place)
     }
-}
-
-/// The names of all nodes; none where they cannot be read, which is no reason not to wait.
-fn names(sysfs: &Sysfs) -> HashMap<Place, NodeName> {
-    let Ok(topology) = Topology::load_all(sysfs, PLACES) else { return HashMap::new() };
-    let function = |id| {
-        let kind = match bus_below(sysfs, &topology.path(id)) {
-            Ok(Some(_)) => "bridge",
-            _ => "function",
-        };
-        (topology.place(id), NodeName { kind, name: topology.function(id).address.to_string() })
-    };
-    let host_bridge = |id| {
-        let bridge = topology.host_bridge(id).path();
-        let name = bridge.rsplit('/').next().unwrap_or(bridge).to_owned();
-        (topology.host_bridge_place(id), NodeName { kind: "host bridge", name })
-    };
-    let functions = topology.by_address().into_iter().map(function);
-    functions.chain(topology.top_bridges().into_iter().map(host_bridge)).collect()
 }

@@ -58,7 +58,7 @@ impl StepRunner for Announced<'_> {
         let (number, undo) = numbered(mark);
         self.output.event(&Event::StepBegun { step: number, undo, text: &text });
         let limit = (self.timeout != Duration::MAX).then_some(self.timeout);
-        self.output.goes_on(activity(mark), text.clone(), begun, limit);
+        self.output.goes_on(activity(mark), text.clone(), Duration::ZERO, limit);
         self.running.insert(mark, (text, begun));
         self.inner.begin(mark, step).inspect_err(|errno| self.ended(mark, Err(*errno)))
     }

@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use crate::error::{Error, ExitStatus, plain};
 use crate::execute::signals::Signals;
 use crate::host::clock::rfc3339;
-use crate::host::invoker::Invoker;
+use crate::host::invoker::{Invoker, command_line};
 use crate::host::sysfs::Sysfs;
 use crate::host::system_log::{self, LogRecord, Priority};
 use crate::operation::context::Context;
@@ -17,6 +17,7 @@ use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::ids::{Ids, ids_text};
 use crate::pci::place::Place;
+use crate::plan::action::Step;
 use crate::report::inspector::Inspector;
 use crate::state::audit::{AuditRecord, AuditedDevice, BeginRecord, EndRecord, OpenRecord, seconds};
 
@@ -27,15 +28,10 @@ const ENDED: &str = "54875ccd7e26475f8af32e2b04939cb8";
 /// So many devices are told of by name.
 const NAMED: usize = 32;
 
-/// Records that an operation begins, which works on these places and functions.
-pub(crate) fn begin(
-    context: &Context,
-    operation_id: &str,
-    command: &str,
-    places: &[Place],
-    functions: impl Iterator<Item = PciAddress>,
-) {
-    let all: BTreeSet<PciAddress> = order::set(functions);
+/// Records that an operation begins, which works on these places in these steps.
+pub(crate) fn begin(context: &Context, operation_id: &str, places: &[Place], steps: &[Step]) {
+    let command = command_line();
+    let all: BTreeSet<PciAddress> = order::set(steps.iter().filter_map(|step| step.action.address()));
     let named: Vec<PciAddress> = all.iter().copied().take(NAMED).collect();
     let boot_id = Some(context.machine.boot_id()).filter(|id| !id.is_empty());
     let record = BeginRecord {
@@ -45,22 +41,17 @@ pub(crate) fn begin(
         kernel_release: context.machine.kernel_release(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        command: command.to_owned(),
+        command: command.clone(),
         invoker: Invoker::of_this_process(),
         places: places.to_vec(),
         devices: devices(&context.machine.sysfs, &named),
         more_devices: all.len() - named.len(),
     };
     let message = format!("operation {operation_id} begins: {command} (by {})", record.invoker.in_words());
-    let mut fields = device_fields(operation_id, command, &named);
+    let mut fields = device_fields(operation_id, &command, &named);
     fields.extend(places.iter().map(|place| ("PCICTL_PLACE", place.to_string())));
     fields.extend(invoker_fields(&record.invoker));
-    let begun = OpenRecord {
-        operation_id: operation_id.to_owned(),
-        command: command.to_owned(),
-        devices: named,
-        since: Instant::now(),
-    };
+    let begun = OpenRecord { operation_id: operation_id.to_owned(), command, devices: named, since: Instant::now() };
     context.recorded.replace(Some(begun));
     write(context, AuditRecord::Begin(Box::new(record)));
     log(context, &LogRecord { priority: Priority::Notice, message_id: BEGINS, message, fields });

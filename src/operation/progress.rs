@@ -1,6 +1,6 @@
 //! What is said while something is waited for that comes by itself.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::terminal::event::{Event, Reminder};
 use crate::terminal::live::Activity;
@@ -27,8 +27,7 @@ impl WatchSettle for Progress<'_> {
         let limit = (longest != Duration::MAX).then_some(longest);
         let more = if pending.len() > 1 { format!(" and {} more", pending.len() - 1) } else { String::new() };
         let first = pending.first().map(ToString::to_string).unwrap_or_default();
-        let since = Instant::now().checked_sub(waited).unwrap_or_else(Instant::now);
-        self.output.goes_on(Activity::Devices, format!("waiting for {first}{more}"), since, limit);
+        self.output.goes_on(Activity::Devices, format!("waiting for {first}{more}"), waited, limit);
         if self.last != pending || self.reminder.is_due(waited) {
             self.last = pending.to_vec();
             self.output.event(&Event::WaitingForDevices {

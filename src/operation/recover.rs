@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::execute::outcome::Outcomes;
-use crate::host::invoker::command_line;
 use crate::lock::acquire::Held;
 use crate::lock::claims::Claims;
 use crate::operation::acquire::{LockTarget, acquire_and_reread};
@@ -114,8 +113,7 @@ fn resume(
         Progress::Partial => {}
     }
     let way = look.action();
-    let functions = record.steps.iter().filter_map(|step| step.action.address());
-    audit::begin(context, &record.header.id, &command_line(), &record.header.places, functions);
+    audit::begin(context, &record.header.id, &record.header.places, &record.steps);
     let mut operation = Operation::resume(context, held, journal, record.steps.len(), options.timeout)?;
     let result = match way {
         RecoveryAction::RollForward => roll_forward(&mut operation, &look)

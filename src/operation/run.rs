@@ -26,7 +26,7 @@ use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::action::{Action, Step};
 use crate::report::text::operation;
-use crate::state::journal::record::{Header, SCHEMA};
+use crate::state::journal::record::{Header, SCHEMA, operation_id};
 use crate::state::journal::store::Journal;
 use crate::terminal::event::Event;
 
@@ -93,16 +93,14 @@ impl<'a> Operation<'a> {
             // Or else one that comes before the first step would leave the journal behind.
             signals::hold().map_err(|error| Error::io("signals", &error))?;
         }
-        let (places, command) = (header.places.clone(), header.command.clone());
+        let places = header.places.clone();
         let (journal, warning) = context.journals().begin(header)?;
         if let Some(warning) = warning {
             context.output.say(&warning);
         }
-        let functions = steps.iter().filter_map(|step| step.action.address());
-        audit::begin(context, journal.id(), &command, &places, functions);
-        context.output.set_operation(journal.id());
-        context.output.event(&Event::OperationBegun { steps: steps.len() });
+        audit::begin(context, journal.id(), &places, steps);
         let mut operation = Self::resume(context, held, journal, steps.len(), timeout)?;
+        context.output.event(&Event::OperationBegun { steps: steps.len() });
         operation.kernel.prestart(0, steps);
         Ok(operation)
     }
@@ -341,11 +339,10 @@ impl<'a> Operation<'a> {
 
 fn header(context: &Context, places: Vec<Place>, steps: &[Step]) -> Header {
     let began = now();
-    let id = format!("{began}-{}", std::process::id());
     let functions = steps.iter().filter_map(|step| step.action.address());
     Header {
         schema: SCHEMA,
-        id,
+        id: operation_id(began),
         boot: context.machine.boot_id(),
         command: command_line(),
         pid: std::process::id(),

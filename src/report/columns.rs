@@ -82,6 +82,9 @@ impl Column {
         Self::Place,
     ];
 
+    /// Those that the ids of a function tell.
+    pub(crate) const OF_IDS: [Self; 5] = [Self::Class, Self::ClassCode, Self::Name, Self::Ids, Self::Subsystem];
+
     /// The word that stands for it on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {

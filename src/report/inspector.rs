@@ -30,7 +30,7 @@ pub(crate) struct Inspector<'a> {
 /// What a topology must have read to show these columns.
 pub(crate) fn fields_for(columns: &[Column]) -> Fields {
     let any = |wanted: &[Column]| columns.iter().any(|column| wanted.contains(column));
-    let ids = any(&[Column::Class, Column::ClassCode, Column::Name, Column::Ids, Column::Subsystem]);
+    let ids = any(&Column::OF_IDS);
     Fields {
         ids: if ids { IdsOf::Devices } else { IdsOf::Nobody },
         driver: any(&[Column::Driver, Column::InUse]),

@@ -39,10 +39,13 @@ impl ColorChoice {
             Self::Always => true,
             Self::Never => false,
             Self::Auto => {
-                is_terminal
-                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-                    && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
+                is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb()
             }
         }
     }
+}
+
+/// Whether the terminal is said to understand no escapes.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }

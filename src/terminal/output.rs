@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::error::{Error, plain};
 use crate::host::clock::{rfc3339, time_of_day};
 use crate::host::text::escaped;
-use crate::terminal::color::ColorChoice;
+use crate::terminal::color::{ColorChoice, is_dumb};
 use crate::terminal::document::{Circumstances, Document, Kernel};
 use crate::terminal::event::Event;
 use crate::terminal::frame::{Frame, on_screen};
@@ -185,8 +185,7 @@ impl Output {
             return true;
         }
         let mut stdout = io::stdout().lock();
-        let is_moving =
-            !self.talk.json && stdout.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let is_moving = !self.talk.json && stdout.is_terminal() && !is_dumb();
         let text = if is_moving {
             let size = terminal_size::terminal_size_of(&stdout);
             on_screen(frame, size.map_or(24, |(_, height)| usize::from(height.0)), last.is_none())
@@ -250,16 +249,14 @@ impl Output {
 
     /// Whether a line may be written over: only where somebody watches, and nothing else is collected from there.
     pub(crate) fn can_move(&self) -> bool {
-        !self.talk.quiet
-            && !self.talk.events
-            && io::stderr().is_terminal()
-            && io::stdout().is_terminal()
-            && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        !self.talk.quiet && !self.talk.events && io::stderr().is_terminal() && io::stdout().is_terminal() && !is_dumb()
     }
 
-    /// Something goes on since then, at most for so long: a line that is kept up to date on a terminal, and a line from time
+    /// Something has gone on for so long already, and does at most for so long: a line that is kept up to date on a terminal, and a line from time
     /// to time in a log.
-    pub(crate) fn goes_on(&self, activity: Activity, text: String, since: Instant, limit: Option<Duration>) {
+    pub(crate) fn goes_on(&self, activity: Activity, text: String, elapsed: Duration, limit: Option<Duration>) {
+        let now = Instant::now();
+        let since = now.checked_sub(elapsed).unwrap_or(now);
         self.live.borrow_mut().set(activity, text, since, limit);
         self.tick();
     }

@@ -67,8 +67,3 @@ impl<'a> Devices<'a> {
         self.pci_ids.borrow_mut().function(ids).to_string()
     }
 }
-
-/// `1 function`, `2 functions`.
-pub(crate) fn count(number: usize) -> String {
-    format!("{number} function{}", if number == 1 { "" } else { "s" })
-}

@@ -2,10 +2,11 @@
 //! any more.
 
 use crate::cli::completion::{Candidate, Wanted};
-use crate::commands::complete::devices::{Devices, count};
+use crate::commands::complete::devices::Devices;
 use crate::operation::context::Context;
 use crate::operation::removal_record;
 use crate::pci::ids::Ids;
+use crate::report::text::words::count;
 use crate::topology::paths::DEVICES;
 use crate::topology::reset_methods::{Reach, ResetMethods};
 use crate::topology::slots::Slot;
@@ -27,7 +28,11 @@ pub(crate) fn drivers(devices: &Devices) -> Vec<Candidate> {
     let bound =
         |driver: &str| devices.functions().filter(|function| function.driver.as_deref() == Some(driver)).count();
     let names = devices.sysfs.listed("bus/pci/drivers");
-    names.into_iter().map(|name| (bound(&name), name)).map(|(bound, name)| Candidate::new(name, count(bound))).collect()
+    names
+        .into_iter()
+        .map(|name| (bound(&name), name))
+        .map(|(bound, name)| Candidate::new(name, count(bound, "function")))
+        .collect()
 }
 
 /// What `recover` can take on, with the commands that began it.

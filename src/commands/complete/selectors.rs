@@ -1,7 +1,7 @@
 //! Selectors: addresses as people begin to type them, host bridges, interfaces and disks, nodes, and groups.
 
 use crate::cli::completion::{Candidate, Wanted};
-use crate::commands::complete::devices::{Devices, count};
+use crate::commands::complete::devices::Devices;
 use crate::commands::complete::names;
 use crate::host::text::compare_naturally;
 use crate::operation::context::Context;
@@ -9,6 +9,7 @@ use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::ids::{Ids, ids_text};
 use crate::pci::selector::{CLASS_NAMES, ClassPattern};
+use crate::report::text::words::count;
 use crate::resolve::class_names::things;
 use crate::topology::model::Function;
 
@@ -165,7 +166,7 @@ fn classes(devices: &Devices) -> Vec<Candidate> {
     let named = CLASS_NAMES.iter().filter_map(|(name, code)| {
         let pattern = ClassPattern { code: u32::from_str_radix(code, 16).ok()?, digits: code.len() as u8 };
         let number = all.iter().filter(|class| pattern.matches(**class)).count();
-        (number > 0).then(|| Candidate::new(*name, count(number)))
+        (number > 0).then(|| Candidate::new(*name, count(number, "function")))
     });
     let mut found: Vec<Candidate> = named.collect();
     let mut codes: Vec<u32> = all.iter().map(|class| class >> 8).collect();
@@ -173,7 +174,7 @@ fn classes(devices: &Devices) -> Vec<Candidate> {
     codes.dedup();
     found.extend(codes.iter().map(|code| {
         let number = all.iter().filter(|class| *class >> 8 == *code).count();
-        Candidate::new(format!("{code:04x}"), format!("{}, {}", devices.class(code << 8), count(number)))
+        Candidate::new(format!("{code:04x}"), format!("{}, {}", devices.class(code << 8), count(number, "function")))
     }));
     found
 }
@@ -186,7 +187,7 @@ fn ids(devices: &Devices) -> Vec<Candidate> {
         let text = ids_text(*ids);
         if found.iter().all(|known| known.value != text) {
             let number = all.iter().filter(|other| ids_text(**other) == text).count();
-            found.push(Candidate::new(text, format!("{}, {}", devices.device(*ids), count(number))));
+            found.push(Candidate::new(text, format!("{}, {}", devices.device(*ids), count(number, "function"))));
         }
     }
     order::sort_by(&mut found, |a: &Candidate, b| a.value.cmp(&b.value));

@@ -19,6 +19,11 @@ pub(crate) const ALREADY: i32 = nix::errno::Errno::EALREADY as i32;
 /// The form that is written; a reader that does not know the number keeps its hands off.
 pub(crate) const SCHEMA: u32 = 1;
 
+/// The name of an operation of this process that began then, in seconds since 1970.
+pub(crate) fn operation_id(began: u64) -> String {
+    format!("{began}-{}", std::process::id())
+}
+
 /// What an operation is going to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Header {
