@@ -1,6 +1,7 @@
 //! What is printed, arrives or is reported as lost; and color goes to terminals alone, as they and the operator want it.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Output, Stdio};
 
@@ -76,10 +77,18 @@ fn on_wide_terminal(columns: u16, arguments: &[&str], environment: &[(&str, &str
     let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
     let output = to(end(&terminal.slave), arguments, environment);
     assert_eq!(output.stderr, b"");
-    // All of it is in the terminal's buffer: it is short.
-    let mut shown = [0; 4096];
-    let length = nix::unistd::read(&terminal.master, &mut shown).unwrap();
-    String::from_utf8_lossy(&shown[..length]).into_owned()
+    drop(terminal.slave);
+    whole(File::from(terminal.master))
+}
+
+/// All that a terminal shows whose other end is closed. One read may give a part: what is written reaches this end by
+/// a worker of the kernel. After the last of it there is EIO, and not an end (drivers/tty/n_tty.c).
+fn whole(mut master: File) -> String {
+    let (mut shown, mut part) = (Vec::new(), [0; 4096]);
+    while let Ok(length @ 1..) = master.read(&mut part) {
+        shown.extend_from_slice(&part[..length]);
+    }
+    String::from_utf8_lossy(&shown).into_owned()
 }
 
 #[test]
