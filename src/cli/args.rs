@@ -20,6 +20,7 @@ use crate::cli::history::HistoryArgs;
 use crate::cli::settings::{Setting, apply};
 use crate::cli::slot::{SlotArgs, SlotCommand};
 use crate::cli::values::{ColumnParser, color, column, format};
+use crate::cli::version;
 use crate::cli::wait::WaitArgs;
 use crate::operation::options::ChangeOptions;
 use crate::plan::power::PowerSettings;
@@ -31,7 +32,8 @@ use crate::terminal::output::Talk;
 
 /// Remove PCI devices and bring them back without hanging the kernel.
 #[derive(Debug, Parser)]
-#[command(name = "pcictl", version, propagate_version = true, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "pcictl", version = version::SHORT, long_version = version::long(), propagate_version = true)]
+#[command(max_term_width = 100, arg_required_else_help = true)]
 #[command(disable_help_flag = true, disable_version_flag = true, after_help = help::PCICTL)]
 pub struct Cli {
     /// What every command takes.
@@ -68,6 +70,7 @@ pub struct Common {
     help: Option<bool>,
     /// Print version
     #[arg(short = 'V', long, global = true, action = ArgAction::Version, help_heading = COMMON, display_order = 912)]
+    #[arg(long_help = "Print version; '--version' also tells commit, lock protocol, JSON schema and target")]
     version: Option<bool>,
 }
 

@@ -12,6 +12,7 @@
 //! - [`groups`]: options that several commands share.
 //! - [`guard`]: the options of the guard.
 //! - [`change`], [`slot`]: the commands that change functions, and those of slots; each turns into plain options.
+//! - [`version`]: what `--version` tells.
 //! - [`args`]: the command line as a whole, and the other commands.
 //! - [`rejection`]: what is said of a command line that cannot be understood.
 //! - [`completion`]: what may come next on a command line that is not whole yet.
@@ -32,4 +33,5 @@ pub(crate) mod completion;
 pub mod rejection;
 pub mod settings;
 pub(crate) mod values;
+mod version;
 pub(crate) mod wait;

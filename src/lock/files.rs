@@ -20,6 +20,7 @@ use crate::host::procfs::Procfs;
 use crate::lock::fdinfo::Fdinfo;
 use crate::lock::host_view::HostView;
 use crate::lock::proc_locks::KernelFile;
+use crate::lock::protocol;
 use crate::lock::validate::{self, FileId, Searched, StaleHolders, file_name, place_of};
 use crate::order;
 use crate::pci::place::Place;
@@ -72,7 +73,7 @@ impl LockDirectory {
     /// this machine.
     ///
     /// # Errors
-    /// They cannot be made, or somebody else could write there.
+    /// They cannot be made, somebody else could write there, or others lock there by another protocol.
     pub fn open(run: &Path) -> Result<Self> {
         Self::open_with(run, None)
     }
@@ -95,13 +96,14 @@ impl LockDirectory {
         let path = run.join("locks");
         created(&path, mkdirat(&run_fd, "locks", Mode::from_bits_truncate(0o755)))?;
         let directory = open_directory(&path, |flags| openat(&run_fd, "locks", flags, Mode::empty()))?;
+        protocol::agree(&directory, &path)?;
         Self::of(directory, path, host)
     }
 
     /// Opens the lock directory without making it: for looking.
     ///
     /// # Errors
-    /// It is there, but cannot be trusted. `None` if nobody ever locked anything.
+    /// It is there, but cannot be trusted, or its locks follow another protocol. `None` if nobody ever locked anything.
     pub(crate) fn open_existing(run: &Path) -> Result<Option<Self>> {
         let path = run.join("locks");
         match path.symlink_metadata() {
@@ -110,6 +112,7 @@ impl LockDirectory {
             Ok(_) => {}
         }
         let directory = open_directory(&path, |flags| open(&path, flags, Mode::empty()))?;
+        protocol::check(&directory, &path)?;
         Self::of(directory, path, None).map(Some)
     }
 

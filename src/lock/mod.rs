@@ -24,6 +24,7 @@
 //! - [`fdinfo`]: which lock files a process has open.
 //! - [`validate`]: why a new lock file may be relied on.
 //! - [`holders`]: who holds or waits, by /proc.
+//! - [`protocol`]: the number that says by which rules a directory's locks are taken.
 //! - [`files`]: the lock files, and why they are trusted.
 //! - [`carried`]: the locks that a process carries.
 //! - [`acquire`]: takes locks, one claim after the other, with one deadline.
@@ -40,4 +41,5 @@ pub mod host_view;
 pub(crate) mod offset_tag;
 pub(crate) mod owner;
 pub mod proc_locks;
+pub mod protocol;
 pub(crate) mod validate;

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::host::clock::rfc3339;
 
-/// The schema that documents are in.
-const SCHEMA: u32 = 1;
+/// The schema that documents are in: packaging/schema/pcictl-SCHEMA.json.
+pub(crate) const SCHEMA: u32 = 1;
 
 /// A report that can be printed as a JSON document.
 pub(crate) trait Document: Serialize {

@@ -5,6 +5,7 @@
 
 pub(crate) mod machine;
 mod outlived;
+mod protocol;
 
 use std::fs;
 use std::io::Read;

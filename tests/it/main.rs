@@ -12,6 +12,7 @@ mod faults;
 mod golden;
 mod guard;
 mod hostile_dump;
+mod install;
 mod kernel_answers;
 mod locks;
 mod manpages;

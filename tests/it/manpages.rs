@@ -218,19 +218,3 @@ fn every_kind_of_use_has_its_part_of_the_page_about_users() {
     let kinds: Vec<&str> = message.split_once("is not one of ").unwrap().1.split(", ").collect();
     assert_eq!(parts, kinds);
 }
-
-/// As on a Debian on which nothing of the manual's directories is there yet.
-#[test]
-fn the_readme_installs_every_page() {
-    let scratch = scratch_directory();
-    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
-    let lines: Vec<&str> =
-        readme.lines().filter(|line| line.starts_with("install ") && line.contains(" man/")).collect();
-    let script = lines.join("\n").replace("/usr/local", scratch.path().to_str().unwrap());
-    let output = processes::output(Command::new("sh").args(["-ec", &script]).current_dir(repository()));
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    for page in Page::all() {
-        let installed = scratch.path().join(format!("share/man/man{}/{}.{}", page.section, page.name, page.section));
-        assert_eq!(fs::read_to_string(&installed).unwrap(), page.text, "{}", installed.display());
-    }
-}

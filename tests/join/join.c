@@ -2,6 +2,7 @@
  * join /run/pcictl/locks pci0000:00/03.0/00.0 ./reset-card */
 #define _GNU_SOURCE
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -48,6 +49,9 @@ int main(int argc, char **argv)
 {
     if (argc < 4 || chdir(argv[1]) || !getcwd(directory, 4096))
         err(2, "usage: join LOCKS PLACE COMMAND...");
+    ssize_t length = readlink("protocol", is, sizeof is);
+    if (length >= 0 ? length != 1 || *is != '1' : errno != ENOENT)
+        errx(75, "these locks are not of protocol 1");
     char *place = strdup(argv[2]);
     alarm(30);
     hold("root", LOCK_SH, 2);

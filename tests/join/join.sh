@@ -31,6 +31,8 @@ hold() { # NODE MODE TAG
 }
 
 cd -P "$1"
+protocol=$(readlink protocol || echo 1)
+[ "$protocol" = 1 ] || fail "these locks are of protocol $protocol"
 place=${2//\//+}
 shift 2
 hold root --shared 2

@@ -31,6 +31,7 @@ fn stages() -> Vec<Stage> {
                 Step { name: "model", run: steps::model },
                 Step { name: "stress", run: steps::stress },
                 Step { name: "small", run: steps::small },
+                Step { name: "packages", run: || steps::script("tests/packages") },
             ],
         },
         Stage { name: "guest", steps: vec![Step { name: "guest", run: || steps::guest::<&str>(&[]) }] },

@@ -26,6 +26,7 @@ cargo xtask VERB
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
   soak terminal      record what somebody sees on a terminal who waits for a lock
   small              build the static program and see that it is small enough
+  packages           build .deb, .rpm and the static archive, and install, upgrade and purge them in clean roots
   msrv               build pcictl with the oldest supported Rust, which Debian's archive has
   regenerate [DIR]   man pages, schema and THIRD-PARTY.md, here or into DIR
   demo               remove a PCIe switch and bring it back, on a real kernel in QEMU
@@ -63,6 +64,7 @@ fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
             _ => Err(format!("soak takes a name: systemd, terminal\n\n{USAGE}")),
         },
         "small" => steps::small(),
+        "packages" => steps::script("tests/packages"),
         "msrv" => steps::msrv(),
         "regenerate" => {
             let directory = rest.first().map_or_else(root, PathBuf::from);

@@ -527,7 +527,7 @@ fn a_pattern_is_like_what_it_leaves_open_and_nothing_else() {
 
 #[test]
 fn a_run_that_does_anything_else_than_is_stated_fails() {
-    let version = || Run::new(["--version"]).stdout(concat!("pcictl ", env!("CARGO_PKG_VERSION"), "\n"));
+    let version = || Run::new(["-V"]).stdout(concat!("pcictl ", env!("CARGO_PKG_VERSION"), "\n"));
     version().check();
     for wrong in [version().stdout(""), version().stderr("anything\n"), version().status(1)] {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wrong.check()));
