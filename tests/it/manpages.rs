@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use unicode_width::UnicodeWidthStr;
 
 use crate::support::run::Run;
-use crate::support::{processes, scratch_directory};
+use crate::support::processes;
 
 /// A page of the repository.
 struct Page {
