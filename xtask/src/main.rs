@@ -24,6 +24,8 @@ cargo xtask VERB
   model              go through every state of the lock protocol
   stress             keep 64 processes at the locks for a minute
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
+  soak packages      build all that is released twice and compare, and try the hooks for initramfs
+  soak arm           build for 64-bit Arm, and run what looks at trees under QEMU's user emulation
   soak terminal      record what somebody sees on a terminal who waits for a lock
   small              build the static program and see that it is small enough
   packages           build .deb, .rpm and the static archive, and install, upgrade and purge them in clean roots
@@ -60,8 +62,8 @@ fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
         "stress" => steps::stress(),
         "soak" => match rest.first().and_then(|name| name.to_str()) {
             Some("systemd") => steps::script_with("tests/soak/systemd", &rest[1..]),
-            Some("terminal") => steps::script("tests/soak/terminal"),
-            _ => Err(format!("soak takes a name: systemd, terminal\n\n{USAGE}")),
+            Some(name @ ("terminal" | "packages" | "arm")) => steps::script(&format!("tests/soak/{name}")),
+            _ => Err(format!("soak takes a name: systemd, terminal, packages, arm\n\n{USAGE}")),
         },
         "small" => steps::small(),
         "packages" => steps::script("tests/packages"),

@@ -371,9 +371,11 @@ impl std::fmt::Display for Run {
     }
 }
 
-/// The binary. Messages show the command line, in which its path would differ between machines.
+/// The binary, or the one that tests/soak/arm has the tests try. Messages show the command line, in which its path would
+/// differ between machines.
 fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pcictl"));
+    let program = std::env::var_os("PCICTL_TRIED");
+    let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_pcictl").into()));
     command.arg0("pcictl");
     command
 }
