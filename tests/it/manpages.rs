@@ -12,8 +12,8 @@ use std::process::{Command, Output};
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::support::run::Run;
 use crate::support::processes;
+use crate::support::run::Run;
 
 /// A page of the repository.
 struct Page {
