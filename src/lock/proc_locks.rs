@@ -1,6 +1,10 @@
 //! The kernel's table of locks, /proc/locks: which process has or wants which lock on which file.
 //!
-//! It is read in pieces of a page, and while others lock and unlock, lines are lost between two pieces.
+//! It is read in pieces of a page, and while others lock and unlock, lines are lost between two pieces (fs/seq_file.c: a
+//! piece begins at the number of a line, and lines before it may have gone meanwhile). So a table of more than one piece is
+//! read until two looks in a row bring nothing new.
+
+use std::collections::HashSet;
 
 use serde::Serialize;
 
@@ -10,8 +14,14 @@ use crate::lock::claims::Mode;
 
 const PROC_LOCKS: &str = "/proc/locks";
 
+/// A table that is shorter was read in one piece, and is whole: a page, less the longest line.
+const PIECE: usize = 4096 - 128;
+
+/// Where so many looks each found something new, one more would, too.
+const LOOKS: usize = 16;
+
 /// Whether a process has the lock or stands in line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -30,7 +40,7 @@ pub(crate) struct KernelFile {
 }
 
 /// One line of /proc/locks (fs/locks.c, lock_get_status) that is about flock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FlockLine {
     /// The process that made the call; it may have died and left the lock to its children.
     pub(crate) pid: u32,
@@ -62,19 +72,65 @@ impl FlockLine {
     }
 }
 
-/// All flock locks of the machine, and all who wait for one.
+/// All flock locks of the machine, and all who wait for one. Some may have ended since the first of several looks.
 ///
 /// # Errors
 /// The table cannot be read.
 pub(crate) fn all_flocks(procfs: &Procfs) -> Result<Vec<FlockLine>> {
-    let text = procfs.text("locks").map_err(|e| Error::io(PROC_LOCKS, &e))?.unwrap_or_default();
-    Ok(text.lines().filter_map(FlockLine::parse).collect())
+    let (mut lines, mut known) = (Vec::new(), HashSet::new());
+    let mut nothing_new = 0;
+    for _ in 0..LOOKS {
+        let text = procfs.text("locks").map_err(|e| Error::io(PROC_LOCKS, &e))?.unwrap_or_default();
+        let before = lines.len();
+        lines.extend(text.lines().filter_map(FlockLine::parse).filter(|line| known.insert(*line)));
+        nothing_new = if lines.len() == before { nothing_new + 1 } else { 0 };
+        if text.len() < PIECE || nothing_new == 2 {
+            break;
+        }
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use crate::lock::claims::Mode;
+
+    #[test]
+    fn no_lock_is_overlooked_while_others_come_and_go() {
+        let scratch = tempfile::tempdir().unwrap();
+        let locked = |number: usize| {
+            let file = File::create(scratch.path().join(number.to_string())).unwrap();
+            fs2::FileExt::lock_exclusive(&file).unwrap();
+            file
+        };
+        let held: Vec<File> = (0..100).map(locked).collect();
+        let inode = held[50].metadata().unwrap().ino();
+        let procfs = Procfs::live().unwrap();
+        let is_over = AtomicBool::new(false);
+        let mut missed = 0;
+        std::thread::scope(|scope| {
+            for thread in 1..4 {
+                let is_over = &is_over;
+                scope.spawn(move || {
+                    while !is_over.load(Ordering::Relaxed) {
+                        let files: Vec<File> = (0..40).map(|number| locked(thread * 100 + number)).collect();
+                        drop(files);
+                    }
+                });
+            }
+            for _ in 0..100 {
+                let lines = all_flocks(&procfs).unwrap();
+                missed += usize::from(!lines.iter().any(|line| line.file.inode == inode));
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(missed, 0);
+    }
 
     #[test]
     fn reads_the_lines_of_proc_locks() {
