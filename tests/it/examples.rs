@@ -3,6 +3,7 @@
 //! What they call is found first on a PATH of the test: pcictl on a dumped tree, and programs that note how they are called. What
 //! takes a program that is not everywhere (Nagios, Prometheus, a schema of Kubernetes) is done by tests/soak/examples.
 
+mod ansible;
 mod slurm;
 
 use std::fs;
