@@ -37,6 +37,19 @@ install_packages() {
     rm -f "$log"
 }
 
+# unpack_package PACKAGE DIRECTORY: what the package holds, in that directory, without installing it.
+unpack_package() {
+    local work
+    work=$(mktemp -d)
+    (cd "$work" && { download_package "$1" || { as_root apt-get -qq update && download_package "$1"; }; }) >&2 ||
+        die "cannot download $1 from the mirrors of this machine"
+    dpkg -x "$work/$1"_*.deb "$2"
+    rm -r "$work"
+}
+download_package() {
+    apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$1"
+}
+
 # need COMMAND=PACKAGE...: install the packages whose command is missing, all in one go.
 need() {
     local pair missing=()

@@ -225,6 +225,30 @@ wait_until() {
     done
 }
 
+# runbook TITLE N: have the commands done that the Nth example of that section of pcictl-runbooks(7) has, one after the other,
+# and see each end with the status that its comment begins with, or with 0. The case has set the names that the example
+# begins with. A line that is a comment is handed to by_hand, which does what it says. What they print is kept in
+# /tmp/case/said.
+runbook() {
+    awk -v title="# $1" -v wanted="$2" '
+        /^# / { here = $0 == title; example = inside = 0 }
+        /^[^ ]/ { inside = 0 }
+        here && /^    / { if (!inside++) example++; if (example == wanted) print substr($0, 5) }' \
+        /rig/pcictl-runbooks.7.txt >/tmp/case/runbook
+    [ -s /tmp/case/runbook ] || fail "the page has no example $2 in '$1'"
+    while read -r line <&3; do
+        case ${line%% *} in
+        '' | *=*) ;;
+        '#') by_hand "${line#\# }" ;;
+        *)
+            wanted=$(expr "$line" : '.* # \([0-9]*\)$' '|' 0)
+            expect_status "$wanted" eval "$line"
+            printf '%s\n' "$out" "$err" >>/tmp/case/said
+            ;;
+        esac
+    done 3</tmp/case/runbook
+}
+
 # in_background COMMAND...: start a `hold`, and wait until it holds what it should. Its process id is in $holder.
 in_background() {
     : >/tmp/holder

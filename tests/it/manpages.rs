@@ -5,6 +5,7 @@
 
 mod examples;
 mod join;
+mod runbooks;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -26,6 +26,8 @@ cargo xtask VERB
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
   soak packages      build all that is released twice and compare, and try the hooks for initramfs
   soak arm           build for 64-bit Arm, and run what looks at trees under QEMU's user emulation
+  soak examples      have Nagios, Prometheus and a schema of Kubernetes read packaging/examples
+  soak ansible       run packaging/ansible, with ansible-test, on a dumped tree and on two Debians in QEMU
   soak terminal      record what somebody sees on a terminal who waits for a lock
   small              build the static program and see that it is small enough
   packages           build .deb, .rpm and the static archive, and install, upgrade and purge them in clean roots
@@ -62,8 +64,14 @@ fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
         "stress" => steps::stress(),
         "soak" => match rest.first().and_then(|name| name.to_str()) {
             Some("systemd") => steps::script_with("tests/soak/systemd", &rest[1..]),
-            Some(name @ ("terminal" | "packages" | "arm")) => steps::script(&format!("tests/soak/{name}")),
-            _ => Err(format!("soak takes a name: systemd, terminal, packages, arm\n\n{USAGE}")),
+            Some(name @ ("terminal" | "packages" | "arm" | "examples" | "ansible")) => {
+                steps::script(&format!("tests/soak/{name}"))
+            }
+            _ => Err(format!(
+                "soak takes a name: systemd, terminal, packages, arm, examples, ansible
+
+{USAGE}"
+            )),
         },
         "small" => steps::small(),
         "packages" => steps::script("tests/packages"),

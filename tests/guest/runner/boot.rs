@@ -156,7 +156,12 @@ fn fill(rig: &Path, guest_dir: &Path, boot: &Boot, programs: &[PathBuf]) -> Resu
         fs::copy(program, rig.join(program.file_name().context("a program without a name")?))?;
     }
     let mut list = String::new();
-    for Case { name, script, timeout, .. } in &boot.cases {
+    for Case { name, script, timeout, file, .. } in &boot.cases {
+        if let Some(file) = file {
+            let path = guest_dir.join("../..").join(file);
+            let name = path.file_name().with_context(|| format!("{file} is not a file"))?;
+            fs::copy(&path, rig.join(name)).with_context(|| path.display().to_string())?;
+        }
         fs::write(rig.join("cases").join(format!("{name}.sh")), script)?;
         list.push_str(&format!("{name} {}\n", timeout.as_secs()));
     }

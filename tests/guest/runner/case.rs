@@ -9,6 +9,7 @@
 //!                            cases, and not those that run `named` ones
 //! # timeout: 300             seconds; 180 when absent
 //! # boot: own                shares its boot with no other case
+//! # file: README.md          a file of the repository, which lies in /rig
 //! # run: named               only when a word of the command line is a part of its name: it takes minutes, and its result
 //!                            is recorded in tests/soak/RESULTS.md; `named 5.10 6.1` says so for these kernels
 //! # expect: stuck            what must come of it; `pass` when absent
@@ -105,6 +106,8 @@ pub struct Case {
     pub name: String,
     pub script: String,
     pub timeout: Duration,
+    /// A file of the repository that it reads.
+    pub file: Option<String>,
     topologies: Vec<String>,
     kernels: Vec<String>,
     append: String,
@@ -120,6 +123,7 @@ impl Case {
         let mut case = Case {
             name: name.to_owned(),
             timeout: Duration::from_secs(180),
+            file: None,
             topologies: Vec::new(),
             kernels: Vec::new(),
             append: String::new(),
@@ -139,6 +143,7 @@ impl Case {
                 "topology" => case.topologies = words(),
                 "kernels" => case.kernels = words(),
                 "append" => case.append = value.to_owned(),
+                "file" => case.file = Some(value.to_owned()),
                 "timeout" => case.timeout = Duration::from_secs(value.parse()?),
                 "boot" if value == "own" => case.own_boot = true,
                 "run" if value == "named" => case.only_named = vec!["all".to_owned()],

@@ -29,13 +29,13 @@ const OTHERWISE: &[(&str, i32, &str)] = &[
 ];
 
 /// A shell for examples: a directory to work in, and a pcictl that it finds.
-struct ExampleShell {
-    directory: TempDir,
+pub(super) struct ExampleShell {
+    pub(super) directory: TempDir,
 }
 
 impl ExampleShell {
     /// With a pcictl that reads this tree; `dry` are the commands that get `--dry-run`.
-    fn new(tree: &Path, dry: &[String]) -> Self {
+    pub(super) fn new(tree: &Path, dry: &[String]) -> Self {
         let directory = scratch_directory();
         for name in ["bin", "run", "work"] {
             fs::create_dir(directory.path().join(name)).unwrap();
@@ -54,7 +54,7 @@ exec '{program}' --sysroot '{tree}' $verb $dry "$@"
         Self { directory }
     }
 
-    fn bash(&self, script: &str) -> Command {
+    pub(super) fn bash(&self, script: &str) -> Command {
         let mut bash = Command::new("bash");
         bash.args(["-c", script]).current_dir(self.directory.path().join("work")).env_clear();
         bash.env("PATH", format!("{}:/usr/bin:/bin", self.directory.path().join("bin").display()));
@@ -62,7 +62,7 @@ exec '{program}' --sysroot '{tree}' $verb $dry "$@"
     }
 }
 
-fn write_script(path: &Path, script: &str) {
+pub(super) fn write_script(path: &Path, script: &str) {
     fs::write(path, script).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -84,7 +84,7 @@ fn examples(page: &Page) -> Vec<String> {
 }
 
 /// The commands that have a dry run, as their help says.
-fn with_dry_run(pages: &[Page]) -> Vec<String> {
+pub(super) fn with_dry_run(pages: &[Page]) -> Vec<String> {
     let has = |command: &String| {
         let help = Run::new(command.split_whitespace().chain(["--help"])).text();
         help.contains("--dry-run")
