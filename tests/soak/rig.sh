@@ -10,7 +10,7 @@ guest=$here/../guest
 make_rig() {
     need ssh-keygen=openssh-client
     mkdir -p "$1"
-    cp "$here/init" "$here/report" "$guest/lib.sh" "$1/"
+    cp "$here/init" "$here/report" "$here/cases.sh" "$guest/lib.sh" "$1/"
     [ -e "$1.key" ] || ssh-keygen -q -t ed25519 -N '' -C soak -f "$1.key"
     cp "$1.key.pub" "$1/key.pub"
     [ -e "$1/ssh_host_ed25519_key" ] || ssh-keygen -q -t ed25519 -N '' -C guest -f "$1/ssh_host_ed25519_key"

@@ -24,6 +24,8 @@ cargo xtask VERB
   model              go through every state of the lock protocol
   stress             keep 64 processes at the locks for a minute
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
+  soak debian-guest  what becomes of devices and operations on servers with the package: udev, LVM, ssh, shutdown
+  soak fleet-guests  boot several servers that are reached by ssh, for COMMAND: N -- COMMAND
   soak packages      build all that is released twice and compare, and try the hooks for initramfs
   soak arm           build for 64-bit Arm, and run what looks at trees under QEMU's user emulation
   soak terminal      record what somebody sees on a terminal who waits for a lock
@@ -62,8 +64,13 @@ fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
         "stress" => steps::stress(),
         "soak" => match rest.first().and_then(|name| name.to_str()) {
             Some("systemd") => steps::script_with("tests/soak/systemd", &rest[1..]),
+            Some(name @ ("debian-guest" | "fleet-guests")) => {
+                steps::script_with(&format!("tests/soak/{name}"), &rest[1..])
+            }
             Some(name @ ("terminal" | "packages" | "arm")) => steps::script(&format!("tests/soak/{name}")),
-            _ => Err(format!("soak takes a name: systemd, terminal, packages, arm\n\n{USAGE}")),
+            _ => Err(format!(
+                "soak takes a name: systemd, debian-guest, fleet-guests, terminal, packages, arm\n\n{USAGE}"
+            )),
         },
         "small" => steps::small(),
         "packages" => steps::script("tests/packages"),
