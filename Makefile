@@ -73,7 +73,8 @@ install: $(PROGRAM)
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(CATALOGDIR) packaging/systemd/pcictl.catalog
 	$(INSTALL) -D -m 644 packaging/systemd/tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/pcictl.conf
 	$(INSTALL) -D -m 644 -t $(DESTDIR)$(DOCDIR) README.md CHANGELOG.md SECURITY.md THIRD-PARTY.md LICENSE-MIT LICENSE-APACHE
-	cd packaging/examples && find * -type f -exec $(INSTALL) -D -m 644 '{}' '$(DESTDIR)$(DOCDIR)/examples/{}' ';'
+	cd packaging/examples && find * -type f ! -perm -u+x -exec $(INSTALL) -D -m 644 '{}' '$(DESTDIR)$(DOCDIR)/examples/{}' ';'
+	cd packaging/examples && find * -type f -perm -u+x -exec $(INSTALL) -D -m 755 '{}' '$(DESTDIR)$(DOCDIR)/examples/{}' ';'
 	$(INSTALL) -d -m 755 $(DESTDIR)$(SYSCONFDIR)/pcictl/protected.d
 	[ -e $(DESTDIR)$(SYSCONFDIR)/pcictl/protected.d/README ] || \
 		$(INSTALL) -m 644 packaging/protected.d-README $(DESTDIR)$(SYSCONFDIR)/pcictl/protected.d/README

@@ -19,6 +19,11 @@ const BOOTED: &str = "/run/systemd/system";
 /// Comes with systemd.
 const BUSCTL: &str = "/usr/bin/busctl";
 
+/// How long systemd waits, when the machine goes down, until what is in the scope has ended by itself, and once more after it
+/// was killed; systemd's own default is 90 s. What is left is found by the kernel, which waits for the driver
+/// (`device_shutdown` in drivers/base/core.c takes the device's lock).
+const STOP_MICROSECONDS: &str = "10000000";
+
 /// For as long as that the report is held back at most.
 pub(crate) const LONGEST: Duration = Duration::from_secs(2);
 
@@ -70,8 +75,10 @@ fn arguments(name: &str, pids: &[u32]) -> Vec<String> {
     let description = ["Description", "s", "pcictl: an operation that the kernel has not finished"];
     // Without it a scope that failed would be listed for ever.
     let collect = ["CollectMode", "s", "inactive-or-failed"];
-    let mut words: Vec<String> =
-        call.iter().chain(&["3"]).chain(&description).chain(&collect).map(|w| (*w).to_owned()).collect();
+    // A machine that goes down would wait for it twice as long as for any unit: what is in the kernel cannot be killed.
+    let stop = ["TimeoutStopUSec", "t", STOP_MICROSECONDS];
+    let properties = description.iter().chain(&collect).chain(&stop);
+    let mut words: Vec<String> = call.iter().chain(&["4"]).chain(properties).map(|w| (*w).to_owned()).collect();
     words.extend(["PIDs".to_owned(), "au".to_owned(), pids.len().to_string()]);
     words.extend(pids.iter().map(ToString::to_string));
     words.push("0".to_owned());
@@ -98,7 +105,8 @@ mod tests {
     #[test]
     fn the_call_names_every_process_once() {
         let words = arguments("pcictl-7.scope", &[7, 8]);
-        assert_eq!(&words[6..9], ["ssa(sv)a(sa(sv))", "pcictl-7.scope", "fail"]);
+        assert_eq!(&words[6..10], ["ssa(sv)a(sa(sv))", "pcictl-7.scope", "fail", "4"]);
+        assert!(words.windows(3).any(|words| words == ["TimeoutStopUSec", "t", "10000000"]));
         assert_eq!(&words[words.len() - 6..], ["PIDs", "au", "2", "7", "8", "0"]);
     }
 }

@@ -1,6 +1,7 @@
 //! What `make install` lays out, and that the lines of README.md do it. The packages are tried by tests/packages.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -30,11 +31,14 @@ fn installed_by(lines: &str, variables: &[(&str, &str)]) -> BTreeSet<String> {
     files.collect()
 }
 
-/// Programs can be run, the rest only read, and nobody but root writes.
+/// Programs can be run, and examples that are; the rest is only read, and nobody but root writes.
 fn check_mode(path: &Path, installed: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = path.metadata().unwrap().permissions().mode() & 0o7777;
-    assert_eq!(mode, if installed.ends_with("sbin/pcictl") { 0o755 } else { 0o644 }, "{installed}");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+    let is_program = match installed.split_once("/examples/") {
+        Some((_, example)) => mode(&root().join("packaging/examples").join(example)) & 0o100 != 0,
+        None => installed.ends_with("sbin/pcictl"),
+    };
+    assert_eq!(mode(path), if is_program { 0o755 } else { 0o644 }, "{installed}");
 }
 
 /// Of the files that the repository has in a directory, those with this ending, by their names elsewhere.

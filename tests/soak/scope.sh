@@ -4,32 +4,13 @@
 # A driver stops for as long as a case wants, so nothing here depends on time but the limits of what is waited for.
 # shellcheck disable=SC2317 # the cases are called by name
 set -u
-# shellcheck source=tests/guest/lib.sh
-. /rig/lib.sh
+# shellcheck source=tests/soak/cases.sh
+. /rig/cases.sh
 # shellcheck source=tests/soak/audit.sh
 . /rig/audit.sh
-mkdir -p /tmp/case
 device=$(of_kind edu | nth 1)
 before=$(functions)
 ours=/usr/bin/busctl
-
-# processes: pcictl's own, a line each: pid, name, cgroup.
-processes() {
-    for comm in /proc/[0-9]*/comm; do
-        name=$(cat "$comm" 2>/dev/null)
-        case $name in pcictl*) ;; *) continue ;; esac
-        process=${comm%/comm}
-        echo "${process#/proc/} $name $(cat "$process/cgroup" 2>/dev/null)"
-    done
-}
-nobody_at_work() {
-    [ -z "$(processes)" ]
-}
-
-# is_over UNIT: nothing of it runs any more, or systemd has given up on what does.
-is_over() {
-    case $(systemctl is-active "$1") in inactive | failed) ;; *) return 1 ;; esac
-}
 
 # replaced PROGRAM: pcictl meets this instead of busctl.
 replaced() {
@@ -60,14 +41,6 @@ is_removed() {
     nothing_left
     expect_status 0 pcictl rescan "$device"
     same "$before" "$(functions)"
-}
-nothing_left() {
-    expect_status 0 pcictl locks
-    same '' "$(echo "$out" | grep held)"
-    wait_until 10 no_scope || fail "a scope is left: $(systemctl list-units --all 'pcictl-*')"
-}
-no_scope() {
-    [ -z "$(systemctl list-units --all --plain --no-legend 'pcictl-*')" ]
 }
 
 # A unit, of either kind, is over as soon as its command is, and takes nothing with it.
@@ -182,9 +155,6 @@ no_scope_killed() {
     nothing_left
     systemctl reset-failed begun
 }
-show() {
-    echo "$1" | while IFS= read -r line; do note "| $line"; done
-}
 
 # The report comes, and soon, when systemd cannot be asked: a bus that hangs, busctl that hangs, no bus, no busctl.
 not_answered() {
@@ -219,7 +189,7 @@ in_time() {
 # The unit of the guard as it is shipped: it counts as started once it serves; when it is killed, or stopped so that only its
 # keeper or the watchdog can end it, whoever waits goes on waiting for the next one; when it is ended as it should, all go on.
 guard_unit() {
-    cp /rig/pcictl /usr/bin/pcictl
+    cp /rig/pcictl /usr/sbin/pcictl
     cp /rig/pcictl-guard.service /etc/systemd/system/
     systemctl daemon-reload
     expect_status 0 systemctl start pcictl-guard
@@ -266,21 +236,10 @@ somebody_waits() { pcictl guard --status 2>/dev/null | grep -q 'waits to open'; 
 somebody_is_inside() { pcictl guard --status | grep -q 'is inside'; }
 
 echo "Linux $(uname -r), $(systemctl --version | head -n 1), bus: $(systemctl show --property=ExecStart --value dbus | sed 's/.*path=\([^ ]*\).*/\1/')"
-failures=0
-read -r cases </rig/cases
-for case in $cases; do
-    if ($case) 2>/tmp/case/stderr; then
-        echo "$case ... ok"
-    else
-        echo "$case ... FAILED"
-        cat /tmp/case/stderr
-        failures=1
-    fi
+after_each() {
     umount "$ours" 2>/dev/null
-    for parameter in probe_ms remove_ms; do slow $parameter 0; done
-    wait_until 60 nobody_at_work || echo "still there: $(processes)"
+    made_fast
     # The next case begins with what this one was given.
     [ -e "$pci/$device/driver" ] || pcictl recover || pcictl rescan "$device"
-done
-complaints && failures=1
-exit $failures
+}
+run_cases

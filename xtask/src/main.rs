@@ -24,6 +24,8 @@ cargo xtask VERB
   model              go through every state of the lock protocol
   stress             keep 64 processes at the locks for a minute
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
+  soak debian-guest  what becomes of devices and operations on servers with the package: udev, LVM, ssh, shutdown
+  soak fleet-guests  boot several servers that are reached by ssh, for COMMAND: N -- COMMAND
   soak packages      build all that is released twice and compare, and try the hooks for initramfs
   soak arm           build for 64-bit Arm, and run what looks at trees under QEMU's user emulation
   soak examples      have Nagios, Prometheus and a schema of Kubernetes read packaging/examples
@@ -36,6 +38,10 @@ cargo xtask VERB
   demo               remove a PCIe switch and bring it back, on a real kernel in QEMU
   ci [STAGE]...      all of it, as CI does, or one stage: quick, model, guest
   help               this text";
+
+/// The scripts of tests/soak, which take too long for CI.
+const SOAK: [&str; 8] =
+    ["systemd", "debian-guest", "fleet-guests", "packages", "arm", "examples", "ansible", "terminal"];
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -62,16 +68,9 @@ fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
         "guest" => steps::guest(rest),
         "model" => steps::model(),
         "stress" => steps::stress(),
-        "soak" => match rest.first().and_then(|name| name.to_str()) {
-            Some("systemd") => steps::script_with("tests/soak/systemd", &rest[1..]),
-            Some(name @ ("terminal" | "packages" | "arm" | "examples" | "ansible")) => {
-                steps::script(&format!("tests/soak/{name}"))
-            }
-            _ => Err(format!(
-                "soak takes a name: systemd, terminal, packages, arm, examples, ansible
-
-{USAGE}"
-            )),
+        "soak" => match rest.first().and_then(|name| name.to_str()).filter(|name| SOAK.contains(name)) {
+            Some(name) => steps::script_with(&format!("tests/soak/{name}"), &rest[1..]),
+            None => Err(format!("soak takes a name: {}\n\n{USAGE}", SOAK.join(", "))),
         },
         "small" => steps::small(),
         "packages" => steps::script("tests/packages"),
