@@ -251,7 +251,7 @@ impl<'a> Return<'a> {
         };
         for lack in &self.pending {
             let of = |finding: &&mut Difference| {
-                finding.kind == DifferenceKind::Driver && Some(finding.address) == lack.address
+                finding.kind == DifferenceKind::Driver && finding.address == lack.address
             };
             if let Some(finding) = findings.iter_mut().find(of) {
                 finding.why = Some(waited.clone());
@@ -270,12 +270,12 @@ impl<'a> Return<'a> {
             let why = Some(format!("its probe failed: {why}"));
             match findings
                 .iter_mut()
-                .find(|finding| finding.kind == DifferenceKind::Driver && finding.address == address)
+                .find(|finding| finding.kind == DifferenceKind::Driver && finding.address == Some(address))
             {
                 Some(finding) => finding.why = why,
                 None => findings.push(Difference {
                     kind: DifferenceKind::Driver,
-                    address,
+                    address: Some(address),
                     what: "driver".to_owned(),
                     old: None,
                     new: None,
@@ -298,7 +298,7 @@ fn timed_out(lack: &Pending, waited: &str, accepted: &[DifferenceKind]) -> Diffe
     };
     Difference {
         kind,
-        address: lack.address.unwrap_or(PciAddress { domain: 0, bus: 0, device: 0, function: 0 }),
+        address: lack.address,
         what: lack.what.clone(),
         old: None,
         new: None,

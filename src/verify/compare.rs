@@ -95,8 +95,8 @@ impl DifferenceKind {
 pub struct Difference {
     /// What kind of difference.
     pub kind: DifferenceKind,
-    /// The function: where it answers now, or answered.
-    pub(crate) address: PciAddress,
+    /// The function: where it answers now, or answered. None for what was expected of all that comes.
+    pub(crate) address: Option<PciAddress>,
     /// What exactly, in a word or two.
     pub what: String,
     /// What it was.
@@ -130,7 +130,7 @@ impl Differences<'_> {
         new: Option<String>,
         matters: bool,
     ) {
-        let (address, what) = (self.now.address, what.into());
+        let (address, what) = (Some(self.now.address), what.into());
         let place = Some(self.now.place.clone());
         self.found.push(Difference { kind, address, what, old, new, matters, why: None, place });
     }
@@ -274,7 +274,7 @@ fn iommu(findings: &mut Differences<'_>, was: &DeviceRecord) {
 pub(crate) fn missing(was: &DeviceRecord, what: &str) -> Difference {
     Difference {
         kind: DifferenceKind::Missing,
-        address: was.address,
+        address: Some(was.address),
         what: what.to_owned(),
         old: was.ids.clone(),
         new: None,

@@ -113,7 +113,7 @@ impl FunctionState {
     }
 
     fn difference(&self, kind: DifferenceKind, what: &str, old: Option<String>, new: Option<String>) -> Difference {
-        let (address, what, place) = (self.address(), what.to_owned(), Some(self.record.place.clone()));
+        let (address, what, place) = (Some(self.address()), what.to_owned(), Some(self.record.place.clone()));
         Difference { kind, address, what, old, new, matters: true, why: None, place }
     }
 

@@ -100,7 +100,7 @@ fn headline(report: &RescanReport) -> String {
         .iter()
         .map(|scanned| scanned.bus.map_or("every bus".into(), |bus| format!("bus {bus}")))
         .collect();
-    let differ: BTreeSet<PciAddress> =
+    let differ: BTreeSet<Option<PciAddress>> =
         order::set(report.differences.iter().filter(|finding| finding.matters).map(|finding| finding.address));
     let mut words = vec![format!("{} appeared", report.appeared.len())];
     if !report.vanished.is_empty() {
@@ -131,16 +131,17 @@ fn reported(findings: &[Difference]) -> impl Iterator<Item = &Difference> {
 /// One difference, a line of its own.
 pub(crate) fn difference(finding: &Difference) -> String {
     let sign = if finding.matters { "!".red() } else { "~".yellow() };
+    let at = finding.address.map_or_else(String::new, |address| address.to_string());
     let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
     let why = finding.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
     let change = match finding.kind {
         DifferenceKind::Missing => {
             let was = finding.old.as_ref().map_or_else(String::new, |ids| format!(" {ids}"));
-            format!("{}{was}: {}", finding.address, finding.what)
+            format!("{at}{was}: {}", finding.what)
         }
         DifferenceKind::Expected => finding.what.clone(),
-        _ if finding.old.is_none() && finding.new.is_none() => format!("{} {}: none", finding.address, finding.what),
-        _ => format!("{} {}: {} -> {}", finding.address, finding.what, word(&finding.old), word(&finding.new)),
+        _ if finding.old.is_none() && finding.new.is_none() => format!("{at} {}: none", finding.what),
+        _ => format!("{at} {}: {} -> {}", finding.what, word(&finding.old), word(&finding.new)),
     };
     format!("  {sign} {}{}\n", escaped(&change), escaped(&why))
 }

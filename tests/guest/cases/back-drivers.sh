@@ -41,5 +41,8 @@ expect_status 0 pcictl rescan "$device"
 # What --expect names and does not come.
 expect_status 6 pcictl rescan --settle 0.2 --expect driver=nvme "$device"
 pcictl_says '! expected driver=nvme: 1 to come (not there after 0.2 s)'
+expect_status 6 pcictl rescan --json --settle 0.2 --expect driver=nvme "$device"
+# It is about no function.
+echo "$out" | grep -A 1 '"kind": "expected"' | grep -q '"address": null' || fail "says: $out"
 expect_status 0 pcictl rescan --all --settle 0.2 --expect "$device,driver=slowpci" --expect id=1234:11e8,count=8
 [ -z "$out$err" ] || fail "says: $out $err"

@@ -133,7 +133,7 @@ class Answered(unittest.TestCase):
         self.assertEqual(result["document"]["document"], "replug")
 
     def test_what_did_not_come_is_told(self):
-        found = {"address": "0000:00:00.0", "kind": "expected", "what": "expected driver=nosuch: 1 to come", "old": None,
+        found = {"address": None, "kind": "expected", "what": "expected driver=nosuch: 1 to come", "old": None,
                  "new": None, "matters": True, "why": "not there after 10 s"}
         result = self.answered(6, {"document": "rescan", "changed": True, "differences": [found]}, state="absent")
         self.assertEqual(result["msg"], "expected driver=nosuch: 1 to come: not there after 10 s")
