@@ -250,9 +250,8 @@ impl<'a> Return<'a> {
             format!("not there after {} s", self.options.settle.as_secs_f64())
         };
         for lack in &self.pending {
-            let of = |finding: &&mut Difference| {
-                finding.kind == DifferenceKind::Driver && finding.address == lack.address
-            };
+            let of =
+                |finding: &&mut Difference| finding.kind == DifferenceKind::Driver && finding.address == lack.address;
             if let Some(finding) = findings.iter_mut().find(of) {
                 finding.why = Some(waited.clone());
             } else {
