@@ -92,7 +92,7 @@ fn doc() -> Result<(), String> {
 
 fn shellcheck() -> Result<(), String> {
     // A fresh checkout of a part, or an archive, has no list of files, so look.
-    let pattern = "^#!/(bin/sh|usr/bin/env bash|usr/bin/bash)|^# shellcheck shell=";
+    let pattern = "^#!/(bin/sh|bin/bash|usr/bin/env bash)|^# shellcheck shell=";
     let mut grep = Command::new("grep");
     grep.args([
         "-rlE",

@@ -1,4 +1,4 @@
-#!/usr/bin/bash
+#!/bin/bash
 # Puts pcictl into the initramfs of dracut, with the names of devices: for machines whose disk does not come up.
 # Install as /usr/lib/dracut/modules.d/50pcictl/module-setup.sh, then run dracut --force --add pcictl.
 
