@@ -448,9 +448,16 @@ mod tests {
             sender.send(&());
         };
         let items = [PATIENCE + Duration::from_millis(500), Duration::from_secs(3600), Duration::ZERO];
-        let mut found = Vec::new();
-        let deadline = Instant::now() + PATIENCE + Duration::from_secs(5);
-        let unseen = look_at_each(&items, 1, &[], deadline, &look, |number, ()| found.push(number));
+        let looked = || {
+            let mut found = Vec::new();
+            let deadline = Instant::now() + PATIENCE + Duration::from_secs(5);
+            let unseen = look_at_each(&items, 1, &[], deadline, &look, |number, ()| found.push(number));
+            (found, unseen)
+        };
+        // On a machine so busy that a child does not run for all of PATIENCE, slow is not told from stuck.
+        let is_starved = |unseen: &[(usize, Unseen)]| !matches!(unseen.first(), Some((1, Unseen::OutOfTime)));
+        let mut tries = (0..5).map(|_| looked());
+        let (found, unseen) = tries.find(|(_, unseen)| !is_starved(unseen)).expect("one of five");
         assert_eq!(found, [0]);
         assert!(matches!(unseen[..], [(1, Unseen::OutOfTime), (2, Unseen::OutOfTime)]), "{unseen:?}");
     }

@@ -131,7 +131,7 @@ fn operation(operation: &OperationStatus) -> String {
         OperationState::HalfDone => format!("{id}: {}: {command}\n", "interrupted, half done".red()),
         OperationState::Settled if why.is_empty() => format!("{id}: interrupted, but complete: {command}\n"),
         OperationState::Settled => format!("{id}: interrupted, and {why}: {command}\n"),
-        OperationState::CutOff => format!("{id}: ended by a reboot: {command}; {why}\n"),
+        OperationState::CutOff => format!("{id}: cut off by a reboot: {command}; {why}\n"),
         OperationState::Lost => format!("{id}: {}: {command}; {why}\n", "interrupted".red()),
         OperationState::Unreadable => format!("{}: {why}\n", "unreadable journal".red()),
         OperationState::Damaged | OperationState::Foreign => {

@@ -61,7 +61,7 @@ cut_off() {
     expect_status 5 pcictl status
     show "$out"
     contains "$out" "$id"
-    contains "$out" 'ended by a reboot'
+    contains "$out" 'cut off by a reboot'
     expect_status 1 pcictl doctor
     contains "$out" "operation $id was cut off by a reboot"
     expect_status 0 pcictl recover
