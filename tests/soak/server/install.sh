@@ -70,6 +70,12 @@ units() {
     sh -c 'echo 1 >"$1" && echo through >/tmp/case/through' sh "$pci/$slow_one/rescan" &
     wait_until 30 somebody_waits || fail "nobody waits: $(pcictl guard --status)"
     [ ! -e /tmp/case/through ] || fail 'the writer was not held up'
+    # An upgrade replaces the guard, and who waits is let in by the new one.
+    guard=$(systemctl show -P MainPID pcictl-guard)
+    expect_status 0 dpkg --install /rig/pcictl.deb
+    wait_until 30 is_replaced || fail "the guard is still $guard"
+    wait_until 30 somebody_waits || fail "nobody waits any more: $(pcictl guard --status)"
+    [ ! -e /tmp/case/through ] || fail 'the writer was let go by the upgrade'
     end_sleepers
     wait_until 30 [ -e /tmp/case/through ] || fail 'who waited still waits'
     journalctl --sync
@@ -79,6 +85,9 @@ units() {
     same "$before" "$(functions)"
 }
 is_locked() { ! pcictl lock --no-wait "$slow_one" -- true 2>/dev/null; }
+is_replaced() {
+    case $(systemctl show -P MainPID pcictl-guard) in "$guard" | 0) return 1 ;; esac
+}
 somebody_waits() { pcictl guard --status 2>/dev/null | grep -q 'waits to open'; }
 
 # The package goes, and takes its guard along.
