@@ -252,8 +252,8 @@ impl Output {
         !self.talk.quiet && !self.talk.events && io::stderr().is_terminal() && io::stdout().is_terminal() && !is_dumb()
     }
 
-    /// Something has gone on for so long already, and does at most for so long: a line that is kept up to date on a terminal, and a line from time
-    /// to time in a log.
+    /// Something has gone on for so long already, and does at most for so long: a line that is kept up to date on a terminal,
+    /// and a line from time to time in a log.
     pub(crate) fn goes_on(&self, activity: Activity, text: String, elapsed: Duration, limit: Option<Duration>) {
         let now = Instant::now();
         let since = now.checked_sub(elapsed).unwrap_or(now);

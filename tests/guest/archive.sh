@@ -4,12 +4,23 @@
 # mirror that it takes from there.
 cache=${PCICTL_GUEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pcictl-guest}
 
+# With architecture=arm64 before them, the functions below are about the packages of another architecture than this machine's.
+
+# lists_of SUITE: the directory of its lists.
+lists_of() {
+    echo "$cache/apt/$1${architecture:+-$architecture}"
+}
+
 # archive SUITE COMMAND...: run an apt command on the archive of that suite, which `open_archive` has set up.
 archive() {
-    local suite=$1 lists=$cache/apt/$1 release=()
+    local suite=$1 lists release=()
+    lists=$(lists_of "$1")
     shift
+    # What is installed here says nothing of another architecture.
+    [ -z "${architecture-}" ] || release+=(-o "APT::Architecture=$architecture" -o "APT::Architectures::=$architecture"
+        -o Dir::State::status=/dev/null)
     # A backport is taken only when asked for.
-    [[ $suite != *-backports ]] || release=(-o "APT::Default-Release=$suite")
+    [[ $suite != *-backports ]] || release+=(-o "APT::Default-Release=$suite")
     "$@" -o Dir::Etc::SourceList="$lists/sources.list" -o Dir::Etc::SourceParts=/dev/null \
         -o Dir::State::Lists="$lists/lists" -o Dir::Cache="$lists/cache" -o APT::Sandbox::User="$(id -un)" "${release[@]}"
 }
@@ -23,7 +34,8 @@ mirrors() {
 
 # open_archive SUITE: set up the lists that `archive` reads; with X-backports come those of X.
 open_archive() {
-    local suite=$1 lists=$cache/apt/$1 found
+    local suite=$1 lists found
+    lists=$(lists_of "$1")
     found=$(mirrors)
     if [[ $found != *security* ]]; then # lists that were never fetched
         as_root apt-get -qq update || true

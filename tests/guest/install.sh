@@ -59,6 +59,18 @@ need() {
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 }
 
+# python_environment DIRECTORY PACKAGE...: an environment of Python with these of PyPI, made once.
+python_environment() {
+    local directory=$1
+    shift
+    [ ! -e "$directory/made" ] || return 0
+    need python3=python3
+    python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+    python3 -m venv "$directory"
+    "$directory/bin/pip" --quiet --disable-pip-version-check install "$@"
+    : >"$directory/made"
+}
+
 # cargo_is_new_enough: is the cargo on PATH one that can build pcictl?
 cargo_is_new_enough() {
     local version

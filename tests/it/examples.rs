@@ -9,69 +9,20 @@ mod slurm;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use serde::Deserialize;
-use tempfile::TempDir;
 
 use crate::support::run::Run;
-use crate::support::{Tree, processes, scratch_directory};
+use crate::support::site::Site;
+use crate::support::{Tree, processes, repository};
 
 /// A file of an example.
 fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/examples").join(name)
+    repository().join("packaging/examples").join(name)
 }
 
 fn read(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-/// A place to run an example in, with programs of its own.
-struct Site {
-    directory: TempDir,
-}
-
-impl Site {
-    /// With a pcictl that reads this tree.
-    fn new(tree: &str) -> Self {
-        let site = Self::bare();
-        site.program(
-            "pcictl",
-            &format!("exec '{}' --sysroot '{}' \"$@\"", pcictl(), Tree::shared(tree).path().display()),
-        );
-        site
-    }
-
-    /// With no pcictl.
-    fn bare() -> Self {
-        let directory = scratch_directory();
-        for name in ["bin", "run", "work"] {
-            fs::create_dir(directory.path().join(name)).unwrap();
-        }
-        Self { directory }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// A script that is found before all others of its name.
-    fn program(&self, name: &str, script: &str) {
-        let path = self.path("bin").join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new(program.as_ref());
-        command.env_clear().env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()));
-        command.env("PCICTL_RUN_DIR", self.path("run/pcictl")).current_dir(self.path("work"));
-        command
-    }
-
-    fn run(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Output {
-        processes::output(self.command(program).args(arguments))
-    }
 }
 
 fn pcictl() -> &'static str {
@@ -90,7 +41,7 @@ fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
 /// systemd itself reads the units; the programs that they start are those of this build.
 #[test]
 fn systemd_reads_every_unit() {
-    let site = Site::new("manual");
+    let site = Site::new(Tree::shared("manual").path());
     let names = [
         "systemd/pcictl-replug@.service",
         "systemd/pcictl-replug@.timer",
@@ -139,7 +90,7 @@ fn the_planned_replug_is_one_that_pcictl_understands_and_has_the_time() {
 
 #[test]
 fn metrics_are_written_whole_or_not_at_all() {
-    let site = Site::new("manual");
+    let site = Site::new(Tree::shared("manual").path());
     let script = path("prometheus/pcictl-textfile");
     let directory = site.path("work");
     let file = directory.join("pcictl.prom");

@@ -1,14 +1,14 @@
 //! Every transcript in `tests/golden` still comes out as written: output, errors and status.
 
 use std::fs;
-use std::path::Path;
 
 use crate::support::dump::Order;
 use crate::support::golden::{Golden, diff};
+use crate::support::repository;
 
 #[test]
 fn transcripts_come_out_as_written() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let directory = repository().join("tests/golden");
     let mut paths: Vec<_> =
         fs::read_dir(directory).expect("tests/golden").map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();

@@ -5,20 +5,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::processes;
 use crate::support::run::Run;
-use crate::support::scratch_directory;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::support::{processes, repository, scratch_directory};
 
 /// Runs lines of a shell at the root of the repository, which install this test's pcictl into a directory of the test's.
 /// Nothing is built: that has been done.
 fn installed_by(lines: &str, variables: &[(&str, &str)]) -> BTreeSet<String> {
     let scratch = scratch_directory();
     let mut shell = Command::new("sh");
-    shell.args(["-ec", lines]).current_dir(root()).env("DESTDIR", scratch.path());
+    shell.args(["-ec", lines]).current_dir(repository()).env("DESTDIR", scratch.path());
     shell.env("CARGO", "true").env("PROGRAM", env!("CARGO_BIN_EXE_pcictl")).envs(variables.iter().copied());
     let ended = processes::output(&mut shell);
     assert!(ended.status.success(), "{lines}: {}", String::from_utf8_lossy(&ended.stderr));
@@ -35,7 +30,7 @@ fn installed_by(lines: &str, variables: &[(&str, &str)]) -> BTreeSet<String> {
 fn check_mode(path: &Path, installed: &str) {
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
     let is_program = match installed.split_once("/examples/") {
-        Some((_, example)) => mode(&root().join("packaging/examples").join(example)) & 0o100 != 0,
+        Some((_, example)) => mode(&repository().join("packaging/examples").join(example)) & 0o100 != 0,
         None => installed.ends_with("sbin/pcictl"),
     };
     assert_eq!(mode(path), if is_program { 0o755 } else { 0o644 }, "{installed}");
@@ -43,7 +38,7 @@ fn check_mode(path: &Path, installed: &str) {
 
 /// Of the files that the repository has in a directory, those with this ending, by their names elsewhere.
 fn each(directory: &str, ending: &str, place: impl Fn(&str) -> String) -> Vec<String> {
-    let directory = root().join(directory);
+    let directory = repository().join(directory);
     let files =
         walkdir::WalkDir::new(&directory).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
     let names = files.map(|entry| entry.path().strip_prefix(&directory).unwrap().display().to_string());
@@ -108,7 +103,7 @@ fn what_the_administrator_wrote_stays() {
 /// Each block of the section that begins so is run as it stands, but for packages, which tests/packages makes.
 #[test]
 fn the_lines_of_the_readme_install_it() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
     let section = readme.split("\n## Install\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
     let blocks: Vec<&str> = section.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     let (packages, sources): (Vec<&str>, Vec<&str>) =

@@ -11,14 +11,14 @@ use pcictl::plan::action::Action;
 
 use crate::support::dump::Order;
 use crate::support::fake::{Comes, FakeKernel, Fault, Script};
-use crate::support::{Tree, load_dump};
+use crate::support::{Tree, load_dump, repository};
 
 const EDU: &str = "0000:02:00.0";
 const PF: &str = "0000:01:00.0";
 
 #[test]
 fn the_fake_kernel_answers_as_real_ones_do() {
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest/cases/kernel-answers.sh");
+    let case = repository().join("tests/guest/cases/kernel-answers.sh");
     let case = fs::read_to_string(case).unwrap();
     let (_, list) = case.split_once("<<ANSWERS\n").unwrap();
     let (list, _) = list.split_once("ANSWERS\n").unwrap();

@@ -8,13 +8,13 @@ mod join;
 mod runbooks;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::support::processes;
 use crate::support::run::Run;
+use crate::support::{processes, repository};
 
 /// A page of the repository.
 struct Page {
@@ -56,10 +56,6 @@ impl Page {
         let lines = self.text.lines().skip_while(|line| line.strip_prefix(".SH ") != Some(title)).skip(1);
         lines.take_while(|line| !line.starts_with(".SH ")).collect()
     }
-}
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// What a program says of pages, in an environment that is the same on every machine.

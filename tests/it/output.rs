@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use nix::fcntl::OFlag;
 
 use crate::support::processes::{start, terminal};
-use crate::support::{Tree, scratch_directory};
+use crate::support::{Tree, repository, scratch_directory};
 
 /// A run whose standard output is this.
 fn to(stdout: impl Into<Stdio>, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -156,7 +156,7 @@ fn screens_are_as_recorded() {
             }
         }
     }
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/terminals.txt");
+    let path = repository().join("tests/it/terminals.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &text).unwrap();
     }

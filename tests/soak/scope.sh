@@ -58,11 +58,7 @@ unit() {
 
 # A session of one who may use sudo, where logind is told to kill what sessions leave behind.
 session() {
-    mkdir -p /run/systemd/logind.conf.d
-    printf '[Login]\nKillUserProcesses=yes\n' >/run/systemd/logind.conf.d/kill.conf
-    systemctl restart systemd-logind
-    useradd --create-home alice
-    echo 'alice ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/alice
+    sessions_are_killed
     slow remove_ms 60000
     # The session is where its process is, and ends with it.
     expect_status 124 systemd-run --wait --collect --pipe -p PAMName=login -p User=alice \

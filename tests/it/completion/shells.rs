@@ -12,7 +12,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use crate::support::{processes, scratch_directory};
+use crate::support::{processes, repository, scratch_directory};
 
 /// What a shell offered for a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Shell {
             .env("TERM", "xterm")
             .env("LC_ALL", "C.UTF-8");
         command.env("HOME", scratch.path()).env("ZDOTDIR", scratch.path());
-        command.env("COMPLETIONS", Path::new(env!("CARGO_MANIFEST_DIR")).join("completions"));
+        command.env("COMPLETIONS", repository().join("completions"));
         command.envs(environment.iter().copied()).stdout(Stdio::piped());
         let (child, keys, screen) =
             if kind == Kind::Fish { start_with_pipes(command) } else { start_at_terminal(command) };

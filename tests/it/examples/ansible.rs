@@ -2,10 +2,10 @@
 //! tests/soak/ansible.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::support::repository;
 use crate::support::run::Run;
 
 /// A table of the module, from the name of a state to a word or to several.
@@ -19,7 +19,7 @@ fn table(module: &str, name: &str) -> Map<String, Value> {
 
 #[test]
 fn every_option_of_the_module_is_one_of_pcictl() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/ansible/plugins/modules/pcictl.py");
+    let path = repository().join("packaging/ansible/plugins/modules/pcictl.py");
     let module = fs::read_to_string(path).unwrap();
     let mut options = 0;
     for (state, verb) in table(&module, "VERBS") {

@@ -4,8 +4,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{Site, path, pcictl, text};
+use super::{path, pcictl, text};
 use crate::support::run::Run;
+use crate::support::site::Site;
 use crate::support::{Tree, check_form, processes};
 
 /// A report of pcictl in the published form, with these keys.

@@ -6,17 +6,16 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tempfile::TempDir;
 
 use super::{Page, plain};
 use crate::support::run::Run;
-use crate::support::{Tree, processes, scratch_directory};
+use crate::support::site::Site;
+use crate::support::{Tree, processes};
 
 /// Examples that do not end with 0 on a tree: how they begin, their status, and how what they say begins.
 const OTHERWISE: &[(&str, i32, &str)] = &[
@@ -28,43 +27,26 @@ const OTHERWISE: &[(&str, i32, &str)] = &[
     ("pcictl wait --driver vfio-pci slot:7", 124, "pcictl: 0000:03:00.0: bound to nvme, not vfio-pci"),
 ];
 
-/// A shell for examples: a directory to work in, and a pcictl that it finds.
-pub(super) struct ExampleShell {
-    pub(super) directory: TempDir,
-}
-
-impl ExampleShell {
-    /// With a pcictl that reads this tree; `dry` are the commands that get `--dry-run`.
-    pub(super) fn new(tree: &Path, dry: &[String]) -> Self {
-        let directory = scratch_directory();
-        for name in ["bin", "run", "work"] {
-            fs::create_dir(directory.path().join(name)).unwrap();
-        }
-        let (program, tree, dry) = (env!("CARGO_BIN_EXE_pcictl"), tree.display(), dry.join("|"));
-        let script = format!(
-            r#"#!/bin/sh
-case $1 in slot) verb="$1 $2"; shift 2 ;; *) verb=$1; shift ;; esac
+/// Where the examples find a pcictl that reads this tree; `dry` are the commands that get `--dry-run`.
+pub(super) fn example_site(tree: &Path, dry: &[String]) -> Site {
+    let (program, tree, dry) = (env!("CARGO_BIN_EXE_pcictl"), tree.display(), dry.join("|"));
+    let site = Site::bare();
+    let script = format!(
+        r#"case $1 in slot) verb="$1 $2"; shift 2 ;; *) verb=$1; shift ;; esac
 dry=
 case "|{dry}|" in *"|$verb|"*) dry=--dry-run ;; esac
 case " $* " in *" -n "* | *" --dry-run "*) dry= ;; esac
-exec '{program}' --sysroot '{tree}' $verb $dry "$@"
-"#
-        );
-        write_script(&directory.path().join("bin/pcictl"), &script);
-        Self { directory }
-    }
-
-    pub(super) fn bash(&self, script: &str) -> Command {
-        let mut bash = Command::new("bash");
-        bash.args(["-c", script]).current_dir(self.directory.path().join("work")).env_clear();
-        bash.env("PATH", format!("{}:/usr/bin:/bin", self.directory.path().join("bin").display()));
-        bash
-    }
+exec '{program}' --sysroot '{tree}' $verb $dry "$@""#
+    );
+    site.program("pcictl", &script);
+    site
 }
 
-pub(super) fn write_script(path: &Path, script: &str) {
-    fs::write(path, script).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+/// A shell for an example, with the run directory of the tree.
+pub(super) fn bash(site: &Site, script: &str) -> Command {
+    let mut bash = site.command("bash");
+    bash.args(["-c", script]).env_remove("PCICTL_RUN_DIR");
+    bash
 }
 
 /// The command lines of a page's examples: those that a paragraph is tagged with, and those that stand as they are.
@@ -97,20 +79,20 @@ fn every_command_line_works() {
     let pages = Page::all();
     let dry = with_dry_run(&pages);
     assert!(dry.len() > 10 && dry.contains(&"slot off".to_owned()), "{dry:?}");
-    let [manual, sriov] = ["manual", "sriov-host"].map(|tree| ExampleShell::new(Tree::shared(tree).path(), &dry));
+    let [manual, sriov] = ["manual", "sriov-host"].map(|tree| example_site(Tree::shared(tree).path(), &dry));
     let (mut run, mut otherwise) = (0, [false; OTHERWISE.len()]);
     for page in &pages {
         // Its physical function is that of another machine.
-        let shell = if page.name == "pcictl-sriov" { &sriov } else { &manual };
+        let site = if page.name == "pcictl-sriov" { &sriov } else { &manual };
         let examples = examples(page);
         assert!(!examples.is_empty(), "{} has none", page.name);
         for example in examples.iter().filter(|example| example.starts_with("pcictl ")) {
             run += 1;
             if example.contains(" --watch") {
-                assert_watches(shell, example);
+                assert_watches(site, example);
                 continue;
             }
-            let output = processes::output(&mut shell.bash(&format!("set -o pipefail; {example}")));
+            let output = processes::output(&mut bash(site, &format!("set -o pipefail; {example}")));
             let said = String::from_utf8(output.stderr).unwrap();
             let exception = OTHERWISE.iter().position(|(begin, _, _)| example.starts_with(begin));
             let (status, begin) = exception.map_or((0, ""), |index| (OTHERWISE[index].1, OTHERWISE[index].2));
@@ -124,9 +106,9 @@ fn every_command_line_works() {
 }
 
 /// It goes on until a signal ends it, and that is no failure.
-fn assert_watches(shell: &ExampleShell, example: &str) {
-    let mut bash = shell.bash(&format!("exec {example}"));
-    let mut child = processes::start(bash.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
+fn assert_watches(site: &Site, example: &str) {
+    let mut shell = bash(site, &format!("exec {example}"));
+    let mut child = processes::start(shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
     let mut said = String::new();
     BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
@@ -159,17 +141,15 @@ fn the_examples_of_configuration_are_valid() {
 /// The line by which a script runs itself again under a lock, on the two pages that have it.
 #[test]
 fn a_script_runs_itself_again_under_the_lock() {
-    let shell = ExampleShell::new(Tree::shared("manual").path(), &[]);
+    let site = example_site(Tree::shared("manual").path(), &[]);
     for (page, section) in [("pcictl-lock", "NOTES"), ("pcictl-locking", "EXAMPLES")] {
         let pages = Page::all();
         let page = pages.iter().find(|known| known.name == page).unwrap();
         let text = plain(&page.lines_of(section).join("\n"));
         let begin = text.find("[ \"$PCICTL_LOCKED\"").unwrap();
         let line = text[begin..].split("\n.EE").next().unwrap();
-        let path = shell.directory.path().join("work/script");
-        write_script(&path, &format!("#!/bin/sh\n{line}\npcictl locks --quiet; echo \"$1\"\n"));
-        let mut bash = shell.bash("./script done");
-        let output = processes::output(bash.env("PCICTL_RUN_DIR", shell.directory.path().join("run")));
+        site.script("work/script", &format!("{line}\npcictl locks --quiet; echo \"$1\""));
+        let output = processes::output(bash(&site, "./script done").env("PCICTL_RUN_DIR", site.path("run")));
         let (out, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
         assert!(out.contains("held exclusive") && out.ends_with("done\n"), "{out}{said}");
     }

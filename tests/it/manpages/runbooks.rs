@@ -4,8 +4,9 @@
 //! the statuses that the page gives. On a tree nobody uses a device and nothing is changed, so here all ends with 0 but
 //! one. The programs of others that the page calls do nothing here.
 
-use super::examples::{ExampleShell, with_dry_run, write_script};
+use super::examples::{bash, example_site, with_dry_run};
 use super::{Page, plain};
+use crate::support::site::Site;
 use crate::support::{Tree, processes};
 
 /// Programs that the page calls besides pcictl.
@@ -40,9 +41,9 @@ fn every_step_works() {
     let on_others = ["CHANGE THE VIRTUAL FUNCTIONS OF A NETWORK CARD"];
     let (mut run, mut raw) = (0, 0);
     for (tree, titles) in [("manual", &procedures[..]), ("sriov-host", &on_others)] {
-        let shell = ExampleShell::new(Tree::shared(tree).path(), &dry);
+        let site = example_site(Tree::shared(tree).path(), &dry);
         for other in OTHERS {
-            write_script(&shell.directory.path().join("bin").join(other), "#!/bin/sh\n");
+            site.program(other, "");
         }
         for title in titles {
             let blocks = blocks(page, title);
@@ -54,7 +55,7 @@ fn every_step_works() {
                 } else if is_assignment(line) {
                     names = line.clone();
                 } else {
-                    step(&shell, title, &names, line);
+                    step(&site, title, &names, line);
                     run += 1;
                 }
             }
@@ -67,14 +68,14 @@ fn every_step_works() {
     assert!(run > 30 && raw > 8, "{run} {raw}");
 }
 
-fn step(shell: &ExampleShell, title: &str, names: &str, line: &str) {
+fn step(site: &Site, title: &str, names: &str, line: &str) {
     let mut words = line.split(' ');
     let program = words.next().unwrap();
     assert!(["#", "pcictl", "sleep"].contains(&program) || OTHERS.contains(&program), "{title}: {line}");
     if program == "sleep" {
         return;
     }
-    let output = processes::output(&mut shell.bash(&format!("set -u; {names}; {line}")));
+    let output = processes::output(&mut bash(site, &format!("set -u; {names}; {line}")));
     let said = String::from_utf8(output.stderr).unwrap();
     let (status, begin) = if line.starts_with(OTHERWISE.0) { (OTHERWISE.1, OTHERWISE.2) } else { (0, "") };
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -88,7 +89,7 @@ fn the_script_has_an_answer_to_every_status() {
     let pages = Page::all();
     let page = pages.iter().find(|page| page.name == "pcictl-runbooks").unwrap();
     let script = blocks(page, "EXAMPLES")[0].join("\n");
-    let shell = ExampleShell::new(Tree::shared("manual").path(), &[]);
+    let site = example_site(Tree::shared("manual").path(), &[]);
     let answers = [
         (0, "fine"),
         (1, "nothing"),
@@ -99,8 +100,8 @@ fn the_script_has_an_answer_to_every_status() {
         (124, "not done"),
     ];
     for (status, answer) in answers {
-        write_script(&shell.directory.path().join("bin/pcictl"), &format!("#!/bin/sh\nexit {status}\n"));
-        let output = processes::output(&mut shell.bash(&script));
+        site.program("pcictl", &format!("exit {status}"));
+        let output = processes::output(&mut bash(&site, &script));
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(said.starts_with(answer), "{status}: {said}");
     }

@@ -9,6 +9,7 @@ pub mod golden;
 pub mod maketree;
 pub mod processes;
 pub mod run;
+pub mod site;
 pub mod snapshot;
 
 use std::collections::BTreeMap;
@@ -28,9 +29,14 @@ pub fn check_form(printed: &[u8]) {
     }
 }
 
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// Where the dumps lie.
 pub fn trees_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trees")
+    repository().join("tests/trees")
 }
 
 /// The names of all committed trees, sorted.

@@ -80,12 +80,8 @@ ssh_cut_on_terminal() {
 
 # logind kills what the session leaves behind: that asks twice, so it moves to a scope of its own and is undone there.
 ssh_cut_and_killed() {
-    mkdir -p /run/systemd/logind.conf.d
-    printf '[Login]\nKillUserProcesses=yes\n' >/run/systemd/logind.conf.d/kill.conf
-    systemctl restart systemd-logind
-    id alice >/dev/null 2>&1 || useradd --create-home alice
+    sessions_are_killed
     install_key
-    echo 'alice ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/alice
     for terminal in -T -tt; do
         stopping
         by_ssh alice $terminal sudo pcictl remove "$slow_one"
