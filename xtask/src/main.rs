@@ -20,7 +20,8 @@ cargo xtask VERB
   fmt                format all code
   lint               fmt --check, clippy, doc, shellcheck, licenses and sources of dependencies
   quick              lint and cargo test, for every change: less than 3 minutes
-  guest [WORD]...    boot kernels in QEMU and run the cases: of a kernel, a topology, with a word in the name
+  guest [WORD]...    boot kernels in QEMU and run the cases: of a kernel, a topology, with a word in the name; with
+                     --everywhere on the oldest and newest kernel also what depends on none
   model              go through every state of the lock protocol
   stress             keep 64 processes at the locks for a minute
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU

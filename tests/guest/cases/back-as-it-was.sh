@@ -1,6 +1,7 @@
 # Whatever is removed comes back by any address that it answered at, and is found to be as it was: an endpoint, a port of a
 # switch with what is below it, a whole switch, on either host bridge. A scan of a machine that nobody touched says nothing.
 # topology: nested two-hosts
+# kernels: any
 # timeout: 240
 before=$(functions)
 untouched() {

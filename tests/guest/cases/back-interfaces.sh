@@ -1,5 +1,6 @@
 # Network cards that come back in another order have each other's names.
 # topology: mixed
+# kernels: any
 name_of() { ls "$pci/$1/net" 2>/dev/null || ls "$pci/$1"/virtio*/net; }
 card=$(functions | awk '$3 == "e1000e" { print $1 }')
 other=$(functions | awk '$3 == "virtio-pci" && $2 == "0x1af4:0x1041" { print $1 }')

@@ -1,5 +1,6 @@
 # How long after the kernel is done with the scan a device that is ready is reported. Measured, not asserted.
 # topology: two-hosts mixed
+# kernels: any
 # run: named
 # timeout: 180
 measure() {

@@ -1,5 +1,6 @@
 # Disks that come back in another order have other names: told with old and new, and 6.
 # topology: users
+# kernels: any
 of_name() { basename "$(readlink -f "/sys/class/nvme/$1/device")"; }
 names=$(for controller in /sys/class/nvme/*; do echo "${controller##*/}"; done)
 name=$(echo "$names" | nth 1) other=$(echo "$names" | nth 2)

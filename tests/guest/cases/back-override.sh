@@ -1,5 +1,6 @@
 # A device that had a driver by override comes back with the usual one: told, and put back by --restore.
 # topology: switch8
+# kernels: any
 device=$(of_kind edu | nth 1)
 give "$device" slowpci_other
 expect_status 0 pcictl remove "$device"

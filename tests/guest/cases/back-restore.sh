@@ -1,6 +1,7 @@
 # Virtual functions, driver overrides and power settings do not come back by themselves: that is told, and --restore puts
 # them back in this order.
 # topology: sriov
+# kernels: any
 # timeout: 120
 pf=$(of_kind nvme | nth 1)
 echo 4 >"$pci/$pf/sriov_numvfs"

@@ -2,6 +2,7 @@
 # one is of the same kind (its serial number tells) or of another. An empty slot is told, too. What is found in another slot
 # is the same card.
 # topology: swap
+# kernels: any
 # timeout: 180
 # boot: own
 # allow: changed

@@ -1,6 +1,6 @@
 # Each kind of document that pcictl prints about a machine is in the published form, of every function that a topology has.
 # topology: mixed igb iommu slots
-# kernels: 6.12
+# kernels: any
 # timeout: 240
 before=$(functions)
 each=$(functions | awk '{ print $1 }')

@@ -2,7 +2,7 @@
 # and one that sees the host's sysfs through a bind mount. The time in which the first is not guarded is measured.
 # topology: nested
 # kernels: all
-# run: named 5.10 6.1 7.3
+# run: named 5.10 6.1 6.18 7.3
 # timeout: 300
 before=$(functions)
 child=$(below "$(of_kind upstream | nth 1)" | tail -n 1)

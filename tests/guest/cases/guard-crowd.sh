@@ -2,7 +2,7 @@
 # own; one has a sysfs of its own, whose files are other inodes), and operators who use pcictl; and the guard is killed ten
 # times meanwhile. Those who wait go on waiting for the next guard, those who are inside keep their locks. /rig/storm says how
 # many raw operations. In the end, in the same boot and without the guard, two raw removals: the kernel uses freed memory.
-# run: named 5.10 6.1 7.3
+# run: named 5.10 6.1 6.18 7.3
 # topology: nested
 # kernels: all
 # append: slub_debug=FPZU

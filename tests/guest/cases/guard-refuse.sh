@@ -1,6 +1,7 @@
 # With --refuse a raw removal of a mounted disk is denied, from wherever above it, and the log says why; once nobody uses it,
 # the same write goes on.
 # topology: users
+# kernels: any
 # timeout: 240
 root_port=$(of_kind root-port | nth 1)
 disk=$(of_kind nvme | nth 1)

@@ -1,6 +1,7 @@
 # With --stop-first a raw echo stops nothing under the kernel's mutex: eight drivers of a second each stop side by side before
 # it goes on, and are given back if whoever wrote is gone by then.
 # topology: switch8
+# kernels: any
 # timeout: 600
 before=$(functions)
 top=$(of_kind upstream | nth 1)

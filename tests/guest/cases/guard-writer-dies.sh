@@ -2,7 +2,7 @@
 # and write, in the write, after it, and when others have the open file from him.
 # topology: switch8
 # kernels: all
-# run: named 5.10 6.1 7.3
+# run: named 5.10 6.1 6.18 7.3
 # timeout: 600
 before=$(functions)
 device=$(of_kind edu | nth 1)

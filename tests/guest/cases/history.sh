@@ -1,7 +1,7 @@
 # What is recorded of operations, and told by history: who, with which command, which devices with their serial numbers and
 # names, how it ended; also of one that was killed and recovered, and of one that went on in the background.
 # topology: sriov
-# kernels: 6.12
+# kernels: any
 # timeout: 240
 before=$(functions)
 drive=$(of_kind nvme)

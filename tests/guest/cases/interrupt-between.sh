@@ -1,6 +1,7 @@
 # Interrupted at any call by which pcictl changes something, between two writes to the kernel as well as around each: it
 # ends there with 130 and everything is as it was, or it was all done already and it ends with 0.
 # topology: mixed
+# kernels: any
 # timeout: 300
 before=$(functions)
 # A card with two functions, whose driver is slow.

@@ -1,7 +1,7 @@
 # Interrupted while drivers stop: what the kernel has is let end, what was done is undone, and the status is 130. A second
 # signal gives the terminal back at once and names who goes on; the undoing is done all the same.
 # topology: switch8
-# kernels: 6.1 6.12
+# kernels: any
 # timeout: 120
 before=$(functions)
 switch=$(of_kind upstream)

@@ -1,6 +1,7 @@
 # `pcictl lock` is killed by SIGKILL at each of its system calls that takes a lock or changes anything, then the command that
 # runs under it, then both at once: the lock ends with the last who has it, and the next operator finds all in order.
 # topology: switch8
+# kernels: any
 # timeout: 400
 before=$(functions)
 device=$(of_kind edu | nth 1)

@@ -3,6 +3,7 @@
 #
 # No IOMMU here, for the reason that users-disk-forced tells.
 # topology: mixed
+# kernels: any
 # timeout: 240
 before=$(functions)
 disk=$(of_kind nvme | nth 1)

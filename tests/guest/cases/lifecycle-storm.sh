@@ -4,7 +4,7 @@
 # topology: lifecycle
 # append: slub_debug=FPZU
 # kernels: all
-# run: named 6.1 7.3
+# run: named 6.1 6.18 7.3
 # timeout: 3000
 before=$(functions)
 operations=$(cat /rig/storm)

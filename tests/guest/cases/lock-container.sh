@@ -1,6 +1,7 @@
 # Who has a /run of its own, as in a container, is refused: the locks there would protect nothing. In a storm of operators
 # inside and outside only those outside change anything, and nothing gets stuck.
 # topology: nested
+# kernels: any
 # append: slub_debug=FPZU
 # timeout: 600
 before=$(functions)

@@ -1,6 +1,7 @@
 # One machine, one lock directory: whoever sees another one than the first process does is refused, and so is a run directory
 # of one's own. Who only looks is told of it.
 # topology: switch8
+# kernels: any
 before=$(functions)
 device=$(of_kind edu | nth 1)
 

@@ -1,6 +1,7 @@
 # What runs under `pcictl lock` keeps the lock when pcictl is killed: while the command, or what it started, is in the kernel,
 # nobody else may change the device. The lock ends with the last of them.
 # topology: switch8
+# kernels: any
 before=$(functions)
 device=$(of_kind edu | nth 1)
 begun() {

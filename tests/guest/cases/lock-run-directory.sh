@@ -1,5 +1,6 @@
 # Without a place for lock files nothing is changed: a run directory that is full, and one that cannot be written to.
 # topology: switch8
+# kernels: any
 before=$(functions)
 device=$(of_kind edu | nth 1)
 # The one that all processes see: no other is taken on a real machine.

@@ -2,6 +2,7 @@
 # half of whose operations are raw removals and rescans, which wreck the kernel when nobody keeps them apart (raw-deadlock,
 # raw-remove-pair). The kernel stays healthy, and everything is back in the end. /rig/storm says how many operations.
 # topology: nested
+# kernels: any
 # append: slub_debug=FPZU
 # timeout: 3000
 before=$(functions)

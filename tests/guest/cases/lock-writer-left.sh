@@ -1,6 +1,7 @@
 # A script under `pcictl lock` is in the kernel when pcictl is killed: the lock stays with whoever is in there, and is free
 # once the kernel is done. With --close the script dies with pcictl, but not what it has begun in the kernel.
 # topology: switch8
+# kernels: any
 before=$(functions)
 device=$(of_kind edu | nth 1)
 cat >/tmp/case/write <<END

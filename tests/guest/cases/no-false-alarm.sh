@@ -1,6 +1,7 @@
 # The doctor cries wolf at no time while five operators remove and rescan, some drivers are slow, and the mutex is always
 # wanted by several tasks at once: nothing is stuck, and it never says so.
 # topology: nested
+# kernels: any
 # timeout: 240
 before=$(functions)
 first=$(of_kind upstream | nth 1)

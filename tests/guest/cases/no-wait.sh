@@ -1,6 +1,7 @@
 # --no-wait does not wait: while a slow driver holds up one removal, another above it ends at once with 75 and names the
 # process and the command that hold the lock, in words and in JSON. So does a wait that runs out.
 # topology: nested
+# kernels: any
 before=$(functions)
 switch=$(of_kind upstream | nth 1)
 endpoint=$(of_kind edu | nth 1)

@@ -1,6 +1,7 @@
 # Two operators on subtrees that do not overlap work at the same time: the drivers of the one are stopping while those of
 # the other are, as the log of the drivers shows. Nothing is timed, as the drivers stop only when told to.
 # topology: nested
+# kernels: any
 before=$(functions)
 first=$(of_kind upstream | nth 2)
 second=$(of_kind upstream | nth 3)

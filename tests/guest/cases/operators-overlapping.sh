@@ -1,6 +1,7 @@
 # Two operators, one on a switch and one on an endpoint below it, take turns, whoever comes first; the second says for
 # whom it waits. Nothing is timed, as the drivers stop only when told to.
 # topology: nested
+# kernels: any
 before=$(functions)
 switch=$(of_kind upstream | nth 1)
 endpoint=$(of_kind edu | nth 1)

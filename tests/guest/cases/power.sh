@@ -1,6 +1,6 @@
 # Power settings: shown without waking anybody, changed and read back; what a function lacks is unsupported.
 # topology: mixed
-# kernels: all
+# kernels: all 6.18
 # timeout: 400
 before=$(functions)
 nvme=$(of_kind nvme)

@@ -4,7 +4,7 @@
 # first.
 # topology: slots
 # kernels: all
-# run: named 5.10 6.1
+# run: named 5.10 6.1 6.18
 before=$(functions)
 all=$(of_kind root-port; of_kind downstream)
 ports=$all

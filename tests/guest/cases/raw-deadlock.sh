@@ -1,6 +1,7 @@
 # Why pcictl is there: rescans of children in a loop, one removal of the bridge above them, and the kernel is stuck.
 # A removal on the other side of the machine then hangs as well.
 # topology: nested
+# kernels: any
 # boot: own
 # expect: stuck
 # allow: changed

@@ -1,5 +1,6 @@
 # Why pcictl is there: two removals, one above the other, use memory after it was freed. slub_debug makes it show.
 # topology: nested
+# kernels: any
 # append: slub_debug=FPZU
 # boot: own
 # expect: complaint

@@ -1,6 +1,7 @@
 # Why pcictl stops virtual functions first: a physical function removed raw leaves them behind, and the kernel says so.
 # On some kernels (6.17.4 to 6.18.15) the removal deadlocks with itself instead.
 # topology: sriov
+# kernels: 6.12
 # boot: own
 # expect: complaint
 # allow: changed

@@ -1,5 +1,6 @@
 # That nobody reads its report any more ends nothing: a removal whose reader has gone is completed, not undone.
 # topology: switch8
+# kernels: any
 before=$(functions)
 device=$(of_kind edu | nth 1)
 is_gone() {

@@ -1,6 +1,7 @@
 # The point of the stop phase: a switch with eight slow drivers is removed at least 6 times faster than by echo, in the
 # same boot, and both ways everything comes back as it was.
 # topology: switch8
+# kernels: any
 # timeout: 480
 switch=$(of_kind upstream)
 port=$(parent_of "$switch")

@@ -1,7 +1,7 @@
 # Each device that may go is removed by pcictl and brought back by its address alone, one after the other and then all
 # together, and the functions and their drivers are the same as before, every time.
 # topology: switch8 igb mixed iommu
-# kernels: all
+# kernels: all 6.18
 # timeout: 240
 before=$(functions)
 root_ports=$(of_kind root-port)

@@ -1,7 +1,7 @@
 # Virtual functions go before their physical function, so that the kernel has nothing to say. They are set up anew
 # by whoever wants them, not by a rescan.
 # topology: sriov
-# kernels: all
+# kernels: all 6.18
 before=$(functions)
 pf=$(of_kind nvme)
 echo 4 >"/sys/bus/pci/devices/$pf/sriov_numvfs"

@@ -1,5 +1,6 @@
 # The rig has a network card of two physical functions, whose virtual ones come and go, and share their bus.
 # topology: igb
+# kernels: any
 before=$(functions)
 pfs=$(of_kind igb)
 [ "$(echo "$pfs" | wc -l)" = 2 ] || fail "not two physical functions: $before"

@@ -1,5 +1,6 @@
 # The rig has slots: power off and on by raw writes, an empty one, one that cannot switch the power, and one below a switch.
 # topology: slots
+# kernels: any
 before=$(functions)
 slots=/sys/bus/pci/slots
 same '1 2 3 4' "$(find "$slots" -mindepth 1 -maxdepth 1 | sed 's|.*/||' | sort | xargs)"

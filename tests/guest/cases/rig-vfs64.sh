@@ -1,5 +1,6 @@
 # The rig has a physical function with 64 virtual ones, which the slow driver takes by override and by id.
 # topology: vfs64
+# kernels: any
 # run: named
 before=$(functions)
 pf=$(of_kind nvme)

@@ -3,7 +3,7 @@
 # before the removal, and when all of pcictl is killed and `recover` undoes it. The ledger keeps nothing of it. An override
 # that waits for the next driver keeps its place, and the present driver out of nothing.
 # topology: iommu
-# kernels: 6.1 6.12
+# kernels: any
 # timeout: 240
 untouched=$(functions)
 pf=$(of_kind nvme)

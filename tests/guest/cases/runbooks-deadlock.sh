@@ -1,5 +1,6 @@
 # The raw writes that pcictl-runbooks(7) warns of hang the kernel, and the page's way out of it up to the reboot.
 # topology: runbooks
+# kernels: any
 # file: xtask/man/pcictl-runbooks.7.txt
 # boot: own
 # timeout: 120

@@ -1,6 +1,7 @@
 # The procedures of pcictl-runbooks(7), as its text has them, on the devices that they are about; the raw way of each where
 # it leaves the machine alive, and what the page says of it.
 # topology: runbooks
+# kernels: any
 # file: xtask/man/pcictl-runbooks.7.txt
 # boot: own
 # timeout: 400

@@ -1,6 +1,7 @@
 # A card of several functions goes whole and comes back whole, whichever of its functions was named; `show` lists them, and
 # the kernel's own list of an IOMMU group, where there is one.
 # topology: mixed iommu
+# kernels: any
 before=$(functions)
 if [ -d /sys/kernel/iommu_groups/0 ]; then
     card=$(of_kind e1000e)

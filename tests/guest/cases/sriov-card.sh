@@ -2,7 +2,7 @@
 # card may be told at once: they take their turns. An address on a VF's interface counts, one on the physical function's does
 # not.
 # topology: igb
-# kernels: all
+# kernels: all 6.18
 # timeout: 240
 before=$(functions)
 first=$(of_kind igb | nth 1)

@@ -1,7 +1,7 @@
 # VFs of a network card get the MACs that they are to have before their driver asks for one, and have them and what else the
 # physical function keeps for them again when they are made again, be it by another number, by a removal or by a failure.
 # topology: igb
-# kernels: all
+# kernels: all 6.18
 # timeout: 400
 before=$(functions)
 pf=$(of_kind igb | nth 1)

@@ -2,7 +2,7 @@
 # stays held, the doctor names driver and process, a later command gets 75. Once the driver is done, the operation is
 # finished by itself: device gone, locks free, journal and ledger complete.
 # topology: switch8
-# kernels: 6.1 6.12
+# kernels: any
 device=$(of_kind edu | nth 1)
 before=$(functions)
 slow remove_ms 60000

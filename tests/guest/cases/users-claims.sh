@@ -1,7 +1,7 @@
 # What claims a disk without a mount or a link of its own is named, or told to be there: the journal of a file system on
 # another disk, and whoever has the disk for himself alone. One half of a mirror needs less than both.
 # topology: users
-# kernels: 6.1 6.12
+# kernels: any
 # timeout: 240
 first=$(of_kind nvme | nth 1)
 second=$(of_kind nvme | nth 2)

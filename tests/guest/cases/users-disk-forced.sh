@@ -4,7 +4,7 @@
 # Behind an IOMMU Linux 6.1 crashes when the last user of a drive that is gone lets go (nvme_pci_free_ctrl gives back memory
 # for a device that no IOMMU knows any more), so this topology has none.
 # topology: mixed
-# kernels: 6.1 6.12
+# kernels: any
 disk=$(of_kind nvme | nth 1)
 before=$(functions)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)

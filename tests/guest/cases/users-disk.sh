@@ -1,6 +1,6 @@
 # A disk is not taken away from whoever uses it, however that is, from wherever above it: mounted, swap, dm, RAID, open.
 # topology: users
-# kernels: 6.1 6.12
+# kernels: any
 # timeout: 240
 root_port=$(of_kind root-port | nth 1)
 disk=$(of_kind nvme | nth 1)

@@ -2,6 +2,7 @@
 # has open, are refused and go on. Forced, the share's driver waits for the mount, the doctor says that nobody can tell
 # whether it ends and who is in the way, and an umount is all it takes.
 # topology: host
+# kernels: any
 # timeout: 240
 modprobe -a 9p 9pnet_virtio
 before=$(functions)

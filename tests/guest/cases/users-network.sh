@@ -1,7 +1,7 @@
 # An interface is not taken away while it carries an address, itself or through what it is part of; the one that holds the
 # default route or the operator's session has a danger of its own.
 # topology: users
-# kernels: 6.1 6.12
+# kernels: any
 # timeout: 240
 card=$(of_kind e1000e | nth 1)
 root_port=$(of_kind root-port | nth 1)

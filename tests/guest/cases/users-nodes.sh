@@ -2,7 +2,7 @@
 # container's overlay, also once it is deleted. A file system whose server never answers holds nobody up, and one that the
 # kernel could have to ask about over a network changes only how it is looked at.
 # topology: users
-# kernels: 6.1 6.12
+# kernels: any
 # timeout: 240
 disk=$(of_kind nvme | nth 2)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)

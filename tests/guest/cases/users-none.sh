@@ -1,6 +1,7 @@
 # Nobody is warned for nothing: an interface that is down, a disk with old data, a port with nothing below it, and what the
 # site's list names elsewhere go without a word.
 # topology: users
+# kernels: any
 before=$(functions)
 disk=$(of_kind nvme | nth 2)
 card=$(of_kind e1000e | nth 2)

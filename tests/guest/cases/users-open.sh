@@ -1,7 +1,7 @@
 # Registers that a process has mapped are found although no descriptor is left, a VF's user stands for its PF, and a
 # device that was handed to user space is refused at once, where its removal would wait for ever.
 # topology: users
-# kernels: 6.1 6.12
+# kernels: any
 # timeout: 240
 before=$(functions)
 device=$(of_kind edu | nth 1)

@@ -1,5 +1,6 @@
 # The disk that the system runs from is named as what it is.
 # topology: users
+# kernels: any
 disk=$(of_kind nvme | nth 1)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)
 mke2fs "/dev/$name" >/dev/null 2>&1

@@ -1,7 +1,7 @@
 # A disk that is swapped to goes if that is forced. The kernel lets nobody turn off such swap afterwards, so the drive has
 # another name when it comes back, which is told.
 # topology: users
-# kernels: 6.12
+# kernels: any
 # boot: own
 disk=$(of_kind nvme | nth 1)
 before=$(functions)

@@ -1,6 +1,6 @@
 # A physical function is not taken away while one of its virtual functions is used; idle ones go with it.
 # topology: sriov
-# kernels: 6.1 6.12
+# kernels: any
 before=$(functions)
 pf=$(of_kind nvme)
 # Emulated VFs of a drive do not get ready by themselves, so they get no driver.

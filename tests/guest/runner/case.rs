@@ -5,8 +5,9 @@
 //! ```text
 //! # topology: switch8        one or more names of tests/guest/topologies; the case runs in each
 //! # append: slub_debug=FPZU  kernel arguments
-//! # kernels: 6.12            only these series of tests/guest/kernels, or `all` of them; when absent, those that run `all`
-//!                            cases, and not those that run `named` ones
+//! # kernels: 6.12            on which it must pass: these series of tests/guest/kernels, `all` that have all drivers, or `any`, where the
+//!                            version makes no difference: the one that runs `all` cases, and with --everywhere the oldest
+//!                            and the newest
 //! # timeout: 300             seconds; 180 when absent
 //! # boot: own                shares its boot with no other case
 //! # file: README.md          a file of the repository, which lies in /rig
@@ -75,28 +76,50 @@ impl Mark {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
     pub series: String,
-    /// Whether it runs the cases that name no kernel.
-    runs_all: bool,
+    /// The package that it comes from.
+    pub package: String,
+    runs: Runs,
+    /// Whether it is the oldest or the newest.
+    is_end: bool,
+}
+
+/// The second column of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runs {
+    /// Also the cases to which the version makes no difference.
+    All,
+    /// The cases whose header names it.
+    Named,
+    /// The cases whose header has its series: `all` does not mean it.
+    Listed,
+    /// Nothing, unless the command line names it.
+    Asked,
 }
 
 impl Kernel {
     /// The kernels that the file lists, in its order.
     pub fn parse_list(text: &str) -> Result<Vec<Kernel>> {
-        text.lines()
-            .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
-            .map(|line| {
-                let mut words = line.split_whitespace();
-                let (Some(series), Some(cases)) = (words.next(), words.next()) else {
-                    bail!("`{line}` has less than two columns");
-                };
-                let runs_all = match cases {
-                    "all" => true,
-                    "named" => false,
-                    other => bail!("{series} runs `{other}` cases, which is neither `all` nor `named`"),
-                };
-                Ok(Kernel { series: series.to_owned(), runs_all })
-            })
-            .collect()
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+        let mut kernels = lines.map(Kernel::parse).collect::<Result<Vec<_>>>()?;
+        let mut plain = kernels.iter_mut().filter(|kernel| matches!(kernel.runs, Runs::All | Runs::Named));
+        let newest = plain.next_back();
+        plain.next().into_iter().chain(newest).for_each(|kernel| kernel.is_end = true);
+        Ok(kernels)
+    }
+
+    fn parse(line: &str) -> Result<Kernel> {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [series, cases, _suite, package, _headers] = words.as_slice() else {
+            bail!("`{line}` has not five columns");
+        };
+        let runs = match *cases {
+            "all" => Runs::All,
+            "named" => Runs::Named,
+            "listed" => Runs::Listed,
+            "asked" => Runs::Asked,
+            other => bail!("{series} runs `{other}` cases, which is none of `all`, `named`, `listed` and `asked`"),
+        };
+        Ok(Kernel { series: (*series).to_owned(), package: (*package).to_owned(), runs, is_end: false })
     }
 }
 
@@ -157,16 +180,34 @@ impl Case {
         if case.topologies.is_empty() {
             bail!("names no topology");
         }
+        if case.kernels.is_empty() {
+            bail!("does not say on which kernels it must pass");
+        }
         case.script = script;
         Ok(case)
     }
 
     /// Whether it runs on that kernel.
-    fn runs_on(&self, kernel: &Kernel) -> bool {
-        match self.kernels.as_slice() {
-            [] => kernel.runs_all,
-            named => names_kernel(named, kernel),
+    fn runs_on(&self, kernel: &Kernel, words: &Words) -> bool {
+        let names_it = self.kernels.contains(&kernel.series);
+        if words.kernels.contains(&kernel.series) && kernel.runs != Runs::Listed {
+            return names_it || self.kernels.iter().any(|name| name == "all" || name == "any");
         }
+        if !words.kernels.is_empty() {
+            return names_it && words.kernels.contains(&kernel.series);
+        }
+        let at_an_end = words.everywhere && kernel.is_end;
+        names_it && kernel.runs != Runs::Asked
+            || self.kernels.iter().any(|name| match name.as_str() {
+                "all" => matches!(kernel.runs, Runs::All | Runs::Named),
+                "any" => kernel.runs == Runs::All || at_an_end,
+                _ => false,
+            })
+    }
+
+    /// Whether it waits to be named before it runs on that kernel.
+    fn waits_on(&self, kernel: &Kernel) -> bool {
+        self.only_named.iter().any(|name| name == "all" || *name == kernel.series)
     }
 
     /// Whether these marks are what the case's header says.
@@ -182,11 +223,6 @@ impl Case {
             some => some,
         }
     }
-}
-
-/// Whether a list in a header means that kernel.
-fn names_kernel(names: &[String], kernel: &Kernel) -> bool {
-    names.iter().any(|name| name == "all" || *name == kernel.series)
 }
 
 /// The words for some marks.
@@ -221,25 +257,54 @@ pub fn read_all(dir: &Path) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// The boots that it takes to run these cases on these kernels: those with the same topology and kernel arguments
-/// share one. `filters` are words of the command line: a kernel, a topology, or a part of a case's name.
-pub fn plan(cases: &[Case], kernels: &[Kernel], topologies: &[String], filters: &[String]) -> Result<Vec<Boot>> {
-    let series: Vec<_> = kernels.iter().map(|kernel| kernel.series.clone()).collect();
-    let wanted = |among: &[String], value: &str| {
-        let mut named = filters.iter().filter(|filter| among.contains(filter)).peekable();
-        named.peek().is_none() || named.any(|filter| filter == value)
-    };
-    let mut parts = filters.iter().filter(|filter| !series.contains(filter) && !topologies.contains(filter)).peekable();
-    let parts: Vec<_> = parts.by_ref().collect();
+/// What the command line chooses: nothing chooses all.
+#[derive(Debug, Default)]
+pub struct Words {
+    kernels: Vec<String>,
+    topologies: Vec<String>,
+    /// Parts of names.
+    parts: Vec<String>,
+    /// Cases to which the version makes no difference run on the oldest and the newest kernel, too.
+    everywhere: bool,
+}
 
+impl Words {
+    /// Sorts words by what they name.
+    pub fn new(words: Vec<String>, kernels: &[Kernel], topologies: &[String], everywhere: bool) -> Words {
+        let mut sorted = Words { everywhere, ..Words::default() };
+        for word in words {
+            let list = match () {
+                () if kernels.iter().any(|kernel| kernel.series == word) => &mut sorted.kernels,
+                () if topologies.contains(&word) => &mut sorted.topologies,
+                () => &mut sorted.parts,
+            };
+            list.push(word);
+        }
+        sorted
+    }
+
+    fn names(&self, case: &Case) -> bool {
+        self.parts.iter().any(|part| case.name.contains(part))
+    }
+
+    fn choose_topology(&self, topology: &String) -> bool {
+        self.topologies.is_empty() || self.topologies.contains(topology)
+    }
+}
+
+/// The boots that it takes to run the chosen cases on the chosen kernels: those with the same topology and kernel arguments
+/// share one.
+pub fn plan(cases: &[Case], kernels: &[Kernel], topologies: &[String], words: &Words) -> Result<Vec<Boot>> {
     let mut boots: BTreeMap<(usize, &str, &str, &str), Boot> = BTreeMap::new();
     for case in cases {
-        let is_named = parts.iter().any(|part| case.name.contains(*part));
-        if !is_named && !parts.is_empty() {
+        let is_named = words.names(case);
+        if !is_named && !words.parts.is_empty() {
             continue;
         }
-        let mut named = case.kernels.iter().chain(&case.only_named);
-        if let Some(unknown) = named.find(|name| *name != "all" && !series.contains(name)) {
+        let is_there = |name: &String| {
+            matches!(name.as_str(), "all" | "any") || kernels.iter().any(|kernel| kernel.series == *name)
+        };
+        if let Some(unknown) = case.kernels.iter().chain(&case.only_named).find(|name| !is_there(name)) {
             bail!("{} wants kernel {unknown}, which is not there", case.name);
         }
         for topology in &case.topologies {
@@ -247,12 +312,8 @@ pub fn plan(cases: &[Case], kernels: &[Kernel], topologies: &[String], filters: 
                 bail!("{} wants topology {topology}, which is not there", case.name);
             }
             for (order, kernel) in kernels.iter().enumerate() {
-                let waits_to_be_named = !is_named && names_kernel(&case.only_named, kernel);
-                if waits_to_be_named
-                    || !case.runs_on(kernel)
-                    || !wanted(&series, &kernel.series)
-                    || !wanted(topologies, topology)
-                {
+                let waits = !is_named && case.waits_on(kernel);
+                if waits || !case.runs_on(kernel, words) || !words.choose_topology(topology) {
                     continue;
                 }
                 let own = if case.own_boot { case.name.as_str() } else { "" };

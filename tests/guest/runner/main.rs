@@ -3,11 +3,14 @@
 //! ```text
 //! cargo test -p guest-tests                            everything
 //! cargo test -p guest-tests -- 6.12 switch8 remove     that kernel, that topology, cases with `remove` in the name
+//! cargo test -p guest-tests -- --everywhere            the cases to which the version makes no difference run on the oldest
+//!                                                      and the newest kernel, too
 //! cargo test -p guest-tests -- --list                  what there is
 //! PCICTL_GUEST_STORM=1000 cargo test -p guest-tests -- lock-storm      a storm of so many operations
 //! ```
 //!
-//! It never skips: a guest that cannot be booted is a failure. A guest that was lost (a panic, a hang) is reported as
+//! It never skips: a guest that cannot be booted is a failure. The one exception is a pinned build of a kernel that has left the
+//! archive: it is said in the end what was not run. A guest that was lost (a panic, a hang) is reported as
 //! such, with the end of its console, because it says something else than a failed case does. What it does not promise:
 //! timing. Everything is emulated, so cases compare times with each other or count, and assert nothing about seconds.
 
@@ -22,7 +25,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use boot::Outcome;
-use case::{Boot, Case, Kernel};
+use case::{Boot, Case, Kernel, Words};
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {
@@ -36,20 +39,27 @@ fn main() -> ExitCode {
 }
 
 fn run(mut filters: Vec<String>) -> Result<bool> {
-    let list = filters.iter().any(|word| word == "--list");
-    filters.retain(|word| word != "--list");
+    let mut has = |flag: &str| {
+        let before = filters.len();
+        filters.retain(|word| word != flag);
+        filters.len() < before
+    };
+    let (list, everywhere) = (has("--list"), has("--everywhere"));
     if let Some(flag) = filters.iter().find(|word| word.starts_with('-')) {
         bail!(
-            "unknown option {flag}; takes --list, and words to filter by: a kernel, a topology, a part of a case's name"
+            "unknown option {flag}; takes --list, --everywhere, and words to filter by: a kernel, a topology, a part of a case's name"
         );
     }
 
     let guest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let kernels = kernels(guest_dir)?;
     let cases = case::read_all(&guest_dir.join("cases"))?;
-    let boots = case::plan(&cases, &kernels, &topologies(guest_dir)?, &filters)?;
+    let topologies = topologies(guest_dir)?;
+    let asked = filters.join(" ");
+    let words = Words::new(filters, &kernels, &topologies, everywhere);
+    let boots = case::plan(&cases, &kernels, &topologies, &words)?;
     if boots.is_empty() {
-        bail!("no case matches {}", filters.join(" "));
+        bail!("no case matches {asked}");
     }
     if list {
         for boot in &boots {
@@ -63,9 +73,16 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
     // Both print what they made; their talk goes to stderr.
     let mut prepare = Command::new(guest_dir.join("prepare"));
     prepare.args(boots.iter().map(|boot| &boot.kernel).collect::<std::collections::BTreeSet<_>>());
-    output_of(&mut prepare)?;
-    let pcictl = output_of(&mut Command::new(guest_dir.join("build-pcictl")))?;
-    let tools = output_of(&mut Command::new(guest_dir.join("build-tools")))?;
+    let prepared = output_of(&mut prepare)?;
+    let is_gone = |boot: &Boot| {
+        prepared
+            .lines()
+            .filter_map(|line| line.strip_prefix("gone "))
+            .any(|gone| gone.split_once(' ').is_some_and(|(series, _)| series == boot.kernel))
+    };
+    let (not_run, boots): (Vec<_>, Vec<_>) = boots.into_iter().partition(is_gone);
+    let pcictl = last_line_of(&mut Command::new(guest_dir.join("build-pcictl")))?;
+    let tools = last_line_of(&mut Command::new(guest_dir.join("build-tools")))?;
     let mut programs = vec![PathBuf::from(pcictl)];
     for entry in fs::read_dir(tools)? {
         programs.push(entry?.path());
@@ -76,6 +93,11 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
         tally.run(guest_dir, boot, &programs)?;
     }
     println!("\n{} passed, {} failed; {} documents in the published form", tally.passed, tally.failed, tally.documents);
+    for boot in &not_run {
+        let package = kernels.iter().find(|kernel| kernel.series == boot.kernel).map_or("?", |kernel| &kernel.package);
+        let cases: Vec<_> = boot.cases.iter().map(|case| case.name.as_str()).collect();
+        println!("NOT RUN, {package} has left the archive: {} {} {}", boot.kernel, boot.topology, cases.join(" "));
+    }
     Ok(tally.failed == 0)
 }
 
@@ -190,6 +212,11 @@ fn topologies(guest_dir: &Path) -> Result<Vec<String>> {
 }
 
 /// Runs a command and returns the last line it printed.
+fn last_line_of(command: &mut Command) -> Result<String> {
+    Ok(output_of(command)?.lines().last().unwrap_or_default().to_owned())
+}
+
+/// Runs a command and returns what it printed.
 fn output_of(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
@@ -200,6 +227,5 @@ fn output_of(command: &mut Command) -> Result<String> {
     if !output.status.success() {
         bail!("{program} failed");
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().last().unwrap_or_default().to_owned())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
