@@ -106,6 +106,8 @@ while [ "$pulled" -lt "$pulls" ]; do
         put "$card"
     done
     asked=
+    # One operation at least for each.
+    wait_until 300 raw_done "$pulled" || fail "stuck: $(stuck_tasks)"
 done
 : >/tmp/case/enough
 all_left() {
