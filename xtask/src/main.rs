@@ -24,6 +24,7 @@ cargo xtask VERB
                      --everywhere on the oldest and newest kernel also what depends on none
   model              go through every state of the lock protocol
   stress             keep 64 processes at the locks for a minute
+  soak storm         storms of all commands on made-up machines with processes killed and disks full, on each kernel: --hours H
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
   soak debian-guest  what becomes of devices and operations on servers with the package: udev, LVM, ssh, shutdown
   soak fleet-guests  boot several servers that are reached by ssh, for COMMAND: N -- COMMAND
@@ -41,8 +42,8 @@ cargo xtask VERB
   help               this text";
 
 /// The scripts of tests/soak, which take too long for CI.
-const SOAK: [&str; 8] =
-    ["systemd", "debian-guest", "fleet-guests", "packages", "arm", "examples", "ansible", "terminal"];
+const SOAK: [&str; 9] =
+    ["storm", "systemd", "debian-guest", "fleet-guests", "packages", "arm", "examples", "ansible", "terminal"];
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);

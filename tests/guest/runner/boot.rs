@@ -168,6 +168,7 @@ fn fill(rig: &Path, guest_dir: &Path, boot: &Boot, programs: &[PathBuf]) -> Resu
     fs::write(rig.join("list"), list)?;
     let storm = std::env::var("PCICTL_GUEST_STORM").unwrap_or_else(|_| STORM.to_string());
     fs::write(rig.join("storm"), storm)?;
+    fs::write(rig.join("seed"), std::env::var("PCICTL_GUEST_SEED").unwrap_or_else(|_| "1".to_owned()))?;
     Ok(())
 }
 

@@ -266,12 +266,20 @@ pub struct Words {
     parts: Vec<String>,
     /// Cases to which the version makes no difference run on the oldest and the newest kernel, too.
     everywhere: bool,
+    /// A file instead of the topologies that the cases name.
+    topology_file: Option<String>,
 }
 
 impl Words {
     /// Sorts words by what they name.
-    pub fn new(words: Vec<String>, kernels: &[Kernel], topologies: &[String], everywhere: bool) -> Words {
-        let mut sorted = Words { everywhere, ..Words::default() };
+    pub fn new(
+        words: Vec<String>,
+        kernels: &[Kernel],
+        topologies: &[String],
+        everywhere: bool,
+        topology_file: Option<String>,
+    ) -> Words {
+        let mut sorted = Words { everywhere, topology_file, ..Words::default() };
         for word in words {
             let list = match () {
                 () if kernels.iter().any(|kernel| kernel.series == word) => &mut sorted.kernels,
@@ -307,10 +315,10 @@ pub fn plan(cases: &[Case], kernels: &[Kernel], topologies: &[String], words: &W
         if let Some(unknown) = case.kernels.iter().chain(&case.only_named).find(|name| !is_there(name)) {
             bail!("{} wants kernel {unknown}, which is not there", case.name);
         }
-        for topology in &case.topologies {
-            if !topologies.contains(topology) {
-                bail!("{} wants topology {topology}, which is not there", case.name);
-            }
+        if let Some(unknown) = case.topologies.iter().find(|topology| !topologies.contains(topology)) {
+            bail!("{} wants topology {unknown}, which is not there", case.name);
+        }
+        for topology in words.topology_file.as_ref().map_or(&case.topologies[..], std::slice::from_ref) {
             for (order, kernel) in kernels.iter().enumerate() {
                 let waits = !is_named && case.waits_on(kernel);
                 if waits || !case.runs_on(kernel, words) || !words.choose_topology(topology) {

@@ -5,6 +5,7 @@
 //! cargo test -p guest-tests -- 6.12 switch8 remove     that kernel, that topology, cases with `remove` in the name
 //! cargo test -p guest-tests -- --everywhere            the cases to which the version makes no difference run on the oldest
 //!                                                      and the newest kernel, too
+//! cargo test -p guest-tests -- --topology=FILE storm    on the machine of that file (an absolute path)
 //! cargo test -p guest-tests -- --list                  what there is
 //! PCICTL_GUEST_STORM=1000 cargo test -p guest-tests -- lock-storm      a storm of so many operations
 //! ```
@@ -45,9 +46,11 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
         filters.len() < before
     };
     let (list, everywhere) = (has("--list"), has("--everywhere"));
+    let topology_file = filters.iter().find_map(|word| word.strip_prefix("--topology=").map(str::to_owned));
+    filters.retain(|word| !word.starts_with("--topology="));
     if let Some(flag) = filters.iter().find(|word| word.starts_with('-')) {
         bail!(
-            "unknown option {flag}; takes --list, --everywhere, and words to filter by: a kernel, a topology, a part of a case's name"
+            "unknown option {flag}; takes --list, --everywhere, --topology=FILE, and words to filter by: a kernel, a topology, a part of a case's name"
         );
     }
 
@@ -56,7 +59,7 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
     let cases = case::read_all(&guest_dir.join("cases"))?;
     let topologies = topologies(guest_dir)?;
     let asked = filters.join(" ");
-    let words = Words::new(filters, &kernels, &topologies, everywhere);
+    let words = Words::new(filters, &kernels, &topologies, everywhere, topology_file);
     let boots = case::plan(&cases, &kernels, &topologies, &words)?;
     if boots.is_empty() {
         bail!("no case matches {asked}");
