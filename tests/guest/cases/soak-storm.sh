@@ -9,6 +9,8 @@
 # timeout: 7200
 operations=$(cat /rig/storm)
 seed=$(cat /rig/seed)
+# Shown if it fails.
+trap 'cat /tmp/case/log.*' EXIT
 
 # any WORD...: one of the words, by the operator's generator.
 any() {
@@ -98,10 +100,10 @@ operator() {
         # The generator went on in a shell of its own.
         next
         seed=$((seed + count))
-        status=0
+        status=0 from=$(now)
         # shellcheck disable=SC2086 # words
         pcictl $words >"/tmp/case/out.$name" 2>&1 || status=$?
-        echo "$status $name $count $words: $(xargs <"/tmp/case/out.$name" 2>/dev/null | cut -c 1-300)" >>"/tmp/case/log.$name"
+        echo "$status $name $count $words [$from to $(now)]: $(xargs <"/tmp/case/out.$name" 2>/dev/null | cut -c 1-300)" >>"/tmp/case/log.$name"
     done
     : >"/tmp/case/left.$name"
 }
@@ -163,7 +165,7 @@ rm -f /var/lib/pcictl/filler /run/pcictl/filler
 cat /tmp/case/log.* >/tmp/case/log
 note "kills $(cat /tmp/case/kills), full disks $(wc -l </tmp/case/full), waited $(grep -c 'waiting for' /tmp/case/log)"
 note "exit statuses: $(cut -d ' ' -f 1 /tmp/case/log | sort -n | uniq -c | awk '{ printf "%d times %d, ", $1, $2 }')"
-note "commands: $(awk '{ sub(":$", "", $4); print $4 }' /tmp/case/log | sort | uniq -c | awk '{ printf "%s %d, ", $2, $1 }')"
+note "commands: $(awk '{ print $4 }' /tmp/case/log | sort | uniq -c | awk '{ printf "%s %d, ", $2, $1 }')"
 # Two: such a device has no virtual functions, no slot has that name. 130, 137, 143: killed.
 bad=$(grep -vhE '^(0|1|2|3|4|5|6|130|137|143) ' /tmp/case/log) && fail "unexpected exit status: $bad"
 panics=$(grep -hE 'panicked|internal error' /tmp/case/log) && fail "$panics"
