@@ -4,7 +4,7 @@
 # topology of the same seed.
 # topology: lifecycle
 # kernels: all 6.18
-# append: slub_debug=FPZU sysfs_apart=rescan,sriov_numvfs,power
+# append: slub_debug=FPZU
 # run: named
 # timeout: 7200
 operations=$(cat /rig/storm)

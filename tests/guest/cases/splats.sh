@@ -1,0 +1,34 @@
+# What raw writes alone bring out of the kernel, each in turn and none beside another: removal, rescan, virtual functions, slots,
+# drivers, resets. Only a kernel with a lock validator tells, and of each boot but the first: it is silent from then on.
+# tests/PROOF.md lists what it said, with the functions at the top.
+# topology: lifecycle
+# kernels: 6.12-debug
+# run: named
+# boot: own
+# allow: complaint changed
+# timeout: 600
+pf=$(of_kind nvme | nth 1)
+edu=$(of_kind edu | nth 1)
+upstream=$(of_kind upstream | nth 1)
+set -- /sys/bus/pci/slots/*
+slot=${1##*/}
+tell() {
+    what=$1
+    shift
+    "$@" 2>/tmp/case/error || note "$what: $(cat /tmp/case/error)"
+    [ "$(dmesg | grep -c 'possible circular\|BUG:\|WARNING')" = "${told:-0}" ] || {
+        told=$(dmesg | grep -c 'possible circular\|BUG:\|WARNING')
+        note "$what: $(dmesg | grep -A 60 'possible circular\|BUG:\|WARNING' | grep -E 'is trying to acquire|already holding|[a-z_]+\+0x|at: ' | sed 's/^[^]]*\] *//' | head -n 40 | xargs)"
+        dmesg | grep -A 120 'possible circular'
+    }
+}
+rescans() { scan "$edu"; }
+removes() { drop "$edu" && scan "$upstream"; }
+above() { drop "$upstream" && echo 1 >/sys/bus/pci/rescan; }
+functions_on() { echo 2 >"$pci/$pf/sriov_numvfs" && echo 0 >"$pci/$pf/sriov_numvfs"; }
+pf_goes() { drop "$pf" && echo 1 >/sys/bus/pci/rescan; }
+slot_off() { echo 0 >"/sys/bus/pci/slots/$slot/power" && echo 1 >"/sys/bus/pci/slots/$slot/power"; }
+driver() { echo "$edu" >"$pci/$edu/driver/unbind" && echo "$edu" >/sys/bus/pci/drivers_probe; }
+resets() { echo 1 >"$pci/$pf/reset"; }
+for what in driver resets functions_on rescans removes above pf_goes slot_off; do tell $what $what; done
+[ -n "${told-}" ] || note 'nothing was reported'
