@@ -60,7 +60,7 @@ what() {
     device=$(any $endpoints $endpoints $endpoints $bridges)
     # shellcheck disable=SC2086
     pf=$(any ${pfs:-$endpoints}) raw=$(any ${plain:-none}) slot=$(any $slots none) place=$(any $endpoints $bridges $roots)
-    wait='--wait 100'
+    wait='--wait 1000'
     case $number in
     0 | 1 | 2) echo "remove --if-present --force vfs --yes $device $wait" ;;
     3 | 4 | 5) echo "rescan --settle 0 $place $wait" ;;
@@ -94,6 +94,8 @@ cat >/tmp/case/write <<'END'
 END
 operator() {
     name=$1 seed=$((seed * 31 + $1 * 7919)) count=0
+    # Otherwise all begin with the same.
+    next && next && next
     while [ "$count" -lt $((operations / operators)) ]; do
         count=$((count + 1))
         words=$(what)

@@ -4,7 +4,7 @@
 # topology: pull pull-pciehp
 # kernels: all
 # append: slub_debug=FPZU
-# run: named 6.1 7.3
+# run: named
 # timeout: 3000
 before=$(functions)
 pulls=$(cat /rig/storm)
