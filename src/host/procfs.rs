@@ -36,12 +36,13 @@ pub(crate) struct Procfs {
 }
 
 impl Procfs {
-    /// Opens `proc` below a root; `None` if there is none, which for a dump is no error.
+    /// Opens `proc` below a root; `None` if there is none, which for a dump is no error. Where it is not mounted there is still
+    /// a directory, in which nobody could be seen.
     ///
     /// # Errors
     /// It is there and cannot be opened.
     pub(crate) fn open(root: &Root) -> io::Result<Option<Self>> {
-        let directory = present(root.directory().open("proc"));
+        let directory = present(root.directory().open("proc"))?.filter(|found| found.is_dump() || is_mounted(found));
         Ok(directory.map(|directory| Self { directory: Arc::new(directory) }))
     }
 
@@ -68,7 +69,7 @@ impl Procfs {
     /// # Errors
     /// It is not mounted, or cannot be opened.
     pub(crate) fn live() -> io::Result<Self> {
-        Self::open(&Root::open(None)?)?.ok_or_else(|| Errno::NOENT.into())
+        Self::open(&Root::open(None)?)?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is not mounted"))
     }
 
     /// The ids of all processes, in order.
@@ -244,6 +245,10 @@ impl ProcessRef {
             None => format!("pid {pid} ({command})"),
         }
     }
+}
+
+fn is_mounted(proc: &Directory) -> bool {
+    rustix::fs::fstatfs(proc).is_ok_and(|found| found.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }
 
 /// What /proc/PID/stat says of a task, see proc_pid_stat(5).
@@ -537,6 +542,13 @@ mod tests {
         assert_eq!(TaskStat::parse(line), Some(TaskStat { state: 'S', parent: 3, threads: 4, started: 812 }));
         assert_eq!(TaskStat::parse("7 (a) S"), Some(TaskStat { state: 'S', parent: 0, threads: 0, started: 0 }));
         assert_eq!(TaskStat::parse("7 (a"), None);
+    }
+
+    #[test]
+    fn a_directory_in_which_proc_is_not_mounted_is_none() {
+        let empty = tempfile::tempdir().unwrap();
+        assert!(!is_mounted(&Directory::top(empty.path(), false).unwrap()));
+        assert!(is_mounted(&Directory::top(std::path::Path::new("/proc"), false).unwrap()));
     }
 
     #[test]
