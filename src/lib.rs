@@ -26,11 +26,13 @@
 //! | [`cli`] | what can be typed | looks at the machine |
 //! | [`commands`] | a file for each command | is used by another room |
 //! | [`schema`] | the published form of all documents, for tests and `cargo xtask regenerate` | is in the program |
+//! | [`fuzz`] | what takes foreign bytes, for `tests/fuzz` | is in the program |
 //!
 //! Last comes `main.rs`, which turns an outcome into an exit status. CONTRIBUTING.md says how to add a command, a kernel
 //! write, a kind of user, a tree, a guest case.
 //!
 //! [`schema`]: self
+//! [`fuzz`]: self
 #![allow(rustdoc::private_intra_doc_links)] // The documentation is for those who work on the code.
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -57,3 +59,5 @@ pub mod cli;
 pub mod commands;
 #[cfg(feature = "schema")]
 pub mod schema;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;

@@ -45,7 +45,8 @@ fn parse_since(text: &str) -> Result<SystemTime, String> {
     since(text, SystemTime::now())
 }
 
-fn since(text: &str, now: SystemTime) -> Result<SystemTime, String> {
+/// The same, by a clock that is given.
+pub(crate) fn since(text: &str, now: SystemTime) -> Result<SystemTime, String> {
     const DAY: Duration = Duration::from_secs(86_400);
     if let Some(moment) = parse_moment(text, now) {
         return Ok(moment);

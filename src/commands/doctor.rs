@@ -35,6 +35,10 @@ pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Result<ExitCode> {
     }
     let taken = snapshot::take(context.machine.procfs());
     if !taken.sees_stacks && !context.machine.sysfs.is_dump() {
+        if context.machine.procfs().is_none() {
+            let message = "cannot tell whether the PCI core is stuck: /proc is not mounted";
+            return Err(Error::new(ErrorKind::Failed, message).hint("mount -t proc proc /proc"));
+        }
         let message = "cannot tell whether the PCI core is stuck: the kernel stacks of tasks may not be read";
         return Err(Error::new(ErrorKind::NotPermitted, message).hint(rights_hint()));
     }

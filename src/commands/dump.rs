@@ -84,7 +84,8 @@ fn check_place(context: &Context, target: &Path) -> Result<()> {
         Some(parent) => parent.to_owned(),
         None => PathBuf::from("."),
     };
-    let above = above.canonicalize().map_err(|error| Error::io(above.display(), &error))?;
+    let cannot = |error| Error::io(format!("{}: cannot be made in {}", target.display(), above.display()), &error);
+    let above = above.canonicalize().map_err(cannot)?;
     let root = sysfs.root().canonicalize().map_err(|error| Error::io(sysfs.root().display(), &error))?;
     let is_inside = |directory: &str| above.starts_with(root.join(directory));
     if if sysfs.is_dump() { above.starts_with(&root) } else { is_inside("sys") || is_inside("proc") } {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::doctor::stack;
 use crate::doctor::task::{Frame, Snapshot, Task, VfioUser};
-use crate::host::procfs::Procfs;
+use crate::host::procfs::{Procfs, context_switches};
 
 /// Every task that waits in PCI or driver code; an empty snapshot where there is no /proc.
 pub(crate) fn take(procfs: Option<&Procfs>) -> Snapshot {
@@ -110,9 +110,7 @@ impl Reader<'_> {
 
     /// The number of its context switches.
     fn switches(&self, task: &str) -> Option<u64> {
-        let status = self.text(&format!("{task}/status"))?;
-        let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
-        counts.map(|(_, count)| count.trim().parse::<u64>().ok()).sum()
+        context_switches(&self.text(&format!("{task}/status"))?)
     }
 
     fn open_files(&self, pid: u32) -> Vec<String> {

@@ -268,11 +268,11 @@ impl Anonymizer {
     /// A line of ipv6_route or if_inet6: addresses are 32 digits, a length of two may follow.
     pub(crate) fn inet6(&self, line: &str) -> String {
         let words: Vec<&str> = line.split(' ').collect();
+        // In ipv6_route the length follows the address, and zeros the network; in if_inet6 an index does.
+        let is_route = words.len() > 6 && words.iter().filter(|word| word.len() == 32).count() > 1;
         let mut written: Vec<String> = Vec::with_capacity(words.len());
         for (at, word) in words.iter().enumerate() {
             let address = u128::from_str_radix(word, 16).ok().filter(|_| word.len() == 32);
-            // In ipv6_route the length follows the address, and zeros the network; in if_inet6 an index does.
-            let is_route = words.len() > 6 && words.iter().filter(|word| word.len() == 32).count() > 1;
             let length = words.get(at + 1).filter(|next| is_route && next.len() == 2);
             let length = length.and_then(|length| u32::from_str_radix(length, 16).ok()).unwrap_or(128);
             written.push(match address {

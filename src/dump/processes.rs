@@ -11,7 +11,7 @@ use crate::dump::anonymize::Anonymizer;
 use crate::dump::collector::Collector;
 use crate::dump::format::{changed_lines, lines_of};
 use crate::error::{Result, plain, rights_hint};
-use crate::host::procfs::{Next, Procfs, unescape};
+use crate::host::procfs::{Next, Procfs, context_switches, unescape};
 use crate::order;
 use crate::usage::network::packets;
 use crate::usage::process::descriptors::may_matter;
@@ -254,7 +254,7 @@ fn waiting(procfs: &Procfs, pid: u32) -> Vec<(u32, Option<u64>)> {
         let state = procfs.stat(&path).map(|stat| stat.state);
         let wchan = || procfs.text(&format!("{path}/wchan")).ok().flatten().unwrap_or_default();
         if state == Some('D') || (state == Some('S') && waits_for_users(wchan().trim())) {
-            found.push((tid, switches(&status(procfs, &path))));
+            found.push((tid, context_switches(&status(procfs, &path))));
         }
     }
     found
@@ -275,12 +275,6 @@ fn status(procfs: &Procfs, path: &str) -> String {
     ];
     let text = procfs.text(&format!("{path}/status")).ok().flatten().unwrap_or_default();
     lines_of(&text, LINES)
-}
-
-/// How often a task gave up the processor.
-fn switches(status: &str) -> Option<u64> {
-    let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
-    counts.map(|(_, count)| count.trim().parse::<u64>().ok()).sum()
 }
 
 fn process(collector: &mut Collector, procfs: &Procfs, pid: u32, needed: &Needed) -> Result<()> {
@@ -342,7 +336,7 @@ fn task(collector: &mut Collector, procfs: &Procfs, path: &str, before: Option<u
         collector.copy(&format!("proc/{path}/{name}"), SMALL)?;
     }
     let mut text = status(procfs, path);
-    if switches(&text) != before {
+    if context_switches(&text) != before {
         text = changed_lines(&text, &|line| (!line.contains("ctxt_switches:")).then(|| line.to_owned()));
         text.push_str("nonvoluntary_ctxt_switches:\tunknown\n");
     }
@@ -391,11 +385,5 @@ mod tests {
         for target in ["/home/user/letter", "/dev/null", "socket:[1]", "anon_inode:[eventfd]", "/dev/pts/0"] {
             assert!(!matters(target), "{target}");
         }
-    }
-
-    #[test]
-    fn a_count_that_is_unknown_counts_as_none() {
-        assert_eq!(switches("voluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t4\n"), Some(7));
-        assert_eq!(switches("nonvoluntary_ctxt_switches:\tunknown\n"), None);
     }
 }

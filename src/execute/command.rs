@@ -98,6 +98,10 @@ fn cannot_run(command: &Command, error: &std::io::Error) -> Error {
         ErrorKind::NoSuchCommand => {
             "a program's name or path is needed; what only a shell knows is run by: sh -c '...'"
         }
+        // EAGAIN and ENOMEM of fork(2).
+        _ if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::OutOfMemory) => {
+            "no process could be started: see ulimit -u, pids.max of the control group"
+        }
         _ => "it must be a program that may be executed; a script without its #! line is run by: sh SCRIPT",
     };
     let message = format!("{name}: cannot be run: {}; nothing was done", crate::error::plain(error));

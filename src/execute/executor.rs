@@ -105,6 +105,7 @@ impl<'a> PhaseRun<'a> {
         self.outcomes.each[index] = Outcome::Unfinished;
         let mark = StepRef { step: self.first + index, undo: false };
         if let Err(errno) = kernel.begin(mark, &self.steps[index]) {
+            self.outcomes.not_begun = Some(index);
             self.ended(mark, Err(errno));
         }
     }

@@ -18,7 +18,11 @@ pub(crate) struct Journaled<'a> {
 
 impl StepRunner for Journaled<'_> {
     fn begin(&mut self, mark: StepRef, step: &Step) -> std::result::Result<(), Errno> {
-        self.journal.begin_step(mark, &step.action)?;
+        let noted = self.journal.begin_step(mark, &step.action);
+        // What was done is undone even where that cannot be noted: whoever recovers looks what is done already.
+        if !mark.undo {
+            noted?;
+        }
         self.inner.begin(mark, step).inspect_err(|errno| {
             let _ = self.journal.end_step(mark, *errno as i32);
         })

@@ -74,6 +74,8 @@ pub struct Outcomes {
     pub(crate) interrupted: bool,
     /// Another process waits for the rest.
     pub detached: Option<Box<DetachedWrite>>,
+    /// The step that failed before the kernel was asked.
+    pub(crate) not_begun: Option<usize>,
 }
 
 impl Outcomes {

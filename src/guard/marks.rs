@@ -174,7 +174,8 @@ impl AsFd for Marks {
     }
 }
 
-fn parse(bytes: &[u8]) -> Vec<Waits> {
+/// The events in what one read brings, see fanotify(7); those without a file are left out.
+pub(crate) fn parse(bytes: &[u8]) -> Vec<Waits> {
     let mut found = Vec::new();
     let mut rest = bytes;
     let number = |bytes: &[u8]| bytes.try_into().map(u32::from_ne_bytes).unwrap_or_default();

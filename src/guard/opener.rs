@@ -130,7 +130,7 @@ pub(crate) fn call_of(procfs: &Procfs, tid: u32) -> Call {
 }
 
 /// `257 0xffffff9c 0x7ffd... 0x241 0x1b6 ...`: the number and six arguments, see proc_pid_syscall(5).
-fn parse_call(text: &str, flags_at: &dyn Fn(u64) -> Option<u64>) -> Call {
+pub(crate) fn parse_call(text: &str, flags_at: &dyn Fn(u64) -> Option<u64>) -> Call {
     if text.starts_with("running") {
         return Call::Open;
     }

@@ -97,7 +97,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// `192.0.2.7 51234` of `192.0.2.7 51234 192.0.2.1 22`.
-fn client(connection: String) -> Option<String> {
+pub(crate) fn client(connection: String) -> Option<String> {
     let mut words = connection.split(' ');
     Some(format!("{} {}", words.next()?, words.next()?))
 }
@@ -111,7 +111,7 @@ fn terminal() -> Option<String> {
 }
 
 /// The last part of the control group that systemd named: `nightly.service`, `session-4.scope`.
-fn unit(cgroup: &str) -> Option<String> {
+pub(crate) fn unit(cgroup: &str) -> Option<String> {
     let path = cgroup
         .lines()
         .find_map(|line| line.strip_prefix("0::").or_else(|| line.split_once(":name=systemd:")?.1.into()))?;

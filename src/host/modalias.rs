@@ -130,7 +130,7 @@ fn normalized(module: &str) -> String {
 }
 
 /// fnmatch(3) as modprobe uses it on aliases: `*`, `?`, and `[...]` with ranges.
-fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where the last star was, and how far it has swallowed.
     let mut star: Option<(usize, usize)> = None;

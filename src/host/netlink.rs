@@ -196,15 +196,16 @@ impl Question {
     }
 }
 
-struct Message<'a> {
+pub(crate) struct Message<'a> {
     kind: u16,
     flags: u16,
     sequence: u32,
-    body: &'a [u8],
+    /// What follows its head.
+    pub(crate) body: &'a [u8],
 }
 
 /// The messages in what one call received.
-struct Messages<'a>(&'a [u8]);
+pub(crate) struct Messages<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Messages<'a> {
     type Item = Message<'a>;

@@ -63,7 +63,7 @@ impl PciIds {
     }
 
     /// Names from a text in the form of pci.ids.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn from_text(text: Vec<u8>) -> Self {
         Self { text: IdsFile::new(text), ..Self::default() }
     }
@@ -178,7 +178,7 @@ struct IdsFile {
 }
 
 impl IdsFile {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzz"))]
     fn new(bytes: Vec<u8>) -> Self {
         Self { file: None, is_read: vec![true; bytes.len().div_ceil(PIECE)], bytes }
     }

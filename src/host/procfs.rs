@@ -36,12 +36,13 @@ pub(crate) struct Procfs {
 }
 
 impl Procfs {
-    /// Opens `proc` below a root; `None` if there is none, which for a dump is no error.
+    /// Opens `proc` below a root; `None` if there is none, which for a dump is no error. Where it is not mounted there is still
+    /// a directory, in which nobody could be seen.
     ///
     /// # Errors
     /// It is there and cannot be opened.
     pub(crate) fn open(root: &Root) -> io::Result<Option<Self>> {
-        let directory = present(root.directory().open("proc"))?;
+        let directory = present(root.directory().open("proc"))?.filter(|found| found.is_dump() || is_mounted(found));
         Ok(directory.map(|directory| Self { directory: Arc::new(directory) }))
     }
 
@@ -68,7 +69,7 @@ impl Procfs {
     /// # Errors
     /// It is not mounted, or cannot be opened.
     pub(crate) fn live() -> io::Result<Self> {
-        Self::open(&Root::open(None)?)?.ok_or_else(|| Errno::NOENT.into())
+        Self::open(&Root::open(None)?)?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it is not mounted"))
     }
 
     /// The ids of all processes, in order.
@@ -202,12 +203,9 @@ impl Procfs {
 
     /// How long a process has been running.
     pub(crate) fn age(&self, pid: u32) -> Option<Duration> {
-        /// USER_HZ, which is 100 on every architecture that has PCI (include/asm-generic/param.h).
-        const TICKS_PER_SECOND: u64 = 100;
-        let started = Duration::from_millis(self.stat(&pid.to_string())?.started * (1000 / TICKS_PER_SECOND));
-        let uptime = || self.text("uptime").ok()??.split_whitespace().next()?.parse().ok().map(Duration::from_secs_f64);
-        let now = if self.is_dump() { uptime()? } else { since_boot() };
-        Some(now.saturating_sub(started))
+        let stat = self.stat(&pid.to_string())?;
+        let now = if self.is_dump() { uptime(&self.text("uptime").ok()??)? } else { since_boot() };
+        Some(stat.age(now))
     }
 
     /// What each open descriptor of a process leads to, by the text of its link; `None` if that may not be asked.
@@ -249,6 +247,10 @@ impl ProcessRef {
     }
 }
 
+fn is_mounted(proc: &Directory) -> bool {
+    rustix::fs::fstatfs(proc).is_ok_and(|found| found.f_type == rustix::fs::PROC_SUPER_MAGIC)
+}
+
 /// What /proc/PID/stat says of a task, see proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TaskStat {
@@ -264,7 +266,7 @@ pub(crate) struct TaskStat {
 
 impl TaskStat {
     /// `PID (COMM) STATE ...`, where COMM may hold anything.
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
         let mut number = |skipped: usize| fields.nth(skipped).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
@@ -272,6 +274,24 @@ impl TaskStat {
         let (parent, threads, started) = (number(0), number(15), number(1));
         Some(Self { state, parent: u32::try_from(parent).ok()?, threads: usize::try_from(threads).ok()?, started })
     }
+
+    /// How long it has been running, that long after the boot.
+    pub(crate) fn age(&self, since_boot: Duration) -> Duration {
+        /// USER_HZ, which is 100 on every architecture that has PCI (include/asm-generic/param.h).
+        const TICKS_PER_SECOND: u64 = 100;
+        since_boot.saturating_sub(Duration::from_millis(self.started.saturating_mul(1000 / TICKS_PER_SECOND)))
+    }
+}
+
+/// The time since boot in the text of /proc/uptime; none of a number that is none, as somebody may have written.
+pub(crate) fn uptime(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.split_whitespace().next()?.parse().ok()?).ok()
+}
+
+/// How often a task was given a processor and gave it back, in the text of /proc/PID/status.
+pub(crate) fn context_switches(status: &str) -> Option<u64> {
+    let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:"));
+    counts.map(|(_, count)| count.trim().parse::<u64>().ok()).try_fold(0, |sum: u64, count| sum.checked_add(count?))
 }
 
 /// The time since boot, including time asleep: the clock that nobody sets.
@@ -280,12 +300,12 @@ pub(crate) fn since_boot() -> Duration {
 }
 
 /// The real user id in the text of /proc/PID/status.
-fn real_uid(status: &str) -> Option<u32> {
+pub(crate) fn real_uid(status: &str) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok())
 }
 
 /// The arguments of a command line, which zero bytes end, separated by spaces.
-fn words(cmdline: &[u8]) -> String {
+pub(crate) fn words(cmdline: &[u8]) -> String {
     let words = cmdline.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(String::from_utf8_lossy);
     words.collect::<Vec<_>>().join(" ")
 }
@@ -522,5 +542,31 @@ mod tests {
         assert_eq!(TaskStat::parse(line), Some(TaskStat { state: 'S', parent: 3, threads: 4, started: 812 }));
         assert_eq!(TaskStat::parse("7 (a) S"), Some(TaskStat { state: 'S', parent: 0, threads: 0, started: 0 }));
         assert_eq!(TaskStat::parse("7 (a"), None);
+    }
+
+    #[test]
+    fn a_directory_in_which_proc_is_not_mounted_is_none() {
+        let empty = tempfile::tempdir().unwrap();
+        assert!(!is_mounted(&Directory::top(empty.path(), false).unwrap()));
+        assert!(is_mounted(&Directory::top(std::path::Path::new("/proc"), false).unwrap()));
+    }
+
+    #[test]
+    fn a_count_that_is_unknown_counts_as_none() {
+        assert_eq!(context_switches("voluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t4\n"), Some(7));
+        assert_eq!(context_switches("nonvoluntary_ctxt_switches:\tunknown\n"), None);
+        let most = u64::MAX;
+        assert_eq!(context_switches(&format!("a_ctxt_switches:\t{most}\nb_ctxt_switches:\t1\n")), None);
+    }
+
+    #[test]
+    fn an_age_is_told_of_any_numbers() {
+        let stat = |started: u64| TaskStat { state: 'S', parent: 1, threads: 1, started };
+        assert_eq!(stat(500).age(Duration::from_secs(7)), Duration::from_secs(2));
+        assert_eq!(stat(u64::MAX).age(Duration::from_secs(7)), Duration::ZERO);
+        assert_eq!(uptime("7.25 3.00\n"), Some(Duration::from_millis(7250)));
+        for text in ["", "nan", "-1 0", "1e300", "inf"] {
+            assert_eq!(uptime(text), None, "{text}");
+        }
     }
 }

@@ -23,6 +23,9 @@ const LONGEST_PATH: usize = 4096;
 /// One call brings as many names of a directory as fit in here: about 2,000 functions.
 const ENTRIES: usize = 64 * 1024;
 
+/// Where what is open can be opened once more, by its number.
+const OPENED: &str = "/proc/self/fd";
+
 /// How often the kernel is asked again when something was renamed or mounted while it resolved a path with `..`.
 const ATTEMPTS: usize = 64;
 
@@ -40,6 +43,9 @@ impl Root {
     /// It is missing, or may not be entered.
     pub fn open(sysroot: Option<&Path>) -> io::Result<Self> {
         let path = sysroot.unwrap_or(Path::new("/")).to_path_buf();
+        if sysroot.is_some() && rustix::fs::stat("/proc/self").is_err() {
+            return Err(io::Error::other("no dumped tree can be read while /proc is not mounted"));
+        }
         Ok(Self { directory: Directory::top(&path, sysroot.is_some())?, path })
     }
 
@@ -177,7 +183,7 @@ impl Directory {
         // Merely opening a device can have effects, so it is looked at first. What was looked at is what is opened.
         let found = self.open_at(path, OFlags::PATH)?;
         require_regular(&rustix::fs::fstat(&found)?)?;
-        let again = format!("/proc/self/fd/{}", found.as_raw_fd());
+        let again = format!("{OPENED}/{}", found.as_raw_fd());
         Ok(rustix::fs::open(again, READ | OFlags::CLOEXEC, Mode::empty())?)
     }
 

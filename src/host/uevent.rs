@@ -83,7 +83,8 @@ impl UeventLog {
         self.interrupted
     }
 
-    fn event(&mut self, message: &[u8]) {
+    /// Takes in a message of the kernel or of udev.
+    pub(crate) fn event(&mut self, message: &[u8]) {
         // udev's messages have a binary header and end in the same list of words.
         let mut words = message.split(|byte| *byte == 0).filter_map(|word| std::str::from_utf8(word).ok());
         let (mut action, mut path, mut pci) = ("", "", false);
@@ -116,7 +117,7 @@ impl UeventLog {
 
     /// A record of the kernel log: `slowpci 0000:03:00.0: probe with driver slowpci failed with error -5`, before 6.10
     /// `slowpci: probe of 0000:03:00.0 failed with error -5`.
-    fn log_line(&mut self, record: &str) {
+    pub(crate) fn log_line(&mut self, record: &str) {
         let Some(text) = record.split_once(';').and_then(|(_, text)| text.lines().next()) else { return };
         let Some((before, error)) = text.split_once(" failed with error -") else { return };
         if !before.contains("probe") {
@@ -237,7 +238,8 @@ impl Announcement {
         matches!(self.action.as_str(), "add" | "bind" | "move")
     }
 
-    fn parse(message: &[u8]) -> Option<Self> {
+    /// Reads a message of the kernel: words, each ended by a zero byte.
+    pub(crate) fn parse(message: &[u8]) -> Option<Self> {
         let words = || message.split(|byte| *byte == 0).filter_map(|word| std::str::from_utf8(word).ok());
         let value = |name: &str| words().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
         let path = value("DEVPATH")?.trim_start_matches('/').to_owned();

@@ -27,7 +27,8 @@ impl Owner {
         Ok(status.map(|status| Self::parse(&status)))
     }
 
-    fn parse(status: &str) -> Self {
+    /// Reads /proc/PID/status.
+    pub(crate) fn parse(status: &str) -> Self {
         let words = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
         let uids = words("Uid:").split_whitespace().filter_map(|word| word.parse().ok()).collect();
         Self { uids, is_nested: words("NSpid:").split_whitespace().count() > 1 }

@@ -31,6 +31,19 @@ impl StepFailure {
         Self { hint: Some(hint.to_owned()), ..Self::new(kind, message) }
     }
 
+    /// The journal could not be written, or no process could be started that writes: the kernel was not asked.
+    fn not_begun(kind: ErrorKind, what: &str, errno: Errno) -> Self {
+        let hint = match errno {
+            Errno::EAGAIN | Errno::ENOMEM => {
+                "no process could be started for it: see ulimit -u, pids.max of the control group"
+            }
+            Errno::EMFILE | Errno::ENFILE => "it needs more open files: see ulimit -n, fs.file-max",
+            _ => "the journal could not be written: see df and dmesg about the file system of the run directory",
+        };
+        let message = format!("{what}: the kernel was not asked: {}", errno.desc());
+        Self { hint: Some(hint.to_owned()), ..Self::new(kind, message) }
+    }
+
     /// What kept these steps from being done, if anything did.
     pub(crate) fn first(steps: &[Step], outcomes: &Outcomes) -> Option<Self> {
         if let Some((index, errno)) = outcomes.failure() {
@@ -47,6 +60,9 @@ impl StepFailure {
             if errno == Errno::EOPNOTSUPP && matches!(action, Action::SetVf { .. }) && kind == ErrorKind::Failed {
                 let message = format!("{what}: the driver of the physical function cannot do that");
                 return Some(Self::new(ErrorKind::Unsupported, message));
+            }
+            if outcomes.not_begun == Some(index) {
+                return Some(Self::not_begun(kind, &what, errno));
             }
             return Some(Self::new(kind, format!("{what}: {}", errno_text(errno))));
         }

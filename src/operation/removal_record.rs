@@ -68,7 +68,10 @@ pub(crate) fn save(context: &Context, entries: &[RemovedDevice]) {
         }
         Err(error) => report_failure(context, Err(error), "so damaged entries stay where they are"),
     }
-    report_failure(context, ledger.save(entries), "so a rescan will have nothing to compare with");
+    let tops = entries.iter().filter(|entry| entry.top == entry.record.place);
+    let names: Vec<String> = tops.map(|entry| entry.record.address.to_string()).collect();
+    let so = format!("so a rescan will not know what {} was", names.join(", "));
+    report_failure(context, ledger.save(entries), &so);
 }
 
 /// Takes back what was written down for functions that are there after all.

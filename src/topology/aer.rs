@@ -39,7 +39,8 @@ impl AerCounters {
                 if kind.starts_with("TOTAL_ERR_") {
                     *total = count;
                 } else if count > 0 {
-                    *counters.kinds.entry(kind.to_owned()).or_default() += count;
+                    let of_kind = counters.kinds.entry(kind.to_owned()).or_default();
+                    *of_kind = of_kind.saturating_add(count);
                 }
             }
         }

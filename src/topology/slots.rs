@@ -28,7 +28,8 @@ pub(crate) struct SlotAddress {
 }
 
 impl SlotAddress {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads the file `address` of a slot.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(one) = PciAddress::from_sysfs_name(text) {
             return Some(Self { bus: one.bus_number(), device: Some(one.device), function: Some(one.function) });
         }

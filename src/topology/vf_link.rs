@@ -137,7 +137,7 @@ const IFLA_VF_VLAN_INFO: u16 = 1;
 const SERVICE: [u8; 2] = [0x88, 0xa8];
 
 /// The settings in a message of ifinfomsg (rtnl_fill_vfinfo, net/core/rtnetlink.c).
-fn in_answer(body: &[u8]) -> Vec<VfSetting> {
+pub(crate) fn in_answer(body: &[u8]) -> Vec<VfSetting> {
     let list = attributes(body, 16).value(IFLA_VFINFO_LIST).unwrap_or_default();
     let infos = attributes(list, 0).filter(|(kind, _)| *kind == IFLA_VF_INFO);
     infos.flat_map(|(_, info)| of_one(&attributes(info, 0))).collect()

@@ -21,7 +21,7 @@ pub(crate) const DIRECTORY: &str = "protected.d";
 
 /// One line of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+pub(crate) struct Entry {
     selector: Selector,
     reason: String,
     place: String,
@@ -97,7 +97,7 @@ fn entries(root: &Root) -> Result<Vec<Entry>> {
 }
 
 /// Reads lines of a selector and a reason; `#` begins a comment line.
-fn parse(file: &str, text: &str) -> Result<Vec<Entry>> {
+pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Entry>> {
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();

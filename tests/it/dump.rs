@@ -226,7 +226,8 @@ fn nothing_is_overwritten() {
     Run::new(["dump"]).and([path("new")]).tree("vmd").stdout_like("[..]\n").check();
     Run::new(["dump"]).and([path("new.tree")]).tree("vmd").stdout_like("[..]\n").check();
     assert_eq!((mode("new"), mode("new.tree")), (0o700, 0o600), "only the owner can look into it");
-    let message = format!("pcictl: {}: No such file or directory\n", path("gone").display());
+    let [gone, out] = ["gone", "gone/out"].map(|name| path(name).display().to_string());
+    let message = format!("pcictl: {out}: cannot be made in {gone}: No such file or directory\n");
     Run::new(["dump"]).and([path("gone/out")]).tree("vmd").stderr(message).status(1).check();
 }
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod completion;
 mod doctor;
 mod dump;
+mod environment;
 mod examples;
 mod faults;
 mod golden;

@@ -29,6 +29,7 @@ fn stages() -> Vec<Stage> {
             steps: vec![
                 Step { name: "msrv", run: steps::msrv },
                 Step { name: "model", run: steps::model },
+                Step { name: "fuzz", run: steps::fuzz },
                 Step { name: "stress", run: steps::stress },
                 Step { name: "small", run: steps::small },
                 Step { name: "packages", run: || steps::script("tests/packages") },

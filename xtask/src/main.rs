@@ -23,6 +23,7 @@ cargo xtask VERB
   guest [WORD]...    boot kernels in QEMU and run the cases: of a kernel, a topology, with a word in the name; with
                      --everywhere on the oldest and newest kernel also what depends on none
   model              go through every state of the lock protocol
+  fuzz               give the corpus and 1,000 cases of chance to each parser, and changed trees to commands
   stress             keep 64 processes at the locks for a minute
   soak storm         storms of all commands on made-up machines with processes killed and disks full, on each kernel: --hours H
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
@@ -32,6 +33,7 @@ cargo xtask VERB
   soak arm           build for 64-bit Arm, and run what looks at trees under QEMU's user emulation
   soak examples      have Nagios, Prometheus and a schema of Kubernetes read packaging/examples
   soak ansible       run packaging/ansible, with ansible-test, on a dumped tree and on two Debians in QEMU
+  soak fuzz          give anything to all parsers, and changed trees to commands: [--minutes N] [--seed N]
   soak terminal      record what somebody sees on a terminal who waits for a lock
   small              build the static program and see that it is small enough
   packages           build .deb, .rpm and the static archive, and install, upgrade and purge them in clean roots
@@ -42,8 +44,8 @@ cargo xtask VERB
   help               this text";
 
 /// The scripts of tests/soak, which take too long for CI.
-const SOAK: [&str; 9] =
-    ["storm", "systemd", "debian-guest", "fleet-guests", "packages", "arm", "examples", "ansible", "terminal"];
+const SOAK: [&str; 10] =
+    ["storm", "systemd", "debian-guest", "fleet-guests", "packages", "arm", "examples", "ansible", "fuzz", "terminal"];
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -69,6 +71,7 @@ fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
         "quick" => steps::all(steps::LINT).and_then(|()| steps::all(steps::TEST)),
         "guest" => steps::guest(rest),
         "model" => steps::model(),
+        "fuzz" => steps::fuzz(),
         "stress" => steps::stress(),
         "soak" => match rest.first().and_then(|name| name.to_str()).filter(|name| SOAK.contains(name)) {
             Some(name) => steps::script_with(&format!("tests/soak/{name}"), &rest[1..]),

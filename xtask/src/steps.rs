@@ -143,6 +143,12 @@ pub(crate) fn model() -> Result<(), String> {
     cargo(arguments.into_iter().chain(["--nocapture", "--test-threads", "1"]))
 }
 
+/// Gives the corpus, and cases of chance, to what takes foreign bytes; always the same ones.
+pub(crate) fn fuzz() -> Result<(), String> {
+    cargo(["test", "--quiet", "--locked", "--package", "fuzz"])?;
+    cargo(["run", "--quiet", "--locked", "--package", "fuzz", "--", "--seed", "1", "--cases", "1000"])
+}
+
 /// A minute of 64 processes.
 pub(crate) fn stress() -> Result<(), String> {
     cargo(["test", "--quiet", "--locked", "--package", "stress"])

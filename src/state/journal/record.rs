@@ -247,7 +247,7 @@ impl OperationRecord {
 }
 
 /// FNV-1a: enough to notice an accident; against malice stand the owner and the mode of the files.
-fn sum(bytes: &[u8]) -> u64 {
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

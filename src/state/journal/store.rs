@@ -105,7 +105,7 @@ impl Journals {
         }
         let file = match create(&directory, &header) {
             // Journals of closed operations are worth less than the next one.
-            Err(error) if error.kind() == Io::StorageFull => {
+            Err(error) if matches!(error.kind(), Io::StorageFull | Io::QuotaExceeded) => {
                 self.prune(&directory, 0);
                 create(&directory, &header)
             }

@@ -86,7 +86,7 @@ fn status((major, minor): (u32, u32)) -> nix::Result<String> {
 }
 
 /// The state of each path, as the status of dm-multipath has it (drivers/md/dm-mpath.c, multipath_status): `8:16 A 0`.
-fn states(status: &str) -> HashMap<(u32, u32), bool> {
+pub(crate) fn states(status: &str) -> HashMap<(u32, u32), bool> {
     let words: Vec<&str> = status.split_whitespace().collect();
     let state = |pair: &[&str]| {
         let [path, state @ ("A" | "F")] = pair else { return None };

@@ -194,7 +194,7 @@ fn counts(address: IpAddr) -> bool {
 }
 
 /// The address in a message of ifaddrmsg, and the interface that it is on, if that is one of these.
-fn named_address<'a>(body: &[u8], interfaces: &'a [Indexed]) -> Option<(&'a str, IpAddr)> {
+pub(crate) fn named_address<'a>(body: &[u8], interfaces: &'a [Indexed]) -> Option<(&'a str, IpAddr)> {
     const IFA_ADDRESS: u16 = 1;
     const IFA_LOCAL: u16 = 2;
     let index = number(body.get(4..)?)?;
@@ -215,7 +215,7 @@ fn address(family: u8, bytes: &[u8]) -> Option<IpAddr> {
 }
 
 /// A message of rtmsg: a route to somewhere else.
-struct Route<'a> {
+pub(crate) struct Route<'a> {
     family: u8,
     network: IpAddr,
     length: u8,
@@ -227,7 +227,7 @@ impl<'a> Route<'a> {
     const HEAD: usize = 12;
 
     /// Nothing for what the kernel sets up by itself for each interface that is up, and for its own addresses.
-    fn read(body: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(body: &'a [u8]) -> Option<Self> {
         const UNICAST: u8 = 1;
         const CLONED: u32 = 0x200;
         let [family, length, _, _, table, _, _, kind] = *body.first_chunk()?;
@@ -259,7 +259,7 @@ impl<'a> Route<'a> {
 }
 
 /// The interfaces of a list of rtnexthop: length, flags and weight, index, attributes.
-fn multipath(mut list: &[u8]) -> Vec<u32> {
+pub(crate) fn multipath(mut list: &[u8]) -> Vec<u32> {
     let mut found = Vec::new();
     while let (Some(length), Some(index)) = (short(list), list.get(4..).and_then(number)) {
         found.push(index);
@@ -277,7 +277,7 @@ struct NextHops(HashMap<u32, NextHop>);
 
 /// The interface of one, or the members of a group.
 #[derive(Default)]
-struct NextHop {
+pub(crate) struct NextHop {
     interface: Option<u32>,
     members: Vec<u32>,
 }
@@ -305,7 +305,7 @@ impl NextHops {
 }
 
 /// A message of nhmsg.
-fn next_hop(body: &[u8]) -> Option<(u32, NextHop)> {
+pub(crate) fn next_hop(body: &[u8]) -> Option<(u32, NextHop)> {
     const NHA_ID: u16 = 1;
     const NHA_GROUP: u16 = 2;
     const NHA_OIF: u16 = 5;

@@ -58,7 +58,9 @@ pub fn load_dump(name: &str) -> Dump {
 
 /// A machine as files, in a directory of its own that goes away with the value.
 pub struct Tree {
-    directory: TempDir,
+    path: PathBuf,
+    /// Nobody's, if another process made it.
+    _directory: Option<TempDir>,
     /// What it was when it was unpacked, if all tests share it.
     unpacked: Option<Arc<Snapshot>>,
 }
@@ -109,14 +111,20 @@ impl Tree {
 
     /// Unpacks a dump.
     pub fn unpack(dump: &Dump, order: Order) -> Self {
-        let tree = Self { directory: scratch_directory(), unpacked: None };
+        let directory = scratch_directory();
+        let tree = Self { path: directory.path().to_owned(), _directory: Some(directory), unpacked: None };
         dump.unpack(tree.path(), &trees_dir(), order).expect("the dump unpacks");
         tree
     }
 
+    /// The one that another process has unpacked.
+    pub fn of_another(path: &Path) -> Self {
+        Self { path: path.to_owned(), _directory: None, unpacked: None }
+    }
+
     /// The root: what `--sysroot` takes.
     pub fn path(&self) -> &Path {
-        self.directory.path()
+        &self.path
     }
 
     /// The real directory of a function.

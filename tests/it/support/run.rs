@@ -488,7 +488,8 @@ fn read_line(stream: &mut impl Read) -> Vec<u8> {
     line
 }
 
-fn is_like(pattern: &str, text: &str) -> bool {
+/// Whether a text is like a pattern, see [`Run::stdout_like`].
+pub fn is_like(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<_>, Vec<_>) = (pattern.split('\n').collect(), text.split('\n').collect());
     are_lines_like(&pattern, &text)
 }
