@@ -201,8 +201,9 @@ impl Journals {
         };
         for name in directory.names(MARKER).unwrap_or_default() {
             match read_marker(&directory, &name) {
-                Ok(header) if header.boot != boot => orphans.rebooted.push(header),
+                // Also one of an earlier boot, where the run directory is on a disk.
                 Ok(header) if has_journal(&header) => {}
+                Ok(header) if header.boot != boot => orphans.rebooted.push(header),
                 Ok(header) => orphans.lost.push(header),
                 // It was removed since it was listed: its operation is over.
                 Err(Invalid::Absent) => {}

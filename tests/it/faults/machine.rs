@@ -82,6 +82,13 @@ impl Machine {
         Self::of(Rc::clone(&self.tree), Rc::clone(&self.dump), Rc::clone(&self.directory))
     }
 
+    /// Makes this boot the one that the machine is in.
+    pub fn boot(&self, id: &str) {
+        let directory = self.tree.path().join("proc/sys/kernel/random");
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("boot_id"), format!("{id}\n")).unwrap();
+    }
+
     pub fn directory(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
