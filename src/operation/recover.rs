@@ -134,9 +134,9 @@ fn resume(
     match look.progress() {
         Progress::Complete => return close(&journal, record, "all was done already"),
         Progress::NotStarted => {
-            let recovered = close(&journal, record, "all is as it was before");
+            // Before the journal is closed: whoever is killed in between leaves it to the next recovery.
             removal_record::discard_returned(context, record);
-            return recovered;
+            return close(&journal, record, "all is as it was before");
         }
         Progress::Partial => {}
     }
@@ -148,6 +148,9 @@ fn resume(
             .and_then(|done| give_drivers(context, &mut operation, record, &look, done)),
         RecoveryAction::RollBack => roll_back(context, &mut operation, record, &look),
     };
+    if way == RecoveryAction::RollBack && result.is_ok() {
+        removal_record::discard_returned(context, record);
+    }
     operation.end(&result);
     audit::end(context, result.as_ref().map(|_| ExitStatus::Done));
     let done = result?;
@@ -155,9 +158,6 @@ fn resume(
         RecoveryAction::RollForward => "completed",
         RecoveryAction::RollBack => "undone",
     };
-    if way == RecoveryAction::RollBack {
-        removal_record::discard_returned(context, record);
-    }
     Ok(Recovered { steps: done, ..Recovered::new(&record.header.id, what) })
 }
 
