@@ -148,7 +148,7 @@ impl Kept {
     }
 
     /// What is wrong with it; `is_at_work` tells devices that somebody is at work on.
-    fn leftovers(&self, is_at_work: &dyn Fn(PciAddress) -> bool) -> Vec<Leftover> {
+    fn leftovers(&self, context: &Context, is_at_work: &dyn Fn(PciAddress) -> bool) -> Vec<Leftover> {
         let mut found = self.interrupted.clone();
         found.extend(self.journals.as_ref().err().map(unreadable));
         found.extend(self.bad_entries.iter().map(|bad| Leftover {
@@ -158,16 +158,22 @@ impl Kept {
         }));
         match &self.back_and_missing {
             Ok((back, _)) => {
-                let addresses = back.iter().map(|entry| entry.record.address);
-                found.extend(addresses.filter(|address| !is_at_work(*address)).map(|address| Leftover {
-                    address: Some(address),
-                    what: format!("{address}: the ledger says that it is gone, and it is there"),
-                    helps: format!("pcictl rescan {address} compares it with what it was and crosses it off"),
-                }));
+                let left = back.iter().filter(|entry| !is_at_work(entry.record.address));
+                found.extend(left.map(|entry| crossed_off_by(context, entry)));
             }
             Err(error) => found.push(unreadable(error)),
         }
         found
+    }
+}
+
+/// A device that came back past pcictl.
+fn crossed_off_by(context: &Context, entry: &RemovedDevice) -> Leftover {
+    let (address, selector) = (entry.record.address, removal_record::compared_by(context, entry));
+    Leftover {
+        address: Some(address),
+        what: format!("{address}: the ledger says that it is gone, and it is there"),
+        helps: format!("pcictl rescan {selector} compares it with what it was and crosses it off"),
     }
 }
 
@@ -191,7 +197,7 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis, kept: &Kept) -> Vec<Lefto
         Leftover { address: None, what: error.to_string(), helps }
     }));
     found.extend(silent_guard(context));
-    found.extend(kept.leftovers(&is_at_work));
+    found.extend(kept.leftovers(context, &is_at_work));
     found
 }
 

@@ -5,7 +5,7 @@ use crate::commands::status;
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::operation::context::Context;
 use crate::operation::options::ChangeOptions;
-use crate::operation::recover::{close_rebooted, recover, recover_lost, set_aside};
+use crate::operation::recover::{close_rebooted, forget_rebooted, recover, recover_lost, set_aside};
 use crate::report::status::{RecoverReport, Recovered};
 use crate::report::text;
 use crate::state::file::Invalid;
@@ -94,8 +94,7 @@ impl Recovery<'_> {
         let mut recovered = Vec::new();
         for header in orphans.rebooted {
             if self.is_wanted(&header.id) {
-                journals.remove_marker(&header.id).map_err(|error| Error::io("the note cannot be removed", &error))?;
-                recovered.push(Recovered::new(&header.id, "was cut off by a reboot; nothing is left of it"));
+                recovered.push(forget_rebooted(context, &header)?);
             }
         }
         for header in orphans.lost {

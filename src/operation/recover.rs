@@ -17,6 +17,7 @@ use crate::operation::options::ChangeOptions;
 use crate::operation::removal_record;
 use crate::operation::run::{Operation, refuse_if_stuck};
 use crate::operation::vf_drivers::{self, GivenDrivers, ProbeLimits, Undriven, Unset, VFS_AT_A_TIME};
+use crate::order;
 use crate::plan::action::Step;
 use crate::plan::step_state::can_be_put_back;
 use crate::report::status::Recovered;
@@ -24,6 +25,8 @@ use crate::report::text::words;
 use crate::state::journal::progress::{Assessment, Progress, RecoveryAction, other_device};
 use crate::state::journal::record::{Header, OperationRecord};
 use crate::state::journal::store::{Journal, JournalFile};
+
+const REBOOTED: &str = "cut off by a reboot";
 
 const UNDER_WAY: &str = "is under way; nothing to recover";
 
@@ -44,8 +47,33 @@ pub(crate) fn set_aside(context: &Context, found: &JournalFile, why: &str) -> Re
 pub(crate) fn close_rebooted(context: &Context, found: &JournalFile) -> Result<Recovered> {
     match take_over(context, found)? {
         None => Ok(Recovered::new(found.id(), UNDER_WAY)),
-        Some((journal, record)) => close(&journal, &record, "cut off by a reboot"),
+        Some((journal, record)) => {
+            let what = what_a_reboot_left(context, &record.header);
+            close(&journal, &record, REBOOTED).map(|recovered| Recovered { what, ..recovered })
+        }
     }
+}
+
+/// The same for one of which only its marker is left.
+///
+/// # Errors
+/// The marker cannot be removed.
+pub(crate) fn forget_rebooted(context: &Context, header: &Header) -> Result<Recovered> {
+    let what = what_a_reboot_left(context, header);
+    context.journals().remove_marker(&header.id).map_err(|error| Error::io("the note cannot be removed", &error))?;
+    Ok(Recovered::new(&header.id, &what))
+}
+
+/// The devices were all found anew; whether one had been removed, so that what it was counts, nobody knows any more.
+fn what_a_reboot_left(context: &Context, header: &Header) -> String {
+    let entries = removal_record::waited_for(context, header);
+    if entries.is_empty() {
+        return REBOOTED.to_owned();
+    }
+    let listed: Vec<String> = entries.iter().map(|entry| entry.record.address.to_string()).collect();
+    let selectors = order::set(entries.iter().map(|entry| removal_record::compared_by(context, entry)));
+    let (listed, selectors) = (listed.join(", "), selectors.into_iter().collect::<Vec<_>>().join(" "));
+    format!("{REBOOTED}; the ledger has what {listed} was, and pcictl rescan {selectors} compares and crosses it off")
 }
 
 /// Brings an operation to its end or back to its start whose journal is there.
@@ -106,9 +134,9 @@ fn resume(
     match look.progress() {
         Progress::Complete => return close(&journal, record, "all was done already"),
         Progress::NotStarted => {
-            let recovered = close(&journal, record, "all is as it was before");
+            // Before the journal is closed: whoever is killed in between leaves it to the next recovery.
             removal_record::discard_returned(context, record);
-            return recovered;
+            return close(&journal, record, "all is as it was before");
         }
         Progress::Partial => {}
     }
@@ -120,6 +148,9 @@ fn resume(
             .and_then(|done| give_drivers(context, &mut operation, record, &look, done)),
         RecoveryAction::RollBack => roll_back(context, &mut operation, record, &look),
     };
+    if way == RecoveryAction::RollBack && result.is_ok() {
+        removal_record::discard_returned(context, record);
+    }
     operation.end(&result);
     audit::end(context, result.as_ref().map(|_| ExitStatus::Done));
     let done = result?;
@@ -127,9 +158,6 @@ fn resume(
         RecoveryAction::RollForward => "completed",
         RecoveryAction::RollBack => "undone",
     };
-    if way == RecoveryAction::RollBack {
-        removal_record::discard_returned(context, record);
-    }
     Ok(Recovered { steps: done, ..Recovered::new(&record.header.id, what) })
 }
 

@@ -7,11 +7,13 @@ use crate::operation::context::Context;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::remove::Removal;
+use crate::resolve::place_names::device_at;
 use crate::resolve::scan_target::{LastSeen, ScanTarget};
 use crate::state::file::Invalid;
-use crate::state::journal::record::OperationRecord;
+use crate::state::journal::record::{Header, OperationRecord};
 use crate::state::ledger::{BadEntry, Ledger, Listing};
 use crate::topology::model::Topology;
+use crate::topology::paths::bus_below;
 use crate::verify::capture::Observer;
 use crate::verify::compare::is_same_device;
 use crate::verify::overrides::{Overrides, read_overrides};
@@ -94,14 +96,29 @@ pub(crate) fn discard_returned(context: &Context, record: &OperationRecord) {
     let tops = listing.entries.iter().filter(|entry| entry.top == entry.record.place);
     let left: Vec<&Place> =
         tops.filter(|entry| has_removed(entry.record.address)).map(|entry| &entry.record.place).collect();
-    let is_its_own = |entry: &RemovedDevice| {
-        removes
-            && !left.contains(&&entry.top)
-            && entry.removed_at >= header.began
-            && header.places.iter().any(|top| entry.record.place.is_at_or_below(top))
-    };
+    let is_its_own = |entry: &RemovedDevice| removes && !left.contains(&&entry.top) && is_written_by(entry, header);
     let entries: Vec<RemovedDevice> = listing.entries.iter().filter(|entry| is_its_own(entry)).cloned().collect();
     discard_present(context, &entries);
+}
+
+/// What an operation wrote down of the tops that it was to remove, and is waited for yet.
+pub(crate) fn waited_for(context: &Context, header: &Header) -> Vec<RemovedDevice> {
+    let is_top = |entry: &RemovedDevice| entry.top == entry.record.place && is_written_by(entry, header);
+    listing(context).entries.into_iter().filter(is_top).collect()
+}
+
+/// What `rescan` must be given to compare a device that is there with what it was: as a bridge it would stand for what is
+/// below it, so that it is found by what it sits on.
+pub(crate) fn compared_by(context: &Context, entry: &RemovedDevice) -> String {
+    let (sysfs, address) = (&context.machine.sysfs, entry.record.address);
+    let is_bridge = bus_below(sysfs, &address.sysfs_link()).is_ok_and(|bus| bus.is_some());
+    let above = entry.record.place.parent().filter(|_| is_bridge);
+    above.map_or_else(|| address.to_string(), |above| device_at(sysfs, &above))
+}
+
+/// Whether an operation wrote this, or one after it at the same places.
+fn is_written_by(entry: &RemovedDevice, header: &Header) -> bool {
+    entry.removed_at >= header.began && header.places.iter().any(|top| entry.record.place.is_at_or_below(top))
 }
 
 /// Which of these devices are back and which are missing: known by their place and by what they are, for another device may

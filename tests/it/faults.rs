@@ -3,6 +3,7 @@
 
 mod answers;
 mod machine;
+mod power_loss;
 mod recovery;
 mod records;
 

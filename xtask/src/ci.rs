@@ -31,6 +31,7 @@ fn stages() -> Vec<Stage> {
                 Step { name: "model", run: steps::model },
                 Step { name: "fuzz", run: steps::fuzz },
                 Step { name: "stress", run: steps::stress },
+                Step { name: "power loss", run: steps::power_loss },
                 Step { name: "small", run: steps::small },
                 Step { name: "packages", run: || steps::script("tests/packages") },
             ],

@@ -25,7 +25,9 @@ cargo xtask VERB
   model              go through every state of the lock protocol
   fuzz               give the corpus and 1,000 cases of chance to each parser, and changed trees to commands
   stress             keep 64 processes at the locks for a minute
+  power-loss         take the power away at moments of some commands, and show that a sync left out is noticed
   soak storm         storms of all commands on made-up machines with processes killed and disks full, on each kernel: --hours H
+  soak power-loss    take the power away, or kill pcictl, at every moment of every command
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
   soak debian-guest  what becomes of devices and operations on servers with the package: udev, LVM, ssh, shutdown
   soak fleet-guests  boot several servers that are reached by ssh, for COMMAND: N -- COMMAND
@@ -44,8 +46,19 @@ cargo xtask VERB
   help               this text";
 
 /// The scripts of tests/soak, which take too long for CI.
-const SOAK: [&str; 10] =
-    ["storm", "systemd", "debian-guest", "fleet-guests", "packages", "arm", "examples", "ansible", "fuzz", "terminal"];
+const SOAK: [&str; 11] = [
+    "storm",
+    "power-loss",
+    "systemd",
+    "debian-guest",
+    "fleet-guests",
+    "packages",
+    "arm",
+    "examples",
+    "ansible",
+    "fuzz",
+    "terminal",
+];
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -73,6 +86,7 @@ fn run(verb: &str, rest: &[OsString]) -> Result<(), String> {
         "model" => steps::model(),
         "fuzz" => steps::fuzz(),
         "stress" => steps::stress(),
+        "power-loss" => steps::power_loss(),
         "soak" => match rest.first().and_then(|name| name.to_str()).filter(|name| SOAK.contains(name)) {
             Some(name) => steps::script_with(&format!("tests/soak/{name}"), &rest[1..]),
             None => Err(format!("soak takes a name: {}\n\n{USAGE}", SOAK.join(", "))),

@@ -154,6 +154,11 @@ pub(crate) fn stress() -> Result<(), String> {
     cargo(["test", "--quiet", "--locked", "--package", "stress"])
 }
 
+/// Takes the power away at moments of some commands.
+pub(crate) fn power_loss() -> Result<(), String> {
+    cargo(["test", "--quiet", "--locked", "--test", "it", "--", "--ignored", "power_loss"])
+}
+
 /// Builds the static program, and sees whether it is small enough.
 pub(crate) fn small() -> Result<(), String> {
     let printed = output(&mut Command::new(root().join("tests/guest/build-pcictl")))?;

@@ -9,6 +9,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind as Io, Write as _};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -134,6 +135,7 @@ impl Journals {
             return Ok(None);
         }
         let record = read(&directory, &found.name).map_err(|invalid| io::Error::other(invalid.to_string()))?;
+        cut_torn_line(&file)?;
         Ok(Some((self.journal(file, &record.header), record)))
     }
 
@@ -199,8 +201,9 @@ impl Journals {
         };
         for name in directory.names(MARKER).unwrap_or_default() {
             match read_marker(&directory, &name) {
-                Ok(header) if header.boot != boot => orphans.rebooted.push(header),
+                // Also one of an earlier boot, where the run directory is on a disk.
                 Ok(header) if has_journal(&header) => {}
+                Ok(header) if header.boot != boot => orphans.rebooted.push(header),
                 Ok(header) => orphans.lost.push(header),
                 // It was removed since it was listed: its operation is over.
                 Err(Invalid::Absent) => {}
@@ -345,11 +348,29 @@ fn append(file: impl std::os::fd::AsFd, line: &JournalLine) -> std::result::Resu
     loop {
         match nix::unistd::write(&file, text.as_bytes()) {
             Ok(written) if written == text.len() => return nix::unistd::fdatasync(&file),
-            Ok(_) => return Err(Errno::ENOSPC),
+            Ok(_) => {
+                // What cannot be cut is cut by whoever takes the journal over.
+                let _ = file.as_fd().try_clone_to_owned().and_then(|file| cut_torn_line(&File::from(file)));
+                return Err(Errno::ENOSPC);
+            }
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }
     }
+}
+
+/// Takes away a last line without its end, which counts as never written: the next line must not become a part of it, or
+/// nothing in the journal could be trusted any more.
+fn cut_torn_line(file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    let mut bytes = vec![0; usize::try_from(length.min(MAX_LENGTH)).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, 0)?;
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1) as u64;
+    if end == length {
+        return Ok(());
+    }
+    file.set_len(end)?;
+    file.sync_data()
 }
 
 /// The file gets its name when it is complete and locked.
@@ -429,6 +450,25 @@ mod tests {
         }
         let ids: Vec<String> = journals.list().unwrap().iter().map(|found| found.id().to_owned()).collect();
         assert_eq!(ids, ["7-8", "7-8+", "7-8++"]);
+    }
+
+    #[test]
+    fn a_line_that_was_torn_off_becomes_no_part_of_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let journals = Journals::below(&directory.path().join("run"), &directory.path().join("state"));
+        drop(journals.begin(Header::parse(HEADER).unwrap()).unwrap());
+        let path = directory.path().join("run/journal/1-2.journal");
+        for torn in ["01234567", "\0\0\0"] {
+            let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+            file.write_all(torn.as_bytes()).unwrap();
+            let found = journals.list().unwrap().remove(0);
+            let (journal, _) = journals.take_over(&found).unwrap().unwrap();
+            journal.extend(&[]).unwrap();
+        }
+        let found = journals.list().unwrap().remove(0);
+        journals.take_over(&found).unwrap().unwrap().0.close("well").unwrap();
+        let record = journals.list().unwrap().remove(0).record.unwrap();
+        assert_eq!(record.closed.as_deref(), Some("well"));
     }
 
     #[test]

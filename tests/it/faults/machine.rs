@@ -82,6 +82,18 @@ impl Machine {
         Self::of(Rc::clone(&self.tree), Rc::clone(&self.dump), Rc::clone(&self.directory))
     }
 
+    /// The same machine with what pcictl itself writes in another directory.
+    pub fn with_directory(&self, directory: TempDir) -> Self {
+        Self::of(Rc::clone(&self.tree), Rc::clone(&self.dump), Rc::new(directory))
+    }
+
+    /// Makes this boot the one that the machine is in.
+    pub fn boot(&self, id: &str) {
+        let directory = self.tree.path().join("proc/sys/kernel/random");
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("boot_id"), format!("{id}\n")).unwrap();
+    }
+
     pub fn directory(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -151,6 +163,11 @@ impl Machine {
     /// The writes of the last run, as `VALUE > FILE`.
     pub fn writes(&self) -> Vec<String> {
         self.script.borrow().writes.clone()
+    }
+
+    /// Notes that these functions were removed in a run of which this machine knows nothing.
+    pub fn note_removed(&self, functions: &BTreeSet<String>) {
+        self.removed.borrow_mut().extend(functions.iter().cloned());
     }
 
     /// Whether a function was ever removed.

@@ -236,3 +236,70 @@ fn what_an_operation_wrote_into_the_ledger_is_dated_as_it_is_itself() {
         assert_eq!(entry["removed_at"], marker["began"]);
     }
 }
+
+/// A removal that the next boot found half done: `run` is gone then, or is on a disk.
+fn rebooted(is_run_kept: bool) -> Machine {
+    quiet_crashes();
+    let machine = Machine::new("guest-switch8");
+    assert!(matches!(machine.run_at(&["remove", "0000:02:00.0"], Fault::CrashBefore, 0), Ended::Crashed));
+    if !is_run_kept {
+        fs::remove_dir_all(machine.directory("run")).unwrap();
+    }
+    machine.boot("5a7e0002-0000-4000-8000-000000000002");
+    machine
+}
+
+#[test]
+fn an_operation_before_the_last_boot_is_told_once_and_what_the_ledger_keeps_of_it_as_well() {
+    for is_run_kept in [false, true] {
+        let machine = rebooted(is_run_kept);
+        let told = "\
+[..]: cut off by a reboot: [..]; the machine was booted anew since, and has found its devices by itself
+";
+        machine.status().stdout_like(told).status(5).check();
+        assert!(matches!(machine.run(&["recover"]), Ended::Well));
+        let report = machine.printed().remove(0);
+        let what = "cut off by a reboot; the ledger has what 0000:02:00.0 was, and pcictl rescan 0000:01:00.0 compares \
+                    and crosses it off";
+        let operations = report["operations"].as_array().unwrap();
+        assert_eq!((operations.len(), &operations[0]["what"]), (1, &what.into()));
+        machine.status().stdout("nothing is under way, interrupted or removed\n").check();
+        assert!(!machine.ledger().is_empty());
+        assert!(matches!(machine.run(&["rescan", "--settle", "0", "0000:01:00.0"]), Ended::Well));
+        assert!(machine.ledger().is_empty());
+    }
+}
+
+/// What the doctor says helps does.
+#[test]
+fn a_device_that_is_back_past_pcictl_is_crossed_off_by_the_command_that_doctor_names() {
+    let machine = rebooted(false);
+    assert!(matches!(machine.run(&["recover"]), Ended::Well));
+    let _ = machine.run(&["doctor"]);
+    let report = machine.printed().remove(0);
+    let mut helped = Vec::new();
+    for leftover in report["leftovers"].as_array().unwrap() {
+        let words: Vec<&str> = leftover["helps"].as_str().unwrap().split(' ').skip(1).take(2).collect();
+        helped.push(words.join(" "));
+        assert!(matches!(machine.run(&[words[0], "--settle", "0", words[1]]), Ended::Well));
+        assert!(!machine.ledger().contains(leftover["address"].as_str().unwrap()), "{leftover}");
+    }
+    assert_eq!(helped, ["rescan 0000:01:00.0", "rescan 0000:03:00.0"]);
+}
+
+/// Nobody gets to write the rest of a line whose file system is full, or whose machine lost its power.
+#[test]
+fn a_recovery_goes_on_with_a_journal_whose_last_line_is_torn_and_leaves_it_whole() {
+    quiet_crashes();
+    let machine = Machine::new("guest-switch8");
+    assert!(matches!(machine.run_at(&["remove", "0000:02:00.0"], Fault::CrashAfter, 0), Ended::Crashed));
+    let journal = fs::read_dir(machine.directory("run/journal")).unwrap().next().unwrap().unwrap().path();
+    let mut text = fs::read_to_string(&journal).unwrap();
+    text.push_str("0123456789abcdef {\"ended\":");
+    fs::write(&journal, text).unwrap();
+    assert!(matches!(machine.run_at(&["recover"], Fault::CrashBefore, 0), Ended::Crashed));
+    let again = machine.run(&["recover"]);
+    assert!(matches!(again, Ended::Well), "{again:?}: {}", machine.leftovers());
+    assert_eq!(machine.functions(), Machine::new("guest-switch8").functions());
+    assert!(machine.is_settled(), "{}", machine.leftovers());
+}

@@ -1,0 +1,130 @@
+//! What must be on disk at each moment of a command, whatever the disk does with what was not synced: it was promised.
+//!
+//! - Once the kernel was written to, the markers of the operation and the ledger's entries that were there at that time.
+//! - From the start, what the ledger waited for: it stays there, or goes to the past of its place.
+//! - Where journals outlive a boot, each line that came before the latest write to the kernel.
+//! - Every file of these as a whole, from its first byte to its last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::disk::{Disk, Files};
+use super::recording::is_of_kernel;
+use super::trace::Op;
+
+/// What is promised at some moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Promises {
+    markers: BTreeSet<PathBuf>,
+    /// Entries that were waited for before the command, with their content.
+    entries: BTreeMap<PathBuf, Vec<u8>>,
+    new_entries: BTreeSet<PathBuf>,
+    journals: BTreeMap<PathBuf, Vec<u8>>,
+    /// The command is over.
+    is_over: bool,
+}
+
+/// Whether a file is a record in this directory.
+pub fn is_record(path: &Path, directory: &str) -> bool {
+    let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let is_whole = path.extension().is_some_and(|end| end == "json" || end == "journal");
+    path.parent() == Some(Path::new(directory)) && is_whole && !is_hidden
+}
+
+impl Promises {
+    /// Those of a machine right before a command. What an operation that was cut off has written is not waited for: it may be
+    /// taken back.
+    pub fn before(base: &Files, is_cut_off: bool) -> Self {
+        let of = |directory: &'static str| base.iter().filter(move |(path, _)| is_record(path, directory));
+        let entries = of("state/ledger").filter_map(|(path, content)| Some((path.clone(), content.clone()?)));
+        let markers = of("state/operations").map(|(path, _)| path.clone());
+        let entries: BTreeMap<PathBuf, Vec<u8>> = entries.collect();
+        let (entries, new_entries) = match is_cut_off {
+            true => (BTreeMap::new(), entries.into_keys().collect()),
+            false => (entries, BTreeSet::new()),
+        };
+        Self { markers: markers.collect(), entries, new_entries, ..Self::default() }
+    }
+
+    /// A change was made, and this is what is seen since.
+    pub fn change(&mut self, op: &Op, disk: &Disk) {
+        match op {
+            _ if is_of_kernel(op) => {
+                for (path, content) in disk.seen() {
+                    if is_record(&path, "state/operations") {
+                        self.markers.insert(path);
+                    } else if is_record(&path, "state/ledger") {
+                        self.new_entries.insert(path);
+                    } else if is_record(&path, "run/journal") {
+                        self.journals.insert(path, content.unwrap_or_default());
+                    }
+                }
+            }
+            Op::Remove(path) | Op::Rename(path, _) => {
+                self.markers.remove(path);
+                self.new_entries.remove(path);
+                self.journals.remove(path);
+            }
+            _ => {}
+        }
+    }
+
+    /// The command has ended.
+    pub fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Names of operations that `status` must tell of.
+    pub fn operations(&self) -> impl Iterator<Item = &str> {
+        self.markers.iter().filter_map(|path| path.file_stem()?.to_str())
+    }
+
+    /// Whether nothing may be left of any operation.
+    pub fn is_over(&self) -> bool {
+        self.is_over && self.markers.is_empty()
+    }
+
+    /// What is not on disk, or not as a whole.
+    pub fn broken(&self, files: &Files, are_journals_kept: bool) -> Result<(), String> {
+        for (path, content) in files.iter().filter_map(|(path, content)| Some((path, content.as_ref()?))) {
+            let directories = ["state/operations", "state/ledger", "state/ledger/history"];
+            let is_json = directories.iter().any(|directory| is_record(path, directory));
+            if is_json && serde_json::from_slice::<Value>(content).is_err() {
+                return Err(format!("{} is damaged", path.display()));
+            }
+        }
+        let lost = |path: &Path| Err(format!("{} is lost", path.display()));
+        if let Some(path) = self.markers.iter().find(|path| !files.contains_key(*path)) {
+            return lost(path);
+        }
+        let is_waited_for = |path: &&PathBuf| files.contains_key(*path);
+        if let Some(path) = self.new_entries.iter().find(|path| !is_waited_for(path)) {
+            return lost(path);
+        }
+        for (path, content) in self.entries.iter().filter(|(path, _)| !is_waited_for(path)) {
+            if !is_past(path, content, files) {
+                return lost(path);
+            }
+        }
+        for (path, promised) in self.journals.iter().filter(|_| are_journals_kept) {
+            let is_there =
+                files.get(path).and_then(Option::as_ref).is_some_and(|content| content.starts_with(promised));
+            if !is_there {
+                return lost(path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an entry has gone to the past of its place.
+fn is_past(path: &Path, content: &[u8], files: &Files) -> bool {
+    let Some(name) = path.file_name() else { return false };
+    let past = files.get(&Path::new("state/ledger/history").join(name)).and_then(Option::as_ref);
+    let past: Option<Value> = past.and_then(|past| serde_json::from_slice(past).ok());
+    let entry: Value = serde_json::from_slice(content).unwrap_or_default();
+    let is_it = |closed: &Value| closed["entry"] == entry;
+    past.is_some_and(|past| past["past"].as_array().into_iter().flatten().any(is_it))
+}
