@@ -55,3 +55,40 @@ impl Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn undone_by(action: &Action) -> Vec<String> {
+        let write = |action: &Action| {
+            let (file, value) = action.write("D");
+            format!("{value} > {file}")
+        };
+        action.undo().iter().map(write).collect()
+    }
+
+    #[test]
+    fn a_driver_that_was_stopped_comes_back_by_its_override_and_leaves_the_next_ones_as_it_was() {
+        let address = "0000:01:00.0".parse().unwrap();
+        let unbind = |driver_override: Option<&str>| {
+            let driver_override = driver_override.map(str::to_owned);
+            undone_by(&Action::Unbind { address, driver: "nvme".to_owned(), driver_override })
+        };
+        let bind = "0000:01:00.0 > bus/pci/drivers/nvme/bind";
+        assert_eq!(unbind(None), [bind]);
+        assert_eq!(unbind(Some("nvme")), ["nvme > D/driver_override", bind]);
+        let next = unbind(Some("vfio-pci"));
+        assert_eq!(next, ["nvme > D/driver_override", bind, "vfio-pci > D/driver_override"]);
+    }
+
+    #[test]
+    fn drivers_are_kept_from_vfs_that_are_put_back_and_only_from_them() {
+        let address = "0000:01:00.0".parse().unwrap();
+        let set = |count, was, autoprobe| undone_by(&Action::set_vfs(address, count, was, autoprobe));
+        let (off, on) = ("0 > D/sriov_drivers_autoprobe", "1 > D/sriov_drivers_autoprobe");
+        assert_eq!(set(0, 4, true), [off, "4 > D/sriov_numvfs", on]);
+        assert_eq!(set(0, 4, false), ["4 > D/sriov_numvfs"]);
+        assert_eq!(set(4, 0, true), ["0 > D/sriov_numvfs"]);
+    }
+}

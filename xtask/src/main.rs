@@ -6,6 +6,8 @@ mod ci;
 mod dependencies;
 mod generate;
 mod man;
+#[cfg(test)]
+mod mutants;
 mod steps;
 mod schema;
 mod third_party;
@@ -28,6 +30,7 @@ cargo xtask VERB
   power-loss         take the power away at moments of some commands, and show that a sync left out is noticed
   soak storm         storms of all commands on made-up machines with processes killed and disks full, on each kernel: --hours H
   soak power-loss    take the power away, or kill pcictl, at every moment of every command
+  soak mutants       break the decisions in src one by one, and see that some test fails: [FILE]...
   soak systemd       see that operations outlive their unit or session, on Debians with systemd in QEMU
   soak debian-guest  what becomes of devices and operations on servers with the package: udev, LVM, ssh, shutdown
   soak fleet-guests  boot several servers that are reached by ssh, for COMMAND: N -- COMMAND
@@ -46,9 +49,10 @@ cargo xtask VERB
   help               this text";
 
 /// The scripts of tests/soak, which take too long for CI.
-const SOAK: [&str; 11] = [
+const SOAK: [&str; 12] = [
     "storm",
     "power-loss",
+    "mutants",
     "systemd",
     "debian-guest",
     "fleet-guests",
