@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Step};
+use crate::plan::claims_for::Touched;
 use crate::plan::remove::plan_removal;
 use crate::topology::model::{FunctionId, Parent, Topology, VirtualOf};
 
@@ -163,4 +164,17 @@ fn an_empty_port_may_fill_its_bus_when_it_gets_its_driver_back() {
     let below = full.add_function(Parent::Function(id), "0000:01:00.0".parse().unwrap(), None, None);
     assert_eq!(held(&full, id), ["pci0000:00/03.0"]);
     assert_eq!(held(&full, below), ["pci0000:00/03.0/00.0"]);
+}
+
+#[test]
+fn a_consumer_elsewhere_is_held_from_the_first_step_to_the_last() {
+    let mut topology = Topology::default();
+    let host = topology.add_host_bridge("pci0000:00", "devices/pci0000:00", None);
+    let [top, consumer] = ["0000:00:01.0", "0000:00:02.0"].map(|address| {
+        topology.add_function(Parent::HostBridge(host), address.parse().unwrap(), None, Some("driver".into()))
+    });
+    let mut removal = plan_removal(&topology, &[top]).unwrap();
+    removal.also_touching(&[Touched::Function(topology.place(consumer))]);
+    let both = [topology.place(top), topology.place(consumer)];
+    assert_eq!((removal.claims().tops(), removal.remove.claims.tops()), (&both[..], &both[..]));
 }
