@@ -140,7 +140,17 @@ impl Procfs {
     /// # Errors
     /// Any failure but its absence.
     pub(crate) fn link(&self, path: &str) -> io::Result<Option<String>> {
-        gone(self.directory.link(path, |target| String::from_utf8_lossy(target).into_owned())).map(Option::flatten)
+        match gone(self.directory.link(path, |target| String::from_utf8_lossy(target).into_owned())) {
+            // Also said of a process that ended in this moment: proc_ns_readlink and proc_pid_readlink in fs/proc.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.has_ended(path) => Ok(None),
+            found => found.map(Option::flatten),
+        }
+    }
+
+    /// Whether the process that a path leads through is not there any more.
+    fn has_ended(&self, path: &str) -> bool {
+        let process = path.split('/').next().unwrap_or_default();
+        matches!(present(self.directory.open(process)), Ok(None))
     }
 
     /// The names in a directory.
@@ -528,6 +538,18 @@ mod tests {
         assert_eq!(count, 1);
         std::fs::write(directory.path().join("proc/table"), vec![b'x'; LONGEST_LINE * 3]).unwrap();
         assert!(procfs.lines("table", &mut |_| Next::Go).is_err());
+    }
+
+    #[test]
+    fn a_process_that_was_waited_for_has_ended() {
+        let procfs = Procfs::open(&Root::open(None).unwrap()).unwrap().unwrap();
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let path = format!("{}/ns/mnt", child.id());
+        assert!(!procfs.has_ended(&path));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(procfs.has_ended(&path));
+        assert_eq!(procfs.link(&path).unwrap(), None);
     }
 
     #[test]
