@@ -34,7 +34,7 @@ use crate::pci::selector::Selector;
 use crate::plan::action::{Attention, StepRef};
 use crate::report::guard::GuardReport;
 use crate::state::file::Invalid;
-use crate::state::journal::record::{Header, OperationRecord, sum};
+use crate::state::journal::record::{Header, OperationRecord, with_sum};
 use crate::topology::slots::SlotAddress;
 use crate::topology::vf_link;
 use crate::topology::vf_setting::{VfSetting, VfValue};
@@ -209,7 +209,7 @@ fn journal(bytes: &[u8]) {
 
 /// A journal of these lines, each with its sum.
 pub fn with_sums(text: &str) -> String {
-    text.lines().map(|line| format!("{:016x} {line}\n", sum(line.as_bytes()))).collect()
+    text.lines().map(with_sum).collect()
 }
 
 fn read_journal(text: &str) {

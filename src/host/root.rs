@@ -23,9 +23,6 @@ const LONGEST_PATH: usize = 4096;
 /// One call brings as many names of a directory as fit in here: about 2,000 functions.
 const ENTRIES: usize = 64 * 1024;
 
-/// Where what is open can be opened once more, by its number.
-const OPENED: &str = "/proc/self/fd";
-
 /// How often the kernel is asked again when something was renamed or mounted while it resolved a path with `..`.
 const ATTEMPTS: usize = 64;
 
@@ -183,7 +180,7 @@ impl Directory {
         // Merely opening a device can have effects, so it is looked at first. What was looked at is what is opened.
         let found = self.open_at(path, OFlags::PATH)?;
         require_regular(&rustix::fs::fstat(&found)?)?;
-        let again = format!("{OPENED}/{}", found.as_raw_fd());
+        let again = format!("/proc/self/fd/{}", found.as_raw_fd());
         Ok(rustix::fs::open(again, READ | OFlags::CLOEXEC, Mode::empty())?)
     }
 

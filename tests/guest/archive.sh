@@ -13,16 +13,16 @@ lists_of() {
 
 # archive SUITE COMMAND...: run an apt command on the archive of that suite, which `open_archive` has set up.
 archive() {
-    local suite=$1 lists release=()
+    local suite=$1 lists options=()
     lists=$(lists_of "$1")
     shift
     # What is installed here says nothing of another architecture.
-    [ -z "${architecture-}" ] || release+=(-o "APT::Architecture=$architecture" -o "APT::Architectures::=$architecture"
+    [ -z "${architecture-}" ] || options+=(-o "APT::Architecture=$architecture" -o "APT::Architectures::=$architecture"
         -o Dir::State::status=/dev/null)
     # A backport is taken only when asked for.
-    [[ $suite != *-backports ]] || release+=(-o "APT::Default-Release=$suite")
+    [[ $suite != *-backports ]] || options+=(-o "APT::Default-Release=$suite")
     "$@" -o Dir::Etc::SourceList="$lists/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-        -o Dir::State::Lists="$lists/lists" -o Dir::Cache="$lists/cache" -o APT::Sandbox::User="$(id -un)" "${release[@]}"
+        -o Dir::State::Lists="$lists/lists" -o Dir::Cache="$lists/cache" -o APT::Sandbox::User="$(id -un)" "${options[@]}"
 }
 
 # mirrors: the Debian mirrors this machine uses, a line each: `main URI` or `security URI`.

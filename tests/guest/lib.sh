@@ -136,6 +136,30 @@ monitor() {
     echo "$answer"
 }
 
+# --- Operators, for storms ---------------------------------------------------------------------------------------------
+
+# next: another number in $seed, the same after the same one in each run.
+next() {
+    seed=$(((seed * 1103515245 + 12345) % 2147483648))
+}
+
+# any WORD...: one of the words, by that number.
+any() {
+    next
+    eval "echo \"\${$((seed / 65536 % $# + 1))}\""
+}
+
+# operate WORD...: pcictl with these words, as operation $count of the operator $name, and a line in /tmp/case/log.$name: the
+# exit status, whose it was, the words, from when to when, and what was said.
+# shellcheck disable=SC2154 # the caller's
+operate() {
+    status=0
+    read -r from _ </proc/uptime
+    pcictl "$@" >"/tmp/case/out.$name" 2>&1 || status=$?
+    read -r to _ </proc/uptime
+    echo "$status $name $count $* [$from to $to]: $(xargs <"/tmp/case/out.$name" 2>/dev/null | cut -c 1-400)" >>"/tmp/case/log.$name"
+}
+
 # --- Raw writers, for storms -------------------------------------------------------------------------------------------
 #
 # What they write to is found by name each time, as runbooks do it: it may have gone, and may be gone in the next moment. What
@@ -156,7 +180,7 @@ raw_loop() {
     seed=$(printf %d "'$1") count=0
     seed=$((seed * 7919 + ${#1}))
     while [ "$count" -lt "$2" ]; do
-        seed=$(((seed * 1103515245 + 12345) % 2147483648))
+        next
         target=$(sed -n "$((seed / 65536 % $(wc -l <"$4") + 1))p" "$4")
         # shellcheck disable=SC2086 # an address, or a value and a file
         "$3" $target

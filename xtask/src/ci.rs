@@ -85,11 +85,8 @@ fn announce(stages: &[Stage]) -> Result<(), String> {
 
 /// The kernels that are booted without being asked for.
 fn kernels() -> Result<Vec<String>, String> {
-    let path = crate::root().join("tests/guest/kernels");
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let lines =
-        text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    Ok(lines.filter(|words| words.len() > 1 && words[1] != "asked").map(|words| words[0].to_owned()).collect())
+    let printed = steps::output(Command::new(crate::root().join("tests/guest/prepare")).arg("--list"))?;
+    Ok(printed.lines().map(str::to_owned).collect())
 }
 
 /// A line for each step, and for each stage the sum.

@@ -6,8 +6,6 @@ mod ci;
 mod dependencies;
 mod generate;
 mod man;
-#[cfg(test)]
-mod mutants;
 mod steps;
 mod schema;
 mod third_party;

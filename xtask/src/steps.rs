@@ -127,7 +127,7 @@ fn shellcheck() -> Result<(), String> {
 }
 
 fn test_tools() -> Result<(), String> {
-    cargo(["test", "--quiet", "--locked", "-p", "house", "-p", "schema-check", "-p", "xtask"])
+    cargo(["test", "--quiet", "--locked", "-p", "house", "-p", "mutants", "-p", "schema-check", "-p", "xtask"])
 }
 
 /// Boots kernels and runs the cases that words choose.

@@ -102,8 +102,7 @@ impl JournalLine {
     /// The text of the line, with its sum and its end.
     pub(crate) fn text(&self) -> String {
         // A struct with string keys can always be written.
-        let body = serde_json::to_string(self).unwrap_or_default();
-        format!("{:016x} {body}\n", sum(body.as_bytes()))
+        with_sum(&serde_json::to_string(self).unwrap_or_default())
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -246,8 +245,13 @@ impl OperationRecord {
     }
 }
 
+/// A line with its sum before it, and its end.
+pub(crate) fn with_sum(body: &str) -> String {
+    format!("{:016x} {body}\n", sum(body.as_bytes()))
+}
+
 /// FNV-1a: enough to notice an accident; against malice stand the owner and the mode of the files.
-pub(crate) fn sum(bytes: &[u8]) -> u64 {
+fn sum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

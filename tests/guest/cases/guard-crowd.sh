@@ -41,7 +41,8 @@ raw_loop f $((operations / 6)) raw_remove /tmp/case/top &
 operator() {
     seed=$((${#1} * 31)) count=0
     until [ -e /tmp/case/enough ]; do
-        seed=$(((seed * 1103515245 + 12345) % 2147483648)) count=$((count + 1))
+        next
+        count=$((count + 1))
         target=$(sed -n "$((seed / 65536 % $(wc -l </tmp/case/below) + 1))p" /tmp/case/below)
         for what in 'remove --if-present' 'rescan --settle 0'; do
             status=0

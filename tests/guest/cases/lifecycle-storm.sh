@@ -15,15 +15,6 @@ slots=$(ls /sys/bus/pci/slots)
 edus=$(of_kind edu)
 note "$(echo "$edus" | wc -l) endpoints, PF $pf, slots $(echo "$slots" | xargs)"
 
-# any WORD...: one of the words, by the operator's generator.
-any() {
-    next
-    eval "echo \"\${$((seed / 65536 % $# + 1))}\""
-}
-next() {
-    seed=$(((seed * 1103515245 + 12345) % 2147483648))
-}
-
 # one NAME: an operation of that operator.
 one() {
     next
@@ -49,12 +40,11 @@ one() {
     14) set -- slot on "$slot" --settle 0 ;;
     15) set -- power "$target" --runtime "$(any auto on)" ;;
     esac
-    status=0
-    pcictl "$@" --wait 100 >"/tmp/case/out.$name" 2>&1 || status=$?
-    echo "$status $name $count $*: $(xargs <"/tmp/case/out.$name" | cut -c 1-400)" >>"/tmp/case/log.$name"
+    operate "$@" --wait 100
 }
 operator() {
     name=$1 seed=$2
+    # shellcheck disable=SC2034 # operate tells it
     for count in $(seq $((operations / 6))); do one; done
 }
 for name in one two three four five six; do

@@ -29,7 +29,7 @@ operator() {
     name=$1 seed=$2
     shift 2
     for count in $(seq $((operations / 5))); do
-        seed=$(((seed * 1103515245 + 12345) % 2147483648))
+        next
         eval "target=\${$((seed / 65536 % $# + 1))}"
         case $((seed / 256 % 4)) in
         0) what="pcictl remove --wait 100 --if-present" ;;

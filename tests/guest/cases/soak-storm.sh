@@ -12,15 +12,6 @@ seed=$(cat /rig/seed)
 # Shown if it fails.
 trap 'cat /tmp/case/log.*' EXIT
 
-# any WORD...: one of the words, by the operator's generator.
-any() {
-    next
-    eval "echo \"\${$((seed / 65536 % $# + 1))}\""
-}
-next() {
-    seed=$(((seed * 1103515245 + 12345) % 2147483648))
-}
-
 # --- What there is: ports and endpoints below them, not the machine's own.
 before=$(functions)
 for device in "$pci"/*; do
@@ -102,10 +93,8 @@ operator() {
         # The generator went on in a shell of its own.
         next
         seed=$((seed + count))
-        status=0 from=$(now)
         # shellcheck disable=SC2086 # words
-        pcictl $words >"/tmp/case/out.$name" 2>&1 || status=$?
-        echo "$status $name $count $words [$from to $(now)]: $(xargs <"/tmp/case/out.$name" 2>/dev/null | cut -c 1-300)" >>"/tmp/case/log.$name"
+        operate $words
     done
     : >"/tmp/case/left.$name"
 }
@@ -183,7 +172,10 @@ is_back() {
     pcictl rescan --all --settle 20 >/tmp/case/out 2>&1
     for pf in ${pfs-}; do pcictl sriov "$pf" --off --autoprobe on >/tmp/case/out 2>&1; done
     for device in $endpoints $bridges; do
-        case $(cat "$pci/$device/driver_override" 2>/dev/null) in "" | "(null)") true ;; *) false ;; esac || pcictl override --clear "$device" >/tmp/case/out 2>&1
+        case $(cat "$pci/$device/driver_override" 2>/dev/null) in
+        '' | '(null)') ;;
+        *) pcictl override --clear "$device" >/tmp/case/out 2>&1 ;;
+        esac
         [ "$(functions | grep "^$device ")" = "$(echo "$before" | grep "^$device ")" ] || pcictl bind "$device" >>/tmp/case/out 2>&1
         [ "$(cat "$pci/$device/power/control" 2>/dev/null)" != auto ] || pcictl power "$device" --runtime on >>/tmp/case/out 2>&1
     done

@@ -12,16 +12,17 @@ edu=$(of_kind edu | nth 1)
 upstream=$(of_kind upstream | nth 1)
 set -- /sys/bus/pci/slots/*
 slot=${1##*/}
+# tell WHAT: does it, and what the kernel has said of it.
 tell() {
-    what=$1
-    shift
-    "$@" 2>/tmp/case/error || note "$what: $(cat /tmp/case/error)"
-    [ "$(dmesg | grep -c 'possible circular\|BUG:\|WARNING')" = "${told:-0}" ] || {
-        told=$(dmesg | grep -c 'possible circular\|BUG:\|WARNING')
-        note "$what: $(dmesg | grep -A 60 'possible circular\|BUG:\|WARNING' | grep -E 'is trying to acquire|already holding|[a-z_]+\+0x|at: ' | sed 's/^[^]]*\] *//' | head -n 40 | xargs)"
-        dmesg | grep -A 120 'possible circular'
-    }
+    "$1" 2>/tmp/case/error || note "$1: $(cat /tmp/case/error)"
+    dmesg >/tmp/case/said
+    reports=$(grep -c "$report" /tmp/case/said)
+    [ "$reports" -gt "$told" ] || return 0
+    told=$reports
+    note "$1: $(grep -A 60 "$report" /tmp/case/said | grep -E 'is trying to acquire|already holding|[a-z_]+\+0x|at: ' | sed 's/^[^]]*\] *//' | head -n 40 | xargs)"
+    grep -A 120 'possible circular' /tmp/case/said
 }
+report='possible circular\|BUG:\|WARNING' told=0
 rescans() { scan "$edu"; }
 removes() { drop "$edu" && scan "$upstream"; }
 above() { drop "$upstream" && echo 1 >/sys/bus/pci/rescan; }
@@ -32,5 +33,5 @@ driver() { echo "$edu" >"$pci/$edu/driver/unbind" && echo "$edu" >/sys/bus/pci/d
 resets() { echo 1 >"$pci/$pf/reset"; }
 all='driver resets functions_on rescans removes above pf_goes slot_off'
 # shellcheck disable=SC2086 # words
-for what in $(echo $all $all | cut -d ' ' -f "$(cat /rig/seed)-" | cut -d ' ' -f 1-8); do tell $what $what; done
-[ -n "${told-}" ] || note 'nothing was reported'
+for what in $(echo $all $all | cut -d ' ' -f "$(cat /rig/seed)-" | cut -d ' ' -f 1-8); do tell "$what"; done
+[ "$told" -gt 0 ] || note 'nothing was reported'

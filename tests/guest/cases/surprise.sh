@@ -14,15 +14,6 @@ cards=$({ of_kind edu; of_kind nvme; } | sort)
 slots=$(ls /sys/bus/pci/slots)
 note "cards $(echo "$cards" | xargs), switch $upstream, slots $(echo "$slots" | xargs)"
 
-# any WORD...: one of the words, by the operator's generator.
-any() {
-    next
-    eval "echo \"\${$((seed / 65536 % $# + 1))}\""
-}
-next() {
-    seed=$(((seed * 1103515245 + 12345) % 2147483648))
-}
-
 # one: an operation of that operator.
 one() {
     next
@@ -42,9 +33,7 @@ one() {
     10) set -- slot off "$slot" ;;
     11) set -- slot on "$slot" --settle 0 ;;
     esac
-    status=0
-    pcictl "$@" --wait 100 >"/tmp/case/out.$name" 2>&1 || status=$?
-    echo "$status $name $count $*: $(xargs <"/tmp/case/out.$name" | cut -c 1-400)" >>"/tmp/case/log.$name"
+    operate "$@" --wait 100
 }
 operator() {
     name=$1 seed=$2 count=0

@@ -5,9 +5,9 @@
 //! ```text
 //! # topology: switch8        one or more names of tests/guest/topologies; the case runs in each
 //! # append: slub_debug=FPZU  kernel arguments
-//! # kernels: 6.12            on which it must pass: these series of tests/guest/kernels, `all` that have all drivers, or `any`, where the
-//!                            version makes no difference: the one that runs `all` cases, and with --everywhere the oldest
-//!                            and the newest
+//! # kernels: 6.12            on which it must pass: these series of tests/guest/kernels, `all` that have all drivers, or
+//!                            `any`, where the version makes no difference: the one that runs `all` cases, and with
+//!                            --everywhere the oldest and the newest
 //! # timeout: 300             seconds; 180 when absent
 //! # boot: own                shares its boot with no other case
 //! # file: README.md          a file of the repository, which lies in /rig
@@ -189,20 +189,18 @@ impl Case {
 
     /// Whether it runs on that kernel.
     fn runs_on(&self, kernel: &Kernel, words: &Words) -> bool {
-        let names_it = self.kernels.contains(&kernel.series);
-        if words.kernels.contains(&kernel.series) && kernel.runs != Runs::Listed {
-            return names_it || self.kernels.iter().any(|name| name == "all" || name == "any");
-        }
-        if !words.kernels.is_empty() {
-            return names_it && words.kernels.contains(&kernel.series);
+        let is_asked = words.kernels.contains(&kernel.series);
+        if !is_asked && !words.kernels.is_empty() {
+            return false;
         }
         let at_an_end = words.everywhere && kernel.is_end;
-        names_it && kernel.runs != Runs::Asked
-            || self.kernels.iter().any(|name| match name.as_str() {
-                "all" => matches!(kernel.runs, Runs::All | Runs::Named),
-                "any" => kernel.runs == Runs::All || at_an_end,
-                _ => false,
-            })
+        self.kernels.iter().any(|name| match (name.as_str(), kernel.runs) {
+            ("all" | "any", Runs::Listed) => false,
+            ("all", Runs::All | Runs::Named) | ("any", Runs::All) => true,
+            ("any", Runs::Named) => is_asked || at_an_end,
+            ("all" | "any", Runs::Asked) => is_asked,
+            (_, runs) => *name == kernel.series && (is_asked || runs != Runs::Asked),
+        })
     }
 
     /// Whether it waits to be named before it runs on that kernel.

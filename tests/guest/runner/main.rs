@@ -77,12 +77,7 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
     let mut prepare = Command::new(guest_dir.join("prepare"));
     prepare.args(boots.iter().map(|boot| &boot.kernel).collect::<std::collections::BTreeSet<_>>());
     let prepared = output_of(&mut prepare)?;
-    let is_gone = |boot: &Boot| {
-        prepared
-            .lines()
-            .filter_map(|line| line.strip_prefix("gone "))
-            .any(|gone| gone.split_once(' ').is_some_and(|(series, _)| series == boot.kernel))
-    };
+    let is_gone = |boot: &Boot| prepared.lines().any(|line| line.strip_prefix("gone ") == Some(&boot.kernel));
     let (not_run, boots): (Vec<_>, Vec<_>) = boots.into_iter().partition(is_gone);
     let pcictl = last_line_of(&mut Command::new(guest_dir.join("build-pcictl")))?;
     let tools = last_line_of(&mut Command::new(guest_dir.join("build-tools")))?;

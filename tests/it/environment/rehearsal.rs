@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::rc::Rc;
 
 use clap::Parser;
@@ -15,7 +15,7 @@ use pcictl::operation::context::Rehearsal;
 use pcictl::terminal::output::Output;
 
 use crate::support::fake::{Comes, FakeKernel, Fault, Script};
-use crate::support::{Tree, load_dump};
+use crate::support::{Tree, load_dump, processes};
 
 /// The tree that all of these are tried on.
 pub const TREE: &str = "guest-switch8";
@@ -28,9 +28,8 @@ pub const BEFORE: &str = "\nrunning 1 test\n";
 
 /// The command as a process, with nothing else in its environment.
 pub fn command(root: &Path, run: &Path, state: &Path, words: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["environment::rehearsal::in_a_process_of_its_own", "--exact", "--ignored", "--nocapture"]);
-    command.args(["--test-threads", "1"]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+    let mut command = processes::this_test("environment::rehearsal::in_a_process_of_its_own");
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
     let values = [root.as_os_str(), run.as_os_str(), state.as_os_str(), words.as_ref()];
     command.envs(VARIABLES.into_iter().zip(values));
     command
@@ -53,7 +52,5 @@ fn in_a_process_of_its_own() {
         output.error(&error);
         error.status().into()
     });
-    // A status can be compared, but not be told.
-    let status = (0..=u8::MAX).find(|status| ExitCode::from(*status) == code).expect("a status");
-    std::process::exit(status.into());
+    std::process::exit(processes::number(code).into());
 }

@@ -72,6 +72,33 @@ const NONE: Row = Row {
 /// A look at a tree by the program itself.
 const LOOK: Row = Row { command: "list --no-header", is_rehearsed: false, ..NONE };
 
+/// No child can look at processes for it.
+const UNSEEING: Row = Row {
+    fault: "no process can be started to look at others",
+    strace: "-e inject=clone,fork,vfork:error=EAGAIN",
+    tree: "busy",
+    stdout: "more processes: no process could be started: Try again",
+    sign: "(INJECTED)",
+    ..LOOK
+};
+
+/// From a directory that is no more.
+const NOWHERE: Row = Row {
+    fault: "the working directory is gone",
+    around: "mkdir @scratch/gone; cd @scratch/gone; rmdir @scratch/gone; exec \"$@\"",
+    ..LOOK
+};
+
+/// Where nothing can be seen of processes.
+const UNMOUNTED: Row = Row {
+    fault: "no /proc",
+    before: "mount -t tmpfs none /proc",
+    status: 1,
+    stderr: "pcictl: @: no dumped tree can be read while /proc is not mounted\n",
+    sign: "\"/proc/self\"",
+    ..LOOK
+};
+
 const REMOVE: &str = "remove 0000:03:00.0";
 
 /// Full, over quota, read-only, broken: the disks of journals and of the ledger.
@@ -263,25 +290,8 @@ pub const LIMITS: &[Row] = &[
         sign: "(INJECTED)",
         ..NONE
     },
-    Row {
-        fault: "no process can be started to look at others",
-        strace: "-e inject=clone,fork,vfork:error=EAGAIN",
-        tree: "busy",
-        command: "show 0000:06:00.0",
-        stdout: "more processes: no process could be started: Try again",
-        sign: "(INJECTED)",
-        ..LOOK
-    },
-    Row {
-        fault: "no process can be started to look at others",
-        strace: "-e inject=clone,fork,vfork:error=EAGAIN",
-        tree: "busy",
-        command: "remove --dry-run 0000:06:00.0",
-        status: 4,
-        stdout: "more processes: no process could be started: Try again",
-        sign: "(INJECTED)",
-        ..LOOK
-    },
+    Row { command: "show 0000:06:00.0", ..UNSEEING },
+    Row { command: "remove --dry-run 0000:06:00.0", status: 4, ..UNSEEING },
     Row {
         fault: "no process can be started",
         strace: "-e inject=clone,clone3,fork,vfork:error=EAGAIN",
@@ -394,49 +404,25 @@ pub const SURROUNDINGS: &[Row] = &[
         afterwards: "test -z \"$(find @run @state -not -type l -perm /022 | tee /dev/stderr)\"",
         ..NONE
     },
+    NOWHERE,
     Row {
-        fault: "the working directory is gone",
-        around: "mkdir @scratch/gone; cd @scratch/gone; rmdir @scratch/gone; exec \"$@\"",
-        ..LOOK
-    },
-    Row {
-        fault: "the working directory is gone",
-        around: "mkdir @scratch/gone; cd @scratch/gone; rmdir @scratch/gone; exec \"$@\"",
         command: "dump copy",
         status: 1,
         stderr: "pcictl: copy: cannot be made in .: No such file or directory\n",
         sign: "ENOENT",
-        ..LOOK
+        ..NOWHERE
     },
+    UNMOUNTED,
+    Row { command: "lock 0000:03:00.0 -- true", ..UNMOUNTED },
     Row {
-        fault: "no /proc",
-        before: "mount -t tmpfs none /proc",
-        status: 1,
-        stderr: "pcictl: @: no dumped tree can be read while /proc is not mounted\n",
-        sign: "\"/proc/self\"",
-        ..LOOK
-    },
-    Row {
-        fault: "no /proc",
-        before: "mount -t tmpfs none /proc",
-        command: "lock 0000:03:00.0 -- true",
-        status: 1,
-        stderr: "pcictl: @: no dumped tree can be read while /proc is not mounted\n",
-        sign: "\"/proc/self\"",
-        ..LOOK
-    },
-    Row {
-        fault: "no /proc",
-        before: "mount -t tmpfs none /proc",
         tree: THIS_MACHINE,
         command: "doctor",
-        status: 1,
         stderr: "\
 pcictl: cannot tell whether the PCI core is stuck: /proc is not mounted
 hint: mount -t proc proc /proc
 ",
         sign: "statfs",
-        ..LOOK
+        ..UNMOUNTED
     },
     Row {
         fault: "processes of others are hidden",

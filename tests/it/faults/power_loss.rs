@@ -20,7 +20,7 @@ use kill::kill_everywhere;
 use reboot::{Reboots, Tried};
 use recording::record;
 use subjects::Subject;
-use trace::Op;
+use trace::{Op, is_hidden};
 
 use crate::faults::machine::quiet_crashes;
 
@@ -51,10 +51,9 @@ fn try_each(subjects: &[Subject], limit: usize) {
 /// What a sync puts on disk.
 fn kind_of_sync(op: &Op) -> Option<String> {
     let Op::Sync(path) = op else { return None };
-    let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     let directory = path.parent().unwrap_or(path).display();
     Some(match path.extension() {
-        _ if is_hidden => format!("a new file in {directory}"),
+        _ if is_hidden(path) => format!("a new file in {directory}"),
         Some(end) if end == "journal" => format!("a line of a file in {directory}"),
         _ => format!("names in {}", path.display()),
     })

@@ -4,7 +4,7 @@
 //! anybody has the file open. So all tests start their processes here, and a test that takes locks in this very process,
 //! or has files open that a child would keep, holds all others off meanwhile.
 
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -25,6 +25,18 @@ pub fn output(command: &mut Command) -> Output {
     let output = start(command).wait_with_output().expect("it ends");
     super::check_form(&output.stdout);
     output
+}
+
+/// This program again, with nothing but one test, which is ignored otherwise.
+pub fn this_test(name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args([name, "--exact", "--ignored", "--nocapture", "--test-threads", "1"]);
+    command
+}
+
+/// A status as a number: it can be compared, but tells none.
+pub fn number(status: ExitCode) -> u8 {
+    (0..=u8::MAX).find(|number| ExitCode::from(*number) == status).expect("a status")
 }
 
 /// A terminal of the test's own, whose ends only get those processes that they are given to.

@@ -1,18 +1,22 @@
-//! `mutants COPY LIST KNOWN OUTCOMES [MINUTES]`: tries the mutants of LIST, which `cargo mutants --list --json` printed, in COPY, a copy of
-//! the repository.
+//! `mutants COPY LIST KNOWN OUTCOMES [MINUTES]`: tries the mutants of LIST, which `cargo mutants --list --json` printed, in COPY,
+//! a copy of the repository.
 //!
 //! cargo-mutants builds pcictl anew for each mutant, which takes one to four minutes here, eighteen hours and more for a
 //! thousand. This builds all of them together, each switched off, and switches on one after the other: what remains is the time
 //! that tests take. Where a mutant cannot be built together with the others, that is told.
 //!
-//! For each the tests of its room run, and if these notice nothing, those of the program that say most about it. What came of it is
-//! added to OUTCOMES, a line each, and not tried again. It ends with a line for each file as tests/PROOF.md has it, and fails for one
-//! that nobody noticed and that KNOWN does not list. After MINUTES it tries no more.
+//! For each the tests of its room run, and if these notice nothing, those of the program that say most about it. What came of
+//! it is added to OUTCOMES, a line each, and not tried again. It ends with a line for each file as tests/PROOF.md has it, and
+//! fails for one that nobody noticed and that KNOWN does not list. After MINUTES it tries no more.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod copy;
 mod edit;
 mod list;
 mod places;
+#[cfg(test)]
+mod record;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -136,12 +140,12 @@ impl Session {
 /// Which tests notice the mutant that is switched on.
 fn outcome(root: &Path, programs: &Programs, mutant: &Mutant) -> Result<&'static str> {
     let room = mutant.file.trim_start_matches("src/").split('/').next().unwrap_or_default();
-    if !passes(root, &programs.lib, &[&format!("{room}::")])? {
+    if !passes(root, &programs.lib, &format!("{room}::"))? {
         return Ok("room");
     }
     let tests = TESTS_OF.iter().find(|(begin, _)| mutant.file.starts_with(begin)).map_or(&[][..], |(_, tests)| tests);
     for test in tests {
-        if !passes(root, &programs.it, &[test])? {
+        if !passes(root, &programs.it, test)? {
             return Ok("program");
         }
     }
@@ -149,12 +153,12 @@ fn outcome(root: &Path, programs: &Programs, mutant: &Mutant) -> Result<&'static
 }
 
 /// Whether these tests pass in time.
-fn passes(root: &Path, program: &Path, tests: &[&str]) -> Result<bool> {
+fn passes(root: &Path, program: &Path, tests: &str) -> Result<bool> {
     let mut child = Command::new("timeout")
         .args(["--kill-after=5", &LIMIT.as_secs().to_string()])
         .arg(program)
         .arg("--quiet")
-        .args(tests)
+        .arg(tests)
         .current_dir(root)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

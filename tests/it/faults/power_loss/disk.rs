@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::trace::Op;
+use super::trace::{Op, is_hidden};
 
 /// Files with their content; directories have none.
 pub type Files = BTreeMap<PathBuf, Option<Vec<u8>>>;
@@ -213,10 +213,9 @@ impl Disk {
             let above = path.ancestors().skip(1).filter(|above| above.components().count() > 0);
             above.into_iter().all(|above| names.get(above) == Some(&Node::Directory))
         };
-        // Files of interest, with the directories that lead to them. What is hidden is on its way to its name: nobody reads it.
-        let is_seen = |path: &Path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        // Files of interest, with the directories that lead to them.
         let is_kept = |(path, node): &(&PathBuf, &Node)| {
-            (**node == Node::Directory || is_of_interest(path)) && is_seen(path) && is_reached(path)
+            (**node == Node::Directory || is_of_interest(path)) && !is_hidden(path) && is_reached(path)
         };
         names.iter().filter(is_kept).map(|(path, node)| (path.clone(), *node)).collect()
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::disk::{Disk, Files, write};
 use super::recording::{Recording, is_of_kernel, path};
 use super::subjects::Subject;
-use super::trace::Op;
+use super::trace::{Op, is_hidden};
 use crate::faults::machine::{Ended, Machine};
 use crate::faults::{Course, check_ledger, check_recovered};
 use crate::support::scratch_directory;
@@ -57,8 +57,7 @@ pub fn kill_everywhere(subject: &Subject, recording: &Recording, step: usize) ->
 
 /// Whether a change can be seen by anybody else: no sync, and no file that has not got its name yet.
 fn is_seen(op: &Op) -> bool {
-    let is_hidden = path(op).file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    !matches!(op, Op::Sync(_)) && !is_hidden
+    !matches!(op, Op::Sync(_)) && !is_hidden(path(op))
 }
 
 fn check(machine: &Machine, subject: &Subject, course: &Course, files: &Files, what: &str) {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::disk::{Disk, Files};
 use super::recording::is_of_kernel;
-use super::trace::Op;
+use super::trace::{Op, is_hidden};
 
 /// What is promised at some moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,9 +28,8 @@ pub struct Promises {
 
 /// Whether a file is a record in this directory.
 pub fn is_record(path: &Path, directory: &str) -> bool {
-    let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     let is_whole = path.extension().is_some_and(|end| end == "json" || end == "journal");
-    path.parent() == Some(Path::new(directory)) && is_whole && !is_hidden
+    path.parent() == Some(Path::new(directory)) && is_whole && !is_hidden(path)
 }
 
 impl Promises {

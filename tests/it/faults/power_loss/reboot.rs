@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::process::ExitCode;
 
 use serde_json::Value;
 
@@ -14,7 +13,7 @@ use super::recording::{Recording, is_of_kernel, path};
 use super::subjects::Subject;
 use super::trace::Op;
 use crate::faults::machine::{Ended, Functions, Machine};
-use crate::support::scratch_directory;
+use crate::support::{processes, scratch_directory};
 
 /// What of the disk is looked at. Whoever reads records of operations and devices never reads the history, nor the other way
 /// round, so that each need be combined with itself only.
@@ -238,7 +237,7 @@ fn report(machine: &Machine, words: &[&str]) -> Result<Report, String> {
     let ended = catch_unwind(AssertUnwindSafe(|| machine.run(words))).map_err(|_| format!("{words:?} panics"))?;
     let code = match ended {
         Ended::Well => 0,
-        Ended::Otherwise(code) => (0..=255).find(|number| ExitCode::from(*number) == code).unwrap_or(255),
+        Ended::Otherwise(code) => processes::number(code),
         Ended::Badly(error) => return Err(format!("{words:?}: {error}")),
         Ended::Crashed => return Err(format!("{words:?} is cut off")),
     };

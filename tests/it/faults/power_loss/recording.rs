@@ -44,8 +44,8 @@ pub fn record(subject: &Subject) -> Recording {
     let trace = directory.path().join("trace");
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-x", "-s", "8388608", "--seccomp-bpf", "-e", &format!("trace={CALLS}"), "-o"]);
-    strace.arg(&trace).arg(std::env::current_exe().expect("this program"));
-    strace.args(["--ignored", "--exact", "faults::power_loss::recording::a_command_in_a_process_of_its_own"]);
+    let test = processes::this_test("faults::power_loss::recording::a_command_in_a_process_of_its_own");
+    strace.arg(&trace).arg(test.get_program()).args(test.get_args());
     strace.env(VARIABLE, format!("{}:{}", directory.path().display(), subject.name()));
     let output = processes::output(&mut strace);
     assert!(output.status.success(), "{}: is strace installed? {output:?}", subject.name());
@@ -98,7 +98,7 @@ fn a_command_in_a_process_of_its_own() {
     let Ok(value) = std::env::var(VARIABLE) else { return };
     let (directory, name) = value.split_once(':').expect("a directory and a name");
     let directory = Path::new(directory);
-    let subject = Subject::all().into_iter().find(|subject| subject.name() == name).expect("a subject");
+    let subject = Subject::named(name);
     let machine = subject.machine();
     let own = machine.directory("");
     let copy = |to: &str| {

@@ -32,6 +32,11 @@ pub enum Op {
     Sync(PathBuf),
 }
 
+/// Whether a file is on its way to its name: nobody reads it.
+pub fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
 enum Argument {
     Text(Vec<u8>),
     Descriptor(PathBuf),
