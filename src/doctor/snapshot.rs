@@ -71,21 +71,34 @@ impl Reader<'_> {
     /// A task that may be in PCI code. Tasks that run, or sleep where user programs sleep, are skipped quickly: a
     /// machine has thousands of them.
     fn interesting(&self, pid: u32, tid: u32, state: char) -> Option<(Task, Option<u64>)> {
-        let wchan = || self.text(&format!("{}/wchan", task_path(pid, tid)));
         match state {
             'D' => {}
             // Only vfio and the like wait for their users in a way that signals can end.
-            'S' if wchan().is_some_and(|wchan| stack::waits_for_users(&wchan)) => {}
+            'S' if self.waits_for_users(&task_path(pid, tid)) => {}
             _ => return None,
         }
         let (task, switches) = self.read(pid, tid, state)?;
         stack::is_of_interest(&task).then_some((task, switches))
     }
 
+    /// Whether a sleeping task waits for the users of a device. On x86 wchan names nothing before Linux 5.16: it followed
+    /// frame pointers, which kernels that unwind by ORC do not have (arch/x86/kernel/process.c). The stack tells it there.
+    fn waits_for_users(&self, task: &str) -> bool {
+        match self.text(&format!("{task}/wchan")) {
+            Some(wchan) if !matches!(wchan.as_str(), "" | "0") => stack::waits_for_users(&wchan),
+            _ => self.stack(task).iter().any(|frame| stack::waits_for_users(&frame.function)),
+        }
+    }
+
+    /// The functions it is in, innermost first; none if they may not be seen.
+    fn stack(&self, task: &str) -> Vec<Frame> {
+        let stack = self.text(&format!("{task}/stack")).unwrap_or_default();
+        stack.lines().filter_map(Frame::parse).collect()
+    }
+
     fn read(&self, pid: u32, tid: u32, state: char) -> Option<(Task, Option<u64>)> {
         let path = task_path(pid, tid);
         let switches = self.switches(&path);
-        let stack = self.text(&format!("{path}/stack")).unwrap_or_default();
         let wchan = self.text(&format!("{path}/wchan")).filter(|wchan| !matches!(wchan.as_str(), "" | "0"));
         let task = Task {
             pid,
@@ -94,7 +107,7 @@ impl Reader<'_> {
             command: self.procfs.command(pid),
             state,
             wchan,
-            stack: stack.lines().filter_map(Frame::parse).collect(),
+            stack: self.stack(&path),
             files: self.sysfs_files(pid),
             under_pcictl: self.is_under_pcictl(pid),
             still: false,

@@ -141,9 +141,9 @@ fn is_plumbing(function: &str) -> bool {
         .any(|prefix| function.starts_with(prefix))
 }
 
-/// Whether a task in interruptible sleep is of interest: it waits for the users of a device.
-pub(crate) fn waits_for_users(wchan: &str) -> bool {
-    wchan.starts_with("vfio_") || wchan.starts_with("nv_")
+/// Whether a task in interruptible sleep is of interest: it waits in this function for the users of a device.
+pub(crate) fn waits_for_users(function: &str) -> bool {
+    function.starts_with("vfio_") || function.starts_with("nv_")
 }
 
 /// Whether the task is in PCI code at all, as far as its stack or its open files tell.

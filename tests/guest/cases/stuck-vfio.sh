@@ -1,7 +1,7 @@
 # A device that user space has open by vfio: the write waits until it is closed. pcictl says so in time, the doctor names
 # the process that has it open, and closing it is all it takes.
 # topology: iommu
-# kernels: any
+# kernels: 5.10 6.12
 # timeout: 120
 device=$(of_kind edu)
 before=$(functions)
