@@ -185,6 +185,40 @@ fn sleeps_in_flock(child: &Child) -> bool {
     locks.lines().any(|line| line.contains("-> FLOCK") && line.contains(&waiting))
 }
 
+/// Processes with files open that are no lock files, as a busy host has them.
+struct Bystanders {
+    processes: Vec<Child>,
+}
+
+impl Bystanders {
+    const PROCESSES: usize = 2000;
+    const DESCRIPTORS: usize = 52;
+
+    fn start() -> Self {
+        let scratch = directory();
+        let open = |number: usize| {
+            let file = fs::File::create(scratch.path().join(number.to_string())).unwrap();
+            // Left open in those that are started next.
+            nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+            file
+        };
+        let files: Vec<fs::File> = (0..Self::DESCRIPTORS).map(open).collect();
+        let start = |_| Command::new("sleep").arg("1000").spawn().unwrap();
+        let processes = (0..Self::PROCESSES).map(start).collect();
+        drop(files);
+        Self { processes }
+    }
+}
+
+impl Drop for Bystanders {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
 fn main() {
     divan::main();
     let (claims, files) = (claims(), files());
@@ -203,4 +237,12 @@ fn main() {
         || hand_over_processes(&|command| processes.flock(command)),
     );
     show("the same with a waiter that is handed the lock", over);
+    let bystanders = Bystanders::start();
+    let first = || {
+        let processes = Processes::new();
+        run(processes.pcictl(&["true"]))
+    };
+    let first = compare(20, first, || run(processes.flock(&["true"])));
+    show("the first lock of a node beside 2,000 processes, against flock FILE true", first);
+    drop(bystanders);
 }

@@ -7,27 +7,36 @@
 
 use std::collections::BTreeMap;
 
-use crate::doctor::stack;
+use crate::doctor::stack::{self, Position, Work};
 use crate::doctor::task::{Frame, Snapshot, Task, VfioUser};
 use crate::host::procfs::{Procfs, context_switches};
 
 /// Every task that waits in PCI or driver code; an empty snapshot where there is no /proc.
 pub(crate) fn take(procfs: Option<&Procfs>) -> Snapshot {
-    procfs.map_or_else(Snapshot::default, |procfs| Reader { procfs }.snapshot())
+    procfs.map_or_else(Snapshot::default, |procfs| Reader { procfs, waits: may_wait_for_users(procfs) }.snapshot())
 }
 
 /// One process's main thread, whatever it does.
 pub(crate) fn look(procfs: &Procfs, pid: u32) -> Option<Task> {
     let state = procfs.stat(&task_path(pid, pid))?.state;
-    Reader { procfs }.read(pid, pid, state).map(|(task, _)| task)
+    Reader { procfs, waits: false }.read(pid, pid, state).map(|(task, _)| task)
 }
 
 fn task_path(pid: u32, tid: u32) -> String {
     format!("{pid}/task/{tid}")
 }
 
+/// Whether there is a driver that waits for its users in interruptible sleep: they register their device numbers as long as
+/// they are there. Without one, what sleeps so, and that is nearly everything on a machine, need not be asked where.
+fn may_wait_for_users(procfs: &Procfs) -> bool {
+    let Ok(Some(devices)) = procfs.text("devices") else { return true };
+    devices.lines().filter_map(|line| line.split_whitespace().nth(1)).any(stack::is_device_of_waiting_driver)
+}
+
 struct Reader<'a> {
     procfs: &'a Procfs,
+    /// Whether a task in interruptible sleep may be of interest.
+    waits: bool,
 }
 
 impl Reader<'_> {
@@ -48,7 +57,8 @@ impl Reader<'_> {
         let mut tasks = Vec::new();
         for (mut task, switches) in found.into_values() {
             let now = self.switches(&task_path(task.pid, task.tid));
-            task.still = switches.is_some() && now == switches;
+            // What runs waits for nobody.
+            task.still = task.state != 'R' && switches.is_some() && now == switches;
             tasks.push(task);
         }
         let vfio = tasks.iter().any(|task| task.stack.iter().any(|frame| frame.function.starts_with("vfio_")));
@@ -73,12 +83,15 @@ impl Reader<'_> {
     fn interesting(&self, pid: u32, tid: u32, state: char) -> Option<(Task, Option<u64>)> {
         match state {
             'D' => {}
+            // A driver that sleeps and looks again runs at times.
+            'R' => {}
             // Only vfio and the like wait for their users in a way that signals can end.
-            'S' if self.waits_for_users(&task_path(pid, tid)) => {}
+            'S' if self.waits && self.waits_for_users(&task_path(pid, tid)) => {}
             _ => return None,
         }
         let (task, switches) = self.read(pid, tid, state)?;
-        stack::is_of_interest(&task).then_some((task, switches))
+        let is_at_work = state != 'R' || Position::of(&task).work != Work::Other;
+        (is_at_work && stack::is_of_interest(&task)).then_some((task, switches))
     }
 
     /// Whether a sleeping task waits for the users of a device. On x86 wchan names nothing before Linux 5.16: it followed

@@ -146,6 +146,11 @@ pub(crate) fn waits_for_users(function: &str) -> bool {
     function.starts_with("vfio_") || function.starts_with("nv_")
 }
 
+/// Whether a name in /proc/devices is that of a driver which waits so: drivers/vfio and the nvidia driver.
+pub(crate) fn is_device_of_waiting_driver(name: &str) -> bool {
+    name.starts_with("vfio") || name.starts_with("nvidia")
+}
+
 /// Whether the task is in PCI code at all, as far as its stack or its open files tell.
 pub(crate) fn is_of_interest(task: &Task) -> bool {
     let pci = |name: &str| {

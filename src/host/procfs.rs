@@ -29,6 +29,9 @@ const LARGEST_DUMPED: usize = 32 << 20;
 /// No line of a table is longer: mount points and options are paths.
 const LONGEST_LINE: usize = 1 << 20;
 
+/// The first namespace of process ids has a fixed number (PROC_PID_INIT_INO, include/linux/proc_ns.h).
+pub(crate) const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+
 /// The tree of /proc that is looked at. Clones share the directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Procfs {
@@ -169,6 +172,11 @@ impl Procfs {
     /// State, parent, threads and start of a task: `path` is `PID` or `PID/task/TID`.
     pub(crate) fn stat(&self, path: &str) -> Option<TaskStat> {
         TaskStat::parse(&self.text_if_readable(&format!("{path}/stat"))?)
+    }
+
+    /// Whether this process is in the machine's first namespace of process ids; none where that cannot be told.
+    pub(crate) fn is_in_first_pid_namespace(&self) -> Option<bool> {
+        Some(self.link("self/ns/pid").ok()?? == FIRST_PID_NAMESPACE)
     }
 
     /// This process as /proc numbers it, which in a container may differ from its own pid.

@@ -13,9 +13,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat, stat};
 
 use crate::error::{Error, ErrorKind, Result, plain, rights_hint};
-
-/// PROC_PID_INIT_INO in include/linux/proc_ns.h.
-const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+use crate::host::procfs::FIRST_PID_NAMESPACE;
 
 /// What this process and the first one see.
 #[derive(Clone, Debug)]

@@ -7,13 +7,15 @@
 //! relied on only after another such look. Nobody can come by an older file later: after all locks are taken and marked,
 //! every name is looked at again.
 //!
-//! All processes are asked for what they have open. /proc/locks would be quicker, but loses lines. It is only asked for
-//! processes that may not be looked into: if one of them has a lock on whatever file, it may be on one of these.
+//! The kernel's table of locks is asked first. Where it can be trusted to be whole, and each lock in it is that of a process
+//! that has it still and on a file that is no older one, nobody else need be looked into: a table has few lines on a host with
+//! thousands of processes. Otherwise all processes are asked for what they have open, and the table only for those that may not
+//! be looked into: if one of them has a lock on whatever file, it may be on one of these.
 //!
 //! Processes whose users may not open lock files cannot hold one on purpose, cannot write to the kernel's files either, and
 //! are passed over: nobody can keep the machine's locks from being used by opening files that merely look like them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -25,7 +27,7 @@ use nix::unistd::geteuid;
 use crate::host::procfs::Procfs;
 use crate::lock::fdinfo::{Access, Descriptor, Fdinfo, each_descriptor};
 use crate::lock::owner::{Owner, is_trusted_uid};
-use crate::lock::proc_locks::{KernelFile, Role, all_flocks};
+use crate::lock::proc_locks::{KernelFile, Role, all_flocks, whole_table};
 use crate::pci::place::Place;
 
 /// No mark is longer: a path and a few numbers.
@@ -103,6 +105,9 @@ impl Searched<'_> {
     /// They cannot be listed, or this process has too few descriptors or too little memory left to look.
     pub(crate) fn stale_holders(&self) -> io::Result<StaleHolders> {
         const LOOKS: usize = 5;
+        if self.table_shows_none()? {
+            return Ok(StaleHolders::default());
+        }
         let mut found = self.look()?;
         for _ in 1..LOOKS {
             if !found.stale.is_empty() || found.hidden.is_empty() {
@@ -113,6 +118,33 @@ impl Searched<'_> {
             found.hidden.retain(|hidden| again.hidden.contains(hidden));
         }
         Ok(found)
+    }
+
+    /// Whether the kernel's table alone shows that nobody holds a lock on an older file. False where there may be somebody.
+    fn table_shows_none(&self) -> io::Result<bool> {
+        // To other namespaces the table does not show the locks of processes that have ended, and left them to others.
+        if self.procfs.is_in_first_pid_namespace() != Some(true) {
+            return Ok(false);
+        }
+        let Some(lines) = whole_table(self.procfs)? else { return Ok(false) };
+        let mut held: BTreeMap<u32, HashSet<KernelFile>> = BTreeMap::new();
+        for line in lines.iter().filter(|line| line.role == Role::Holds) {
+            held.entry(line.pid).or_default().insert(line.file);
+        }
+        let mut seen = HashMap::new();
+        for (pid, mut files) in held {
+            let mut is_stale = false;
+            let access = each_descriptor(self.procfs, pid, &mut |descriptor| {
+                files.retain(|file| Some(*file) != descriptor.info.locked);
+                // Others may have the same file, so it does not matter whose this process is.
+                is_stale |= self.is_stale(pid, true, descriptor, &mut seen);
+            })?;
+            // Who took a lock that is left may have ended, and its number may be another process's by now.
+            if access == Access::Denied || is_stale || !files.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn look(&self) -> io::Result<StaleHolders> {
@@ -126,7 +158,7 @@ impl Searched<'_> {
             let mut is_stale = false;
             let access = each_descriptor(self.procfs, *pid, &mut |descriptor| {
                 explained.extend(descriptor.info.locked);
-                is_stale |= self.is_stale(*pid, &owner, descriptor, &mut seen);
+                is_stale |= self.is_stale(*pid, owner.is_trusted(), descriptor, &mut seen);
             })?;
             match access {
                 // Nobody but root looks into what belongs to root.
@@ -177,7 +209,7 @@ impl Searched<'_> {
     fn is_stale(
         &self,
         pid: u32,
-        owner: &Owner,
+        is_trusted: bool,
         descriptor: &Descriptor<'_>,
         seen: &mut HashMap<KernelFile, Option<FileId>>,
     ) -> bool {
@@ -199,7 +231,7 @@ impl Searched<'_> {
             return older.is_some_and(|id| Some(pid) != self.procfs.own_pid() || !self.new.contains(&id));
         }
         // On another file system nothing but the text can be had: the directory was covered, or the process sees another one.
-        owner.is_trusted() && self.is_lock_path(descriptor.target)
+        is_trusted && self.is_lock_path(descriptor.target)
     }
 
     /// The name of a lock file of this directory that a process has open, and which file it is. Only for a descriptor that

@@ -284,7 +284,7 @@ impl Search<'_> {
             let name = scan::name(proc, pid);
             self.users.unchecked.push(format!("the time for reading mounts was up at the mount namespace of {name}"));
         }
-        if !proc.is_dump() && proc.link("self/ns/pid").ok().flatten().is_some_and(|name| name != FIRST_PID_NAMESPACE) {
+        if !proc.is_dump() && proc.is_in_first_pid_namespace() == Some(false) {
             let why = "pcictl runs in a container and sees only its processes; run it on the host";
             self.users.unchecked.push(why.to_owned());
         }
@@ -300,9 +300,6 @@ const PATH_CHECKER: &str = "multipathd";
 
 /// The first thread of the kernel, and all others' parent: it stays, as the one that shows the namespaces they are in.
 const KTHREADD: u32 = 2;
-
-/// The first namespace of process ids has a fixed number (PROC_PID_INIT_INO, include/linux/proc_ns.h).
-const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// The operator's session by ssh: from the environment, or, where sudo has swept that, from the processes above.
 fn session(proc: &Procfs) -> Option<Session> {

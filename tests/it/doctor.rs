@@ -255,6 +255,19 @@ fn a_driver_that_has_been_stopping_for_long_is_unknown_and_its_users_are_told() 
     assert!(doctor("905.20 1.0\n", 0).ends_with("healthy: operations in progress are slow, not stuck\n"));
 }
 
+/// A driver that sleeps and looks again is caught between two sleeps at times.
+#[test]
+fn a_driver_that_runs_is_at_work_too() {
+    let files = [UNBIND.to_owned()];
+    let task = slow_unbind(&files);
+    let run = Machine::new().with(&Task { state: 'R', ..task }).doctor().text();
+    assert!(run.contains("waits for driver slowpci to stop the device"), "{run}");
+    // Whoever only reads is not.
+    let reads = ["pci_read_config+0x1/0x2", "kernfs_fop_read_iter+0x1/0x2", "vfs_read+0x1/0x2"];
+    let reader = Task { state: 'R', ..echo(78, &reads, &files) };
+    Machine::new().with(&reader).doctor().stdout("healthy: no task is inside the kernel's PCI core\n").check();
+}
+
 #[test]
 fn vfio_names_who_has_the_device_and_that_closing_it_helps() {
     let stack = [
@@ -287,7 +300,14 @@ stuck
 
     // Before Linux 5.16 x86 names no function there.
     fs::write(machine.tree.path().join("proc/101/task/101/wchan"), "0").unwrap();
+    machine.doctor().stdout(expected.clone()).status(124).check();
+
+    // Where no such driver is there, nobody is asked.
+    let devices = |text: &str| fs::write(machine.tree.path().join("proc/devices"), text).unwrap();
+    devices("Character devices:\n  1 mem\n511 vfio\n\nBlock devices:\n  7 loop\n");
     machine.doctor().stdout(expected).status(124).check();
+    devices("Character devices:\n  1 mem\n\nBlock devices:\n  7 loop\n");
+    machine.doctor().stdout("healthy: no task is inside the kernel's PCI core\n").check();
 }
 
 #[test]

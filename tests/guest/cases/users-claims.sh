@@ -69,6 +69,8 @@ rmdir "$space" "${space%/namespaces/1}"
 
 echo "/dev/$other" >/sys/block/zram0/backing_dev || fail "no writeback"
 refused "$second" holders "zram0"
+# Before 5.14 a reset without a size lets nothing go.
+echo 1M >/sys/block/zram0/disksize
 echo 1 >/sys/block/zram0/reset
 same "$before" "$(functions)"
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::machine::{BELOW, Machine, PORT};
 use crate::support::processes;
@@ -143,7 +143,7 @@ fn a_faked_lock_of_another_user_keeps_nobody_out() {
     let script = "mount -t tmpfs none \"$0\" && mkdir -p \"$1\" && exec 9>\"$1/root.lock\" && flock 9 && printf 12345678 >&9 \
                   && rm \"$1/root.lock\" && echo held && exec sleep 1000";
     let mut command = Command::new("setpriv");
-    command.args(&fake[..4]).args(["sh", "-c", script]).args([&first, &locks]).stdout(std::process::Stdio::piped());
+    command.args(&fake[..4]).args(["sh", "-c", script]).args([&first, &locks]).stdout(Stdio::piped());
     let mut faker = processes::start(&mut command);
     let mut line = [0; 5];
     std::io::Read::read_exact(faker.stdout.as_mut().unwrap(), &mut line).unwrap();
@@ -152,6 +152,53 @@ fn a_faked_lock_of_another_user_keeps_nobody_out() {
     faker.kill().unwrap();
     faker.wait().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Who took the lock has ended, and left it to a process that the kernel's table does not name.
+#[test]
+fn a_lock_that_was_left_to_another_process_counts() {
+    let machine = Movable::new();
+    machine.run(&format!("lock {PORT} -- true")).check();
+    let file = machine.path("run/locks/pci0000:00+01.0+00.0+00.0.lock");
+    // The offset of a lock file's descriptor is never 0.
+    let script = "exec 9<>\"$0\" && dd bs=8 count=1 <&9 2>/dev/null >/dev/null && flock 9 && echo held && read line";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut holder = processes::start(&mut command);
+    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut [0; 5]).unwrap();
+    fs::rename(machine.path("run"), machine.path("old")).unwrap();
+    let lock = || machine.run(&format!("lock --no-wait {PORT} -- true"));
+    lock().status(75).stderr_like(format!("[..]pid {} (sh -c [..]\n...\n", holder.id())).check();
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    lock().check();
+}
+
+/// Everybody would be asked for what he has open, and a host has thousands of processes.
+#[test]
+fn the_first_lock_does_not_look_into_those_who_hold_none() {
+    let mut bystander = processes::start(Command::new("sleep").arg("1000"));
+    let looks_into = format!("\"{}/fd\"", bystander.id());
+    // A hundred locks more than a piece of the table has.
+    let scratch = scratch_directory();
+    let lock = |number: usize| {
+        let file = fs::File::create(scratch.path().join(number.to_string())).unwrap();
+        fs2::FileExt::lock_exclusive(&file).unwrap();
+        file
+    };
+    let held: Vec<fs::File> = (0..100).map(lock).collect();
+    let looks = || {
+        let trace = Movable::new().run(&format!("lock --no-wait {PORT} -- true")).traced();
+        assert!(trace.iter().any(|line| line.contains("\"locks\"")), "{trace:?}");
+        trace.iter().any(|line| line.contains(&looks_into))
+    };
+    // Other tests lock and unlock meanwhile, and where many do, the table is not trusted.
+    let is_quiet = (0..20).any(|_| !looks());
+    drop(held);
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+    let is_first = fs::read_link("/proc/self/ns/pid").unwrap().as_os_str() == "pid:[4026531836]";
+    assert_eq!(is_quiet, is_first, "everybody was looked into, twenty times");
 }
 
 /// A server that is gone would never answer: what others have open is told by the kernel, not by their file systems.
