@@ -42,4 +42,4 @@ while :; do
 done
 note "interrupted at $((point - 1)) points: undone half-way $undone times, too late $((completed - 1)) times"
 [ "$undone" -gt 2 ] || fail 'hardly ever interrupted half-way'
-expect_status 0 pcictl doctor
+contains "$(pcictl doctor)" healthy

@@ -19,7 +19,11 @@ mdadm() {
     case $1 in
     --fail) echo faulty >"$md/dev-$device/state" ;;
     --remove) wait_until 30 is_removed ;;
-    --add) cat "/sys/class/block/$device/dev" >"$md/new_dev" ;;
+    --add)
+        cat "/sys/class/block/$device/dev" >"$md/new_dev"
+        # Has the array look what there is to recover, as mdadm's ioctl does and on 5.10 new_dev does not.
+        echo idle >"$md/sync_action"
+        ;;
     esac
 }
 # The array lets go of a disk once nothing is under way on it.
