@@ -97,8 +97,8 @@ impl Reader<'_> {
     /// Whether a sleeping task waits for the users of a device. On x86 wchan names nothing before Linux 5.16: it followed
     /// frame pointers, which kernels that unwind by ORC do not have (arch/x86/kernel/process.c). The stack tells it there.
     fn waits_for_users(&self, task: &str) -> bool {
-        match self.text(&format!("{task}/wchan")) {
-            Some(wchan) if !matches!(wchan.as_str(), "" | "0") => stack::waits_for_users(&wchan),
+        match self.procfs.start_of(&format!("{task}/wchan"), &mut [0; 512]) {
+            Ok(Some(wchan)) if !matches!(wchan.as_str(), "" | "0") => stack::waits_for_users(&wchan),
             _ => self.stack(task).iter().any(|frame| stack::waits_for_users(&frame.function)),
         }
     }

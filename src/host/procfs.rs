@@ -171,7 +171,8 @@ impl Procfs {
 
     /// State, parent, threads and start of a task: `path` is `PID` or `PID/task/TID`.
     pub(crate) fn stat(&self, path: &str) -> Option<TaskStat> {
-        TaskStat::parse(&self.text_if_readable(&format!("{path}/stat"))?)
+        // Fifty numbers at most, in one piece: the second read, which says that there is no more, would be a call a thread.
+        TaskStat::parse(&self.start_of(&format!("{path}/stat"), &mut [0; 2048]).ok()??)
     }
 
     /// Whether this process is in the machine's first namespace of process ids; none where that cannot be told.

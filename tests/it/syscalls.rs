@@ -225,6 +225,32 @@ fn assert_only_looks(trace: &[String], command: &str, may_read: &[&str]) {
     }
 }
 
+/// A machine has tens of thousands of threads, nearly all of which sleep where a signal wakes them.
+#[test]
+fn a_thread_that_sleeps_takes_the_doctor_three_calls() {
+    const THREADS: usize = 200;
+    let directory = scratch_directory();
+    maketree::make(directory.path(), 64).expect("a tree");
+    let proc = directory.path().join("proc");
+    let add = |tid: usize| {
+        let thread = proc.join(format!("900/task/{tid}"));
+        fs::create_dir_all(&thread).expect("a thread");
+        fs::write(thread.join("stat"), format!("{tid} (java) S 1 900 900 0 -1 0\n")).expect("a stat");
+        fs::write(thread.join("wchan"), "futex_wait_queue").expect("a wchan");
+    };
+    add(900);
+    let devices = |text: &str| fs::write(proc.join("devices"), text).expect("a table");
+    devices("Character devices:\n  1 mem\n");
+    let one = count(directory.path(), "doctor");
+    (901..901 + THREADS).for_each(add);
+    let calls = count(directory.path(), "doctor") - one;
+    assert!((THREADS * 2..=THREADS * 3 + 10).contains(&calls), "{calls} calls for {THREADS} threads");
+    // Where a driver may wait for its users so, each is asked where it sleeps.
+    devices("Character devices:\n511 vfio\n");
+    let calls = count(directory.path(), "doctor") - one;
+    assert!((THREADS * 4..=THREADS * 6 + 10).contains(&calls), "{calls} calls for {THREADS} threads with vfio");
+}
+
 /// Lines that are completed by every kind of name.
 const LINES: [&str; 20] = [
     "remove ",
