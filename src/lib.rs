@@ -19,7 +19,7 @@
 //! | [`plan`] | which writes in which order, as data, with the locks they need | makes one |
 //! | [`state`] | journals and the ledger: what outlives a process | decides what to write |
 //! | [`dump`] | what is copied of a machine for a report, and what is not | waits, wakes or follows a link |
-//! | [`execute`] | performing a plan by helpers, with timeouts and interrupts | plans |
+//! | [`execute`] | performing a plan by a writer, with timeouts and interrupts | plans |
 //! | [`report`] | what commands found, as data and as text | writes to a stream |
 //! | [`operation`] | what commands share: locks, users, removal, scan, recovery | knows the command line |
 //! | [`guard`] | who opens a file whose write can meet another, what must be held for it | writes to a device |

@@ -17,7 +17,7 @@ use pcictl::terminal::output::{Output, Talk};
 const LOST: &str = "cannot write to standard output";
 
 fn main() -> ExitCode {
-    if let Some(code) = pcictl::execute::writer::run_if_helper().or_else(pcictl::guard::helpers::run_if_helper) {
+    if let Some(code) = pcictl::guard::helpers::run_if_helper() {
         return code;
     }
     let mut status = ExitCode::SUCCESS;

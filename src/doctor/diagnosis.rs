@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::doctor::stack::{Position, Waits, Work};
 use crate::doctor::task::{Snapshot, Task, VfioUser};
+use crate::doctor::writes::{self, is_writer};
 use crate::pci::address::PciAddress;
 
 /// One task and its position.
@@ -147,8 +148,9 @@ fn is_written(file: &str) -> bool {
 
 fn device(task: &Task) -> Option<PciAddress> {
     let last = |text: &str| text.split(['/', ' ']).filter_map(PciAddress::from_sysfs_name).next_back();
-    // The driver's `unbind` does not name the device; pcictl's own writers do, in their arguments.
-    let own = task.command.starts_with("pcictl kernel-write").then(|| last(&task.command)).flatten();
+    // The driver's `unbind` does not name the device; pcictl's own writer does, in its command line.
+    let is_one = is_writer(&task.command) && writes::of_command(&task.command).is_empty();
+    let own = is_one.then(|| last(&task.command)).flatten();
     own.or_else(|| task.files.iter().filter(|file| is_written(file)).find_map(|file| last(file)))
 }
 

@@ -7,6 +7,7 @@
 //! - [`stack`]: what the functions on a task's stack say.
 //! - [`snapshot`]: reads the tasks from /proc.
 //! - [`diagnosis`]: decides who is stuck, who is only slow, and what helps.
+//! - [`writes`]: which thread of pcictl's writer makes which write.
 //! - [`leftovers`]: what was left behind on a machine whose kernel is well.
 
 pub(crate) mod diagnosis;
@@ -14,3 +15,4 @@ pub(crate) mod leftovers;
 pub(crate) mod snapshot;
 pub(crate) mod stack;
 pub(crate) mod task;
+pub(crate) mod writes;

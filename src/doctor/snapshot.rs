@@ -16,10 +16,17 @@ pub(crate) fn take(procfs: Option<&Procfs>) -> Snapshot {
     procfs.map_or_else(Snapshot::default, |procfs| Reader { procfs, waits: may_wait_for_users(procfs) }.snapshot())
 }
 
-/// One process's main thread, whatever it does.
-pub(crate) fn look(procfs: &Procfs, pid: u32) -> Option<Task> {
-    let state = procfs.stat(&task_path(pid, pid))?.state;
-    Reader { procfs, waits: false }.read(pid, pid, state).map(|(task, _)| task)
+/// One thread, whatever it does.
+pub(crate) fn look(procfs: &Procfs, pid: u32, tid: u32) -> Option<Task> {
+    let state = procfs.stat(&task_path(pid, tid))?.state;
+    Reader { procfs, waits: false }.read(pid, tid, state).map(|(task, _)| task)
+}
+
+/// A process's command line, be it that it was killed and has but threads left that are in the kernel.
+pub(crate) fn writer_command(procfs: &Procfs, pid: u32) -> String {
+    let reader = Reader { procfs, waits: false };
+    let of_threads = || reader.threads(pid).into_iter().map(|tid| reader.command(pid, tid));
+    std::iter::once_with(|| reader.command(pid, pid)).chain(of_threads()).find(|c| !c.is_empty()).unwrap_or_default()
 }
 
 fn task_path(pid: u32, tid: u32) -> String {
@@ -113,20 +120,27 @@ impl Reader<'_> {
         let path = task_path(pid, tid);
         let switches = self.switches(&path);
         let wchan = self.text(&format!("{path}/wchan")).filter(|wchan| !matches!(wchan.as_str(), "" | "0"));
-        let task = Task {
+        let mut task = Task {
             pid,
             tid,
             comm: self.procfs.comm(&path)?,
-            command: self.procfs.command(pid),
+            command: self.command(pid, tid),
             state,
             wchan,
             stack: self.stack(&path),
-            files: self.sysfs_files(pid),
+            files: self.sysfs_files(pid, tid),
             under_pcictl: self.is_under_pcictl(pid),
             still: false,
             seconds: self.procfs.age(pid).map(|age| age.as_secs()),
         };
+        task.keep_own_write();
         Some((task, switches))
+    }
+
+    /// The command line of a process, as a thread has it if the first one has ended (`exit_mm` in kernel/exit.c).
+    fn command(&self, pid: u32, tid: u32) -> String {
+        let command = self.procfs.command(&pid.to_string());
+        if command.is_empty() && tid != pid { self.procfs.command(&task_path(pid, tid)) } else { command }
     }
 
     fn is_under_pcictl(&self, pid: u32) -> bool {
@@ -139,13 +153,18 @@ impl Reader<'_> {
         context_switches(&self.text(&format!("{task}/status"))?)
     }
 
-    fn open_files(&self, pid: u32) -> Vec<String> {
-        let targets = self.procfs.descriptor_targets(pid).unwrap_or_default();
+    fn open_files(&self, task: &str) -> Vec<String> {
+        let targets = self.procfs.descriptor_targets(task).unwrap_or_default();
         targets.into_iter().map(|(_, target)| target).collect()
     }
 
-    fn sysfs_files(&self, pid: u32) -> Vec<String> {
-        let files = self.open_files(pid).into_iter();
+    /// The table of descriptors is the process's, and still its other threads' when the first one has ended.
+    fn sysfs_files(&self, pid: u32, tid: u32) -> Vec<String> {
+        let mut files = self.open_files(&pid.to_string());
+        if files.is_empty() && tid != pid {
+            files = self.open_files(&task_path(pid, tid));
+        }
+        let files = files.into_iter();
         let mut files: Vec<String> = files
             .filter_map(|file| {
                 let file = file.strip_suffix(" (deleted)").unwrap_or(&file);
@@ -160,7 +179,7 @@ impl Reader<'_> {
     fn vfio_users(&self) -> Vec<VfioUser> {
         let mut users = Vec::new();
         for pid in self.procfs.pids().unwrap_or_default() {
-            let mut nodes = self.open_files(pid);
+            let mut nodes = self.open_files(&pid.to_string());
             nodes.retain(|node| {
                 (node.starts_with("/dev/vfio/") && node != "/dev/vfio/vfio") || node == "anon_inode:[vfio-device]"
             });

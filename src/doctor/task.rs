@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::doctor::writes::{self, is_writer};
 use crate::host::procfs::ProcessRef;
 
 /// A task that is inside the kernel's PCI or driver code, or might be.
@@ -56,6 +57,16 @@ pub(crate) struct VfioUser {
 }
 
 impl Task {
+    /// A thread of pcictl's writer is known by what it writes itself: command line and files are those of all its threads.
+    pub(crate) fn keep_own_write(&mut self) {
+        let writes = if is_writer(&self.command) { writes::of_command(&self.command) } else { return };
+        let Some(own) = writes.iter().find(|write| write.thread == self.tid) else { return };
+        self.command = own.command();
+        if writes.len() > 1 {
+            self.files.retain(|file| own.is_to(file));
+        }
+    }
+
     /// A thread of the kernel has no command line.
     pub(crate) fn is_kernel_thread(&self) -> bool {
         self.command.is_empty()

@@ -21,10 +21,6 @@ pub trait StepRunner {
     /// It could not even be begun.
     fn begin(&mut self, mark: StepRef, step: &Step) -> Result<(), Errno>;
 
-    /// Says that these steps are going to be begun, as far as anybody can tell now and in about this order; `first` is the
-    /// place of the first one in the whole plan. Whoever takes time to get ready may do so.
-    fn prestart(&mut self, _first: usize, _steps: &[Step]) {}
-
     /// Waits for what happens next. Called only while something that was begun has not ended.
     fn next_event(&mut self) -> Event;
 
@@ -39,6 +35,8 @@ pub trait StepRunner {
 pub enum Event {
     /// A write has ended, with what the kernel answered.
     Ended(StepRef, Result<Done, Errno>),
+    /// A write could not even be begun: the kernel was not asked.
+    NotBegun(StepRef, Errno),
     /// Somebody wants to stop here; what is in the kernel's hands goes on.
     Interrupted,
     /// Nothing yet; said about twice a second.
@@ -63,6 +61,7 @@ pub fn execute(steps: &[Step], first: usize, kernel: &mut dyn StepRunner, jobs: 
         }
         match kernel.next_event() {
             Event::Ended(mark, result) => run.ended(mark, result),
+            Event::NotBegun(mark, errno) => run.not_begun(mark, errno),
             Event::Interrupted => run.outcomes.interrupted = true,
             Event::Nothing => {}
             Event::Detached(unfinished) => {
@@ -105,9 +104,13 @@ impl<'a> PhaseRun<'a> {
         self.outcomes.each[index] = Outcome::Unfinished;
         let mark = StepRef { step: self.first + index, undo: false };
         if let Err(errno) = kernel.begin(mark, &self.steps[index]) {
-            self.outcomes.not_begun = Some(index);
-            self.ended(mark, Err(errno));
+            self.not_begun(mark, errno);
         }
+    }
+
+    fn not_begun(&mut self, mark: StepRef, errno: Errno) {
+        self.outcomes.not_begun = Some(mark.step - self.first);
+        self.ended(mark, Err(errno));
     }
 
     fn ended(&mut self, mark: StepRef, result: Result<Done, Errno>) {
@@ -180,7 +183,7 @@ fn undo_one(mark: StepRef, step: &Step, kernel: &mut dyn StepRunner) -> Result<O
     loop {
         match kernel.next_event() {
             Event::Ended(_, Ok(done)) => return Ok(Outcome::Done(done, begun.elapsed())),
-            Event::Ended(_, Err(errno)) => return Ok(Outcome::Failed(errno)),
+            Event::Ended(_, Err(errno)) | Event::NotBegun(_, errno) => return Ok(Outcome::Failed(errno)),
             // It is being undone already.
             Event::Interrupted | Event::Nothing => {}
             Event::Detached(unfinished) => return Err(unfinished),

@@ -28,14 +28,10 @@ impl StepRunner for Journaled<'_> {
         })
     }
 
-    fn prestart(&mut self, first: usize, steps: &[Step]) {
-        self.inner.prestart(first, steps);
-    }
-
     fn next_event(&mut self) -> Event {
         let event = self.inner.next_event();
         match &event {
-            // The helper has noted it, unless it was killed.
+            // The writer has noted it, unless it was killed.
             Event::Ended(mark, result) => {
                 let errno = match result {
                     Ok(Done::Done) => 0,
@@ -44,6 +40,9 @@ impl StepRunner for Journaled<'_> {
                     Err(errno) => *errno as i32,
                 };
                 let _ = self.journal.end_step(*mark, errno);
+            }
+            Event::NotBegun(mark, errno) => {
+                let _ = self.journal.end_step(*mark, *errno as i32);
             }
             Event::Interrupted | Event::Nothing | Event::Detached(_) => {}
         }

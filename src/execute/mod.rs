@@ -1,5 +1,5 @@
-//! Performs plans. The engine knows a trait, not the kernel; the supervisor makes the writes with helper processes, so
-//! that a write which never returns hangs a helper and not the operator.
+//! Performs plans. The engine knows a trait, not the kernel; the supervisor has the writes made by a process of their own,
+//! so that a write which never returns hangs that one and not the operator.
 //!
 //! - [`outcome`]: how steps ended.
 //! - [`executor`]: performs a plan by a `StepRunner`, several steps at a time, and undoes it.
@@ -7,18 +7,22 @@
 //! - [`signals`]: signals as something to poll.
 //! - [`vf_write`]: a setting of a VF, by rtnetlink.
 //! - [`rerun`]: pcictl run again, to be a process beside this one.
-//! - [`writer`]: the helper process: one write.
-//! - [`helper_pool`]: helpers seen from this side.
+//! - [`title`]: the command line that `ps` shows of this process.
+//! - [`writer_line`]: orders and answers between pcictl and the writer.
+//! - [`writer`]: the process that makes the writes, each by a thread.
+//! - [`writer_process`]: the same seen from this side.
 //! - [`supervisor`]: the runner for a real machine, with timeouts and interrupts.
 //! - [`scope`]: a systemd scope for what goes on in the background.
 //! - [`command`]: runs an operator's command under locks.
 
 pub mod executor;
-pub(crate) mod helper_pool;
 pub(crate) mod signals;
 pub mod supervisor;
 pub(crate) mod rerun;
-pub mod writer;
+pub(crate) mod title;
+pub(crate) mod writer;
+pub(crate) mod writer_line;
+pub(crate) mod writer_process;
 pub(crate) mod vf_write;
 pub(crate) mod command;
 pub(crate) mod journaled;

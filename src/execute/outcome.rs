@@ -19,8 +19,10 @@ pub struct DetachedWrite {
     pub(crate) waited_seconds: f64,
     /// The time for it was over; otherwise somebody asked twice to have the terminal back.
     pub late: bool,
-    /// The process that makes the write.
+    /// The process that makes the writes.
     pub helper: u32,
+    /// The thread of it that makes this one; none if that cannot be seen.
+    pub(crate) thread: Option<u32>,
     /// The process that goes on with the operation when the write is done; none if none could be made.
     pub background: Option<u32>,
     /// The scope of systemd that they were moved to, so that they outlive the unit or session that started them.

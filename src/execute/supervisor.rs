@@ -1,16 +1,16 @@
 //! Writes that may take for ever, made so that nobody has to wait for ever.
 //!
-//! Each write is made by a helper, which is this program run again (by /proc/self/exe, so that an upgrade in between
-//! changes nothing) and which inherits the locks. This process only waits, and hears signals and deadlines while it does.
-//! When a write takes too long, or a second signal comes, the process forks: the one that the shell knows reports and
-//! ends, the other goes on with the operation in the background, and both locks and journal stay with it. Should all of
-//! them be killed, the helper that is in the kernel still holds the locks until the kernel is done, and notes the end if it
-//! was not killed itself; `pcictl recover` sees it in the tree.
+//! All writes are made by one process, the writer, which this one forks when an operation has its locks, and which has them,
+//! too. This process only waits, and hears signals and deadlines while it does. When a write takes too long, or a second
+//! signal comes, it forks once more: the process that the shell knows reports and ends, the other goes on with the operation
+//! in the background and with the same writer, and both locks and journal stay with it. Should all of them be killed, the
+//! writer holds the locks until the kernel is done with all that it has in hand, and notes the end if it was not killed
+//! itself; `pcictl recover` sees it in the tree.
 
+use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -21,11 +21,13 @@ use crate::doctor::diagnosis::Diagnosis;
 use crate::doctor::snapshot;
 use crate::doctor::stack::Position;
 use crate::doctor::task::Task;
+use crate::doctor::writes;
 use crate::execute::executor::{Event, StepRunner};
-use crate::execute::helper_pool::{Helper, HelperPool, HelperSpec};
 use crate::execute::outcome::{DetachedWrite, KernelState};
+use crate::execute::scope;
 use crate::execute::signals::Signals;
-use crate::execute::{rerun, scope};
+use crate::execute::writer_line::{Answer, Heard, Order};
+use crate::execute::writer_process::{WriterProcess, WriterSpec};
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 use crate::lock::acquire::Held;
@@ -35,14 +37,17 @@ use crate::plan::step_state::interpret_result;
 /// How often whoever waits for a write is told that it goes on.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Makes writes by helpers and watches over them.
+/// Has writes made and watches over them.
 pub struct Supervisor<'a> {
     sysfs: &'a Sysfs,
-    spec: HelperSpec,
-    pool: HelperPool,
+    spec: WriterSpec,
+    /// None if none could be started, or it was killed: the next write starts one.
+    writer: Option<WriterProcess>,
     timeout: Duration,
     signals: Signals,
     running: Vec<Running>,
+    /// What became of writes, and was not told yet.
+    over: VecDeque<(Running, End)>,
     /// The first wish to stop was passed on.
     interrupt_reported: bool,
     /// Another one came with it.
@@ -51,12 +56,19 @@ pub struct Supervisor<'a> {
     background: bool,
 }
 
-/// A helper at work.
+/// A write that the writer was told to make.
 struct Running {
     mark: StepRef,
     step: Step,
-    helper: Helper,
     begun: Instant,
+}
+
+/// What became of a write.
+enum End {
+    Answered(i32),
+    NotBegun(i32),
+    /// The writer was killed.
+    Lost,
 }
 
 /// Why the terminal is given back.
@@ -67,72 +79,75 @@ enum Reason {
 }
 
 impl<'a> Supervisor<'a> {
-    /// Watches over writes to this machine, under locks that are held, each for at most `timeout`.
+    /// Watches over writes to this machine, under locks that are held, each for at most `timeout`. What is still to be read
+    /// while they are made should be read by now: this process is copied here.
     ///
     /// # Errors
     /// There are no descriptors left for signals.
     pub fn new(sysfs: &'a Sysfs, held: &Held, journal: Option<OwnedFd>, timeout: Duration) -> io::Result<Self> {
-        let (signals, program) = (Signals::listen()?, PathBuf::from(rerun::PROGRAM));
-        let running = Vec::new();
+        let signals = Signals::listen()?;
+        let spec = WriterSpec { locks: held.handover(), journal };
+        // One that cannot be started is no error yet: it is tried again for the first write.
+        let writer = WriterProcess::start(&spec).ok();
         Ok(Self {
             sysfs,
-            spec: HelperSpec { program, locks: held.handover(), journal },
-            pool: HelperPool::default(),
+            spec,
+            writer,
             timeout,
             signals,
-            running,
+            running: Vec::new(),
+            over: VecDeque::new(),
             interrupt_reported: false,
             second_interrupt: false,
             background: false,
         })
     }
 
-    /// Uses another binary for the helpers: for tests, whose own is not pcictl.
-    #[must_use]
-    pub fn with_program(mut self, program: PathBuf) -> Self {
-        self.spec.program = program;
-        self
-    }
-
-    /// A helper at work on this step: the one that was started for it, if it is still there.
-    fn helper(&mut self, mark: StepRef, step: &Step) -> io::Result<Helper> {
-        let path = self.sysfs.display(&step.file);
-        let ready = self.pool.take(mark, &path, &step.value);
-        if let Some(helper) = ready.and_then(|mut helper| helper.go().is_ok().then_some(helper)) {
-            return Ok(helper);
+    /// Tells the writer, or a new one in the place of one that was killed.
+    fn order(&mut self, order: &Order) -> io::Result<()> {
+        if let Some(writer) = &self.writer {
+            match writer.order(order) {
+                Err(Errno::EPIPE | Errno::ECONNRESET) => self.take_in(),
+                told => return Ok(told?),
+            }
         }
-        let mut helper = Helper::start(&self.spec, mark, &path, &step.value)?;
-        // One that was killed by now is found out when its answer is read.
-        let _ = helper.go();
-        Ok(helper)
+        Ok(self.writer.insert(WriterProcess::start(&self.spec)?).order(order)?)
     }
 
-    /// Waits until a helper says something, a signal comes, the first deadline is over, or it is time for another word.
+    /// Takes in all that the writer has said. When it is gone, nothing that it had in hand goes on.
+    fn take_in(&mut self) {
+        while let Some(writer) = &self.writer {
+            let (mark, end) = match writer.hear() {
+                Heard::Message(Answer::Ended(mark, errno)) => (mark, End::Answered(errno)),
+                Heard::Message(Answer::NotBegun(mark, errno)) => (mark, End::NotBegun(errno)),
+                Heard::Nothing => return,
+                Heard::Hangup => {
+                    self.over.extend(self.running.drain(..).map(|running| (running, End::Lost)));
+                    self.writer.take().into_iter().for_each(WriterProcess::reap);
+                    return;
+                }
+            };
+            if let Some(index) = self.running.iter().position(|running| running.mark == mark) {
+                self.over.push_back((self.running.remove(index), end));
+            }
+        }
+    }
+
+    /// Waits until the writer says something, a signal comes, the first deadline is over, or it is time for another word.
     fn wait(&self, due: Instant) -> PollResult {
         if self.second_interrupt && !self.background {
-            return PollResult { signal: false, helper: None };
+            return PollResult { signal: false, writer: false };
         }
-        let lines = self.running.iter().map(|running| running.helper.as_fd());
-        let mut watched: Vec<PollFd> = lines.map(|line| PollFd::new(line, PollFlags::POLLIN)).collect();
-        let helpers = watched.len();
-        watched.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
-        let timeout = match self.left() {
-            // Nothing is waited for while there is something to prepare.
-            _ if self.pool.has_room() => PollTimeout::ZERO,
-            left => {
-                let due = due.saturating_duration_since(Instant::now());
-                let left = left.map_or(due, |left| left.min(due));
-                PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
-            }
-        };
+        let line = self.writer.as_ref().map(AsFd::as_fd);
+        let fds = [self.signals.as_fd()].into_iter().chain(line);
+        let mut watched: Vec<PollFd> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let due = due.saturating_duration_since(Instant::now());
+        let left = self.left().map_or(due, |left| left.min(due));
         // EINTR is a signal, and its byte is in the pipe.
-        let _ = poll(&mut watched, timeout);
-        let has = |fd: &PollFd, flags| fd.revents().is_some_and(|events| events.intersects(flags));
+        let _ = poll(&mut watched, PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX));
         let spoken = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
-        PollResult {
-            helper: watched[..helpers].iter().position(|fd| has(fd, spoken)),
-            signal: watched[helpers..].iter().any(|fd| has(fd, spoken)),
-        }
+        let has = |fd: &PollFd| fd.revents().is_some_and(|events| events.intersects(spoken));
+        PollResult { signal: has(&watched[0]), writer: watched.get(1).is_some_and(has) }
     }
 
     /// How long until the first deadline; none if there is none.
@@ -141,16 +156,16 @@ impl<'a> Supervisor<'a> {
         Some(self.timeout.saturating_sub(first.elapsed()))
     }
 
-    /// Takes what a helper said at its end.
-    fn ended(&mut self, index: usize) -> Event {
-        let running = self.running.remove(index);
+    /// Tells what became of a write.
+    fn event(&self, running: &Running, end: &End) -> Event {
         let action = &running.step.action;
-        let answer = match running.helper.answer() {
-            Some(0) => Ok(()),
-            Some(code) => Err(Errno::from_raw(code)),
+        let answer = match end {
+            End::NotBegun(errno) => return Event::NotBegun(running.mark, Errno::from_raw(*errno)),
+            End::Answered(0) => Ok(()),
+            End::Answered(errno) => Err(Errno::from_raw(*errno)),
             // Killed: before the write, or after the kernel was done with it. The tree tells, where it can.
-            None if crate::plan::step_state::is_done(self.sysfs, action) == Some(true) => Ok(()),
-            None => Err(Errno::ECANCELED),
+            End::Lost if crate::plan::step_state::is_done(self.sysfs, action) == Some(true) => Ok(()),
+            End::Lost => Err(Errno::ECANCELED),
         };
         Event::Ended(running.mark, interpret_result(self.sysfs, action, answer))
     }
@@ -158,12 +173,14 @@ impl<'a> Supervisor<'a> {
     /// Splits: the process that goes on gets nothing, the one that returns to the operator the report.
     fn detach(&mut self, reason: Reason) -> Option<Event> {
         let oldest = self.running.iter().min_by_key(|running| running.begun)?;
-        let kernel = kernel_state(oldest.helper.id());
+        let helper = self.writer.as_ref().map_or(0, WriterProcess::id);
+        let (thread, kernel) = kernel_state(helper, &self.sysfs.display(&oldest.step.file), &oldest.step.value);
         let mut unfinished = DetachedWrite {
             action: oldest.step.action.clone(),
             waited_seconds: oldest.begun.elapsed().as_secs_f64(),
             late: reason == Reason::Late,
-            helper: oldest.helper.id(),
+            helper,
+            thread,
             background: None,
             scope: None,
             running: self.running.len(),
@@ -183,7 +200,8 @@ impl<'a> Supervisor<'a> {
                 // Before this process ends, and its unit or session with it.
                 unfinished.scope = self.move_to_own_scope(unfinished.background);
                 drop(moving);
-                self.pool.abandon();
+                // It is the other process's now.
+                self.writer = None;
                 Some(Event::Detached(Box::new(unfinished)))
             }
             Ok(ForkResult::Child) => {
@@ -194,7 +212,7 @@ impl<'a> Supervisor<'a> {
                 }
                 None
             }
-            // The helper goes on, and holds the locks; the rest is for `pcictl recover`.
+            // The writer goes on, and holds the locks; the rest is for `pcictl recover`.
             Err(_) => {
                 unfinished.scope = self.move_to_own_scope(None);
                 Some(Event::Detached(Box::new(unfinished)))
@@ -203,8 +221,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn move_to_own_scope(&self, background: Option<u32>) -> Option<String> {
-        let helpers = self.running.iter().map(|running| running.helper.id());
-        let pids: Vec<u32> = background.into_iter().chain(helpers).chain(self.pool.ids()).collect();
+        let pids: Vec<u32> = background.into_iter().chain(self.writer.as_ref().map(WriterProcess::id)).collect();
         scope::move_to_own(&Procfs::live().ok()?, &pids)
     }
 
@@ -219,7 +236,7 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// Starts nothing until the scope is there: a helper that began before would stay in the unit, and be killed with it. The
+/// Starts nothing until the scope is there: a process that began before would stay in the unit, and be killed with it. The
 /// process that asks for the scope may itself be stopped or killed.
 fn wait_for_move(mut moved: UnixStream) {
     if moved.set_read_timeout(Some(scope::LONGEST)).is_ok() {
@@ -229,35 +246,34 @@ fn wait_for_move(mut moved: UnixStream) {
 
 struct PollResult {
     signal: bool,
-    helper: Option<usize>,
+    writer: bool,
 }
 
 impl StepRunner for Supervisor<'_> {
     fn begin(&mut self, mark: StepRef, step: &Step) -> Result<(), Errno> {
         let errno = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-        let helper = self.helper(mark, step).map_err(errno)?;
-        self.running.push(Running { mark, step: step.clone(), helper, begun: Instant::now() });
+        let order = Order { mark, path: self.sysfs.display(&step.file), value: step.value.clone() };
+        self.order(&order).map_err(errno)?;
+        self.running.push(Running { mark, step: step.clone(), begun: Instant::now() });
         Ok(())
-    }
-
-    fn prestart(&mut self, first: usize, steps: &[Step]) {
-        let sysfs = self.sysfs;
-        self.pool.prestart(&self.spec, first, steps, |step| sysfs.display(&step.file));
     }
 
     fn next_event(&mut self) -> Event {
         let due = Instant::now() + TICK;
         loop {
-            let heard = self.wait(due);
             // What has ended has ended, however late.
-            if let Some(index) = heard.helper {
-                return self.ended(index);
+            if let Some((running, end)) = self.over.pop_front() {
+                return self.event(&running, &end);
+            }
+            let heard = self.wait(due);
+            if heard.writer {
+                self.take_in();
+                continue;
             }
             let signals = if heard.signal { self.signals.take() } else { 0 };
             let asked = signals > 0;
             if asked && !self.interrupt_reported {
                 (self.interrupt_reported, self.second_interrupt) = (true, signals > 1);
-                self.pool.shut_down();
                 return Event::Interrupted;
             }
             let reason = match asked || self.second_interrupt {
@@ -265,15 +281,11 @@ impl StepRunner for Supervisor<'_> {
                 true => Some(Reason::AskedTwice),
                 false => self.left().is_some_and(|left| left.is_zero()).then_some(Reason::Late),
             };
-            let Some(reason) = reason else {
-                self.pool.start_one(&self.spec);
-                if Instant::now() >= due {
-                    return Event::Nothing;
-                }
-                continue;
-            };
-            if let Some(event) = self.detach(reason) {
-                return event;
+            match reason.map(|reason| self.detach(reason)) {
+                Some(Some(event)) => return event,
+                Some(None) => {}
+                None if Instant::now() >= due => return Event::Nothing,
+                None => {}
             }
         }
     }
@@ -282,48 +294,53 @@ impl StepRunner for Supervisor<'_> {
         let signals = self.signals.take();
         if signals > 0 && !self.background && !self.interrupt_reported {
             (self.interrupt_reported, self.second_interrupt) = (true, signals > 1);
-            self.pool.shut_down();
         }
         self.interrupt_reported
     }
 }
 
 impl Drop for Supervisor<'_> {
-    /// The locks are let go after this, and those that were not needed have them, too.
+    /// The locks are let go after this, and the writer has them, too. One that still writes keeps them.
     fn drop(&mut self) {
-        self.pool.shut_down();
+        let Some(writer) = self.writer.take() else { return };
+        if self.running.is_empty() { writer.end() } else { writer.close() }
     }
 }
 
-/// What the kernel is doing for a process, and whether it will ever be done.
-fn kernel_state(pid: u32) -> KernelState {
+/// The writer's thread that makes this write, what the kernel is doing for it, and whether it will ever be done.
+fn kernel_state(writer: u32, path: &str, value: &str) -> (Option<u32>, KernelState) {
     let procfs = Procfs::live().ok();
-    let task = procfs.as_ref().and_then(|procfs| look_asleep(procfs, pid));
+    let (thread, task) = procfs.as_ref().map_or((None, None), |procfs| look_asleep(procfs, writer, path, value));
     let diagnosis = Diagnosis::of(&snapshot::take(procfs.as_ref()));
     let position = task.as_ref().map(Position::of);
-    KernelState {
+    let state = KernelState {
         state: task.as_ref().map(|task| task.state),
         wchan: task.as_ref().and_then(|task| task.wchan.clone()),
         stack: task.map(|task| task.stack.iter().map(ToString::to_string).collect()).unwrap_or_default(),
         waits: position.map(|position| position.waits),
         stuck: diagnosis.stuck,
-    }
+    };
+    (thread, state)
 }
 
-/// A process as it sleeps in the kernel. A driver that waits in slices runs between two of them, and a task that runs shows
+/// The thread as it sleeps in the kernel. A driver that waits in slices runs between two of them, and a task that runs shows
 /// no stack; so it is looked at a few times.
-fn look_asleep(procfs: &Procfs, pid: u32) -> Option<Task> {
+fn look_asleep(procfs: &Procfs, writer: u32, path: &str, value: &str) -> (Option<u32>, Option<Task>) {
     const LOOKS: usize = 5;
     const BETWEEN: Duration = Duration::from_millis(10);
-    let mut task = snapshot::look(procfs, pid);
+    let look = || {
+        let thread = writes::thread_of(&snapshot::writer_command(procfs, writer), path, value);
+        (thread, thread.and_then(|thread| snapshot::look(procfs, writer, thread)))
+    };
+    let mut found = look();
     for _ in 1..LOOKS {
-        if task.as_ref().is_none_or(|task| !task.stack.is_empty()) {
+        if matches!(&found, (Some(_), None)) || found.1.as_ref().is_some_and(|task| !task.stack.is_empty()) {
             break;
         }
         std::thread::sleep(BETWEEN);
-        task = snapshot::look(procfs, pid);
+        found = look();
     }
-    task
+    found
 }
 
 fn is_single_threaded() -> bool {

@@ -1,6 +1,6 @@
 //! The one write that is no write to a file: a setting of a VF, by rtnetlink at the interface of its physical function.
 //!
-//! It is made by a helper as the others are, for the kernel waits for rtnl_lock in it and the driver for its device. What is
+//! It is made by the writer as the others are, for the kernel waits for rtnl_lock in it and the driver for its device. What is
 //! so already is not sent: a driver may refuse to set what it has by itself.
 
 use std::io;

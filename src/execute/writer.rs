@@ -1,85 +1,115 @@
-//! The helper: pcictl run again to make one write, which may take as long as the kernel pleases.
+//! The writer: a process of its own, which makes every write of an operation, each by a thread, and each of which may take as
+//! long as the kernel pleases.
 //!
-//! It has what it needs and no more: its standard input is the journal, its standard output the line to whoever waits,
-//! on which it is also told to go, and it keeps the locks open that it was told to keep. It hears no signal that a
-//! terminal or an operator sends, for the kernel could not heed one anyway, and the journal must get its line.
+//! It is a process, for a thread that the kernel does not let go keeps its process from ending: pcictl could not give the
+//! terminal back. It is one for all writes, forked and never executed, for starting a program takes longer than most writes
+//! do. It has what it needs and no more: the locks, the journal, and the line on which it gets its orders. It hears no signal
+//! that a terminal or an operator sends, for the kernel could not heed one anyway, and the journal must get its lines.
+//! Killed, it keeps all of these open until the last thread has left the kernel (`exit_files` in kernel/exit.c is each
+//! thread's own). It ends when its line is closed and nothing is being written.
 
-use std::io::Write as _;
-use std::os::fd::{AsFd, RawFd};
-use std::process::ExitCode;
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{Builder, Scope};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
+use crate::doctor::writes::{self, ThreadWrite, command_line};
+use crate::execute::title::Title;
+use crate::execute::writer_line::{Answer, Line, Order};
 use crate::execute::{rerun, vf_write};
+use crate::host::child::close_all_but;
 use crate::host::hotplug_thread::wait_until_idle;
-use crate::plan::action::StepRef;
 use crate::state::journal::store;
 
-/// The word that turns pcictl into a helper. No command of the command line: it is started by pcictl itself.
-pub(crate) const SUBCOMMAND: &str = "kernel-write";
+/// What a write needs, the longest of which asks the kernel for an interface and its VFs.
+const STACK: usize = 256 << 10;
 
-/// What a helper waits for before it makes its write.
-pub(crate) const START: &[u8] = b"go";
-
-/// What a helper is told, in the order of its arguments.
-pub(crate) fn arguments(mark: StepRef, keep: &[RawFd], path: &str, value: &str) -> [String; 5] {
-    let keep: Vec<String> = keep.iter().map(ToString::to_string).collect();
-    [SUBCOMMAND.to_owned(), path.to_owned(), value.to_owned(), mark.to_string(), keep.join(",")]
+/// What a writer has: it is in a process of its own, whose end is near when it has no orders any more.
+pub(crate) struct Writer<'a> {
+    line: &'a Line,
+    journal: Option<BorrowedFd<'a>>,
+    shown: Mutex<Shown>,
 }
 
-/// Makes the write, if this process was started by pcictl to make one. Called by hand it is no command at all.
-pub fn run_if_helper() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os().map(|word| word.to_str().map(str::to_owned)).skip(1);
-    let mut arguments = std::iter::from_fn(move || arguments.next().flatten());
-    if arguments.next()? != SUBCOMMAND || !rerun::is_of_parent(&std::io::stdout()) {
-        return None;
-    }
-    let (path, value, mark) = (arguments.next()?, arguments.next()?, arguments.next()?.parse::<StepRef>().ok()?);
-    let keep: Vec<RawFd> = arguments.next()?.split(',').filter_map(|number| number.parse().ok()).collect();
-    detach(&keep);
-    if !wait_for_start() {
-        return Some(ExitCode::SUCCESS);
-    }
+/// What is being written, and the command line that tells it.
+struct Shown {
+    writes: Vec<ThreadWrite>,
+    title: Title,
+}
+
+/// Makes this process, which was forked for it, the writer, until there are no orders any more and the last write has ended.
+pub(crate) fn be_writer(line: &Line, journal: Option<BorrowedFd<'_>>, locks: &[RawFd]) {
+    rerun::detach();
     rerun::be_called("pcictl-write");
-    let answer = write(&path, &value);
-    if answer.is_ok() {
-        // The locks are for all that the kernel does with it.
-        wait_until_idle(&path, &value);
+    if leave_descriptors(line, journal, locks).is_err() {
+        return;
     }
-    let code = answer.err().map_or(0, |errno| errno as i32);
-    // The journal first: once the locks are free, whoever takes them reads what became of this.
-    let _ = store::note_end(std::io::stdin().as_fd(), mark, code);
-    for descriptor in keep {
-        let _ = nix::unistd::close(descriptor);
+    let shown = Shown { writes: Vec::new(), title: Title::make(writes::LONGEST) };
+    let writer = Writer { line, journal, shown: Mutex::new(shown) };
+    writer.show(|_| ());
+    writer.work();
+    // Before the line is closed, by which pcictl knows that they are free.
+    for lock in locks {
+        let _ = nix::unistd::close(*lock);
     }
-    let _ = writeln!(std::io::stdout(), "{code}");
-    Some(ExitCode::SUCCESS)
 }
 
-/// Waits for the word to go; false if it will not come, because whoever started this has no use for it or is no more.
-fn wait_for_start() -> bool {
-    let mut word = [0; START.len()];
-    loop {
-        match nix::unistd::read(std::io::stdout().as_fd(), &mut word) {
-            Ok(length) => return word[..length] == *START,
-            Err(Errno::EINTR) => {}
-            Err(_) => return false,
+/// Leaves every open file that is none of the writer's business.
+fn leave_descriptors(line: &Line, journal: Option<BorrowedFd<'_>>, locks: &[RawFd]) -> std::io::Result<()> {
+    use std::os::fd::AsFd as _;
+    let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    nix::unistd::dup2_stderr(&null)?;
+    drop(null);
+    let own = [0, 1, 2, line.as_fd().as_raw_fd()].into_iter().chain(journal.map(|journal| journal.as_raw_fd()));
+    close_all_but(own.chain(locks.iter().copied()).collect())
+}
+
+impl Writer<'_> {
+    fn work(&self) {
+        std::thread::scope(|scope| {
+            while let Some(order) = self.line.next_order() {
+                self.begin(scope, order);
+            }
+        });
+    }
+
+    fn begin<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, order: Order) {
+        let mark = order.mark;
+        if let Err(error) = Builder::new().stack_size(STACK).spawn_scoped(scope, move || self.perform(&order)) {
+            self.line.answer(Answer::NotBegun(mark, error.raw_os_error().unwrap_or(Errno::EAGAIN as i32)));
         }
     }
-}
 
-/// Leaves the terminal, the working directory and every open file that is none of its business.
-fn detach(keep: &[RawFd]) {
-    rerun::detach();
-    // Named after /proc/self/exe it would be called `exe`.
-    rerun::be_called("pcictl-ready");
-    let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")
-        .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
-        .unwrap_or_default();
-    for descriptor in open.into_iter().filter(|number| *number > 2 && !keep.contains(number)) {
-        let _ = nix::unistd::close(descriptor);
+    /// Makes one write, from its first moment in the command line to its answer.
+    fn perform(&self, order: &Order) {
+        let Order { mark, path, value } = order;
+        let thread = nix::unistd::gettid().as_raw().unsigned_abs();
+        let shown = ThreadWrite { thread, path: path.clone(), value: value.trim_end().to_owned() };
+        self.show(|writes| writes.push(shown));
+        let answer = write(path, value);
+        if answer.is_ok() {
+            // The locks are for all that the kernel does with it.
+            wait_until_idle(path, value);
+        }
+        let code = answer.err().map_or(0, |errno| errno as i32);
+        // The journal first: once the locks are free, whoever takes them reads what became of this.
+        if let Some(journal) = self.journal {
+            let _ = store::note_end(journal, *mark, code);
+        }
+        self.show(|writes| writes.retain(|write| write.thread != thread));
+        self.line.answer(Answer::Ended(*mark, code));
+    }
+
+    fn show(&self, change: impl FnOnce(&mut Vec<ThreadWrite>)) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut shown.writes);
+        let line = command_line(&shown.writes);
+        shown.title.show(&line);
     }
 }
 

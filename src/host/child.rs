@@ -327,8 +327,8 @@ impl Drop for Child {
     }
 }
 
-/// Closes every descriptor of this process but these.
-fn close_all_but(mut kept: Vec<RawFd>) -> io::Result<()> {
+/// Closes every descriptor of this process but these, of a child that ends without dropping the values that own the others.
+pub(crate) fn close_all_but(mut kept: Vec<RawFd>) -> io::Result<()> {
     kept.sort_unstable();
     let mut first = 0;
     for fd in kept {
@@ -359,7 +359,7 @@ fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
 }
 
 /// Ends a child at once, without what the parent would do at its own end.
-fn leave() -> ! {
+pub(crate) fn leave() -> ! {
     // SAFETY: it does not return and runs nothing.
     unsafe { nix::libc::_exit(0) }
 }

@@ -210,14 +210,15 @@ impl Procfs {
         Some(self.text_if_readable(&format!("{path}/comm"))?.trim_end_matches('\n').to_owned())
     }
 
-    /// A process's command line, arguments separated by spaces; empty for a thread of the kernel, and if it cannot be read.
-    pub(crate) fn command(&self, pid: u32) -> String {
-        words(self.text_if_readable(&format!("{pid}/cmdline")).unwrap_or_default().as_bytes())
+    /// A task's command line, arguments separated by spaces; empty for a thread of the kernel, and if it cannot be read.
+    /// `path` is `PID` or `PID/task/TID`.
+    pub(crate) fn command(&self, path: &str) -> String {
+        words(self.text_if_readable(&format!("{path}/cmdline")).unwrap_or_default().as_bytes())
     }
 
     /// The process, with its user and command line.
     pub(crate) fn process_ref(&self, pid: u32) -> ProcessRef {
-        ProcessRef { pid, uid: self.uid(pid), command: self.command(pid) }
+        ProcessRef { pid, uid: self.uid(pid), command: self.command(&pid.to_string()) }
     }
 
     /// How long a process has been running.
@@ -227,11 +228,12 @@ impl Procfs {
         Some(stat.age(now))
     }
 
-    /// What each open descriptor of a process leads to, by the text of its link; `None` if that may not be asked.
-    pub(crate) fn descriptor_targets(&self, pid: u32) -> Option<Vec<(String, String)>> {
+    /// What each open descriptor of a task leads to, by the text of its link; `None` if that may not be asked. `path` is `PID`
+    /// or `PID/task/TID`.
+    pub(crate) fn descriptor_targets(&self, path: &str) -> Option<Vec<(String, String)>> {
         let mut found = Vec::new();
-        let process = self.process(pid).ok()??;
-        let is_there = process.links("fd", |fd, target| {
+        let task = ProcessDirectory { directory: gone(self.directory.open(path)).ok()?? };
+        let is_there = task.links("fd", |fd, target| {
             found.push((fd.to_owned(), target.to_owned()));
             Next::Go
         });

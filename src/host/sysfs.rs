@@ -1,4 +1,4 @@
-//! The only place that reads /sys, or a dumped tree of it. Writes are made by helpers, see [`crate::execute::supervisor`].
+//! The only place that reads /sys, or a dumped tree of it. Writes are made by the writer, see [`crate::execute::supervisor`].
 //!
 //! Every path is relative to the `sys` directory and opened from its descriptor. What has vanished reads as `None`: a
 //! device may go while one looks (ENODEV from an open file, then ENOENT), and that is no error. Which files are safe to

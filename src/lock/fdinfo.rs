@@ -78,9 +78,9 @@ pub(crate) enum Access {
 pub(crate) fn each_descriptor(procfs: &Procfs, pid: u32, each: &mut dyn FnMut(&Descriptor<'_>)) -> io::Result<Access> {
     // That of a lock file takes a tenth of it.
     let mut buffer = [0; 2048];
-    let Some(numbers) = told(procfs.names(&format!("{pid}/fd")))? else { return Ok(Access::Denied) };
-    for number in numbers.unwrap_or_default() {
-        let target = match procfs.link(&format!("{pid}/fd/{number}")) {
+    let Some((table, numbers)) = numbers(procfs, pid)? else { return Ok(Access::Denied) };
+    for number in numbers {
+        let target = match procfs.link(&format!("{table}/fd/{number}")) {
             // A path of more than a page cannot be told, and it may be any.
             Err(error) if error.raw_os_error() == Some(Errno::ENAMETOOLONG as i32) => Some("/".to_owned()),
             target => match told(target)? {
@@ -89,13 +89,33 @@ pub(crate) fn each_descriptor(procfs: &Procfs, pid: u32, each: &mut dyn FnMut(&D
             },
         };
         let Some(target) = target.filter(|target| may_be_lock_file(target)) else { continue };
-        let Some(text) = told(procfs.start_of(&format!("{pid}/fdinfo/{number}"), &mut buffer))? else {
+        let Some(text) = told(procfs.start_of(&format!("{table}/fdinfo/{number}"), &mut buffer))? else {
             return Ok(Access::Denied);
         };
         let Some(text) = text else { continue };
         each(&Descriptor { number: &number, target: &target, info: Fdinfo::parse(&text) });
     }
     Ok(Access::Seen)
+}
+
+/// The open descriptors of a process, and the task that has them: of a process that was killed there may be threads left, which
+/// are in the kernel and keep all open (`exit_files` in kernel/exit.c). None if they may not be looked at.
+fn numbers(procfs: &Procfs, pid: u32) -> io::Result<Option<(String, Vec<String>)>> {
+    let mut table = pid.to_string();
+    let Some(numbers) = told(procfs.names(&format!("{table}/fd")))? else { return Ok(None) };
+    let mut numbers = numbers.unwrap_or_default();
+    if numbers.is_empty() && procfs.process(pid).ok().flatten().is_some_and(|process| process.has_threads()) {
+        for thread in procfs.names(&format!("{pid}/task")).ok().flatten().unwrap_or_default() {
+            let of_thread = format!("{pid}/task/{thread}");
+            if let Some(Some(found)) = told(procfs.names(&format!("{of_thread}/fd")))? {
+                if !found.is_empty() {
+                    (table, numbers) = (of_thread, found);
+                    break;
+                }
+            }
+        }
+    }
+    Ok(Some((table, numbers)))
 }
 
 /// None for what may not be looked at, for whatever reason; an error for want of means to look.

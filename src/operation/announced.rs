@@ -63,14 +63,11 @@ impl StepRunner for Announced<'_> {
         self.inner.begin(mark, step).inspect_err(|errno| self.ended(mark, Err(*errno)))
     }
 
-    fn prestart(&mut self, first: usize, steps: &[Step]) {
-        self.inner.prestart(first, steps);
-    }
-
     fn next_event(&mut self) -> executor::Event {
         let event = self.inner.next_event();
         match &event {
             executor::Event::Ended(mark, result) => self.ended(*mark, *result),
+            executor::Event::NotBegun(mark, errno) => self.ended(*mark, Err(*errno)),
             executor::Event::Nothing => self.output.tick(),
             executor::Event::Interrupted => {
                 self.output.say("interrupted: waiting for writes in progress; interrupt again to detach");

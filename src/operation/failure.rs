@@ -78,7 +78,7 @@ impl StepFailure {
 /// What the kernel answered, in words.
 pub(crate) fn errno_text(errno: Errno) -> String {
     match errno {
-        Errno::ECANCELED => "its helper was killed".to_owned(),
+        Errno::ECANCELED => "its writer was killed".to_owned(),
         NOBODY_BOUND => "the driver did not take it, though the kernel reported success; dmesg may tell why".to_owned(),
         NOT_KEPT => "the kernel reported success and tells another value; dmesg may tell why".to_owned(),
         NO_SUCH_VF => "no interface of the physical function tells of its VFs".to_owned(),

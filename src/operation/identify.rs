@@ -157,7 +157,7 @@ fn set(operation: &mut Operation, step: &Step) -> Result<()> {
     let outcomes = operation.run(&steps, 1)?;
     match StepFailure::first(&steps, &outcomes).filter(|_| !outcomes.is_complete()) {
         None => Ok(()),
-        // Whether a helper that was killed had made its write nobody knows, so it is taken back.
+        // Whether a writer that was killed had made its write nobody knows, so it is taken back.
         Some(why) => Err(operation.roll_back(&steps, 0, &outcomes, why, "")),
     }
 }

@@ -78,7 +78,7 @@ pub(crate) struct Operation<'a> {
     continues: bool,
     /// Something is half done and stays so.
     half_done: bool,
-    /// Let go last: whatever ends this ends the locks with it, unless a helper has them too.
+    /// Let go last: whatever ends this ends the locks with it, unless the writer has them too.
     _held: Held,
 }
 
@@ -99,9 +99,8 @@ impl<'a> Operation<'a> {
             context.output.say(&warning);
         }
         audit::begin(context, journal.id(), &places, steps);
-        let mut operation = Self::resume(context, held, journal, steps.len(), timeout)?;
+        let operation = Self::resume(context, held, journal, steps.len(), timeout)?;
         context.output.event(&Event::OperationBegun { steps: steps.len() });
-        operation.kernel.prestart(0, steps);
         Ok(operation)
     }
 

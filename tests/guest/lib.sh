@@ -329,7 +329,7 @@ refused() {
 }
 
 # survives_kills DEVICE PREPARE COMMAND...: have the command, which works on that device alone, killed by SIGKILL at each of
-# its system calls that changes anything: pcictl, then its helper, then all at once. Each time `recover` brings the machine
+# its system calls that changes anything: pcictl, then its writer, then all at once. Each time `recover` brings the machine
 # to the planned end or back to the start, and nothing is left over. PREPARE is done before each. A function `from_end`, if
 # there is one, brings the planned end back to the start by raw writes. Counts in $undone, $completed and $nothing what
 # recover did.
@@ -337,7 +337,7 @@ survives_kills() {
     undone=0 completed=0 nothing=0
     victim=$1 unharmed=$(functions)
     shift
-    for who in main helper all; do
+    for who in main writer all; do
         point=1
         while killed_at "$point" "$who" "$@"; do point=$((point + 1)); done
         note "$who: $((point - 1)) points"
@@ -379,7 +379,7 @@ $(cat /tmp/case/out /tmp/case/status /tmp/case/recover)"
 
 # nobody_at_work: no pcictl is there any more.
 nobody_at_work() {
-    ! pidof pcictl pcictl-ready pcictl-write >/dev/null
+    ! pidof pcictl pcictl-write >/dev/null
 }
 
 # now: hundredths of a second since boot.

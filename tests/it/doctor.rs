@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
 use crate::support::run::Run;
 use crate::support::{Tree, timeless};
@@ -115,7 +116,7 @@ const UNBIND: &str = "/sys/bus/pci/drivers/slowpci/unbind";
 
 /// pcictl's own process, which waits for a slow driver.
 fn slow_unbind(files: &[String]) -> Task<'_> {
-    let command = &["pcictl", "kernel-write", UNBIND, "0000:03:00.0", "do-0", "3,4"];
+    let command = &["pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:03:00.0 (77)"];
     Task { pid: 77, comm: "pcictl-write", command, state: 'D', stack: SLOW_UNBIND, files }
 }
 
@@ -200,7 +201,7 @@ healthy: operations in progress are slow, not stuck
 
 /// What is said of a driver that is slow to stop, and of nothing else.
 const SLOW_UNBIND_TOLD: &str = "\
-busy: pid 77 (pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:03:00.0 do-0 3,4), unbinding \
+busy: pid 77 (pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:03:00.0), unbinding \
     0000:03:00.0, has a device's lock, waits for driver slowpci to stop the device
   fix: wait; a slow driver takes its time, and no signal speeds it up
 healthy: operations in progress are slow, not stuck
@@ -209,6 +210,49 @@ healthy: operations in progress are slow, not stuck
 #[test]
 fn a_slow_driver_is_named_and_is_not_stuck() {
     Machine::new().with(&slow_unbind(&[UNBIND.to_owned()])).doctor().stdout(SLOW_UNBIND_TOLD).check();
+}
+
+/// A thread of process 77, which hangs in the kernel.
+fn write_thread(tree: &Tree, tid: u32) -> PathBuf {
+    let task = Task { pid: tid, comm: "pcictl-write", command: &[], state: 'D', stack: SLOW_UNBIND, files: &[] };
+    write_task(tree, &task);
+    let [made, thread] = [format!("proc/{tid}"), format!("proc/77/task/{tid}")].map(|path| tree.path().join(path));
+    fs::rename(made.join(format!("task/{tid}")), &thread).unwrap();
+    fs::remove_dir_all(made).unwrap();
+    thread
+}
+
+const TWO_UNBINDS: &str = "pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:03:00.0 (78), \
+    /sys/bus/pci/drivers/slowpci/unbind 0000:04:00.0 (79)";
+
+const TWO_UNBINDS_TOLD: &str = "\
+busy: pid 77, thread 78 (pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:03:00.0), unbinding \
+    0000:03:00.0, has a device's lock, waits for driver slowpci to stop the device
+  fix: wait; a slow driver takes its time, and no signal speeds it up
+busy: pid 77, thread 79 (pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind 0000:04:00.0), unbinding \
+    0000:04:00.0, has a device's lock, waits for driver slowpci to stop the device
+  fix: wait; a slow driver takes its time, and no signal speeds it up
+healthy: operations in progress are slow, not stuck
+";
+
+/// Each thread is told with its own write, which no open file tells, be it that the process was killed and its first thread
+/// has ended.
+#[test]
+fn every_write_of_a_writer_is_told_with_its_own_device() {
+    let files = [UNBIND.to_owned()];
+    for is_killed in [false, true] {
+        let (command, state) = if is_killed { (&[][..], 'Z') } else { (&[TWO_UNBINDS][..], 'S') };
+        let stack = &["__skb_wait_for_more_packets+0x1/0x2"];
+        let files = if is_killed { &[] } else { &files[..] };
+        let machine = Machine::new().with(&Task { pid: 77, comm: "pcictl-write", command, state, stack, files });
+        for tid in [78, 79] {
+            let thread = write_thread(&machine.tree, tid);
+            fs::write(thread.join("cmdline"), TWO_UNBINDS).unwrap();
+            fs::create_dir(thread.join("fd")).unwrap();
+            symlink(UNBIND, thread.join("fd/9")).unwrap();
+        }
+        machine.doctor().stdout(TWO_UNBINDS_TOLD).check();
+    }
 }
 
 /// A share that is mounted: its driver waits for the last mount to go.
@@ -230,7 +274,7 @@ const REMOVING_A_SHARE: &[&str] = &[
 fn a_driver_that_has_been_stopping_for_long_is_unknown_and_its_users_are_told() {
     let tree = Tree::load("functions");
     let unbind = "/sys/bus/pci/drivers/virtio-pci/unbind";
-    let command = &["pcictl", "kernel-write", unbind, "0000:00:03.0", "do-0", "3,4"];
+    let command = &["pcictl kernel-write /sys/bus/pci/drivers/virtio-pci/unbind 0000:00:03.0 (77)"];
     let files = [unbind.to_owned()];
     let task = Task { pid: 77, comm: "pcictl-write", command, state: 'D', stack: REMOVING_A_SHARE, files: &files };
     write_task(&tree, &task);

@@ -5,6 +5,7 @@
 
 mod rehearsal;
 mod rows;
+mod writer;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

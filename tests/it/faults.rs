@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::support::dump::Dump;
 use crate::support::fake::{Comes, Fault, Script};
 
-/// Every kind of fault. EINTR and a short write are the helper's own business and come out as these.
+/// Every kind of fault. EINTR and a short write are the writer's own business and come out as these.
 const FAULTS: [Fault; 15] = [
     Fault::NotBegun(Errno::EAGAIN),
     Fault::NotBegun(Errno::ENOMEM),
@@ -386,7 +386,7 @@ fn ask_again(machine: &Machine, work: &Work, ended: &Ended) {
         assert_eq!(error.kind(), ErrorKind::Partly);
         let setting = unset["setting"].as_str().unwrap().parse().unwrap();
         let answer = machine.kernel().write(&Action::SetVf { address: PF.parse().unwrap(), setting, was: None });
-        // A helper that was killed when the kernel was done has set it.
+        // A writer that was killed when the kernel was done has set it.
         assert!(matches!(answer, Ok(()) | Err(Errno::EALREADY)), "{setting}: {answer:?}");
     }
     let Some(undriven) = document["undriven"].as_array() else { return };

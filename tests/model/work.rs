@@ -3,7 +3,7 @@
 use crate::board::Slot;
 use crate::plans::PlanId;
 
-/// How many writes of one operator the kernel may have in hand at a time. The product's helpers are more; a pair that
+/// How many writes of one operator the kernel may have in hand at a time. The product's threads are more; a pair that
 /// must not meet shows with two.
 pub const HANDS: usize = 2;
 

@@ -81,7 +81,7 @@ scope() {
 }
 
 # Asked twice to stop: what is undone is undone in the scope. The driver is done just before systemd is asked, which takes
-# longer than to start a helper that does not wait for it.
+# longer than to begin a write that does not wait for it.
 rolled_back() {
     cp "$ours" /run/busctl
     cat >/run/busctl-late <<'END'
@@ -120,7 +120,7 @@ driver_starts() {
     dmesg | grep -q 'probe begin'
 }
 
-# Without a scope the unit takes the background process with it. The helper holds the locks until the kernel is done;
+# Without a scope the unit takes the background process with it. The writer holds the locks until the kernel is done;
 # then the operation is half done, and recover undoes it.
 no_scope_killed() {
     replaced /bin/false

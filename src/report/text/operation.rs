@@ -9,7 +9,10 @@ use crate::report::text::words::describe_action;
 pub(crate) fn kernel_state(unfinished: &DetachedWrite) -> Vec<String> {
     let kernel = &unfinished.kernel;
     let mut lines = Vec::new();
-    let mut line = format!("helper pid {}", unfinished.helper);
+    let mut line = format!("writer pid {}", unfinished.helper);
+    if let Some(thread) = unfinished.thread {
+        line.push_str(&format!(", thread {thread}"));
+    }
     match kernel.state {
         Some(state) => line.push_str(&format!(", state {state}")),
         None => line.push_str(", just ended"),
@@ -34,9 +37,9 @@ pub(crate) fn unfinished(unfinished: &DetachedWrite) -> String {
     let how_long = format!("{:.1} s", unfinished.waited_seconds);
     let scope = unfinished.scope.as_ref().map_or_else(String::new, |scope| format!(", {scope}"));
     let who = match unfinished.background {
-        Some(pid) => format!("it goes on in the background (pid {pid}, helper pid {}{scope})", unfinished.helper),
+        Some(pid) => format!("it goes on in the background (pid {pid}, writer pid {}{scope})", unfinished.helper),
         None => format!(
-            "helper pid {} goes on with this one step, the steps after it wait for pcictl recover",
+            "writer pid {} goes on with what was begun, the steps after it wait for pcictl recover",
             unfinished.helper
         ),
     };

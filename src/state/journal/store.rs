@@ -4,7 +4,7 @@
 //! A journal appears as a whole or not at all, is only ever appended to, and has the room for its lines reserved before
 //! the first write to the kernel: a full /run keeps an operation from starting, not from ending. What is left of the room
 //! is given back at the end. While anybody works on the operation the file is locked, by the operation's own process and,
-//! through it, by the helpers.
+//! through it, by the writer.
 
 use std::fs::File;
 use std::io::{self, ErrorKind as Io, Write as _};
@@ -325,7 +325,7 @@ impl Journal {
         Ok(())
     }
 
-    /// For a helper.
+    /// For the writer.
     ///
     /// # Errors
     /// There are no descriptors left.
@@ -376,7 +376,7 @@ fn cut_torn_line(file: &File) -> io::Result<()> {
 /// The file gets its name when it is complete and locked.
 fn create(directory: &Directory, header: &Header) -> io::Result<File> {
     let text = JournalLine::Header(header.clone()).text();
-    // Begun and ended, noted by the helper and by its parent, and the same when a step is undone, which may take three
+    // Begun and ended, noted by the writer and by its parent, and the same when a step is undone, which may take three
     // writes. Then the last line, and what was not planned.
     let room = text.len() + LINE * (12 * header.steps.len() + 16);
     directory.create_new(&format!("{}{JOURNAL}", header.id), 0o600, |file| {

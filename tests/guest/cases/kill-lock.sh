@@ -30,7 +30,7 @@ killed_at() {
     [ "$ended" != 3 ]
 }
 
-for who in main helper all; do
+for who in main writer all; do
     point=1
     while killed_at "$point" "$who"; do point=$((point + 1)); done
     note "$who: $((point - 1)) points"

@@ -1,4 +1,4 @@
-# pcictl is killed by SIGKILL at each system call of a removal that changes anything, then its helper, then all of it at
+# pcictl is killed by SIGKILL at each system call of a removal that changes anything, then its writer, then all of it at
 # once; each time `recover` brings the device back with its driver, or the removal to its end, and nothing is left over. At
 # what point pcictl dies is nothing that a kernel knows of, so one kernel will do.
 # topology: sriov

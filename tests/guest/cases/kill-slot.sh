@@ -1,4 +1,4 @@
-# pcictl is killed by SIGKILL at each system call of switching a slot off and on that changes anything, then its helper, then
+# pcictl is killed by SIGKILL at each system call of switching a slot off and on that changes anything, then its writer, then
 # all of it at once; each time `recover` brings what is in the slot back with its driver, or the work to its end. One kernel will
 # do, as for a removal.
 # topology: slots

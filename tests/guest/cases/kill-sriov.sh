@@ -1,6 +1,6 @@
 # Whatever kills a change of the number of VFs wherever, `recover` ends it in one of two states: the VFs that there were, each
 # with the driver and the override that it had, or those that were asked for; and drivers are asked for new ones as before. Where
-# only a helper is killed, pcictl itself goes on, and names each VF that has no driver for that.
+# only the writer is killed, pcictl itself goes on, and names each VF that has no driver for that.
 # topology: sriov
 # kernels: 6.12
 # run: named
@@ -38,10 +38,10 @@ $(cat /tmp/case/out /tmp/case/status /tmp/case/recover)"
     make "$old"
     same "$start" "$(state)"
 }
-# told_by_pcictl: all are there, and those that lack their driver are named by a pcictl that outlived its helper.
+# told_by_pcictl: all are there, and those that lack their driver are named by a pcictl that outlived its writer.
 told_by_pcictl() {
     lacking=$(echo "$is" | awk '$2 == "none" { print $1 }' | xargs | sed 's/ /, /g')
-    [ "$who" = helper ] && [ "$(echo "$is" | wc -l)" = $((new + 1)) ] && [ "$(cat "$autoprobe")" = 1 ] &&
+    [ "$who" = writer ] && [ "$(echo "$is" | wc -l)" = $((new + 1)) ] && [ "$(cat "$autoprobe")" = 1 ] &&
         grep -q "has $new VFs\{0,1\}, and [0-9]* of them no driver: $lacking;" /tmp/case/out && told=$((told + 1))
 }
 # survives OLD NEW OPTION...: the change from so many to so many.

@@ -88,7 +88,7 @@ all_is_back 'bound meanwhile'
 
 begin
 # shellcheck disable=SC2046 # an argument each
-kill -9 $pid $(pidof pcictl-ready pcictl-write)
+kill -9 $pid $(pidof pcictl-write)
 slow remove_ms 0
 wait_until 30 nobody_at_work || fail "somebody goes on: $(stuck_tasks)"
 expect_status 5 pcictl status

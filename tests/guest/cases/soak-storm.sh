@@ -113,7 +113,7 @@ killer() {
     until [ -e /tmp/case/enough ]; do
         next
         # shellcheck disable=SC2046 # a word each
-        set -- $(pidof pcictl pcictl-ready pcictl-write)
+        set -- $(pidof pcictl pcictl-write)
         [ $# -gt 0 ] || continue
         victim=$(any "$@")
         signal=$(any KILL KILL KILL TERM INT STOP)

@@ -128,7 +128,7 @@ are_probing() {
 }
 wait_until 60 are_probing || fail "not side by side: $(dmesg | tail) $(cat /tmp/case/out)"
 # shellcheck disable=SC2046 # an argument each
-kill -9 $pid $(pidof pcictl-ready pcictl-write)
+kill -9 $pid $(pidof pcictl-write)
 slow probe_ms 0
 wait_until 30 nobody_at_work || fail "somebody goes on: $(stuck_tasks)"
 expect_status 5 pcictl status
@@ -145,7 +145,7 @@ are_stopping() {
 }
 wait_until 60 are_stopping || fail "not side by side: $(dmesg | tail) $(cat /tmp/case/out)"
 # shellcheck disable=SC2046 # an argument each
-kill -9 $pid $(pidof pcictl-ready pcictl-write)
+kill -9 $pid $(pidof pcictl-write)
 slow remove_ms 0
 wait_until 30 nobody_at_work || fail "somebody goes on: $(stuck_tasks)"
 expect_status 0 pcictl recover

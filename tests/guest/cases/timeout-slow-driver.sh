@@ -18,8 +18,9 @@ note "124 after $((took * 10)) ms with --timeout 2"
 expect_status 0 pcictl doctor
 contains "$out" "unbinding $device"
 contains "$out" "waits for driver slowpci to stop the device"
-helper=$(pidof pcictl-write)
-contains "$out" "pid $helper"
+writer=$(pidof pcictl-write)
+contains "$out" "pid $writer, thread "
+contains "$out" "pcictl kernel-write /sys/bus/pci/drivers/slowpci/unbind $device)"
 expect_status 0 pcictl status
 contains "$out" "under way: pcictl remove --timeout 2 $device"
 contains "$out" "in the kernel's hands: unbind $device from slowpci"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
  * kill-at N WHO COMMAND...: run COMMAND, and kill it by SIGKILL where it is about to make its Nth system call that changes
- * anything. The call itself is not made any more. WHO is `main` (the process that was started), `helper` (those that it
+ * anything. The call itself is not made any more. WHO is `main` (the process that was started), `writer` (those that it
  * started; then only their calls count) or `all`. With `interrupt` the process that was started gets a SIGINT before its
  * own Nth call instead, and goes on; how it ended is the last line on stderr: `ended with STATUS`.
  *
@@ -84,7 +84,7 @@ static int changes(pid_t pid)
 /* Whether this process's calls count. */
 static int is_counted(const char *who, pid_t pid, pid_t first)
 {
-	if (strcmp(who, "helper") == 0)
+	if (strcmp(who, "writer") == 0)
 		return pid != first;
 	return strcmp(who, "interrupt") != 0 || pid == first;
 }
@@ -97,7 +97,7 @@ static int kill_them(const char *who, pid_t first)
 		return kill(first, SIGINT) == 0;
 	for (int i = 0; i < count; i++) {
 		int is_main = tracees[i] == first;
-		if (strcmp(who, "all") == 0 || (strcmp(who, "main") == 0 && is_main) || (strcmp(who, "helper") == 0 && !is_main))
+		if (strcmp(who, "all") == 0 || (strcmp(who, "main") == 0 && is_main) || (strcmp(who, "writer") == 0 && !is_main))
 			killed |= kill(tracees[i], SIGKILL) == 0;
 	}
 	return killed;

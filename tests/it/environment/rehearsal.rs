@@ -15,6 +15,7 @@ use pcictl::operation::context::Rehearsal;
 use pcictl::terminal::output::Output;
 
 use crate::support::fake::{Comes, FakeKernel, Fault, Script};
+use crate::support::written::Written;
 use crate::support::{Tree, load_dump, processes};
 
 /// The tree that all of these are tried on.
@@ -22,6 +23,9 @@ pub const TREE: &str = "guest-switch8";
 
 /// Where the machine, the run directory and the state directory are, and the words of the command.
 const VARIABLES: [&str; 4] = ["REHEARSAL_ROOT", "REHEARSAL_RUN", "REHEARSAL_STATE", "REHEARSAL_WORDS"];
+
+/// Set where the writes are made by the writer, and not by the test.
+pub const WRITER: &str = "REHEARSAL_WRITER";
 
 /// What libtest prints before it runs a test.
 pub const BEFORE: &str = "\nrunning 1 test\n";
@@ -44,8 +48,13 @@ fn in_a_process_of_its_own() {
     let tree = Rc::new(Tree::of_another(Path::new(&root)));
     let script = Rc::new(RefCell::new(Script::new(Fault::None, 0, Comes::Same)));
     let dump = Rc::new(load_dump(TREE));
+    let of_writer = std::env::var(WRITER).ok();
     let kernel = move || -> Box<dyn StepRunner> {
-        Box::new(FakeKernel::new(Rc::clone(&tree), Rc::clone(&dump), Rc::clone(&script)))
+        let kernel = FakeKernel::new(Rc::clone(&tree), Rc::clone(&dump), Rc::clone(&script));
+        match &of_writer {
+            Some(run) => Box::new(Written::new(kernel, tree.path(), Path::new(run))),
+            None => Box::new(kernel),
+        }
     };
     let rehearsal = Rehearsal { run: PathBuf::from(run), state: PathBuf::from(state), kernel: Box::new(kernel) };
     let code = rehearse(&cli, &output, &rehearsal).unwrap_or_else(|error| {

@@ -35,9 +35,9 @@ pub enum Fault {
     Refused(Errno),
     /// The device goes away before the write reaches it.
     Vanished,
-    /// The helper is killed before it writes.
+    /// The writer is killed before it writes.
     KilledBefore,
-    /// The helper is killed when the kernel is done, and nobody hears.
+    /// The writer is killed when the kernel is done, and nobody hears.
     KilledAfter,
     /// Somebody interrupts while the kernel is at it.
     Interrupted,
@@ -119,7 +119,7 @@ impl FakeKernel {
         Sysfs::open(Some(self.tree.path())).expect("the tree")
     }
 
-    fn sys(&self, path: &str) -> PathBuf {
+    pub fn sys(&self, path: &str) -> PathBuf {
         self.tree.path().join("sys").join(path)
     }
 

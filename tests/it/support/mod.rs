@@ -11,6 +11,7 @@ pub mod processes;
 pub mod run;
 pub mod site;
 pub mod snapshot;
+pub mod written;
 
 use std::collections::BTreeMap;
 use std::fs;

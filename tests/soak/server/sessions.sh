@@ -127,7 +127,7 @@ ssh_timeout() {
     completed
 }
 
-# A unit that is stopped in the middle: what its driver does in time is undone; if systemd gives up on it, the helper has the lock
+# A unit that is stopped in the middle: what its driver does in time is undone; if systemd gives up on it, the writer has the lock
 # until the kernel is done, and `recover` does the rest.
 unit_stopped() {
     stopping

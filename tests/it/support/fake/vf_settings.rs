@@ -44,7 +44,7 @@ impl FakeKernel {
         let _ = fs::remove_file(self.kept_file(physical));
     }
 
-    /// With the answers of the helper, which sends nothing for what is so already.
+    /// With the answers of the writer, which sends nothing for what is so already.
     pub(super) fn set_vf(&self, physical: PciAddress, setting: VfSetting) -> Result<(), Errno> {
         if !self.device(physical).join("net").is_dir() || !self.device(physical).join("driver").is_symlink() {
             return Err(Errno::ENXIO);
