@@ -19,7 +19,10 @@ use crate::pci::ids::Ids;
 const PLACES: &[&str] = &["usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids", "var/lib/pciutils/pci.ids"];
 
 /// How much is read in one call.
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = 16 * 1024;
+
+/// No name is longer.
+const LONGEST_LINE: usize = 1024;
 
 /// A file larger than this is not the one that we know.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -146,10 +149,17 @@ impl PciIds {
             Key::SubClass(base, sub) => (Section::Class(base), Some(format!("\n\t{sub:02x}  "))),
             Key::Subsystem(vendor, device, ..) => (Section::Vendor(vendor), Some(format!("\n\t{device:04x}  "))),
         };
-        let range = self.section(section)?;
-        let text = self.text.slice(range);
+        let section = self.section(section)?;
         // The number, or the class letter and its number, and two spaces.
-        let Some(entry) = entry else { return text.get(6..).map(line) };
+        let Some(entry) = entry else {
+            let head = section.start..section.end.min(section.start + LONGEST_LINE);
+            return self.text.slice(head).get(6..).map(line);
+        };
+        let part = match key {
+            Key::Device(_, device) | Key::Subsystem(_, device, ..) => self.text.part(section, device),
+            _ => section,
+        };
+        let text = self.text.slice(part);
         let start = memchr::memmem::find(text, entry.as_bytes())? + entry.len();
         let Key::Subsystem(.., vendor, device) = key else { return Some(line(&text[start..])) };
         // Its subsystems follow a device's line, one step further in.
@@ -175,12 +185,14 @@ struct IdsFile {
     file: Option<File>,
     bytes: Vec<u8>,
     is_read: Vec<bool>,
+    /// The next section from places that were asked for: each search begins with the same ones, and the next may be far.
+    sections: HashMap<usize, Option<usize>>,
 }
 
 impl IdsFile {
     #[cfg(any(test, feature = "fuzz"))]
     fn new(bytes: Vec<u8>) -> Self {
-        Self { file: None, is_read: vec![true; bytes.len().div_ceil(PIECE)], bytes }
+        Self { is_read: vec![true; bytes.len().div_ceil(PIECE)], bytes, ..Self::default() }
     }
 
     fn open(root: &Root, path: &str) -> Option<Self> {
@@ -189,7 +201,7 @@ impl IdsFile {
         let length = file.metadata().ok().filter(|metadata| metadata.len() <= LARGEST)?.len();
         // Memory that was never written to costs nothing: the holes stay holes.
         let bytes = vec![0; length as usize];
-        Some(Self { file: Some(file), is_read: vec![false; bytes.len().div_ceil(PIECE)], bytes })
+        Some(Self { file: Some(file), is_read: vec![false; bytes.len().div_ceil(PIECE)], bytes, ..Self::default() })
     }
 
     fn slice(&mut self, range: Range<usize>) -> &[u8] {
@@ -217,7 +229,7 @@ impl IdsFile {
         let (mut low, mut high) = (0, self.bytes.len());
         while high - low > NEAR {
             let middle = low.midpoint(high);
-            match self.next_section(middle) {
+            match self.known_next_section(middle) {
                 Some(start) if start < high && self.section_at(start) < wanted => low = start,
                 _ => high = middle,
             }
@@ -228,6 +240,51 @@ impl IdsFile {
         }
         let end = self.next_section(start + 1).unwrap_or(self.bytes.len());
         (self.section_at(start) == wanted).then_some(start..end)
+    }
+
+    /// The part of a vendor's section in which this device's line and its subsystems must be: devices are in order, too, and
+    /// some vendors have thousands. From the end of a line to the end of another, or of the section.
+    fn part(&mut self, section: Range<usize>, device: u16) -> Range<usize> {
+        let (mut low, mut high) = (section.start, section.end);
+        while high - low > NEAR {
+            let middle = low.midpoint(high);
+            match self.next_device(middle, high) {
+                Some((newline, number)) if number <= device => low = newline,
+                _ => high = middle,
+            }
+        }
+        // What begins before `high` ends where the next one begins.
+        let end = self.next_device(high, section.end).map_or(section.end, |(newline, _)| newline);
+        low..end
+    }
+
+    /// The first line of a device that begins between these places: the end of the line before, and its number.
+    fn next_device(&mut self, from: usize, to: usize) -> Option<(usize, u16)> {
+        let mut at = from;
+        while at < to {
+            let end = ((at / PIECE + 1) * PIECE).min(to);
+            // As much more as a newline, a tab and a number are.
+            let text = self.slice(at..end + 6);
+            let number = |newline: usize| {
+                let digits = text.get(newline + 1..newline + 6)?.strip_prefix(b"\t")?;
+                u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+            };
+            let mut newlines = memchr::memchr_iter(b'\n', text).take_while(|newline| at + newline < end);
+            if let Some(found) = newlines.find_map(|newline| Some((at + newline, number(newline)?))) {
+                return Some(found);
+            }
+            at = end;
+        }
+        None
+    }
+
+    fn known_next_section(&mut self, from: usize) -> Option<usize> {
+        if let Some(known) = self.sections.get(&from) {
+            return *known;
+        }
+        let found = self.next_section(from);
+        self.sections.insert(from, found);
+        found
     }
 
     /// Where the next line begins, here or later, that is neither an entry of a section, a comment, nor empty.
@@ -313,6 +370,7 @@ mod tests {
             text.push_str(&format!("{vendor:04x}  Vendor {vendor}\n"));
             for device in devices(vendor) {
                 text.push_str(&format!("\t{device:04x}  Device {vendor} {device}\n"));
+                text.push_str(&format!("\t\t103c {device:04x}  Subsystem {vendor} {device}\n"));
             }
         }
         text.push_str("ffff  Illegal Vendor ID\n\nC 01  Mass storage\n\t08  NVM\nC ff  Unassigned\n");
@@ -328,7 +386,11 @@ mod tests {
         for vendor in (0..1000).step_by(20) {
             assert_eq!(names.vendor(vendor), Some(format!("Vendor {vendor}").into()));
             let last = devices(vendor).end - 1;
-            assert_eq!(names.device(vendor, last), Some(format!("Device {vendor} {last}").into()));
+            for device in (0..last).step_by(97).chain([last]) {
+                assert_eq!(names.device(vendor, device), Some(format!("Device {vendor} {device}").into()));
+                let own = names.own_subsystem(vendor, device, 0x103c, device);
+                assert_eq!(own, Some(format!("Subsystem {vendor} {device}").into()));
+            }
             assert_eq!((names.vendor(vendor + 1), names.device(vendor, last + 1)), (None, None));
         }
         assert_eq!(names.vendor(0xffff).as_deref(), Some("Illegal Vendor ID"));
