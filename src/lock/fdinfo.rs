@@ -153,6 +153,42 @@ mod tests {
         assert_eq!(Fdinfo::parse(text), Fdinfo { mount: Some(9), ..Fdinfo::default() });
     }
 
+    /// As of one that was killed while a thread of it is in the kernel.
+    #[test]
+    fn a_process_whose_first_thread_has_ended_has_its_descriptors_still() {
+        use std::os::fd::AsRawFd as _;
+
+        use nix::libc;
+        use nix::sys::signal::{Signal, kill};
+        use nix::unistd::{ForkResult, fork};
+
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // SAFETY: the child takes no lock that another thread could have held but that of malloc, and ends by a signal.
+        let child = match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                let _ = crate::host::child::close_all_but(vec![file.as_raw_fd()]);
+                std::thread::spawn(|| {
+                    loop {
+                        std::thread::park();
+                    }
+                });
+                // SAFETY: this thread alone ends; nothing of it is used by the other one.
+                unsafe { libc::syscall(libc::SYS_exit, 0) };
+                crate::host::child::leave()
+            }
+        };
+        let (procfs, pid) = (Procfs::live().unwrap(), child.as_raw().unsigned_abs());
+        while procfs.stat(&pid.to_string()).unwrap().state != 'Z' {
+            std::thread::yield_now();
+        }
+        let mut found = Vec::new();
+        let access = each_descriptor(&procfs, pid, &mut |descriptor| found.push(descriptor.target.to_owned()));
+        kill(child, Signal::SIGKILL).unwrap();
+        nix::sys::wait::waitpid(child, None).unwrap();
+        assert_eq!((access.unwrap(), found), (Access::Seen, vec![file.path().to_str().unwrap().to_owned()]));
+    }
+
     #[test]
     fn only_files_with_a_path_of_their_own_can_be_lock_files() {
         for target in ["/run/pcictl/locks/root.lock", "/dev/shm/x/locks/root.lock (deleted)", "/devices", "/srv/x"] {
