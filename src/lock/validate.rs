@@ -25,7 +25,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 
 use crate::host::procfs::Procfs;
-use crate::lock::fdinfo::{Access, Descriptor, Fdinfo, each_descriptor};
+use crate::lock::fdinfo::{Access, Descriptor, Fdinfo, each_descriptor, told};
 use crate::lock::owner::{Owner, is_trusted_uid};
 use crate::lock::proc_locks::{KernelFile, Role, all_flocks, whole_table};
 use crate::pci::place::Place;
@@ -126,7 +126,7 @@ impl Searched<'_> {
         if self.procfs.is_in_first_pid_namespace() != Some(true) {
             return Ok(false);
         }
-        let Some(lines) = whole_table(self.procfs)? else { return Ok(false) };
+        let Some(lines) = told(whole_table(self.procfs))?.flatten() else { return Ok(false) };
         let mut held: BTreeMap<u32, HashSet<KernelFile>> = BTreeMap::new();
         for line in lines.iter().filter(|line| line.role == Role::Holds) {
             held.entry(line.pid).or_default().insert(line.file);
@@ -286,6 +286,22 @@ pub(crate) fn place_of(name: &str) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::procfs::FIRST_PID_NAMESPACE;
+    use crate::host::root::Root;
+
+    #[test]
+    fn without_the_kernels_table_everybody_is_looked_at() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("proc/self/ns")).unwrap();
+        std::os::unix::fs::symlink(FIRST_PID_NAMESPACE, root.path().join("proc/self/ns/pid")).unwrap();
+        let procfs = Procfs::open(&Root::open(Some(root.path())).unwrap()).unwrap().unwrap();
+        assert_eq!(procfs.is_in_first_pid_namespace(), Some(true));
+        let (directory, new, file_named) = ("/run/pcictl/locks", &[][..], |_: &str| None);
+        let searched =
+            Searched { procfs: &procfs, device: 0, directory, is_of_host: true, file_named: &file_named, new };
+        assert!(!searched.table_shows_none().unwrap());
+        assert_eq!(searched.stale_holders().unwrap(), StaleHolders::default());
+    }
 
     #[test]
     fn on_another_file_system_the_end_of_the_path_decides() {
