@@ -13,20 +13,19 @@ use crate::host::procfs::{Procfs, context_switches};
 
 /// Every task that waits in PCI or driver code; an empty snapshot where there is no /proc.
 pub(crate) fn take(procfs: Option<&Procfs>) -> Snapshot {
-    procfs.map_or_else(Snapshot::default, |procfs| Reader { procfs, waits: may_wait_for_users(procfs) }.snapshot())
+    procfs.map_or_else(Snapshot::default, |procfs| Reader { procfs }.snapshot())
 }
 
 /// One thread, whatever it does.
 pub(crate) fn look(procfs: &Procfs, pid: u32, tid: u32) -> Option<Task> {
     let state = procfs.stat(&task_path(pid, tid))?.state;
-    Reader { procfs, waits: false }.read(pid, tid, state).map(|(task, _)| task)
+    Reader { procfs }.read(pid, tid, state).map(|(task, _)| task)
 }
 
 /// A process's command line, be it that it was killed and has but threads left that are in the kernel.
 pub(crate) fn writer_command(procfs: &Procfs, pid: u32) -> String {
-    let reader = Reader { procfs, waits: false };
-    let of_threads = || reader.threads(pid).into_iter().map(|tid| reader.command(pid, tid));
-    std::iter::once_with(|| reader.command(pid, pid)).chain(of_threads()).find(|c| !c.is_empty()).unwrap_or_default()
+    let threads = Reader { procfs }.threads(pid).into_iter();
+    threads.map(|tid| procfs.command(&task_path(pid, tid))).find(|command| !command.is_empty()).unwrap_or_default()
 }
 
 fn task_path(pid: u32, tid: u32) -> String {
@@ -42,13 +41,12 @@ fn may_wait_for_users(procfs: &Procfs) -> bool {
 
 struct Reader<'a> {
     procfs: &'a Procfs,
-    /// Whether a task in interruptible sleep may be of interest.
-    waits: bool,
 }
 
 impl Reader<'_> {
     fn snapshot(&self) -> Snapshot {
         let mut found: BTreeMap<u32, (Task, Option<u64>)> = BTreeMap::new();
+        let asks_sleepers = may_wait_for_users(self.procfs);
         for pid in self.procfs.pids().unwrap_or_default() {
             let Some(main) = self.procfs.stat(&task_path(pid, pid)) else { continue };
             // Most processes have one thread, and need not be asked for it.
@@ -56,7 +54,7 @@ impl Reader<'_> {
             let state = |tid: u32| Some((tid, self.procfs.stat(&task_path(pid, tid))?.state));
             let others = others.into_iter().filter(|tid| *tid != pid).filter_map(state);
             for (tid, state) in std::iter::once((pid, main.state)).chain(others) {
-                if let Some(task) = self.interesting(pid, tid, state) {
+                if let Some(task) = self.interesting(pid, tid, state, asks_sleepers) {
                     found.insert(tid, task);
                 }
             }
@@ -87,13 +85,12 @@ impl Reader<'_> {
 
     /// A task that may be in PCI code. Tasks that run, or sleep where user programs sleep, are skipped quickly: a
     /// machine has thousands of them.
-    fn interesting(&self, pid: u32, tid: u32, state: char) -> Option<(Task, Option<u64>)> {
+    fn interesting(&self, pid: u32, tid: u32, state: char, asks_sleepers: bool) -> Option<(Task, Option<u64>)> {
         match state {
-            'D' => {}
             // A driver that sleeps and looks again runs at times.
-            'R' => {}
+            'D' | 'R' => {}
             // Only vfio and the like wait for their users in a way that signals can end.
-            'S' if self.waits && self.waits_for_users(&task_path(pid, tid)) => {}
+            'S' if asks_sleepers && self.waits_for_users(&task_path(pid, tid)) => {}
             _ => return None,
         }
         let (task, switches) = self.read(pid, tid, state)?;

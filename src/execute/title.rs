@@ -8,6 +8,8 @@
 
 use nix::libc;
 
+use crate::host::text::cut;
+
 /// The memory that is shown.
 pub(crate) struct Title {
     shown: &'static mut [u8],
@@ -25,9 +27,9 @@ impl Title {
     /// Shows this text, cut to the room that there is.
     pub(crate) fn show(&mut self, text: &str) {
         let Some(last) = self.shown.len().checked_sub(1) else { return };
-        let length = text.floor_at(last.min(text.len()));
-        self.shown[..length].copy_from_slice(&text.as_bytes()[..length]);
-        self.shown[length..].fill(0);
+        let text = cut(text, last).as_bytes();
+        self.shown[..text.len()].copy_from_slice(text);
+        self.shown[text.len()..].fill(0);
         if self.shown[self.sign] == 0 {
             self.shown[self.sign] = b' ';
         }
@@ -65,15 +67,4 @@ fn places(stat: &str) -> Option<[usize; 4]> {
     // The state behind the name is the third field.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(45).map(|field| field.parse().ok());
     Some([fields.next()??, fields.next()??, fields.next()??, fields.next()??])
-}
-
-trait FloorAt {
-    fn floor_at(&self, index: usize) -> usize;
-}
-
-impl FloorAt for str {
-    /// The last place up to this one where a character begins or ends.
-    fn floor_at(&self, index: usize) -> usize {
-        (0..=index).rev().find(|index| self.is_char_boundary(*index)).unwrap_or(0)
-    }
 }

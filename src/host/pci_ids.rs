@@ -186,7 +186,7 @@ struct IdsFile {
     bytes: Vec<u8>,
     is_read: Vec<bool>,
     /// The next section from places that were asked for: each search begins with the same ones, and the next may be far.
-    sections: HashMap<usize, Option<usize>>,
+    next_sections: HashMap<usize, Option<usize>>,
 }
 
 impl IdsFile {
@@ -260,30 +260,18 @@ impl IdsFile {
 
     /// The first line of a device that begins between these places: the end of the line before, and its number.
     fn next_device(&mut self, from: usize, to: usize) -> Option<(usize, u16)> {
-        let mut at = from;
-        while at < to {
-            let end = ((at / PIECE + 1) * PIECE).min(to);
-            // As much more as a newline, a tab and a number are.
-            let text = self.slice(at..end + 6);
-            let number = |newline: usize| {
-                let digits = text.get(newline + 1..newline + 6)?.strip_prefix(b"\t")?;
-                u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-            };
-            let mut newlines = memchr::memchr_iter(b'\n', text).take_while(|newline| at + newline < end);
-            if let Some(found) = newlines.find_map(|newline| Some((at + newline, number(newline)?))) {
-                return Some(found);
-            }
-            at = end;
-        }
-        None
+        self.next_line(from, to, |start| {
+            let digits = start.get(..5)?.strip_prefix(b"\t")?;
+            u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        })
     }
 
     fn known_next_section(&mut self, from: usize) -> Option<usize> {
-        if let Some(known) = self.sections.get(&from) {
+        if let Some(known) = self.next_sections.get(&from) {
             return *known;
         }
         let found = self.next_section(from);
-        self.sections.insert(from, found);
+        self.next_sections.insert(from, found);
         found
     }
 
@@ -293,14 +281,26 @@ impl IdsFile {
         if from == 0 && self.slice(0..1).first().is_some_and(is_margin) {
             return Some(0);
         }
-        let mut at = from.saturating_sub(1);
-        while at < self.bytes.len() {
-            let end = (at / PIECE + 1) * PIECE;
-            // One byte more, to see what follows a newline that ends the piece.
-            let text = self.slice(at..end + 1);
-            let found = memchr::memchr_iter(b'\n', text).find(|newline| text.get(newline + 1).is_some_and(is_margin));
-            if let Some(newline) = found {
-                return Some(at + newline + 1);
+        let starts = |start: &[u8]| start.first().filter(|byte| is_margin(byte)).copied();
+        let (newline, _) = self.next_line(from.saturating_sub(1), self.bytes.len(), starts)?;
+        Some(newline + 1)
+    }
+
+    /// The first end of a line between these places after which a line begins that `wanted` wants by its first bytes, and what
+    /// it makes of them. The text is read no further than that.
+    fn next_line<T>(&mut self, from: usize, to: usize, wanted: impl Fn(&[u8]) -> Option<T>) -> Option<(usize, T)> {
+        /// A tab and a number.
+        const START: usize = 5;
+        let mut at = from;
+        while at < to {
+            let end = ((at / PIECE + 1) * PIECE).min(to);
+            // What follows a newline that ends the piece is seen, too.
+            let text = self.slice(at..end + START);
+            let newlines = memchr::memchr_iter(b'\n', text).take_while(|newline| at + newline < end);
+            let start = |newline: usize| &text[newline + 1..text.len().min(newline + 1 + START)];
+            let mut found = newlines.filter_map(|newline| Some((at + newline, wanted(start(newline))?)));
+            if let Some(found) = found.next() {
+                return Some(found);
             }
             at = end;
         }

@@ -64,7 +64,12 @@ impl Procfs {
     /// # Errors
     /// Any failure but its absence.
     pub(crate) fn process(&self, pid: u32) -> io::Result<Option<ProcessDirectory>> {
-        Ok(gone(self.directory.open(&pid.to_string()))?.map(|directory| ProcessDirectory { directory }))
+        self.task(&pid.to_string())
+    }
+
+    /// The same of one task: `path` is `PID` or `PID/task/TID`.
+    fn task(&self, path: &str) -> io::Result<Option<ProcessDirectory>> {
+        Ok(gone(self.directory.open(path))?.map(|directory| ProcessDirectory { directory }))
     }
 
     /// The one that this process sees.
@@ -232,8 +237,7 @@ impl Procfs {
     /// or `PID/task/TID`.
     pub(crate) fn descriptor_targets(&self, path: &str) -> Option<Vec<(String, String)>> {
         let mut found = Vec::new();
-        let task = ProcessDirectory { directory: gone(self.directory.open(path)).ok()?? };
-        let is_there = task.links("fd", |fd, target| {
+        let is_there = self.task(path).ok()??.links("fd", |fd, target| {
             found.push((fd.to_owned(), target.to_owned()));
             Next::Go
         });

@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
+use crate::host::text::cut;
+
 const JOURNAL: &str = "/run/systemd/journal/socket";
 const SYSLOG: &str = "/dev/log";
 
@@ -83,14 +85,15 @@ impl LogRecord {
     fn line(&self) -> String {
         const FACILITY: u8 = 3;
         let priority = FACILITY * 8 + self.priority as u8;
-        let message: String = cut(&self.message).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let message: String =
+            cut(&self.message, LONGEST).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         format!("<{priority}>pcictl[{}]: {message}", std::process::id())
     }
 }
 
 /// A field as the protocol has it: a value with a line feed is told with its length.
 fn field(bytes: &mut Vec<u8>, name: &str, value: &str) {
-    let value = cut(value);
+    let value = cut(value, LONGEST);
     bytes.extend_from_slice(name.as_bytes());
     if value.contains('\n') {
         bytes.push(b'\n');
@@ -100,14 +103,6 @@ fn field(bytes: &mut Vec<u8>, name: &str, value: &str) {
     }
     bytes.extend_from_slice(value.as_bytes());
     bytes.push(b'\n');
-}
-
-fn cut(value: &str) -> &str {
-    let mut end = value.len().min(LONGEST);
-    while !value.is_char_boundary(end) {
-        end -= 1;
-    }
-    &value[..end]
 }
 
 #[cfg(test)]
@@ -158,7 +153,7 @@ mod tests {
     #[test]
     fn long_values_are_cut_between_characters() {
         let long = "ä".repeat(LONGEST);
-        assert_eq!(cut(&long).len(), LONGEST);
-        assert_eq!(cut(&format!("x{long}")).len(), LONGEST - 1);
+        assert_eq!(cut(&long, LONGEST).len(), LONGEST);
+        assert_eq!(cut(&format!("x{long}"), LONGEST).len(), LONGEST - 1);
     }
 }

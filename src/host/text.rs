@@ -33,6 +33,15 @@ pub(crate) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// As much of a text as has this many bytes at most, and whole characters.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// The order in which people put names: numbers in them by their value, `nvme2n1` before `nvme10n1`.
 pub(crate) fn compare_naturally(a: &str, b: &str) -> Ordering {
     let number = |text: &str| text.find(|byte: char| !byte.is_ascii_digit()).unwrap_or(text.len());

@@ -179,7 +179,7 @@ fn a_lock_that_was_left_to_another_process_counts() {
 fn the_first_lock_does_not_look_into_those_who_hold_none() {
     let mut bystander = processes::start(Command::new("sleep").arg("1000"));
     let looks_into = format!("\"{}/fd\"", bystander.id());
-    // A hundred locks more than a piece of the table has.
+    // More than a piece of the table has.
     let scratch = scratch_directory();
     let lock = |number: usize| {
         let file = fs::File::create(scratch.path().join(number.to_string())).unwrap();
