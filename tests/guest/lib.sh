@@ -149,6 +149,11 @@ any() {
     eval "echo \"\${$((seed / 65536 % $# + 1))}\""
 }
 
+# one_line LENGTH: what comes in, as one line of at most so many characters. Not by xargs, which begins a new one at a lone quote.
+one_line() {
+    tr -s '\n ' ' ' | cut -c "1-$1"
+}
+
 # operate WORD...: pcictl with these words, as operation $count of the operator $name, and a line in /tmp/case/log.$name: the
 # exit status, whose it was, the words, from when to when, and what was said.
 # shellcheck disable=SC2154 # the caller's
@@ -157,7 +162,7 @@ operate() {
     read -r from _ </proc/uptime
     pcictl "$@" >"/tmp/case/out.$name" 2>&1 || status=$?
     read -r to _ </proc/uptime
-    echo "$status $name $count $* [$from to $to]: $(xargs <"/tmp/case/out.$name" 2>/dev/null | cut -c 1-400)" >>"/tmp/case/log.$name"
+    echo "$status $name $count $* [$from to $to]: $(one_line 400 <"/tmp/case/out.$name")" >>"/tmp/case/log.$name"
 }
 
 # --- Raw writers, for storms -------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ operator() {
             status=0
             # shellcheck disable=SC2086 # words
             pcictl $what --wait 300 "$target" >"/tmp/case/out.$1" 2>&1 || status=$?
-            echo "$status $1 $count $what $target: $(xargs <"/tmp/case/out.$1" | cut -c 1-300)" >>"/tmp/case/pcictl.$1"
+            echo "$status $1 $count $what $target: $(one_line 300 <"/tmp/case/out.$1")" >>"/tmp/case/pcictl.$1"
         done
     done
     : >"/tmp/case/left.$1"

@@ -32,7 +32,7 @@ timely 30 0 pcictl locks
 status=0
 timeout 30 pcictl status >/tmp/case/status 2>&1 || status=$?
 case $status in 0 | 5) ;; *) fail "status ended with $status: $(cat /tmp/case/status)" ;; esac
-note "status: $status $(xargs </tmp/case/status)"
+note "status: $status $(one_line 1000 </tmp/case/status)"
 
 umount $state || fail "busy"
 timely 60 0 pcictl rescan "$disk"

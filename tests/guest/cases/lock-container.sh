@@ -36,7 +36,7 @@ operator() {
             status=0
             # shellcheck disable=SC2086
             $2 pcictl $what --wait 100 "$3" >"/tmp/case/$1.out" 2>&1 || status=$?
-            echo "$status $1 $count $what $3: $(xargs <"/tmp/case/$1.out" | cut -c 1-300)" >>"/tmp/case/log.$2"
+            echo "$status $1 $count $what $3: $(one_line 300 <"/tmp/case/$1.out")" >>"/tmp/case/log.$2"
         done
     done
 }

@@ -39,7 +39,7 @@ operator() {
         esac
         status=0
         $what "$target" >"/tmp/case/$name.out" 2>&1 || status=$?
-        echo "$status $name $count $what $target: $(xargs <"/tmp/case/$name.out" | cut -c 1-300)" >>"/tmp/case/log.$name"
+        echo "$status $name $count $what $target: $(one_line 300 <"/tmp/case/$name.out")" >>"/tmp/case/log.$name"
     done
 }
 

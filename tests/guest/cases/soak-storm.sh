@@ -164,7 +164,7 @@ panics=$(grep -hE 'panicked|internal error' /tmp/case/log) && fail "$panics"
 
 # What was interrupted is recovered; then all is put where it was.
 tell() {
-    "$@" >/tmp/case/out 2>&1 || note "$*: $?: $(xargs </tmp/case/out | cut -c 1-300)"
+    "$@" >/tmp/case/out 2>&1 || note "$*: $?: $(one_line 300 </tmp/case/out)"
 }
 tell pcictl recover
 expect_status 0 pcictl recover

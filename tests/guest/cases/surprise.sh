@@ -49,7 +49,7 @@ reader() {
             status=0
             # shellcheck disable=SC2086 # words
             pcictl $what >"/tmp/case/out.$1" 2>&1 || status=$?
-            case $status in 0 | 3 | 5) ;; *) echo "$status $what: $(xargs <"/tmp/case/out.$1" | cut -c 1-300)" >>/tmp/case/readers ;; esac
+            case $status in 0 | 3 | 5) ;; *) echo "$status $what: $(one_line 300 <"/tmp/case/out.$1")" >>/tmp/case/readers ;; esac
         done
     done
     : >"/tmp/case/left.$1"
