@@ -218,6 +218,9 @@ The driver is stopped (of a physical function its VFs first), the reset is writt
 are put back as they were; then the function must answer, with its driver, link, VFs and addresses as before. With \
 --keep-driver the reset is all, as with a raw write; a driver without reset handlers then has a device that lost its state.
 
+A bridge with functions below it is not reset: they would be reset as well, and the kernel sets up nothing but the bridge \
+again. replug --reset does that.
+
 What it locks:
 The function with its VFs, where every method that the kernel would try hits it alone. Where one of them is by the bus, and \
 where the kernel does not tell, the bridge above: the kernel walks that bus unlocked. --method narrows it to one method.

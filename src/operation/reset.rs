@@ -6,7 +6,7 @@ use crate::operation::change::{Changed, InPlaceTarget};
 use crate::operation::context::Context;
 use crate::operation::options::{ForceOptions, ResetOptions};
 use crate::operation::user_check;
-use crate::pci::address::PciAddress;
+use crate::pci::address::{PciAddress, listed};
 use crate::pci::selector::Selector;
 use crate::plan::action::{Action, Plan};
 use crate::plan::reset_in_place::{ChosenReset, RESET_METHOD, plan_reset_in_place};
@@ -50,6 +50,9 @@ fn bridges_above(sysfs: &Sysfs, addresses: &[PciAddress]) -> Result<Vec<PciAddre
 fn choose(context: &Context, topology: &Topology, id: FunctionId, options: &ResetOptions) -> Result<ChosenReset> {
     let (sysfs, address) = (&context.machine.sysfs, topology.function(id).address);
     let methods = ResetMethods::read(sysfs, &topology.path(id));
+    if methods != ResetMethods::Missing {
+        refuse_with_functions_below(topology, id)?;
+    }
     let listed = match &methods {
         ResetMethods::Missing => return Err(no_reset(sysfs, topology, id)),
         ResetMethods::Unknown if options.method.is_none() => {
@@ -78,6 +81,23 @@ fn choose(context: &Context, topology: &Topology, id: FunctionId, options: &Rese
     }
     let hits_bus = if set.is_some() { Reach::of(method) == Reach::Bus } else { methods.may_hit_bus() };
     Ok(ChosenReset { id, hits_bus, set })
+}
+
+/// Refuses a bridge that leads to something: its reset is one of all below it (PCI Express Base Specification 6.0, section
+/// 6.6.1), and the kernel puts back the configuration of the function that was asked for alone (pci_reset_function in
+/// drivers/pci/pci.c). What is below would have neither addresses nor bus mastering, and its drivers would fail.
+fn refuse_with_functions_below(topology: &Topology, id: FunctionId) -> Result<()> {
+    let below = functions_below(topology, id);
+    if below.is_empty() {
+        return Ok(());
+    }
+    let address = topology.function(id).address;
+    let message = format!(
+        "{address}: is a bridge; its reset would also reset {}, which the kernel would not set up again",
+        listed(&below)
+    );
+    let error = unsupported(address, message).fact("below", below.iter().map(ToString::to_string).collect::<Vec<_>>());
+    Err(error.hint(format!("pcictl replug --reset {address} removes all of it, and sets it up anew after the reset")))
 }
 
 /// A function that is not alone on its bus.
@@ -136,6 +156,12 @@ fn no_reset(sysfs: &Sysfs, topology: &Topology, id: FunctionId) -> Error {
         Some(_) => error.hint(format!("pcictl replug --reset {address} removes it and resets its bus")),
         None => error.hint(format!("pcictl replug --power-cycle {address} helps where its slot can be switched")),
     }
+}
+
+/// What a bridge leads to.
+fn functions_below(topology: &Topology, id: FunctionId) -> Vec<PciAddress> {
+    let below = topology.below(id).into_iter().flat_map(|child| topology.subtree(child));
+    below.map(|child| topology.function(child).address).collect()
 }
 
 fn unsupported(address: PciAddress, message: String) -> Error {
@@ -232,6 +258,7 @@ fn ways(sysfs: &Sysfs, topology: &Topology, id: FunctionId) -> ResetWays {
             ResetMethods::Missing => Some(Vec::new()),
             ResetMethods::Listed(listed) => Some(listed.iter().map(way).collect()),
         },
+        below: functions_below(topology, id),
         others_on_bus: others_on_bus(topology, id, false).into_iter().map(address_of).collect(),
         resetting_bridge: resetting_bridge(sysfs, topology, id).map(address_of),
     }

@@ -46,6 +46,17 @@ impl AddressError {
     }
 }
 
+/// The first few of these functions and how many more there are, for messages.
+pub(crate) fn listed(addresses: &[PciAddress]) -> String {
+    /// More than fit on a line.
+    const SHOWN: usize = 6;
+    let mut text = addresses.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if addresses.len() > SHOWN {
+        text.push_str(&format!(" and {} more", addresses.len() - SHOWN));
+    }
+    text
+}
+
 impl PciAddress {
     /// The bus this function sits on.
     pub(crate) fn bus_number(self) -> BusNumber {

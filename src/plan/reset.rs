@@ -7,7 +7,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::sysfs::Sysfs;
-use crate::pci::address::PciAddress;
+use crate::pci::address::{PciAddress, listed};
 use crate::plan::action::{Action, Plan};
 use crate::topology::attributes::Attributes;
 use crate::topology::fields::Fields;
@@ -132,10 +132,6 @@ fn others_on(sysfs: &Sysfs, directory: &str, gone: &[PciAddress]) -> Result<Stri
 
 fn present<'a>(topology: &'a Topology, addresses: &'a [PciAddress]) -> impl Iterator<Item = (PciAddress, FunctionId)> {
     addresses.iter().filter_map(|address| topology.find(*address).map(|id| (*address, id)))
-}
-
-fn listed(addresses: &[PciAddress]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn impossible(kind: ErrorKind, address: PciAddress, option: &str, why: &str) -> Error {

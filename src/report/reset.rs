@@ -74,6 +74,8 @@ pub(crate) struct ResetWays {
     pub(crate) can_reset: bool,
     /// The methods in the kernel's order; none if it does not tell (before Linux 5.15).
     pub(crate) methods: Option<Vec<ResetWay>>,
+    /// What is below it, which its reset would reset as well: `reset` refuses that, `replug --reset` does it.
+    pub(crate) below: Vec<PciAddress>,
     /// What else is on its bus, besides its VFs.
     pub(crate) others_on_bus: Vec<PciAddress>,
     /// The bridge above, if it can reset all below it (`reset_subordinate`, Linux 6.13).

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::sysfs::Sysfs;
-use crate::pci::address::{BusNumber, PciAddress};
+use crate::pci::address::{BusNumber, PciAddress, listed};
 use crate::pci::selector::{AddressParts, AddressPattern, Selector, SelectorKind};
 use crate::resolve::below::{functions_of, last_address, names};
 use crate::resolve::devices::{devices_named, no_match};
@@ -237,14 +237,4 @@ impl<'a> Resolver<'a> {
         let functions = topology.by_address().into_iter().map(|id| topology.function(id));
         Ok(functions.filter(|f| fits(f.address, f.ids)).map(|f| f.address).collect())
     }
-}
-
-/// The first few addresses and how many more there are.
-fn listed(addresses: &[PciAddress]) -> String {
-    const SHOWN: usize = 6;
-    let mut text = addresses.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if addresses.len() > SHOWN {
-        text.push_str(&format!(" and {} more", addresses.len() - SHOWN));
-    }
-    text
 }

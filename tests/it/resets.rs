@@ -5,9 +5,11 @@ use std::fs;
 use crate::support::Tree;
 use crate::support::run::Run;
 
-/// Two ports on one bus, below one of which is a disk with mounts; nothing is known of how the other can be reset.
+/// Two ports on one bus, below one of which is a disk with mounts; below the other is nothing, and nothing is known of how it
+/// can be reset.
 fn beside_a_mounted_disk() -> Tree {
     let tree = Tree::load("busy");
+    tree.remove("0000:04:00.0");
     fs::write(tree.device("0000:02:01.0").join("reset"), "").unwrap();
     tree
 }
@@ -30,11 +32,29 @@ fn whoever_uses_what_else_is_on_the_bus_keeps_it_from_being_reset() {
 }
 
 #[test]
+fn a_bridge_that_leads_to_something_is_not_reset() {
+    let tree = Tree::load("busy");
+    fs::write(tree.device("0000:02:00.0").join("reset"), "").unwrap();
+    let forced = "reset -n --force mounted,swap,holders,open,protected,network,unchecked 0000:02:00.0";
+    for words in ["reset -n 0000:02:00.0", "reset -n --keep-driver 0000:02:00.0", forced] {
+        Run::words(words)
+            .on(&tree)
+            .stderr("pcictl: 0000:02:00.0: is a bridge; its reset would also reset 0000:03:00.0, which the kernel would not set up again\nhint: pcictl replug --reset 0000:02:00.0 removes all of it, and sets it up anew after the reset\n")
+            .status(1)
+            .check();
+    }
+    Run::words("reset --list 0000:02:00.0")
+        .on(&tree)
+        .stdout("0000:02:00.0: can be reset; how, this kernel does not tell (Linux 5.15 and newer do)\n  each hits what is below it, too: 0000:03:00.0; pcictl replug --reset does that\n")
+        .check();
+}
+
+#[test]
 fn where_the_kernel_does_not_tell_the_bus_counts() {
     let tree = beside_a_mounted_disk();
     Run::words("reset -n 0000:02:01.0")
         .on(&tree)
-        .stdout_like("would reset 0000:02:01.0, and give it back to pcieport\n[..]\nmounted     0000:03:00.0: / is mounted from [..]\n...\nlocks  0000:01:00.0 exclusive; 3 above it shared\n...\n")
+        .stdout_like("would reset 0000:02:01.0, and give it back to pcieport\n[..]\nmounted     / is mounted from [..]\n...\nlocks  0000:01:00.0 exclusive; 3 above it shared\n...\n")
         .status(4)
         .check();
     Run::words("reset --list 0000:02:01.0")

@@ -3,7 +3,7 @@
 use colored::Colorize;
 
 use crate::host::text::escaped;
-use crate::pci::address::PciAddress;
+use crate::pci::address::listed;
 use crate::report::reset::{FunctionReset, ResetListing, ResetReport, ResetWay, ResetWays};
 use crate::report::text::change::difference;
 use crate::report::text::words::count;
@@ -70,6 +70,10 @@ fn of_function(function: &ResetWays) -> String {
             }
         }
     }
+    if function.can_reset && !function.below.is_empty() {
+        let below = listed(&function.below);
+        text.push_str(&format!("  each hits what is below it, too: {below}; pcictl replug --reset does that\n"));
+    }
     if let Some(bridge) = function.resetting_bridge {
         text.push_str(&format!("  {bridge} above it can reset all below it (reset_subordinate)\n"));
     }
@@ -86,14 +90,4 @@ fn hits(way: &ResetWay, function: &ResetWays) -> String {
             format!("its bus, with {others}{refused}")
         }
     }
-}
-
-fn listed(addresses: &[PciAddress]) -> String {
-    /// More than fit on a line.
-    const SHOWN: usize = 4;
-    let mut text: Vec<String> = addresses.iter().take(SHOWN).map(ToString::to_string).collect();
-    if addresses.len() > SHOWN {
-        text.push(format!("{} more", addresses.len() - SHOWN));
-    }
-    text.join(", ")
 }

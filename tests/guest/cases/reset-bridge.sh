@@ -1,0 +1,48 @@
+# A reset of a bridge resets all below it, and the kernel sets up nothing of that again: pcictl refuses it, and replug --reset brings
+# all back at work. What a raw reset leaves behind is repaired by a replug.
+# topology: pull
+# kernels: all
+before=$(functions)
+upstream=$(of_kind upstream)
+port=$(parent_of "$upstream")
+drive=
+for candidate in $(of_kind nvme); do
+    case $(readlink -f "$pci/$candidate") in *"/$upstream/"*) drive=$candidate ;; esac
+done
+[ -n "$drive" ] || fail "no drive below $upstream: $before"
+note "drive $drive, switch $upstream, port $port"
+at_work() {
+    [ "$(cat "$pci/$drive"/nvme/nvme*/state)" = live ]
+}
+
+for bridge in $upstream $(parent_of "$drive"); do
+    [ -e "$pci/$bridge/reset" ] || continue
+    resets="${resets-} $bridge"
+    expect_status 1 pcictl reset --json "$bridge"
+    contains "$out" '"kind": "unsupported"'
+    expect_status 1 pcictl reset --keep-driver "$bridge"
+    contains "$err" "$bridge: is a bridge; its reset would also reset "
+    contains "$err" "pcictl replug --reset $bridge"
+    expect_status 0 pcictl reset --list "$bridge"
+    contains "$out" "each hits what is below it, too: "
+    same "$before" "$(functions)"
+done
+[ -n "${resets-}" ] || fail "no bridge can be reset: $before"
+at_work || fail 'the drive was hit'
+
+# With all that is below it.
+for bridge in $resets; do
+    expect_status 0 pcictl replug --reset "$bridge" --settle 20
+    same "$before" "$(functions)"
+    wait_until 20 at_work || fail "the drive is not at work: $(dmesg | tail -n 20)"
+done
+
+# As others do it: the drive has lost its addresses, whatever sysfs says, and only when it comes anew it has some.
+echo "$drive" >"$pci/$drive/driver/unbind"
+echo 1 >"$pci/$upstream/reset" || fail 'no reset'
+echo "$drive" >/sys/bus/pci/drivers/nvme/bind 2>/dev/null && fail 'the drive took no harm: this refusal is not needed'
+expect_status 0 pcictl replug "$upstream" --settle 20
+[ "$(cat "$pci/$drive/driver_override" 2>/dev/null)" = '(null)' ] || fail 'an override'
+pcictl bind "$drive" >/dev/null 2>&1
+same "$before" "$(functions)"
+wait_until 20 at_work || fail "the drive is not at work: $(dmesg | tail -n 20)"
