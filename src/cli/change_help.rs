@@ -40,7 +40,7 @@ Exit status:
   0    done, and everything is as it was
   1    failed; nothing is left changed
   3    nothing on this machine leads to that address
-  4    refused: a bridge on the way does not answer, or the PCI core is stuck
+  4    refused: a bridge does not answer or was reset, or the PCI core is stuck
   5    some of the buses were scanned
   6    something is missing or not as it was
 ",

@@ -52,7 +52,7 @@ Exit status:
   0    it is on, and what was in it is as it was
   1    failed; or the slot's power cannot be switched, or nothing is plugged in
   3    no such slot
-  4    refused: a bridge on the way does not answer, or the PCI core is stuck
+  4    refused: a bridge does not answer or was reset, or the PCI core is stuck
   6    it is on, and something is missing or not as it was
 ",
     exit_writing!()

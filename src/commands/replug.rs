@@ -8,6 +8,7 @@ use crate::operation::context::Context;
 use crate::operation::remove;
 use crate::operation::replug::{ReplugTarget, all_steps, planned, replug};
 use crate::operation::run::{Operation, refuse_if_stuck};
+use crate::operation::scannable::refuse_unfit_bridges;
 use crate::report::text::change;
 use crate::resolve::functions::parse_exact_selectors;
 
@@ -21,6 +22,7 @@ pub(crate) fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     let subject = read()?;
     context.tell_notes(&subject.removal.notes);
     if change.dry_run {
+        refuse_unfit_bridges(context, &subject.back, &subject.removal.plan.gone)?;
         let plan = planned(context, &subject, options)?;
         context.print_plan(&plan);
         return Ok(plan.status());

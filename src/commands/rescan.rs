@@ -3,10 +3,11 @@
 use crate::cli::change::RescanArgs;
 use crate::error::{ExitStatus, Result};
 use crate::operation::acquire::acquire_and_reread;
-use crate::operation::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};
+use crate::operation::bring_back::{bring_back, close, status, tell_failures};
 use crate::operation::context::Context;
 use crate::operation::run::{Operation, refuse_if_stuck};
 use crate::operation::scan::{ScanRequest, planned};
+use crate::operation::scannable::refuse_unfit_bridges;
 use crate::report::text::change;
 use crate::resolve::functions::parse_exact_selectors;
 
@@ -19,7 +20,7 @@ pub(crate) fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
     let subject = read()?;
     context.tell_notes(&subject.notes);
     if options.change.dry_run {
-        refuse_dead_bridges(context, &subject)?;
+        refuse_unfit_bridges(context, &subject, &[])?;
         context.print_plan(&planned(&subject));
         return Ok(ExitStatus::Done);
     }

@@ -9,11 +9,12 @@ use crate::cli::slot::SlotOnArgs;
 use crate::cli::slot::SlotShowArgs;
 use crate::error::{ExitStatus, Result};
 use crate::operation::acquire::acquire_and_reread;
-use crate::operation::bring_back::{bring_back, close, refuse_dead_bridges, status, tell_failures};
+use crate::operation::bring_back::{bring_back, close, status, tell_failures};
 use crate::operation::context::Context;
 use crate::operation::identify::{IdentifyTarget, identify};
 use crate::operation::remove::{self, RemovalTiming, stop_and_remove};
 use crate::operation::run::{Operation, refuse_if_stuck};
+use crate::operation::scannable::refuse_unfit_bridges;
 use crate::operation::slot::{SlotOffTarget, SlotOnTarget};
 use crate::report::change::{PlannedChange, RescanReport};
 use crate::report::inspector::Inspector;
@@ -125,7 +126,7 @@ fn on(context: &Context, args: &SlotOnArgs) -> Result<ExitStatus> {
     let subject = read()?;
     let is_on = subject.is_on(context);
     if change.dry_run {
-        refuse_dead_bridges(context, &subject.scan)?;
+        refuse_unfit_bridges(context, &subject.scan, &[])?;
         context.print_plan(&planned_on(&subject, is_on));
         return Ok(ExitStatus::Done);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, ExitStatus, Result};
+use crate::error::{ExitStatus, Result};
 use crate::execute::outcome::Outcome;
 use crate::host::uevent::{Events, UeventLog};
 use crate::operation::context::Context;
@@ -13,6 +13,7 @@ use crate::operation::progress::Progress;
 use crate::operation::removal_record;
 use crate::operation::run::{Operation, refuse_if_being_removed};
 use crate::operation::scan::{ScanRequest, bus_name, scan, scanned};
+use crate::operation::scannable::{refuse_dead_bridges, refuse_reset_bridges};
 use crate::operation::vf_drivers::{VFS_AT_A_TIME, ask_drivers};
 use crate::order;
 use crate::pci::address::PciAddress;
@@ -22,7 +23,6 @@ use crate::plan::restore::{plan_settings, plan_virtual};
 use crate::report::change::{FunctionSummary, RescanReport, Restored};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
-use crate::resolve::scan_target::dead_bridge;
 use crate::terminal::output::Output;
 use crate::topology::attributes::{AUTOPROBE, Attributes};
 use crate::verify::capture::Observer;
@@ -62,18 +62,6 @@ pub(crate) fn status(report: &RescanReport) -> ExitStatus {
     }
 }
 
-pub(crate) fn refuse_dead_bridges(context: &Context, subject: &ScanRequest) -> Result<()> {
-    for target in &subject.targets {
-        if let Some(address) = dead_bridge(&context.machine.sysfs, target)? {
-            let message = format!(
-                "{address}: does not answer (its configuration space reads all ones); scanning below it could deal out bus numbers that are in use. Bring the bridge itself back first: remove it, then rescan the bus it sits on"
-            );
-            return Err(Error::new(ErrorKind::Refused, message).about(address));
-        }
-    }
-    Ok(())
-}
-
 /// Plans what makes a function that is there, in its directory, what it was.
 type Planner<'a> = dyn Fn(&DeviceRecord, &DeviceRecord, &str) -> Plan + 'a;
 
@@ -101,6 +89,7 @@ impl<'a> Return<'a> {
     fn prepare(context: &'a Context<'a>, subject: &'a ScanRequest, options: &'a SettleOptions) -> Result<Self> {
         let events = Events::listen();
         let before = Snapshot::take(&context.machine.sysfs, &subject.targets)?;
+        refuse_reset_bridges(context, &before, &[])?;
         let mut entries = removal_record::entries_under(&removal_record::entries(context), &subject.targets);
         entries.retain(|entry| subject.may_bring(&entry.record.place));
         Ok(Self {

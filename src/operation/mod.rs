@@ -21,6 +21,7 @@
 //! - [`reset`]: which functions a reset hits, how, and what came of it.
 //! - [`remove`]: the two phases of a removal.
 //! - [`scan`]: which buses, under which locks, and the writes.
+//! - [`scannable`]: whether they can bear it.
 //! - [`slot`]: a slot that is switched off or on.
 //! - [`identify`]: has a light show where a slot is.
 //! - [`vf_drivers`]: gives VFs that were created to their drivers.
@@ -54,6 +55,7 @@ pub(crate) mod power;
 pub(crate) mod progress;
 pub(crate) mod reset;
 pub(crate) mod scan;
+pub(crate) mod scannable;
 pub(crate) mod sriov;
 pub(crate) mod slot;
 pub(crate) mod identify;

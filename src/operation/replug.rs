@@ -3,11 +3,12 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::claims::Claims;
 use crate::operation::acquire::LockTarget;
-use crate::operation::bring_back::{bring_back, refuse_dead_bridges};
+use crate::operation::bring_back::bring_back;
 use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
 use crate::operation::options::ReplugOptions;
 use crate::operation::run::Operation;
+use crate::operation::scannable::refuse_unfit_bridges;
 use crate::operation::user_check::UserApproval;
 use crate::operation::{remove, scan, user_check};
 use crate::pci::address::PciAddress;
@@ -35,7 +36,7 @@ pub(crate) fn replug(
     approval: UserApproval,
 ) -> Result<ReplugReport> {
     // The bus must be fit to be scanned before what sits on it is taken away.
-    refuse_dead_bridges(context, &subject.back)?;
+    refuse_unfit_bridges(context, &subject.back, &subject.removal.plan.gone)?;
     let timing =
         remove::stop_and_remove(context, operation, &subject.removal, &options.remove, approval, &subject.reset.steps)?;
     let removed = remove::report(context, &subject.removal, timing);

@@ -9,6 +9,7 @@
 //! - [`functions`]: which functions a selector means.
 //! - [`slots`]: which slot an operator means.
 //! - [`scan_target`]: which bus brings something back; the one answer for rescan, lock and show.
+//! - [`unfit_bridges`]: which bridges a scan must not go over.
 //! - [`place_names`]: what sits at a place now.
 
 pub(crate) mod place_names;
@@ -21,3 +22,4 @@ pub(crate) mod functions;
 pub(crate) mod near_misses;
 pub mod scan_target;
 pub(crate) mod slots;
+pub(crate) mod unfit_bridges;

@@ -297,23 +297,3 @@ fn place_of(topology: &Topology, name: &str) -> Option<Place> {
         None => topology.find_host_bridge(name).map(|id| topology.host_bridge_place(id)),
     }
 }
-
-/// The first bridge on the way down to a bus that does not answer: its configuration space reads all ones.
-///
-/// Scanning below it would find nothing where devices are, and could deal out bus numbers that are in use.
-///
-/// # Errors
-/// A configuration space cannot be read.
-pub(crate) fn dead_bridge(sysfs: &Sysfs, target: &ScanTarget) -> Result<Option<PciAddress>> {
-    let mut path = String::new();
-    for step in target.bridge.split('/') {
-        path = if path.is_empty() { step.to_owned() } else { format!("{path}/{step}") };
-        let Some(address) = PciAddress::from_sysfs_name(step) else { continue };
-        let file = format!("{path}/config");
-        let config = sysfs.read_bytes(&file, 4).map_err(|e| Error::io(sysfs.display(&file), &e))?;
-        if config.is_some_and(|bytes| bytes.len() == 4 && bytes.iter().all(|byte| *byte == 0xff)) {
-            return Ok(Some(address));
-        }
-    }
-    Ok(None)
-}

@@ -58,3 +58,32 @@ fn the_helper_cannot_be_called_by_hand() {
         .check();
     assert_eq!(fs::read_to_string(file).unwrap(), "as it was");
 }
+
+/// Takes from a bridge what a reset takes.
+fn reset(tree: &Tree, address: &str) {
+    let file = tree.device(address).join("config");
+    let mut config = fs::read(&file).unwrap();
+    config[0x18..0x30].fill(0);
+    fs::write(file, config).unwrap();
+}
+
+#[test]
+fn nothing_is_scanned_over_a_bridge_that_lost_its_bus_number() {
+    let tree = Tree::load("guest-nested");
+    let planned = "would [..]\n...\ndry run: nothing was changed\n";
+    for all in ["rescan -n --all", "rescan -n 0000:01:00.0", "replug -n 0000:02:00.0"] {
+        Run::words(all).on(&tree).stdout_like(planned).check();
+    }
+    // What the reset of a switch leaves: its ports, and the switch below one of them, have no numbers any more.
+    for address in ["0000:02:00.0", "0000:02:01.0", "0000:03:00.0"] {
+        reset(&tree, address);
+    }
+    let refused = "pcictl: 0000:02:00.0, 0000:02:01.0: lost the number of the bus below it in a reset; [..]\nhint: pcictl replug 0000:02:00.0 0000:02:01.0 brings back what is there\n";
+    for words in ["rescan -n --all", "rescan -n 0000:01:00.0", "replug -n 0000:02:00.0"] {
+        Run::words(words).on(&tree).stderr_like(refused).status(4).check();
+    }
+    // They go and come anew, or all of the switch does; what is elsewhere is not hit.
+    for words in ["replug -n 0000:02:00.0 0000:02:01.0", "replug -n 0000:01:00.0", "rescan -n 0000:00:02.0"] {
+        Run::words(words).on(&tree).stdout_like(planned).check();
+    }
+}

@@ -1,5 +1,5 @@
 # A reset of a bridge resets all below it, and the kernel sets up nothing of that again: pcictl refuses it, and replug --reset brings
-# all back at work. What a raw reset leaves behind is repaired by a replug.
+# all back at work. Nothing is scanned over what a raw reset leaves behind, and a replug repairs it.
 # topology: pull
 # kernels: all
 before=$(functions)
@@ -40,8 +40,23 @@ done
 # As others do it: the drive has lost its addresses, whatever sysfs says, and only when it comes anew it has some.
 echo "$drive" >"$pci/$drive/driver/unbind"
 echo 1 >"$pci/$upstream/reset" || fail 'no reset'
-echo "$drive" >/sys/bus/pci/drivers/nvme/bind 2>/dev/null && fail 'the drive took no harm: this refusal is not needed'
-expect_status 0 pcictl replug "$upstream" --settle 20
+# On 5.10 and 6.1 the driver takes it, finds out later, and lets go of it.
+echo "$drive" >/sys/bus/pci/drivers/nvme/bind 2>/dev/null
+without_driver() {
+    [ ! -e "$pci/$drive/driver" ]
+}
+wait_until 30 without_driver || fail 'the drive took no harm: this refusal is not needed'
+# A scan would give the ports below the switch other buses beside those that the kernel has: none is made until they have gone.
+for what in --all "$upstream"; do
+    expect_status 4 pcictl rescan "$what"
+    contains "$err" "lost the number of the bus below it in a reset"
+done
+expect_status 4 pcictl replug "$(parent_of "$drive")"
+# shellcheck disable=SC2046 # a word each
+set -- $(echo "$err" | sed -n 's/^hint: pcictl \(replug .*\) brings back what is there$/\1/p')
+[ $# -gt 2 ] || fail "no hint: $err"
+expect_status 0 pcictl "$@" --settle 20
+expect_status 0 pcictl rescan --all
 [ "$(cat "$pci/$drive/driver_override" 2>/dev/null)" = '(null)' ] || fail 'an override'
 pcictl bind "$drive" >/dev/null 2>&1
 same "$before" "$(functions)"
