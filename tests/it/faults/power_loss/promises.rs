@@ -95,8 +95,8 @@ impl Promises {
         if let Some(path) = self.markers.iter().find(|path| !files.contains_key(*path)) {
             return lost(path);
         }
-        let there = waited_for(files);
-        let is_kept = |entry: &&String| there.contains(*entry) || is_past(entry, files);
+        let (there, past) = (waited_for(files), past(files));
+        let is_kept = |entry: &&String| there.contains(*entry) || past.contains(*entry);
         let promised = self.new_entries.iter().filter(|entry| !there.contains(*entry));
         let mut lost_entries = promised.chain(self.entries.iter().filter(|entry| !is_kept(entry)));
         if let Some(entry) = lost_entries.next() {
@@ -120,12 +120,14 @@ fn waited_for(files: &Files) -> BTreeSet<String> {
     entries.map(|entry| entry.to_string()).collect()
 }
 
-/// Whether an entry is past.
-fn is_past(entry: &str, files: &Files) -> bool {
+/// What is past, there and in history.
+fn past(files: &Files) -> BTreeSet<String> {
     let directories = ["state/ledger", "state/ledger/history"];
     let files = files.iter().filter(|(path, _)| directories.iter().any(|directory| is_record(path, directory)));
-    files.filter_map(|(_, content)| content.as_ref()).any(|content| {
+    let mut past = BTreeSet::new();
+    for content in files.filter_map(|(_, content)| content.as_ref()) {
         let file: Value = serde_json::from_slice(content).unwrap_or_default();
-        file["past"].as_array().into_iter().flatten().any(|closed| closed["entry"].to_string() == entry)
-    })
+        past.extend(file["past"].as_array().into_iter().flatten().map(|closed| closed["entry"].to_string()));
+    }
+    past
 }
