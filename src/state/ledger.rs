@@ -8,7 +8,8 @@
 //! Files are made and replaced whole and flushed, so that after a power loss there is the old one or the new one. Whoever
 //! writes about a place holds its lock (see [`claims`](crate::lock::claims)), so that what is said of a place changes in
 //! nobody else's hands. But two who work at different places may change one file: whoever does that holds the ledger's own
-//! lock as well, for as long as it takes. A removal makes a new file, and waits for nobody.
+//! lock as well, takes it last, and waits for nothing but the disk meanwhile. A removal makes a new file, and waits for
+//! nobody.
 //!
 //! Listing changes nothing. What cannot be opened or read, is of a newer schema, or does not parse stays where it is and
 //! is reported each time; only a command that changes the machine moves files that do not parse out of the way.
