@@ -35,6 +35,7 @@ use crate::plan::action::{Attention, StepRef};
 use crate::report::guard::GuardReport;
 use crate::state::file::Invalid;
 use crate::state::journal::record::{Header, OperationRecord, with_sum};
+use crate::state::ledger::removal_file::RemovalFile;
 use crate::topology::slots::SlotAddress;
 use crate::topology::vf_link;
 use crate::topology::vf_setting::{VfSetting, VfValue};
@@ -45,7 +46,6 @@ use crate::usage::network::routes::Routes;
 use crate::usage::network::{packets, rtnetlink};
 use crate::usage::protected;
 use crate::verify::expectation::Expectation;
-use crate::verify::record::RemovedDevice;
 
 /// Something that takes foreign bytes.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "guard", run: guard_messages },
     Target { name: "invoker", run: who },
     Target { name: "journal", run: journal },
-    Target { name: "ledger", run: |bytes| json::<RemovedDevice>(bytes) },
+    Target { name: "ledger", run: ledger },
     Target { name: "marker", run: |bytes| ignore(Header::parse(&lossy(bytes))) },
     Target { name: "mountinfo", run: mountinfo },
     Target { name: "multipath", run: |bytes| ignore(multipath::states(&lossy(bytes))) },
@@ -205,6 +205,14 @@ fn journal(bytes: &[u8]) {
     let text = lossy(bytes);
     read_journal(&text);
     read_journal(&with_sums(&text));
+}
+
+/// What is written of it is read again.
+fn ledger(bytes: &[u8]) {
+    if let Ok(file) = RemovalFile::parse("pci0000:00+01.0@1.json", bytes) {
+        let again = file.bytes().map(|bytes| RemovalFile::parse(file.name(), &bytes));
+        assert!(again.is_ok_and(|again| again.is_ok_and(|again| again.entries.len() == file.entries.len())));
+    }
 }
 
 /// A journal of these lines, each with its sum.

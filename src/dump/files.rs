@@ -14,14 +14,14 @@ use crate::host::pci_ids::PciIds;
 use crate::host::walk::{EntryKind, walk};
 use crate::order;
 use crate::state::driverctl;
+use crate::state::ledger::removal_file::RemovalFile;
 use crate::topology::fields::{Fields, IdsOf};
 use crate::topology::model::Topology;
 use crate::usage::block::zfs;
 use crate::usage::protected;
-use crate::verify::record::RemovedDevice;
 
-/// As long as journals may be; entries of the ledger are shorter.
-const LONGEST: usize = 8 << 20;
+/// As long as files of the ledger may be; journals are shorter.
+const LONGEST: usize = 16 << 20;
 
 /// Lists that people write.
 const LIST: usize = 1 << 20;
@@ -217,8 +217,9 @@ fn own(collector: &mut Collector, from: &Path, to: &str, is_ours: fn(&str) -> bo
 }
 
 fn entry(collector: &mut Collector, path: &str, bytes: Vec<u8>, names: &mut Names) -> Result<()> {
-    let device = serde_json::from_slice::<RemovedDevice>(&bytes).ok();
-    if let Some(record) = device.as_ref().map(|device| &device.record) {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let removal = RemovalFile::parse(name, &bytes).ok().filter(|removal| !removal.entries.is_empty());
+    for record in removal.iter().flat_map(|removal| &removal.entries).map(|device| &device.record) {
         let number = |text: &str| u16::from_str_radix(text, 16).ok();
         let ids = record.ids.as_deref().and_then(|ids| ids.split_once(':'));
         if let Some((Some(vendor), Some(device))) = ids.map(|(vendor, device)| (number(vendor), number(device))) {
@@ -226,14 +227,14 @@ fn entry(collector: &mut Collector, path: &str, bytes: Vec<u8>, names: &mut Name
             names.push((vendor, device, class.unwrap_or_default()));
         }
     }
-    match (&collector.names, device) {
+    match (&collector.names, removal) {
         (None, _) => collector.put_replaced(path, &bytes),
-        (Some(anonymizer), Some(mut device)) => {
-            anonymizer.record(&mut device.record);
-            let bytes = serde_json::to_vec_pretty(&device).unwrap_or_default();
-            collector.put_replaced(path, &bytes)
+        (Some(anonymizer), Some(mut removal)) => {
+            removal.entries.iter_mut().for_each(|device| anonymizer.record(&mut device.record));
+            removal.past.clear();
+            collector.put_replaced(path, &removal.bytes().unwrap_or_default())
         }
-        // A damaged entry, or the history of a place.
+        // A damaged file, or history.
         (Some(_), None) => Ok(()),
     }
 }

@@ -63,9 +63,9 @@ pub(crate) fn save(context: &Context, entries: &[RemovedDevice]) {
     let ledger = ledger(context);
     match ledger.set_aside_damaged() {
         Ok(moved) => {
-            for (from, to) in moved {
-                let (from, to) = (from.display(), to.display());
-                context.output.say(&format!("{from}: invalid ledger entry, moved to {to}"));
+            for (bad, to) in moved {
+                let (from, what) = (bad.path.display(), bad.what());
+                context.output.say(&format!("{from}: {what}, moved to {}", to.display()));
             }
         }
         Err(error) => report_failure(context, Err(error), "so damaged entries stay where they are"),
@@ -144,13 +144,9 @@ pub(crate) fn back_and_missing(
 
 /// Closes the entries of devices that are back, or whose differences were accepted.
 pub(crate) fn close(context: &Context, closed: &[(Place, CloseReason)]) {
-    for reason in [CloseReason::Back, CloseReason::Accepted] {
-        let places: Vec<Place> =
-            closed.iter().filter(|(_, closed)| *closed == reason).map(|(place, _)| place.clone()).collect();
-        if !places.is_empty() {
-            let result = ledger(context).close(&places, reason, now());
-            report_failure(context, result, "and still says that the devices are gone");
-        }
+    if !closed.is_empty() {
+        let result = ledger(context).close(closed, now());
+        report_failure(context, result, "and still says that the devices are gone");
     }
 }
 

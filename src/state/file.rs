@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind as Io, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -20,11 +21,16 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, stat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use rustix::fs::{RenameFlags, renameat_with};
 
+use crate::lock::acquire;
+
 /// Only the owner may change a directory whose files are trusted.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// In a directory with this bit only the owner of an entry may rename it.
 const STICKY: u32 = 0o1000;
+
+/// How long is waited for somebody else who writes: that takes a few flushes.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// Where a directory is, and whether it is this machine's own.
 #[derive(Clone, Debug)]
@@ -275,6 +281,33 @@ impl Directory {
             Err(rustix::io::Errno::INVAL) => Ok(rustix::fs::renameat(&self.fd, name, &to.fd, new)?),
             result => Ok(result?),
         }
+    }
+
+    /// Removes a file; that it is gone is on disk with the next change here that is.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(crate) fn unlink(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir)?)
+    }
+
+    /// Waits until nobody else has locked the directory by a file of this name, and keeps it locked while the file is open.
+    ///
+    /// # Errors
+    /// The file cannot be made or locked, or somebody has it for long.
+    pub(crate) fn lock(&self, name: &str) -> io::Result<File> {
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        // Who may not write here may not open it either, and so keeps nobody waiting.
+        let file = File::from(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+        let until = Instant::now() + LOCK_WAIT;
+        while !acquire::try_lock_file(&file)? {
+            if Instant::now() >= until {
+                let message = format!("somebody else has been writing there for {} s", LOCK_WAIT.as_secs());
+                return Err(io::Error::new(Io::TimedOut, message));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(file)
     }
 
     /// Removes a file; that it is gone is on disk when this returns. False if it was not there.

@@ -154,6 +154,9 @@ fn what_pcictl_wrote_itself_is_dumped_from_wherever_it_is() {
         .expect("a file");
     let entry = "{\"schema\":1,\"removed_at\":1,\"top\":\"pci0000:00/03.0\",\"place\":\"pci0000:00/03.0\",\"address\":\"0000:00:03.0\"}\n";
     fs::write(state.path().join("ledger/pci0000:00+03.0.json"), entry).expect("a file");
+    let other = entry.replace("03.0", "04.0");
+    let removal = format!("{{\"schema\":2,\"entries\":[{other}],\"past\":[]}}\n");
+    fs::write(state.path().join("ledger/pci0000:00+04.0@7.json"), removal).expect("a file");
     let (_directory, target) = place();
     Run::new(["dump"])
         .and([&target])
@@ -407,6 +410,16 @@ fn what_names_somebody_is_not_in_an_anonymous_dump() {
     tree.edit("sys/devices/pci0000:00/0000:00:02.0/0000:05:00.0/net/eth1/address", "00:1b:21:aa:bb:cc\n");
     fs::create_dir_all(tree.path().join("dev/disk/by-id")).expect("a directory");
     symlink("../../nvme0n1", tree.path().join("dev/disk/by-id/nvme-Maker_S64DNX0R123456")).expect("a link");
+    fs::create_dir_all(tree.path().join("var/lib/pcictl/ledger")).expect("a directory");
+    let of = |place: &str| {
+        let serials = serde_json::json!({"nvme": "S64DNX0R123456"});
+        serde_json::json!({"schema": 1, "removed_at": 7, "top": place, "place": place, "address": "0000:03:00.0",
+            "serials": serials})
+    };
+    let past = serde_json::json!([{"ended": "back", "ended_at": 8, "entry": of("pci0000:00/02.0")}]);
+    let removal = serde_json::json!({"schema": 2, "entries": [of("pci0000:00/01.0")], "past": past});
+    let ledger = "var/lib/pcictl/ledger/pci0000:00+01.0@7.json";
+    tree.edit(ledger, removal.to_string());
     let (directory, target) = place();
     let report = dump(tree.path(), &["--anonymize"], &target);
     assert_eq!(report["anonymized"], true);
@@ -443,6 +456,8 @@ fn what_names_somebody_is_not_in_an_anonymous_dump() {
         "the same one for the same"
     );
     assert!(read(&format!("{nvme}/serial")).starts_with("SN"));
+    let removal: Value = serde_json::from_str(&read(ledger)).expect("JSON");
+    assert!(removal["entries"][0]["serials"]["nvme"].as_str().expect("a serial").starts_with("SN"), "{removal}");
 
     // Who uses what is told as before, though not by which name.
     let users = |root: &Path| -> Vec<(String, String, String)> {

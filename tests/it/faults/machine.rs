@@ -233,11 +233,8 @@ impl Machine {
     pub fn ledger(&self) -> BTreeSet<String> {
         let entries = fs::read_dir(self.directory("state").join("ledger")).into_iter().flatten().flatten();
         let files = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "json"));
-        let address = |path: PathBuf| {
-            let entry: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-            entry["address"].as_str().unwrap().to_owned()
-        };
-        files.map(address).collect()
+        let entries = files.flat_map(|path| entries_of(&fs::read(path).unwrap()));
+        entries.map(|entry| entry["address"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Whether `status` knows of no operation that somebody would have to put right.
@@ -267,6 +264,16 @@ impl Machine {
             .on(&self.tree)
             .run_dir(&self.directory("run"))
             .state_dir(&self.directory("state"))
+    }
+}
+
+/// The entries in a file of the ledger; what is no such file has none.
+pub fn entries_of(content: &[u8]) -> Vec<Value> {
+    let mut file: Value = serde_json::from_slice(content).unwrap_or_default();
+    match file["entries"].take() {
+        Value::Array(entries) => entries,
+        _ if file["place"].is_string() => vec![file],
+        _ => Vec::new(),
     }
 }
 

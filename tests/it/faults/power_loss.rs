@@ -11,6 +11,7 @@ mod promises;
 mod reboot;
 mod recording;
 mod subjects;
+mod syncs;
 mod trace;
 
 use std::collections::BTreeSet;

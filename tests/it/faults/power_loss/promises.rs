@@ -13,14 +13,15 @@ use serde_json::Value;
 use super::disk::{Disk, Files};
 use super::recording::is_of_kernel;
 use super::trace::{Op, is_hidden};
+use crate::faults::machine::entries_of;
 
 /// What is promised at some moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Promises {
     markers: BTreeSet<PathBuf>,
-    /// Entries that were waited for before the command, with their content.
-    entries: BTreeMap<PathBuf, Vec<u8>>,
-    new_entries: BTreeSet<PathBuf>,
+    /// Entries that were waited for before the command, as text.
+    entries: BTreeSet<String>,
+    new_entries: BTreeSet<String>,
     journals: BTreeMap<PathBuf, Vec<u8>>,
     /// The command is over.
     is_over: bool,
@@ -36,26 +37,20 @@ impl Promises {
     /// Those of a machine right before a command. What an operation that was cut off has written is not waited for: it may be
     /// taken back.
     pub fn before(base: &Files, is_cut_off: bool) -> Self {
-        let of = |directory: &'static str| base.iter().filter(move |(path, _)| is_record(path, directory));
-        let entries = of("state/ledger").filter_map(|(path, content)| Some((path.clone(), content.clone()?)));
-        let markers = of("state/operations").map(|(path, _)| path.clone());
-        let entries: BTreeMap<PathBuf, Vec<u8>> = entries.collect();
-        let (entries, new_entries) = match is_cut_off {
-            true => (BTreeMap::new(), entries.into_keys().collect()),
-            false => (entries, BTreeSet::new()),
-        };
-        Self { markers: markers.collect(), entries, new_entries, ..Self::default() }
+        let markers = base.keys().filter(|path| is_record(path, "state/operations")).cloned().collect();
+        let entries = waited_for(base);
+        let (entries, new_entries) = if is_cut_off { (BTreeSet::new(), entries) } else { (entries, BTreeSet::new()) };
+        Self { markers, entries, new_entries, ..Self::default() }
     }
 
     /// A change was made, and this is what is seen since.
     pub fn change(&mut self, op: &Op, disk: &Disk) {
         match op {
             _ if is_of_kernel(op) => {
+                self.new_entries.extend(waited_for(&disk.seen()));
                 for (path, content) in disk.seen() {
                     if is_record(&path, "state/operations") {
                         self.markers.insert(path);
-                    } else if is_record(&path, "state/ledger") {
-                        self.new_entries.insert(path);
                     } else if is_record(&path, "run/journal") {
                         self.journals.insert(path, content.unwrap_or_default());
                     }
@@ -63,8 +58,10 @@ impl Promises {
             }
             Op::Remove(path) | Op::Rename(path, _) => {
                 self.markers.remove(path);
-                self.new_entries.remove(path);
                 self.journals.remove(path);
+                // What was crossed off or taken back.
+                let left = waited_for(&disk.seen());
+                self.new_entries.retain(|entry| left.contains(entry));
             }
             _ => {}
         }
@@ -98,14 +95,12 @@ impl Promises {
         if let Some(path) = self.markers.iter().find(|path| !files.contains_key(*path)) {
             return lost(path);
         }
-        let is_waited_for = |path: &&PathBuf| files.contains_key(*path);
-        if let Some(path) = self.new_entries.iter().find(|path| !is_waited_for(path)) {
-            return lost(path);
-        }
-        for (path, content) in self.entries.iter().filter(|(path, _)| !is_waited_for(path)) {
-            if !is_past(path, content, files) {
-                return lost(path);
-            }
+        let (there, past) = (waited_for(files), past(files));
+        let is_kept = |entry: &&String| there.contains(*entry) || past.contains(*entry);
+        let promised = self.new_entries.iter().filter(|entry| !there.contains(*entry));
+        let mut lost_entries = promised.chain(self.entries.iter().filter(|entry| !is_kept(entry)));
+        if let Some(entry) = lost_entries.next() {
+            return Err(format!("this entry is lost: {entry}"));
         }
         for (path, promised) in self.journals.iter().filter(|_| are_journals_kept) {
             let is_there =
@@ -118,12 +113,21 @@ impl Promises {
     }
 }
 
-/// Whether an entry has gone to the past of its place.
-fn is_past(path: &Path, content: &[u8], files: &Files) -> bool {
-    let Some(name) = path.file_name() else { return false };
-    let past = files.get(&Path::new("state/ledger/history").join(name)).and_then(Option::as_ref);
-    let past: Option<Value> = past.and_then(|past| serde_json::from_slice(past).ok());
-    let entry: Value = serde_json::from_slice(content).unwrap_or_default();
-    let is_it = |closed: &Value| closed["entry"] == entry;
-    past.is_some_and(|past| past["past"].as_array().into_iter().flatten().any(is_it))
+/// The entries in the files of the ledger.
+fn waited_for(files: &Files) -> BTreeSet<String> {
+    let files = files.iter().filter(|(path, _)| is_record(path, "state/ledger"));
+    let entries = files.filter_map(|(_, content)| content.as_ref()).flat_map(|content| entries_of(content));
+    entries.map(|entry| entry.to_string()).collect()
+}
+
+/// What is past, there and in history.
+fn past(files: &Files) -> BTreeSet<String> {
+    let directories = ["state/ledger", "state/ledger/history"];
+    let files = files.iter().filter(|(path, _)| directories.iter().any(|directory| is_record(path, directory)));
+    let mut past = BTreeSet::new();
+    for content in files.filter_map(|(_, content)| content.as_ref()) {
+        let file: Value = serde_json::from_slice(content).unwrap_or_default();
+        past.extend(file["past"].as_array().into_iter().flatten().map(|closed| closed["entry"].to_string()));
+    }
+    past
 }

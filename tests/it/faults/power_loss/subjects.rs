@@ -2,13 +2,16 @@
 
 use std::fs;
 
+use pcictl::plan::action::Action;
 use serde_json::Value;
 
 use crate::faults::machine::{Ended, Machine, quiet_crashes};
 use crate::faults::{PF, WORK, Work};
+use crate::support::dump::{Dump, Node};
 use crate::support::fake::{Comes, Fault};
 
 const NVME: &str = "0000:03:00.0";
+const SWITCH: &str = "0000:01:00.0";
 
 /// A command on a machine with a past.
 pub struct Subject {
@@ -28,6 +31,16 @@ static LATE: [Work; 2] = [
     Work { before: &["remove", NVME], ..Work::new("guest-switch8", &["rescan", "--settle", "0", NVME]) },
 ];
 
+/// A switch with 69 functions in all.
+static LARGE: [Work; 2] = [
+    Work { prepare: give_many_functions, ..Work::new("guest-switch8", &["remove", SWITCH]) },
+    Work {
+        prepare: give_many_functions,
+        before: &["remove", SWITCH],
+        ..Work::new("guest-switch8", &["rescan", "--settle", "0", SWITCH])
+    },
+];
+
 impl Subject {
     /// Every one of them.
     pub fn all() -> Vec<Self> {
@@ -42,8 +55,10 @@ impl Subject {
         ];
         let recoveries = recoveries.map(|(work, fault, at)| Self { work, crash: Some((fault, at)), past: None });
         let late = LATE.iter().map(|work| Self { work, crash: None, past: Some(("after 21 removals", remove_often)) });
+        let above =
+            LATE.iter().map(|work| Self { work, crash: None, past: Some(("after one above it", remove_above)) });
         let long = Self { work: &LATE[0], crash: None, past: Some(("with a full history", fill_history)) };
-        plain.chain(recoveries).chain(late).chain([long]).collect()
+        plain.chain(recoveries).chain(late).chain(above).chain([long]).collect()
     }
 
     /// Those that stand for all the others where there is little time.
@@ -61,6 +76,11 @@ impl Subject {
         Self::all().into_iter().step_by(step).collect()
     }
 
+    /// The removal of many functions, and their return; to take the power away at each moment of it would take for ever.
+    pub fn large() -> [Self; 2] {
+        [&LARGE[0], &LARGE[1]].map(|work| Self { work, crash: None, past: Some(("of 69 functions", |_| ())) })
+    }
+
     /// Whether its machine is, for its end to be compared with it, as if nothing had been before.
     pub fn can_be_compared(&self) -> bool {
         self.past.is_none()
@@ -68,7 +88,8 @@ impl Subject {
 
     /// The one that is called so.
     pub fn named(name: &str) -> Self {
-        Self::all().into_iter().find(|subject| subject.name() == name).unwrap_or_else(|| panic!("no subject {name}"))
+        let mut all = Self::all().into_iter().chain(Self::large());
+        all.find(|subject| subject.name() == name).unwrap_or_else(|| panic!("no subject {name}"))
     }
 
     /// What it is called.
@@ -132,6 +153,23 @@ fn well(machine: &Machine, words: &[&str]) {
     assert!(matches!(ended, Ended::Well), "{words:?}: {ended:?}");
 }
 
+/// Gives the endpoints so many functions that there are 69 with the switch and its eight ports.
+fn give_many_functions(dump: &mut Dump) {
+    let nodes = dump.0.clone();
+    for number in 0..52 {
+        let bus = 3 + number / 7;
+        let (old, new) = (format!("0000:{bus:02x}:00.0"), format!("0000:{bus:02x}:00.{}", 1 + number % 7));
+        for (path, node) in nodes.iter().filter(|(path, _)| path.iter().any(|name| name == old.as_str())) {
+            let path = path.to_str().expect("text").replace(&old, &new);
+            let node = match node {
+                Node::Link(target) => Node::Link(target.replace(&old, &new)),
+                other => other.clone(),
+            };
+            dump.0.insert(path.into(), node);
+        }
+    }
+}
+
 /// The past is long, and lies long ago.
 fn remove_often(machine: &Machine) {
     for _ in 0..21 {
@@ -145,6 +183,12 @@ fn remove_often(machine: &Machine) {
         }
         fs::write(file.path(), past.to_string()).expect("a file");
     }
+}
+
+/// The port above it was removed, and came back past pcictl: the ledger waits for both.
+fn remove_above(machine: &Machine) {
+    well(machine, &["remove", "0000:02:00.0"]);
+    machine.kernel().write(&Action::RescanAll).expect("a scan");
 }
 
 /// The next line does not fit any more.
