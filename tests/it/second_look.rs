@@ -24,12 +24,15 @@ use crate::support::{processes, scratch_directory};
 /// A node that every machine has, and anybody may open.
 const NODE: &str = "/dev/ptmx";
 
+/// Where the kernel shows its number.
+const NUMBER: &str = "dev/char/5:2";
+
 /// Of a test that is started again in a process of its own: the process that it is about.
 const ABOUT: &str = "PCICTL_TEST_ABOUT";
 
 /// A machine with one function, which has [`NODE`], among the processes that run here.
 struct Made {
-    _directory: TempDir,
+    directory: TempDir,
     machine: Machine,
     scope: Scope,
 }
@@ -43,11 +46,11 @@ fn made() -> Made {
     }
     fs::write(sys.join(path).join("modalias"), "pci:v00001AF4d00001005sv00000000sd00000000bc00scFFi00\n").unwrap();
     symlink(format!("../../../{path}"), sys.join("bus/pci/devices/0000:00:03.0")).unwrap();
-    symlink(format!("../../{path}/misc/ptmx"), sys.join("dev/char/5:2")).unwrap();
+    symlink(format!("../../{path}/misc/ptmx"), sys.join(NUMBER)).unwrap();
     let machine = Machine::open(Some(directory.path())).unwrap().among_own_processes().unwrap();
     let topology = Topology::load_all(&machine.sysfs, Fields::ALL).unwrap();
     let scope = Scope::of(&topology, topology.by_address());
-    Made { _directory: directory, machine, scope }
+    Made { directory, machine, scope }
 }
 
 /// What is said of this process.
@@ -148,9 +151,23 @@ fn a_process_that_opens_the_device_between_the_looks_is_found() {
 }
 
 #[test]
+fn who_has_a_node_that_only_appeared_between_the_looks_is_found() {
+    let (made, mut actor) = (made(), Actor::start());
+    let link = made.directory.path().join("sys").join(NUMBER);
+    let target = fs::read_link(&link).unwrap();
+    fs::remove_file(&link).unwrap();
+    actor.tell("open");
+    let (first, seen) = find_first(&made.machine, &made.scope).unwrap();
+    assert!(!has(&first, actor.child.id()), "{first:?}");
+    symlink(target, &link).unwrap();
+    let second = find_again(&made.machine, &made.scope, &seen).unwrap();
+    assert!(has(&second, actor.child.id()), "{second:?}");
+}
+
+#[test]
 fn what_a_process_left_in_a_table_that_it_shared_is_found() {
     let (made, mut actor) = (made(), Actor::start());
-    let fifo = made._directory.path().join("fifo");
+    let fifo = made.directory.path().join("fifo");
     nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
     let sharer = actor.tell(&format!("share {}", fifo.display()));
     let (first, seen) = find_first(&made.machine, &made.scope).unwrap();

@@ -373,6 +373,25 @@ mod tests {
         end(one);
     }
 
+    /// Whom it would cost too much to ask, or who cannot be asked, is no reason to miss anything.
+    #[test]
+    fn a_family_that_is_not_asked_is_still_as_a_whole() {
+        let one = |layout: (u64, u64), threads: Vec<(u32, u64)>| Process { started: 1, layout, threads };
+        let groups = |processes: Vec<(u32, Process)>| {
+            let mut groups = sharers(&processes.into_iter().collect(), soon());
+            groups.iter_mut().for_each(|group| group.sort_unstable());
+            groups
+        };
+        let many: Vec<u32> = (900_000..900_000 + 50).collect();
+        assert_eq!(groups(many.iter().map(|pid| (*pid, one((1, 2), vec![(*pid, 1)]))).collect()), [many]);
+        let unknown = vec![(900_001, one((1, 2), vec![(900_001, 1)])), (900_002, one((1, 2), Vec::new()))];
+        assert_eq!(groups(unknown), [[900_001, 900_002]]);
+        let strangers = vec![(900_001, one((1, 2), Vec::new())), (900_002, one((1, 3), Vec::new()))];
+        assert_eq!(groups(strangers), [[0; 0]; 0]);
+        let without_memory = vec![(900_001, one((0, 0), Vec::new())), (900_002, one((0, 0), Vec::new()))];
+        assert_eq!(groups(without_memory), [[0; 0]; 0]);
+    }
+
     #[test]
     fn before_5_12_threads_of_the_kernel_opened_files_for_others() {
         for (release, is_told) in

@@ -313,3 +313,19 @@ fn answer(
     }
     Ok(Some(Answer::Holder(process.identity(pid, &mut buffer), uses)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_seen_to_its_end_and_cannot_change_is_kept() {
+        let process = |pid: u32| ProcessRef { pid, uid: None, command: String::new() };
+        let uses = |may_change: bool| FileUses { may_change, some_vfio: true, ..FileUses::default() };
+        let holders = vec![(process(7), uses(true)), (process(8), uses(false))];
+        let findings = Findings { holders, ..Findings::default() };
+        let mut seen = Seen::default();
+        seen.remember(&[6, 7, 8, 9], &HashSet::from([9]), &Wanted::default(), &findings);
+        assert_eq!(seen.answers, HashMap::from([(6, None), (8, Some((process(8), uses(false))))]));
+    }
+}
