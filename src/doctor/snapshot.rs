@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::doctor::stack::{self, Position, Work};
 use crate::doctor::task::{Frame, Snapshot, Task, VfioUser};
-use crate::host::procfs::{Procfs, context_switches};
+use crate::host::procfs::Procfs;
+use crate::host::stillness::switches;
 
 /// Every task that waits in PCI or driver code; an empty snapshot where there is no /proc.
 pub(crate) fn take(procfs: Option<&Procfs>) -> Snapshot {
@@ -60,10 +61,10 @@ impl Reader<'_> {
             }
         }
         let mut tasks = Vec::new();
-        for (mut task, switches) in found.into_values() {
-            let now = self.switches(&task_path(task.pid, task.tid));
+        for (mut task, before) in found.into_values() {
+            let now = switches(self.procfs, &task_path(task.pid, task.tid));
             // What runs waits for nobody.
-            task.still = task.state != 'R' && switches.is_some() && now == switches;
+            task.still = task.state != 'R' && before.is_some() && now == before;
             tasks.push(task);
         }
         let vfio = tasks.iter().any(|task| task.stack.iter().any(|frame| frame.function.starts_with("vfio_")));
@@ -115,7 +116,7 @@ impl Reader<'_> {
 
     fn read(&self, pid: u32, tid: u32, state: char) -> Option<(Task, Option<u64>)> {
         let path = task_path(pid, tid);
-        let switches = self.switches(&path);
+        let switches = switches(self.procfs, &path);
         let wchan = self.text(&format!("{path}/wchan")).filter(|wchan| !matches!(wchan.as_str(), "" | "0"));
         let mut task = Task {
             pid,
@@ -143,11 +144,6 @@ impl Reader<'_> {
     fn is_under_pcictl(&self, pid: u32) -> bool {
         let is_pcictl = |pid: u32| self.procfs.comm(&pid.to_string()).is_some_and(|comm| comm.starts_with("pcictl"));
         is_pcictl(pid) || self.procfs.ancestors(pid).into_iter().take_while(|pid| *pid > 1).any(is_pcictl)
-    }
-
-    /// The number of its context switches.
-    fn switches(&self, task: &str) -> Option<u64> {
-        context_switches(&self.text(&format!("{task}/status"))?)
     }
 
     fn open_files(&self, task: &str) -> Vec<String> {

@@ -50,6 +50,14 @@ impl Machine {
         Self { run, state, has_own_run: true, ..self }
     }
 
+    /// The same devices, and the processes that really run here: for measuring and testing what is seen of processes.
+    ///
+    /// # Errors
+    /// /proc cannot be opened.
+    pub fn among_own_processes(self) -> io::Result<Self> {
+        Ok(Self { procfs: Ok(Some(Procfs::live()?)), ..self })
+    }
+
     /// Its /proc, if there is one.
     pub(crate) fn procfs(&self) -> Option<&Procfs> {
         self.procfs.as_ref().ok().and_then(Option::as_ref)

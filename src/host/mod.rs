@@ -6,6 +6,7 @@
 //! - [`layers`]: configuration, of which the administrator's wins.
 //! - [`sysfs`]: the one reader of attributes in /sys.
 //! - [`procfs`]: the one reader of /proc.
+//! - [`stillness`]: whether a task has run since, and what it shares with others.
 //! - [`pidfd`]: a process by a descriptor.
 //! - [`child`]: looks that may hang, by children that can be left behind.
 //! - [`patience`]: attributes that may make their reader wait.
@@ -27,6 +28,7 @@ pub mod root;
 pub(crate) mod layers;
 pub mod sysfs;
 pub(crate) mod procfs;
+pub(crate) mod stillness;
 pub(crate) mod pidfd;
 pub(crate) mod child;
 pub(crate) mod patience;

@@ -287,6 +287,9 @@ pub(crate) struct TaskStat {
     pub(crate) threads: usize,
     /// When it started, in ticks since boot; 0 if unknown.
     pub(crate) started: u64,
+    /// Where its program begins in memory, and its stack: as they were when it was executed, and as who was forked from it
+    /// has them. Zeros if it has no memory, or if that may not be known.
+    pub(crate) layout: (u64, u64),
 }
 
 impl TaskStat {
@@ -297,7 +300,10 @@ impl TaskStat {
         let mut number = |skipped: usize| fields.nth(skipped).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
         // The fourth, the twentieth and the twenty-second field; the state is the third.
         let (parent, threads, started) = (number(0), number(15), number(1));
-        Some(Self { state, parent: u32::try_from(parent).ok()?, threads: usize::try_from(threads).ok()?, started })
+        // The twenty-sixth and the twenty-eighth.
+        let layout = (number(3), number(1));
+        let (parent, threads) = (u32::try_from(parent).ok()?, usize::try_from(threads).ok()?);
+        Some(Self { state, parent, threads, started, layout })
     }
 
     /// How long it has been running, that long after the boot.
@@ -575,9 +581,11 @@ mod tests {
 
     #[test]
     fn a_command_name_may_hold_anything() {
-        let line = "7 (a) b) c) S 3 7 7 0 -1 1 0 0 0 0 0 0 0 0 20 0 4 0 812 1 1";
-        assert_eq!(TaskStat::parse(line), Some(TaskStat { state: 'S', parent: 3, threads: 4, started: 812 }));
-        assert_eq!(TaskStat::parse("7 (a) S"), Some(TaskStat { state: 'S', parent: 0, threads: 0, started: 0 }));
+        let line = "7 (a) b) c) S 3 7 7 0 -1 1 0 0 0 0 0 0 0 0 20 0 4 0 812 1 1 9 26 27 28";
+        let stat = TaskStat { state: 'S', parent: 3, threads: 4, started: 812, layout: (26, 28) };
+        assert_eq!(TaskStat::parse(line), Some(stat));
+        let stat = TaskStat { state: 'S', parent: 0, threads: 0, started: 0, layout: (0, 0) };
+        assert_eq!(TaskStat::parse("7 (a) S"), Some(stat));
         assert_eq!(TaskStat::parse("7 (a"), None);
     }
 
@@ -598,7 +606,7 @@ mod tests {
 
     #[test]
     fn an_age_is_told_of_any_numbers() {
-        let stat = |started: u64| TaskStat { state: 'S', parent: 1, threads: 1, started };
+        let stat = |started: u64| TaskStat { state: 'S', parent: 1, threads: 1, started, layout: (0, 0) };
         assert_eq!(stat(500).age(Duration::from_secs(7)), Duration::from_secs(2));
         assert_eq!(stat(u64::MAX).age(Duration::from_secs(7)), Duration::ZERO);
         assert_eq!(uptime("7.25 3.00\n"), Some(Duration::from_millis(7250)));

@@ -11,6 +11,7 @@ use crate::operation::options::ForceOptions;
 use crate::usage::find;
 use crate::usage::model::{Danger, UsageReport, User, describe_users};
 use crate::usage::policy::{Decision, decide};
+use crate::usage::process::scan::Seen;
 use crate::usage::scope::Scope;
 
 /// What may be overridden: it was forced and, on a terminal, confirmed.
@@ -20,6 +21,8 @@ pub(crate) struct UserApproval {
     unchecked: Vec<String>,
     /// Whether a person confirmed this very list.
     asked: bool,
+    /// What the first look saw of processes, for the second.
+    seen: Seen,
 }
 
 /// Looks for users: refuses, or reports what is overridden and asks whether to go on `doing` that to `what`.
@@ -33,10 +36,10 @@ pub(crate) fn check(
     doing: &str,
     what: &str,
 ) -> Result<UserApproval> {
-    let users = find::find_for_change(&context.machine, scope)?;
+    let (users, seen) = find::find_first(&context.machine, scope)?;
     context.tell_notes(&users.notes);
     match decide(&users, &forcing.force) {
-        Decision::Allow => Ok(UserApproval { users: Vec::new(), unchecked: Vec::new(), asked: false }),
+        Decision::Allow => Ok(UserApproval { users: Vec::new(), unchecked: Vec::new(), asked: false, seen }),
         Decision::Refuse { users, unchecked, missing } => Err(refused(what, &users, &unchecked, &missing)),
         Decision::Override(users, unchecked) => {
             announce(context, &users, &unchecked);
@@ -45,7 +48,7 @@ pub(crate) fn check(
                 let message = format!("{what}: not confirmed; nothing was changed");
                 return Err(Error::new(ErrorKind::Refused, message));
             }
-            Ok(UserApproval { users, unchecked, asked })
+            Ok(UserApproval { users, unchecked, asked, seen })
         }
     }
 }
@@ -87,7 +90,7 @@ impl UserApproval {
         forcing: &ForceOptions,
         what: &str,
     ) -> Result<Vec<User>> {
-        let now = find::find_for_change(&context.machine, scope)?;
+        let now = find::find_again(&context.machine, scope, &self.seen)?;
         if let Decision::Refuse { users, unchecked, missing } = decide(&now, &forcing.force) {
             return Err(refused(what, &users, &unchecked, &missing));
         }

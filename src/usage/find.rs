@@ -5,8 +5,8 @@
 //! kernel is asked for the disks themselves, by a child that may be left behind. What it cannot look
 //! into it says (`unchecked`), so that whoever decides can refuse, and it takes [`TIME`] at most, whatever others have
 //! open, mapped and mounted. It does NOT promise that nobody comes after it has
-//! looked: it is called under the locks and again right before anything is stopped, and what slips in between is the
-//! kernel's to sort out. pcictl-users(7) says what is seen and what is not.
+//! looked: it is called before the locks ([`find_first`]) and again right before anything is stopped ([`find_again`]), and
+//! what slips in after that is the kernel's to sort out. pcictl-users(7) says what is seen and what is not.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,8 @@ use crate::usage::network::carried::Session;
 use crate::usage::network::packets::Listener;
 use crate::usage::network::{interfaces, own};
 use crate::usage::process::descriptors::{FileUse, FileUses, HoldMode};
-use crate::usage::process::scan::{self, Findings, Namespaces};
+use crate::usage::process::namespaces::{Namespaces, name};
+use crate::usage::process::scan::{self, Findings, Round, Seen};
 use crate::usage::scope::{Inventory, Scope};
 use crate::usage::shares::Shares;
 use crate::usage::vfio::{Given, Mediated};
@@ -39,7 +40,7 @@ use crate::usage::{console, hives, namespaces, nvidia, protected, unlisted, vfio
 /// # Errors
 /// The list of protected devices is broken. All else that goes wrong is told in `unchecked`.
 pub fn find(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
-    with_hives(machine, scope, false)
+    with_hives(machine, scope, Round::Only, false)
 }
 
 /// Finds every user of the functions, and asks the kernel for their disks as well, which opens them: for a look that
@@ -48,11 +49,29 @@ pub fn find(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
 /// # Errors
 /// As [`find`].
 pub(crate) fn find_for_change(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
-    with_hives(machine, scope, true)
+    with_hives(machine, scope, Round::Only, true)
 }
 
-fn with_hives(machine: &Machine, scope: &Scope, asks_for_disks: bool) -> Result<UsageReport> {
-    let mut users = search(machine, scope, asks_for_disks)?;
+/// The first of two such looks, with what it saw for the second.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_first(machine: &Machine, scope: &Scope) -> Result<(UsageReport, Seen)> {
+    let mut seen = Seen::default();
+    let users = with_hives(machine, scope, Round::First(&mut seen), true)?;
+    Ok((users, seen))
+}
+
+/// The second look: processes that have not run since the first are not gone through again, and all else is.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_again(machine: &Machine, scope: &Scope, seen: &Seen) -> Result<UsageReport> {
+    with_hives(machine, scope, Round::Second(seen), true)
+}
+
+fn with_hives(machine: &Machine, scope: &Scope, round: Round<'_>, asks_for_disks: bool) -> Result<UsageReport> {
+    let mut users = search(machine, scope, round, asks_for_disks)?;
     for (HiveMember { address, of, .. }, UsageReport { found, .. }) in hive_users(machine, scope)? {
         let jobs = if found.is_empty() { String::new() } else { format!("; {}", describe_users(&found)) };
         users.notes.push(format!("{of}: {address} is of the same XGMI hive and may be disturbed{jobs}"));
@@ -69,7 +88,7 @@ pub(crate) fn hive_users(machine: &Machine, scope: &Scope) -> Result<Vec<(HiveMe
     if members.is_empty() {
         return Ok(Vec::new());
     }
-    let all = search(machine, &hives::scope_of(&machine.sysfs, &members), false)?;
+    let all = search(machine, &hives::scope_of(&machine.sysfs, &members), Round::Only, false)?;
     let with_users = |member: HiveMember| {
         let found = all.of(|address| address == member.address);
         (member, UsageReport { found, ..all.clone() })
@@ -77,7 +96,7 @@ pub(crate) fn hive_users(machine: &Machine, scope: &Scope) -> Result<Vec<(HiveMe
     Ok(members.into_iter().map(with_users).collect())
 }
 
-fn search(machine: &Machine, scope: &Scope, asks_for_disks: bool) -> Result<UsageReport> {
+fn search(machine: &Machine, scope: &Scope, round: Round<'_>, asks_for_disks: bool) -> Result<UsageReport> {
     let sysfs = &machine.sysfs;
     let protected = protected::users(sysfs, scope)?;
     let inventory = Inventory::read(sysfs, scope);
@@ -91,7 +110,7 @@ fn search(machine: &Machine, scope: &Scope, asks_for_disks: bool) -> Result<Usag
     match (machine.procfs(), machine.procfs_error()) {
         (Some(procfs), _) => {
             survey.users.is_complete = true;
-            survey.look(procfs);
+            survey.look(procfs, round);
         }
         (None, Some(error)) => survey.users.unchecked.push(format!("/proc: {}", plain(error))),
         (None, None) if sysfs.is_dump() => {
@@ -138,17 +157,18 @@ impl Search<'_> {
         self.users.unchecked.extend(clients.unchecked);
     }
 
-    fn look(&mut self, proc: &Procfs) {
-        if let Err(error) = self.try_look(proc) {
+    fn look(&mut self, proc: &Procfs, round: Round<'_>) {
+        if let Err(error) = self.try_look(proc, round) {
             self.users.unchecked.push(format!("/proc: {}", plain(&error)));
         }
     }
 
-    fn try_look(&mut self, proc: &Procfs) -> std::io::Result<()> {
+    fn try_look(&mut self, proc: &Procfs, round: Round<'_>) -> std::io::Result<()> {
         let deadline = Instant::now() + TIME;
         let mut pids = proc.pids()?;
         pids.retain(|pid| *pid == KTHREADD || !proc.is_kernel_thread(*pid));
-        let (namespaces, file_systems) = self.mounts(proc, &pids, deadline)?;
+        let mut namespaces = Namespaces::read(proc, &pids, deadline)?;
+        let file_systems = self.mounts(proc, &mut namespaces, deadline);
         self.disks(proc, &namespaces)?;
         self.consoles(Some(proc));
         let listeners = self.networks(proc, &namespaces, deadline);
@@ -157,26 +177,36 @@ impl Search<'_> {
         if let Err(why) = nvidia::want_nvidia(proc, self.scope, &mut wanted) {
             self.users.unchecked.push(why);
         }
-        let findings = scan::run(proc, pids, &wanted, &file_systems, deadline);
+        let findings = scan::run(proc, pids, &wanted, file_systems, &mut namespaces, round, deadline);
         self.processes(&findings);
         self.users.found.extend(unseen_listeners(&listeners, &findings));
         self.blind_spots(proc, findings, &namespaces);
         Ok(())
     }
 
-    /// Mounts on the disks, in every namespace.
-    fn mounts(&mut self, proc: &Procfs, pids: &[u32], deadline: Instant) -> std::io::Result<(Namespaces, FileSystems)> {
+    /// Mounts on the disks and of the shares, in every namespace; where there are none, those of pcictl's own do for a start.
+    fn mounts(&mut self, proc: &Procfs, namespaces: &mut Namespaces, deadline: Instant) -> FileSystems {
         let shares = Shares::of(self.sysfs, self.scope, &self.inventory, &self.virtio);
         let matters = !self.storage.is_empty() || !shares.is_empty();
         let mut survey = MountSurvey::new(self.sysfs, proc, &self.inventory, &self.storage).with_shares(shares);
-        let namespaces = Namespaces::read(proc, pids, &mut survey, deadline)?;
+        namespaces.own_mounts.iter().flat_map(|table| table.lines()).for_each(|line| survey.line(line));
+        if matters {
+            let mut of = None;
+            let mut take = |pid: u32, line: &str| {
+                if of.replace(pid) != Some(pid) {
+                    survey.enter(Some(name(proc, pid)));
+                }
+                survey.line(line);
+            };
+            namespaces.read_mounts(proc, deadline, &mut take);
+        }
         if !proc.is_dump() && matters {
-            self.users.unchecked.extend(namespaces::mounts(proc, &namespaces.unattended, &mut survey, deadline));
+            self.users.unchecked.extend(namespaces::mounts(proc, &namespaces.unattended(), &mut survey, deadline));
         }
         let (users, unclear, file_systems) = survey.end();
         self.users.found.extend(users);
         self.users.unchecked.extend(unclear);
-        Ok((namespaces, file_systems))
+        file_systems
     }
 
     /// What is built on the disks, and what serves them or the functions' own ports to others.
@@ -277,11 +307,11 @@ impl Search<'_> {
                 true => "permission denied although root; a container or an LSM is in the way".to_owned(),
                 false => first.why.clone(),
             };
-            self.users.unchecked.push(format!("cannot inspect {}{others}: {why}", scan::name(proc, first.pid)));
+            self.users.unchecked.push(format!("cannot inspect {}{others}: {why}", name(proc, first.pid)));
         }
         self.users.unchecked.extend(findings.unchecked);
         if let Some(pid) = namespaces.late {
-            let name = scan::name(proc, pid);
+            let name = name(proc, pid);
             self.users.unchecked.push(format!("the time for reading mounts was up at the mount namespace of {name}"));
         }
         if !proc.is_dump() && proc.is_in_first_pid_namespace() == Some(false) {

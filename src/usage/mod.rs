@@ -27,7 +27,7 @@ pub(crate) mod model;
 pub(crate) mod namespaces;
 pub(crate) mod network;
 pub(crate) mod policy;
-pub(crate) mod process;
+pub mod process;
 pub(crate) mod protected;
 pub mod scope;
 pub(crate) mod nvidia;

@@ -25,6 +25,7 @@ mod power;
 mod redundancy;
 mod refusals;
 mod resets;
+mod second_look;
 mod settings;
 mod supervise;
 mod support;

@@ -213,3 +213,38 @@ dry run: nothing was changed
     dry_run(tree, &[IDLE]).stdout(plan).check();
     dry_run(tree, &["--force", "mounted,open", "--yes", IDLE]).stdout(plan).check();
 }
+
+#[test]
+fn mounts_of_other_namespaces_are_read_once_and_where_they_matter() {
+    /// A port that is idle; without a disk or a node.
+    const PORT: &str = "0000:00:02.2";
+    let tree = Tree::load("busy");
+    let proc = tree.path().join("proc");
+    let read = |target: &str| {
+        let trace = dry_run(&tree, &[target]).and(["--force", "open"]).traced();
+        trace.iter().filter(|line| line.contains("openat2(") && line.contains("/mountinfo\"")).count()
+    };
+    assert_eq!((read(PORT), read(IDLE)), (1, 2), "a disk may be mounted anywhere");
+    // Two processes of that namespace have a file that is called like a register file.
+    fs::create_dir_all(proc.join("700/fdinfo")).unwrap();
+    std::os::unix::fs::symlink("/home/me/0000:00:02.2/config", proc.join("700/fd/77")).unwrap();
+    fs::write(proc.join("700/fdinfo/77"), "pos:\t0\nflags:\t02\nmnt_id:\t950\n").unwrap();
+    for below in ["fd", "fdinfo", "ns"] {
+        fs::create_dir_all(proc.join("701").join(below)).unwrap();
+    }
+    for link in ["fd/77", "ns/mnt"] {
+        let target = fs::read_link(proc.join("700").join(link)).unwrap();
+        std::os::unix::fs::symlink(target, proc.join("701").join(link)).unwrap();
+    }
+    for file in ["fdinfo/77", "mountinfo"] {
+        fs::copy(proc.join("700").join(file), proc.join("701").join(file)).unwrap();
+    }
+    let mounts = fs::read_to_string(proc.join("700/mountinfo")).unwrap();
+    for (kind, counts) in [("tmpfs", 0), ("sysfs", 2)] {
+        tree.edit("proc/700/mountinfo", format!("{mounts}\n950 22 0:95 / /home rw - {kind} {kind} rw\n").trim_start());
+        let plan = users(&tree, &[PORT], if counts > 0 { 4 } else { 0 });
+        let found = plan["users"]["found"].as_array().unwrap();
+        assert_eq!(found.iter().filter(|user| user["kind"] == "open").count(), counts, "{kind}: {found:?}");
+        assert_eq!(read(PORT), 2, "{kind}");
+    }
+}

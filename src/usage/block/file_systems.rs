@@ -1,8 +1,10 @@
 //! Kinds of file systems: which lie on disks, and which answer without asking anybody what an open file is.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use crate::host::procfs::Procfs;
+use crate::usage::scope::number;
 
 /// What is known of a file system that something is opened through or mapped from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,13 +108,36 @@ const LOCAL: &[&str] = &[
     "aio",
 ];
 
-/// The file systems of all mounts that can be seen, by the mount's id and by the device number.
+/// A line of mountinfo, as far as most are looked at.
+pub(crate) struct Mount<'a> {
+    id: u64,
+    /// The device number of its file system.
+    pub(crate) number: (u32, u32),
+    /// The kind of its file system.
+    pub(crate) kind: &'a str,
+    /// The kind, the source and the options.
+    pub(crate) rest: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    /// None if the line cannot be understood.
+    pub(crate) fn parse(line: &'a str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let (id, number) = (words.next()?.parse().ok()?, words.nth(1).and_then(number)?);
+        let (_, rest) = line.split_once(" - ")?;
+        Some(Self { id, number, kind: rest.split(' ').next().unwrap_or_default(), rest })
+    }
+}
+
+/// The file systems of the mounts that were read, by the mount's id and by the device number.
 #[derive(Debug, Default)]
 pub(crate) struct FileSystems {
     by_mount: HashMap<u64, FileSystem>,
     by_number: HashMap<(u32, u32), FileSystem>,
     /// The kernel knows no other kinds than those that answer from memory.
     all_are_local: bool,
+    /// Whether one was asked for that is not known.
+    has_missed: Cell<bool>,
 }
 
 impl FileSystems {
@@ -121,11 +146,17 @@ impl FileSystems {
         Self { all_are_local: !proc.is_dump() && kinds.are_local(), ..Self::default() }
     }
 
-    /// Notes a mount of this kind.
-    pub(crate) fn note(&mut self, mount: u64, number: (u32, u32), kind: &str) {
-        let file_system = FileSystem::of_kind(kind);
-        self.by_mount.insert(mount, file_system);
-        self.by_number.insert(number, file_system);
+    /// Notes a mount.
+    pub(crate) fn note(&mut self, mount: &Mount<'_>) {
+        let file_system = FileSystem::of_kind(mount.kind);
+        self.by_mount.insert(mount.id, file_system);
+        self.by_number.insert(mount.number, file_system);
+    }
+
+    /// Whether one was asked for since the last time that is not known: its mount is in a namespace that was not read, or
+    /// is seen nowhere.
+    pub(crate) fn has_missed(&self) -> bool {
+        self.has_missed.take()
     }
 
     /// Whether whatever is open can be asked what it is: no file system that could wait for a server is even registered,
@@ -136,12 +167,19 @@ impl FileSystems {
 
     /// That of a mount; ids are unique on the machine.
     pub(crate) fn of_mount(&self, id: u64) -> Option<FileSystem> {
-        self.by_mount.get(&id).copied()
+        self.known(self.by_mount.get(&id))
     }
 
     /// That of a device number, as maps of memory show it.
     pub(crate) fn of_number(&self, number: (u32, u32)) -> Option<FileSystem> {
-        self.by_number.get(&number).copied()
+        self.known(self.by_number.get(&number))
+    }
+
+    fn known(&self, found: Option<&FileSystem>) -> Option<FileSystem> {
+        if found.is_none() {
+            self.has_missed.set(true);
+        }
+        found.copied()
     }
 }
 

@@ -10,7 +10,7 @@ use procfs_core::process::MountInfo;
 
 use crate::host::procfs::{Procfs, unescape};
 use crate::host::sysfs::Sysfs;
-use crate::usage::block::file_systems::{FileSystems, Kinds};
+use crate::usage::block::file_systems::{FileSystems, Kinds, Mount};
 use crate::usage::block::holders::members;
 use crate::usage::block::nodes::real_node;
 use crate::usage::block::stack::{StackedDevice, Storage, holder};
@@ -112,19 +112,16 @@ impl<'a> MountSurvey<'a> {
 
     /// Takes in a line of mountinfo. Most cost no more than their numbers and their kind.
     pub(crate) fn line(&mut self, line: &str) {
-        let mut words = line.split(' ');
-        let (id, number) = (words.next().and_then(|id| id.parse().ok()), words.nth(1).and_then(number));
-        let rest = line.split_once(" - ").map(|(_, rest)| rest);
-        let (Some(id), Some(number), Some(rest)) = (id, number, rest) else {
+        let Some(mount) = Mount::parse(line) else {
             self.unclear(line);
             return;
         };
-        let kind = rest.split(' ').next().unwrap_or_default();
-        self.file_systems.note(id, number, kind);
+        self.file_systems.note(&mount);
         self.shares.line(line, self.of.as_deref());
         if self.storage.is_empty() {
             return;
         }
+        let Mount { number, kind, rest, .. } = mount;
         let by_number = self.storage.numbered(self.inventory, number).map(|(_, reached)| reached);
         // btrfs and its like have numbers of their own and name a disk as their source; others name a log in an option.
         if by_number.is_none() && !(rest.contains("/dev/") && self.kinds.lies_on_disks(kind)) {

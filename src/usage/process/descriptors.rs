@@ -28,7 +28,7 @@ pub(crate) struct Node {
 }
 
 /// What to look for in every process.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     nodes: Vec<Node>,
     by_name: HashMap<String, Vec<usize>>,
@@ -56,6 +56,11 @@ impl Wanted {
             self.by_number.entry((is_block, number)).or_default().push(index);
         }
         self.nodes.push(node);
+    }
+
+    /// Whether any node is looked for.
+    pub(crate) fn has_nodes(&self) -> bool {
+        !self.nodes.is_empty()
     }
 
     fn nodes(&self, indices: Option<&Vec<usize>>) -> impl Iterator<Item = &Node> {
@@ -152,6 +157,9 @@ pub(crate) struct FileUses {
     pub(crate) some_vfio: bool,
     /// How many descriptors it has.
     pub(crate) descriptors: usize,
+    /// It has something open of which others can make a use while it sleeps: the file of a claim, which whoever shares the
+    /// open file can lock.
+    pub(crate) may_change: bool,
 }
 
 /// Searches for text in a map of memory, made once for all processes.
@@ -180,7 +188,9 @@ pub(crate) struct Question<'a> {
     /// What to look for.
     pub(crate) wanted: &'a Wanted,
     /// What is known of file systems.
-    pub(crate) file_systems: &'a FileSystems,
+    pub(crate) file_systems: FileSystems,
+    /// Whether there are mounts that were not read.
+    pub(crate) is_partial: bool,
     /// The user namespace that pcictl is in.
     pub(crate) user_namespace: Option<String>,
     /// Made once.
@@ -213,7 +223,7 @@ impl Look<'_> {
         let is_there = self.process.links(&format!("{}fd", self.table), |fd, target| {
             uses.descriptors += 1;
             if target.starts_with('/') {
-                self.descriptor(fd, target, buffer, &mut uses.holds);
+                self.descriptor(fd, target, buffer, &mut uses);
             } else if target == "anon_inode:[vfio-device]" {
                 uses.some_vfio = true;
             } else if !wanted.listeners.is_empty() {
@@ -252,7 +262,8 @@ impl Look<'_> {
         file_system.map_or_else(|| !self.is_foreign(), |file_system| file_system == FileSystem::Kernel)
     }
 
-    fn descriptor(&self, fd: &str, target: &str, buffer: &mut Vec<u8>, holds: &mut BTreeSet<FileUse>) {
+    fn descriptor(&self, fd: &str, target: &str, buffer: &mut Vec<u8>, uses: &mut FileUses) {
+        let FileUses { holds, may_change, .. } = uses;
         let Self { process, table, question: Question { wanted, file_systems, .. }, .. } = self;
         let is_open = |address, what, origin, how| FileUse { address, what, origin, danger: Danger::Open, how };
         if may_be_file(target) {
@@ -272,6 +283,8 @@ impl Look<'_> {
                 if Info::read(process, table, fd, buffer).locked {
                     let origin = ", which claims the function for SPDK".to_owned();
                     holds.insert(is_open(address, target.to_owned(), origin, HoldMode::Locked));
+                } else {
+                    *may_change = true;
                 }
                 return;
             }
@@ -292,7 +305,7 @@ impl Look<'_> {
     fn nodes_open(&self, fd: &str, target: &str, buffer: &mut Vec<u8>) -> Vec<&Node> {
         let Self { process, table, question: Question { wanted, file_systems, .. }, .. } = self;
         // A dump shows no numbers.
-        if wanted.nodes.is_empty() || !process.is_live() && wanted.named(target).next().is_none() {
+        if !wanted.has_nodes() || !process.is_live() && wanted.named(target).next().is_none() {
             return Vec::new();
         }
         let mount = || {
@@ -340,7 +353,7 @@ impl Look<'_> {
             return;
         }
         // Programs and libraries, which are most of what is mapped, are mapped privately; devices hardly ever are.
-        if wanted.nodes.is_empty() || !rights.ends_with('s') && wanted.named(&path).next().is_none() {
+        if !wanted.has_nodes() || !rights.ends_with('s') && wanted.named(&path).next().is_none() {
             return;
         }
         let hold = |node: &Node| mapped(node.address, node.path.clone(), node.origin.clone(), node.danger);

@@ -1,7 +1,11 @@
 //! Processes: which of them hold a device node or a register file.
 //!
+//! - [`activity`]: which of them have not run since they were looked at.
 //! - [`descriptors`]: what one process has open or mapped.
-//! - [`scan`]: one pass over all processes, with watched threads.
+//! - [`namespaces`]: the namespaces they are in, and the mounts of each.
+//! - [`scan`]: one pass over all processes, by children that are watched.
 
+pub(crate) mod activity;
 pub(crate) mod descriptors;
-pub(crate) mod scan;
+pub(crate) mod namespaces;
+pub mod scan;

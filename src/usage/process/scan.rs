@@ -5,9 +5,12 @@
 //! one makes no progress is named as one that could not be looked at. How much a process has mapped and open is up to
 //! whoever runs it, so those that take long are left for the end, and all together have until a deadline: nobody can keep
 //! pcictl longer than that, and who takes the time is named.
+//!
+//! Before a change the pass is made twice. The second time what was seen of a process is kept if it cannot have changed since,
+//! see [`activity`](crate::usage::process::activity).
 
 use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -17,10 +20,10 @@ use crate::error::plain;
 use crate::host::child::{PATIENCE, Sender, Unseen, look_at_each};
 use crate::host::procfs::{Next, ProcessRef, Procfs};
 use crate::order;
-use crate::usage::block::file_systems::FileSystems;
-use crate::usage::block::mounts::MountSurvey;
-use crate::usage::namespaces::{Namespace, bind_mounted};
+use crate::usage::block::file_systems::{FileSystems, Mount};
+use crate::usage::process::activity::Activity;
 use crate::usage::process::descriptors::{FileUses, Finders, Look, Question, Wanted};
+use crate::usage::process::namespaces::{Denied, Namespaces, name};
 
 /// A process that takes longer is left for the end; thousands take less.
 const QUICK: Duration = Duration::from_millis(250);
@@ -42,23 +45,6 @@ pub(crate) struct Findings {
     pub(crate) unchecked: Vec<String>,
 }
 
-/// A process that may not be looked at, and why.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Denied {
-    /// Whether it is for want of rights.
-    pub(crate) for_rights: bool,
-    /// What the system says.
-    pub(crate) why: String,
-    /// The process.
-    pub(crate) pid: u32,
-}
-
-impl Denied {
-    pub(crate) fn new(pid: u32, error: &io::Error) -> Self {
-        Self { for_rights: error.kind() == io::ErrorKind::PermissionDenied, why: plain(error), pid }
-    }
-}
-
 /// What a child says of a process.
 #[derive(Serialize, Deserialize)]
 enum Answer {
@@ -66,42 +52,148 @@ enum Answer {
     Denied(bool, String),
     /// It takes longer than [`QUICK`].
     Long,
+    /// It has something that only the mounts which were not read can tell.
+    NeedsMounts,
 }
 
-/// Looks at all these processes.
+/// Which look of how many this is.
+#[derive(Debug)]
+pub(crate) enum Round<'a> {
+    /// There will be no other.
+    Only,
+    /// Another one will follow.
+    First(&'a mut Seen),
+    /// After this one.
+    Second(&'a Seen),
+}
+
+/// What a first look found, for the second one: what holds of processes that did not run in between.
+#[derive(Debug, Default)]
+pub struct Seen {
+    wanted: Wanted,
+    activity: Activity,
+    /// What each process holds that was looked at to its end.
+    answers: HashMap<u32, Option<(ProcessRef, FileUses)>>,
+}
+
+impl Seen {
+    /// What processes hold that have not run since; none if something else is looked for now.
+    fn still_so(
+        &self,
+        proc: &Procfs,
+        wanted: &Wanted,
+        deadline: Instant,
+    ) -> HashMap<u32, Option<&(ProcessRef, FileUses)>> {
+        if self.wanted != *wanted {
+            return HashMap::new();
+        }
+        let still = self.activity.still(proc, deadline).into_iter();
+        still.filter_map(|pid| Some((pid, self.answers.get(&pid)?.as_ref()))).collect()
+    }
+
+    fn remember(&mut self, pids: &[u32], unanswered: &HashSet<u32>, wanted: &Wanted, findings: &Findings) {
+        self.wanted = wanted.clone();
+        self.answers = pids.iter().filter(|pid| !unanswered.contains(pid)).map(|pid| (*pid, None)).collect();
+        for (process, uses) in &findings.holders {
+            if uses.may_change {
+                self.answers.remove(&process.pid);
+            } else if let Some(answer) = self.answers.get_mut(&process.pid) {
+                *answer = Some((process.clone(), uses.clone()));
+            }
+        }
+    }
+}
+
+/// Looks at all these processes, in a second look only at those that may have changed what they hold.
 pub(crate) fn run(
     proc: &Procfs,
     mut pids: Vec<u32>,
     wanted: &Wanted,
-    file_systems: &FileSystems,
+    file_systems: FileSystems,
+    namespaces: &mut Namespaces,
+    round: Round<'_>,
     deadline: Instant,
 ) -> Findings {
     let own = std::process::id();
     pids.retain(|pid| proc.is_dump() || *pid != own);
+    let mut kept = HashMap::new();
+    let seen = match round {
+        Round::Only => None,
+        Round::First(seen) => {
+            // Before anything is looked at: what happens from here on counts.
+            seen.activity = Activity::note(proc, &pids, deadline);
+            Some(seen)
+        }
+        Round::Second(seen) => {
+            kept = seen.still_so(proc, wanted, deadline);
+            pids.retain(|pid| !kept.contains_key(pid));
+            None
+        }
+    };
     let user_namespace = proc.link("self/ns/user").ok().flatten();
-    let question = Question { wanted, file_systems, user_namespace, finders: Finders::default() };
-    let mut pass = Pass { proc, question: &question, deadline, findings: Findings::default() };
-    let long = pass.over(&pids, true);
-    pass.over(&long, false);
-    let mut findings = pass.findings;
+    let is_partial = namespaces.have_unread();
+    let finders = Finders::default();
+    let question = Question { wanted, file_systems, is_partial, user_namespace, finders };
+    let mut pass =
+        Pass { proc, question, namespaces, deadline, findings: Findings::default(), unanswered: HashSet::new() };
+    pass.over_all(&pids);
+    let Pass { mut findings, unanswered, .. } = pass;
+    if let Some(seen) = seen {
+        seen.remember(&pids, &unanswered, wanted, &findings);
+    }
+    findings.holders.extend(kept.into_values().flatten().cloned());
     order::sort_by(&mut findings.holders, |(a, _), (b, _)| a.pid.cmp(&b.pid));
     findings
 }
 
 struct Pass<'a> {
     proc: &'a Procfs,
-    question: &'a Question<'a>,
+    question: Question<'a>,
+    namespaces: &'a mut Namespaces,
     deadline: Instant,
     findings: Findings,
+    /// Processes that were not looked at to their end.
+    unanswered: HashSet<u32>,
+}
+
+/// Processes that have to be looked at again.
+#[derive(Default)]
+struct Later {
+    /// They take long.
+    long: Vec<u32>,
+    /// They have something on a mount that was not read.
+    blind: Vec<u32>,
 }
 
 impl Pass<'_> {
-    /// Looks at these; returns those that take long, if only a quick look was wanted.
-    fn over(&mut self, pids: &[u32], quick: bool) -> Vec<u32> {
-        if pids.is_empty() {
-            return Vec::new();
+    fn over_all(&mut self, pids: &[u32]) {
+        // Where each descriptor is asked which mount it is on, all mounts are needed.
+        if self.question.wanted.has_nodes() && !self.question.file_systems.all_are_local() {
+            self.read_mounts();
         }
-        let (proc, question) = (self.proc, self.question);
+        let Later { mut long, blind } = self.over(pids, true);
+        if !long.is_empty() || !blind.is_empty() {
+            self.read_mounts();
+        }
+        long.extend(self.over(&blind, true).long);
+        self.over(&long, false);
+    }
+
+    /// Reads the mounts of all namespaces, if that was not done.
+    fn read_mounts(&mut self) {
+        let file_systems = &mut self.question.file_systems;
+        let mut note = |_: u32, line: &str| Mount::parse(line).iter().for_each(|mount| file_systems.note(mount));
+        self.namespaces.read_mounts(self.proc, self.deadline, &mut note);
+        self.question.is_partial = false;
+    }
+
+    /// Looks at these; returns those that need more than a quick look, or more mounts.
+    fn over(&mut self, pids: &[u32], quick: bool) -> Later {
+        let mut later = Later::default();
+        if pids.is_empty() {
+            return later;
+        }
+        let (proc, question) = (self.proc, &self.question);
         let look = |pid: &u32, sender: &mut Sender| {
             let found = match answer(proc, question, *pid, quick, sender) {
                 Ok(found) => found,
@@ -115,16 +207,20 @@ impl Pass<'_> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let worth = if quick { pids.len() / WORTH_A_CHILD + 1 } else { pids.len() };
         let children = processors.min(MOST_CHILDREN).min(worth);
-        let mut long = Vec::new();
-        let findings = &mut self.findings;
+        let (findings, unanswered) = (&mut self.findings, &mut self.unanswered);
         let take = |number: usize, answer: Answer| match answer {
             Answer::Holder(process, uses) => findings.holders.push((process, uses)),
-            Answer::Denied(for_rights, why) => findings.denied.push(Denied { for_rights, why, pid: pids[number] }),
-            Answer::Long => long.push(pids[number]),
+            Answer::Denied(for_rights, why) => {
+                unanswered.insert(pids[number]);
+                findings.denied.push(Denied { for_rights, why, pid: pids[number] });
+            }
+            Answer::Long => later.long.push(pids[number]),
+            Answer::NeedsMounts => later.blind.push(pids[number]),
         };
         let unseen = look_at_each(pids, children, &[proc.descriptor()], self.deadline, &look, take);
+        self.unanswered.extend(unseen.iter().map(|(number, _)| pids[*number]));
         self.tell(pids, unseen);
-        long
+        later
     }
 
     /// Says which processes were not looked at to the end, and why.
@@ -173,11 +269,6 @@ impl Pass<'_> {
     }
 }
 
-/// `pid 812 (dd)`. Nothing that is read for it waits for the process.
-pub(crate) fn name(proc: &Procfs, pid: u32) -> String {
-    proc.comm(&pid.to_string()).map_or_else(|| format!("pid {pid}"), |comm| format!("pid {pid} ({comm})"))
-}
-
 /// Looks at one process, in a child; nothing if it is gone, or holds nothing.
 fn answer(
     proc: &Procfs,
@@ -195,6 +286,7 @@ fn answer(
         if is_long { Next::Stop } else { Next::Go }
     };
     let mut buffer = Vec::new();
+    question.file_systems.has_missed();
     let mut look = |table: &str, go_on: &mut dyn FnMut() -> Next| {
         Look { process: &process, table, question, is_foreign: OnceCell::new() }.all(go_on, &mut buffer)
     };
@@ -213,95 +305,27 @@ fn answer(
     if is_long {
         return Ok(Some(Answer::Long));
     }
-    if uses.holds.is_empty() && !uses.some_vfio {
+    if question.is_partial && question.file_systems.has_missed() {
+        return Ok(Some(Answer::NeedsMounts));
+    }
+    if uses.holds.is_empty() && !uses.some_vfio && !uses.may_change {
         return Ok(None);
     }
     Ok(Some(Answer::Holder(process.identity(pid, &mut buffer), uses)))
 }
 
-/// The namespaces of all processes: one process of each.
-#[derive(Debug, Default)]
-pub(crate) struct Namespaces {
-    /// The mounts of pcictl's own mount namespace.
-    pub(crate) own_mounts: Option<String>,
-    /// Every network namespace but pcictl's own.
-    pub(crate) networks: Vec<Namespace>,
-    /// Mount namespaces that no process is in, and that are kept by a mount.
-    pub(crate) unattended: Vec<Namespace>,
-    /// Processes whose namespaces may not be asked for.
-    pub(crate) denied: Vec<Denied>,
-    /// The process whose mounts were being read when the time was up.
-    pub(crate) late: Option<u32>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Namespaces {
-    /// Asks every process for its namespaces, and tells `survey` the mounts of each. Nothing that is read here waits for
-    /// a process.
-    ///
-    /// # Errors
-    /// The mounts of pcictl's own namespace cannot be read.
-    pub(crate) fn read(
-        proc: &Procfs,
-        pids: &[u32],
-        survey: &mut MountSurvey<'_>,
-        deadline: Instant,
-    ) -> io::Result<Self> {
-        let mut found = Self::default();
-        // A dump has no process of pcictl's own; its first one stands for the machine.
-        let own = if proc.is_dump() { pids.first().map_or("1".to_owned(), u32::to_string) } else { "self".to_owned() };
-        let mut seen: HashSet<String> = HashSet::new();
-        seen.extend(proc.link(&format!("{own}/ns/mnt"))?);
-        seen.extend(proc.link(&format!("{own}/ns/net"))?);
-        found.own_mounts = proc.text(&format!("{own}/mountinfo"))?;
-        let own = found.own_mounts.as_deref().unwrap_or_default();
-        own.lines().for_each(|line| survey.line(line));
-        let (unattended, networks) = (bind_mounted(own, "mnt"), bind_mounted(own, "net"));
-        for pid in pids {
-            if Instant::now() >= deadline {
-                found.late = Some(*pid);
-                break;
-            }
-            if let Err(error) = found.add(proc, *pid, survey, &mut seen, deadline) {
-                found.denied.push(Denied::new(*pid, &error));
-            }
-        }
-        let mut is_new = |namespace: &Namespace| seen.insert(namespace.id.clone());
-        found.networks.extend(networks.into_iter().filter(&mut is_new));
-        found.unattended.extend(unattended.into_iter().filter(is_new));
-        Ok(found)
-    }
-
-    fn add(
-        &mut self,
-        proc: &Procfs,
-        pid: u32,
-        survey: &mut MountSurvey<'_>,
-        seen: &mut HashSet<String>,
-        deadline: Instant,
-    ) -> io::Result<()> {
-        if let Some(id) = proc.link(&format!("{pid}/ns/mnt"))?.filter(|id| !seen.contains(id)) {
-            survey.enter(Some(name(proc, pid)));
-            let (mut lines, mut is_late) = (0_usize, false);
-            let mut take = |line: &str| {
-                lines += 1;
-                is_late |= lines % 256 == 0 && Instant::now() >= deadline;
-                if is_late {
-                    return Next::Stop;
-                }
-                survey.line(line);
-                Next::Go
-            };
-            // Remembered only once it was read: this process may end meanwhile, and the next one must do.
-            if proc.lines(&format!("{pid}/mountinfo"), &mut take)? {
-                seen.insert(id);
-            }
-            if is_late {
-                self.late = Some(pid);
-            }
-        }
-        if let Some(id) = proc.link(&format!("{pid}/ns/net"))?.filter(|id| seen.insert(id.clone())) {
-            self.networks.push(Namespace { id, file: format!("/proc/{pid}/ns/net"), of: name(proc, pid) });
-        }
-        Ok(())
+    #[test]
+    fn only_what_was_seen_to_its_end_and_cannot_change_is_kept() {
+        let process = |pid: u32| ProcessRef { pid, uid: None, command: String::new() };
+        let uses = |may_change: bool| FileUses { may_change, some_vfio: true, ..FileUses::default() };
+        let holders = vec![(process(7), uses(true)), (process(8), uses(false))];
+        let findings = Findings { holders, ..Findings::default() };
+        let mut seen = Seen::default();
+        seen.remember(&[6, 7, 8, 9], &HashSet::from([9]), &Wanted::default(), &findings);
+        assert_eq!(seen.answers, HashMap::from([(6, None), (8, Some((process(8), uses(false))))]));
     }
 }
