@@ -5,6 +5,7 @@ use crate::operation::context::Context;
 use crate::operation::scan::ScanRequest;
 use crate::pci::address::{PciAddress, listed};
 use crate::resolve::unfit_bridges::{dead_bridge, was_reset};
+use crate::topology::fields::Fields;
 use crate::verify::snapshot::Snapshot;
 
 /// Refuses a scan below a bridge that does not answer, or over one that was reset; those that are `gone` by then do not count.
@@ -13,7 +14,8 @@ use crate::verify::snapshot::Snapshot;
 /// There is one, or nobody can tell.
 pub(crate) fn refuse_unfit_bridges(context: &Context, subject: &ScanRequest, gone: &[PciAddress]) -> Result<()> {
     refuse_dead_bridges(context, subject)?;
-    refuse_reset_bridges(context, &Snapshot::take(&context.machine.sysfs, &subject.targets)?, gone)
+    let fields = Fields { buses: true, virtual_of: true, ..Fields::default() };
+    refuse_reset_bridges(context, &Snapshot::take_with(&context.machine.sysfs, &subject.targets, fields)?, gone)
 }
 
 /// Refuses a scan below a bridge that does not answer.

@@ -27,11 +27,19 @@ impl Snapshot {
     /// # Errors
     /// As for [`Topology::load_below`].
     pub(crate) fn take(sysfs: &Sysfs, targets: &[ScanTarget]) -> Result<Self> {
+        Self::take_with(sysfs, targets, Fields::ALL)
+    }
+
+    /// [`take`](Self::take), reading only what is asked for.
+    ///
+    /// # Errors
+    /// As for [`Topology::load_below`].
+    pub(crate) fn take_with(sysfs: &Sysfs, targets: &[ScanTarget], fields: Fields) -> Result<Self> {
         let mut snapshot = Self::default();
         for target in targets {
             let topology = match target.bus {
-                Some(_) => Topology::load_below(sysfs, &target.bridge)?,
-                None => Topology::load_all(sysfs, Fields::ALL)?,
+                Some(_) => Topology::load_below_with(sysfs, &target.bridge, fields)?,
+                None => Topology::load_all(sysfs, fields)?,
             };
             snapshot.add(topology, &target.place);
         }
