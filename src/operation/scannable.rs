@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::operation::context::Context;
 use crate::operation::scan::ScanRequest;
 use crate::pci::address::{PciAddress, listed};
-use crate::resolve::unfit_bridges::{dead_bridge, reset_bridges};
+use crate::resolve::unfit_bridges::{dead_bridge, was_reset};
 use crate::topology::fields::Fields;
 use crate::verify::snapshot::Snapshot;
 
@@ -39,11 +39,21 @@ pub(crate) fn refuse_dead_bridges(context: &Context, subject: &ScanRequest) -> R
 /// # Errors
 /// There are some, or nobody can tell.
 pub(crate) fn refuse_reset_bridges(context: &Context, there: &Snapshot, gone: &[PciAddress]) -> Result<()> {
-    let mut tops: Vec<PciAddress> = Vec::new();
-    for (topology, functions) in there.parts() {
-        let reset = reset_bridges(&context.machine.sysfs, topology, functions)?;
-        tops.extend(reset.into_iter().map(|id| topology.function(id).address));
+    let mut reset: Vec<PciAddress> = Vec::new();
+    for address in there.addresses() {
+        let Some((topology, id)) = there.find(address) else { continue };
+        if was_reset(&context.machine.sysfs, topology, id)? {
+            reset.push(address);
+        }
     }
+    // Whoever takes away the upper ones takes those below with them.
+    let is_below = |address: &PciAddress| {
+        let Some((topology, id)) = there.find(*address) else { return false };
+        reset.iter().any(|other| {
+            other != address && topology.find(*other).is_some_and(|top| topology.subtree(top).contains(&id))
+        })
+    };
+    let tops: Vec<PciAddress> = reset.iter().filter(|address| !is_below(address)).copied().collect();
     // Those that go anyway are named with the others: to bring them back alone would be refused over these.
     let Some(first) = tops.iter().find(|address| !gone.contains(address)) else { return Ok(()) };
     let message = format!(
@@ -51,13 +61,6 @@ pub(crate) fn refuse_reset_bridges(context: &Context, there: &Snapshot, gone: &[
         listed(&tops)
     );
     let names: Vec<String> = tops.iter().map(ToString::to_string).collect();
-    let hint = format!("{} brings back what is there", replug(&tops));
+    let hint = format!("pcictl replug {} brings back what is there", names.join(" "));
     Err(Error::new(ErrorKind::Refused, message).about(*first).hint(hint).fact("reset", names))
-}
-
-/// What gives such bridges numbers again, with all that is below them: they must go together, for the scan after that leads over
-/// all of them.
-pub(crate) fn replug(reset: &[PciAddress]) -> String {
-    let names: Vec<String> = reset.iter().map(ToString::to_string).collect();
-    format!("pcictl replug {}", names.join(" "))
 }

@@ -1,6 +1,5 @@
 //! Bridges that a scan must not go over: those that do not answer, and those that were reset.
 
-use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt as _;
 
 use crate::error::{Error, Result};
@@ -38,32 +37,16 @@ pub(crate) fn dead_bridge(sysfs: &Sysfs, target: &ScanTarget) -> Result<Option<P
     Ok(None)
 }
 
-/// Those of these bridges that have lost the number of the bus below them, as by a reset of a bridge above, after which the
-/// kernel sets up nothing but that one again. What is below such a one goes and comes with it, and is not named.
+/// Whether a bridge has lost the number of the bus below it, as by a reset of a bridge above, after which the kernel sets up
+/// nothing but that one again.
 ///
 /// A scan would give it another number and another bus in the kernel, while all that is known of the old one stays
-/// (pci_scan_bridge_extend in drivers/pci/probe.c, "bridge configuration invalid"); when that is removed, the kernel reads what
+/// (pci_scan_bridge_extend in drivers/pci/probe.c, \"bridge configuration invalid\"); when that is removed, the kernel reads what
 /// it has freed (seen in pcie_update_aspm_capable). One that does not answer at all is left alone by a scan.
 ///
 /// # Errors
-/// A configuration space cannot be read.
-pub(crate) fn reset_bridges(
-    sysfs: &Sysfs,
-    topology: &Topology,
-    functions: impl IntoIterator<Item = FunctionId>,
-) -> Result<Vec<FunctionId>> {
-    let mut reset = BTreeSet::new();
-    for id in functions {
-        if was_reset(sysfs, topology, id)? {
-            reset.insert(id);
-        }
-    }
-    let above =
-        |id: FunctionId| std::iter::successors(topology.function_above(id), |above| topology.function_above(*above));
-    Ok(reset.iter().filter(|id| !above(**id).any(|above| reset.contains(&above))).copied().collect())
-}
-
-fn was_reset(sysfs: &Sysfs, topology: &Topology, id: FunctionId) -> Result<bool> {
+/// Its configuration space cannot be read.
+pub(crate) fn was_reset(sysfs: &Sysfs, topology: &Topology, id: FunctionId) -> Result<bool> {
     let Some(bus) = topology.function(id).secondary else { return Ok(false) };
     let path = topology.path(id);
     let Some(header) = header(sysfs, &path)?.filter(|header| !is_dead(header)) else { return Ok(false) };
