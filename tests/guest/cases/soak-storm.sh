@@ -31,9 +31,9 @@ done
 for address in $endpoints; do
     case " ${pfs-} " in *" $address "*) ;; *) plain="${plain-} $address" ;; esac
 done
-# On 5.10 igb itself corrupts the list of its queues when it wakes (netif_napi_add in __igb_resume).
+# On 5.10 and 6.1 igb itself corrupts the list of its queues when it wakes (netif_napi_add in __igb_resume).
 for address in $endpoints $bridges; do
-    case $(uname -r)-$(readlink "$pci/$address/driver") in 5.10.*/igb) ;; *) sleepers="${sleepers-} $address" ;; esac
+    case $(uname -r)-$(readlink "$pci/$address/driver") in 5.10.*/igb | 6.1.*/igb) ;; *) sleepers="${sleepers-} $address" ;; esac
 done
 slots=$(ls /sys/bus/pci/slots)
 roots=$(basename -a /sys/devices/pci*)
