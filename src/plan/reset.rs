@@ -7,7 +7,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::sysfs::Sysfs;
-use crate::pci::address::{PciAddress, listed};
+use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Plan};
 use crate::topology::attributes::Attributes;
 use crate::topology::fields::Fields;
@@ -91,7 +91,7 @@ pub(crate) fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAd
         let others: Vec<PciAddress> =
             functions.filter(|other| !gone.contains(other) && sysfs.has_function(*other)).collect();
         if !others.is_empty() {
-            let why = format!("slot {slot} also holds {}", listed(&others));
+            let why = format!("slot {slot} also holds {}", named(&others));
             let hint = "name all of its functions";
             return Err(impossible(ErrorKind::Refused, address, POWER_CYCLE, &why).hint(hint));
         }
@@ -127,11 +127,16 @@ fn is_shared(sysfs: &Sysfs, bridge: &str, address: PciAddress, gone: &[PciAddres
 fn others_on(sysfs: &Sysfs, directory: &str, gone: &[PciAddress]) -> Result<String> {
     let there = on_bus(sysfs, directory)?.unwrap_or_default();
     let others: Vec<PciAddress> = there.into_iter().filter(|address| !gone.contains(address)).collect();
-    Ok(listed(&others))
+    Ok(named(&others))
 }
 
 fn present<'a>(topology: &'a Topology, addresses: &'a [PciAddress]) -> impl Iterator<Item = (PciAddress, FunctionId)> {
     addresses.iter().filter_map(|address| topology.find(*address).map(|id| (*address, id)))
+}
+
+/// All of them: whoever is told to name them as well needs each.
+fn named(addresses: &[PciAddress]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn impossible(kind: ErrorKind, address: PciAddress, option: &str, why: &str) -> Error {

@@ -41,7 +41,7 @@ pub(crate) fn dead_bridge(sysfs: &Sysfs, target: &ScanTarget) -> Result<Option<P
 /// nothing but that one again.
 ///
 /// A scan would give it another number and another bus in the kernel, while all that is known of the old one stays
-/// (pci_scan_bridge_extend in drivers/pci/probe.c, \"bridge configuration invalid\"); when that is removed, the kernel reads what
+/// (pci_scan_bridge_extend in drivers/pci/probe.c, "bridge configuration invalid"); when that is removed, the kernel reads what
 /// it has freed (seen in pcie_update_aspm_capable). One that does not answer at all is left alone by a scan.
 ///
 /// # Errors
