@@ -186,7 +186,7 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis, kept: &Kept) -> Vec<Lefto
     let is_at_work = |address: PciAddress| at_work.as_ref().is_none_or(|devices| devices.contains(&address));
     let mut found = match Topology::load_all(&context.machine.sysfs, Fields::ALL) {
         Ok(topology) => in_tree(&context.machine.sysfs, &topology, &|id| {
-            let upwards = std::iter::successors(Some(id), |id| topology.function_above(*id));
+            let upwards = std::iter::once(id).chain(topology.functions_above(id));
             upwards.map(|id| topology.function(id).address).any(is_at_work)
         }),
         Err(error) => vec![unreadable(&error)],

@@ -125,9 +125,7 @@ fn full(
     let users = users.map(|users| users_of(topology, id, users));
     let mut inspector = Inspector::new(&context.machine.sysfs);
     let (function, path) = (topology.function(id), topology.path(id));
-    let mut above: Vec<_> = std::iter::successors(topology.function_above(id), |id| topology.function_above(*id))
-        .map(|id| topology.function(id).address)
-        .collect();
+    let mut above: Vec<_> = topology.functions_above(id).map(|id| topology.function(id).address).collect();
     above.reverse();
     let below = topology.subtree(id).into_iter().skip(1).map(|id| inspector.row(topology, id, BELOW)).collect();
     let sysfs = &context.machine.sysfs;

@@ -31,7 +31,7 @@ impl DumpScope {
             let below = topology.subtree(id);
             let physical = topology.function(id).virtual_of.map(|of| of.physical);
             for id in below.into_iter().chain(physical) {
-                let above = std::iter::successors(Some(id), |id| topology.function_above(*id));
+                let above = std::iter::once(id).chain(topology.functions_above(id));
                 wanted.extend(above.map(|id| topology.function(id).address));
             }
         }

@@ -49,9 +49,7 @@ pub(crate) fn refuse_reset_bridges(context: &Context, there: &Snapshot, gone: &[
     // Whoever takes away the upper ones takes those below with them.
     let is_below = |address: &PciAddress| {
         let Some((topology, id)) = there.find(*address) else { return false };
-        reset.iter().any(|other| {
-            other != address && topology.find(*other).is_some_and(|top| topology.subtree(top).contains(&id))
-        })
+        topology.functions_above(id).any(|above| reset.contains(&topology.function(above).address))
     };
     let tops: Vec<PciAddress> = reset.iter().filter(|address| !is_below(address)).copied().collect();
     // Those that go anyway are named with the others: to bring them back alone would be refused over these.

@@ -244,6 +244,11 @@ impl Topology {
         }
     }
 
+    /// All functions above one, the nearest first.
+    pub(crate) fn functions_above(&self, id: FunctionId) -> impl Iterator<Item = FunctionId> + '_ {
+        std::iter::successors(self.function_above(id), |above| self.function_above(*above))
+    }
+
     /// A function's place: the node of the lock protocol.
     pub fn place(&self, id: FunctionId) -> Place {
         let function = self.function(id);
