@@ -5,12 +5,12 @@
 //! the file, classes have the names that are built in, and vendors and devices have numbers. A file whose vendors are not
 //! in order loses names, and nothing worse.
 
+mod sorted_text;
+
 use std::collections::HashMap;
-use std::fs::File;
-use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use crate::host::pci_ids::sorted_text::{HEAD, Section, SortedText};
 use crate::host::root::Root;
 use crate::pci::classes::class_name;
 use crate::pci::ids::Ids;
@@ -18,34 +18,15 @@ use crate::pci::ids::Ids;
 /// Where distributions keep the file, the freshest first (`update-pciids` writes to the first two).
 const PLACES: &[&str] = &["usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids", "var/lib/pciutils/pci.ids"];
 
-/// How much is read in one call.
-const PIECE: usize = 16 * 1024;
-
 /// No name is longer.
 const LONGEST_LINE: usize = 1024;
-
-/// A file larger than this is not the one that we know.
-const LARGEST: u64 = 64 * 1024 * 1024;
-
-/// Below this distance it is as well to go from section to section.
-const NEAR: usize = 4096;
 
 /// The text of pci.ids and what was looked up in it already.
 #[derive(Debug, Default)]
 pub struct PciIds {
-    text: IdsFile,
-    sections: HashMap<Section, Option<Range<usize>>>,
+    text: SortedText,
     known: HashMap<Key, Option<Arc<str>>>,
     functions: HashMap<(u16, u16), Arc<str>>,
-}
-
-/// A line at the margin and all that belongs to it; the file has vendors first, then classes, each in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Section {
-    Vendor(u16),
-    Class(u8),
-    /// Something else: all there is after the classes.
-    Other,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,14 +42,14 @@ enum Key {
 impl PciIds {
     /// Opens the file below this root; empty where the system has none.
     pub fn load(root: &Root) -> Self {
-        let text = PLACES.iter().find_map(|place| IdsFile::open(root, place)).unwrap_or_default();
+        let text = PLACES.iter().find_map(|place| SortedText::open(root, place)).unwrap_or_default();
         Self { text, ..Self::default() }
     }
 
     /// Names from a text in the form of pci.ids.
     #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn from_text(text: Vec<u8>) -> Self {
-        Self { text: IdsFile::new(text), ..Self::default() }
+        Self { text: SortedText::new(text), ..Self::default() }
     }
 
     /// The vendor's name.
@@ -149,12 +130,11 @@ impl PciIds {
             Key::SubClass(base, sub) => (Section::Class(base), Some(format!("\n\t{sub:02x}  "))),
             Key::Subsystem(vendor, device, ..) => (Section::Vendor(vendor), Some(format!("\n\t{device:04x}  "))),
         };
-        let section = self.section(section)?;
-        // The number, or the class letter and its number, and two spaces.
+        let start = self.text.start_of(section)?;
         let Some(entry) = entry else {
-            let head = section.start..section.end.min(section.start + LONGEST_LINE);
-            return self.text.slice(head).get(6..).map(line);
+            return self.text.slice(start..start + LONGEST_LINE).get(HEAD..).map(line);
         };
+        let section = start..self.text.end_of(start);
         let part = match key {
             Key::Device(_, device) | Key::Subsystem(_, device, ..) => self.text.part(section, device),
             _ => section,
@@ -167,156 +147,6 @@ impl PciIds {
         let own = format!("\t\t{vendor:04x} {device:04x}  ");
         let mut lines = text[start..].split(|byte| *byte == b'\n').skip(1).take_while(is_its);
         lines.find_map(|text| text.strip_prefix(own.as_bytes())).map(line)
-    }
-
-    fn section(&mut self, section: Section) -> Option<Range<usize>> {
-        if let Some(known) = self.sections.get(&section) {
-            return known.clone();
-        }
-        let found = self.text.find(section);
-        self.sections.insert(section, found.clone());
-        found
-    }
-}
-
-/// A text of which only those pieces are in memory that were asked for.
-#[derive(Debug, Default)]
-struct IdsFile {
-    file: Option<File>,
-    bytes: Vec<u8>,
-    is_read: Vec<bool>,
-    /// The next section from places that were asked for: each search begins with the same ones, and the next may be far.
-    next_sections: HashMap<usize, Option<usize>>,
-}
-
-impl IdsFile {
-    #[cfg(any(test, feature = "fuzz"))]
-    fn new(bytes: Vec<u8>) -> Self {
-        Self { is_read: vec![true; bytes.len().div_ceil(PIECE)], bytes, ..Self::default() }
-    }
-
-    fn open(root: &Root, path: &str) -> Option<Self> {
-        // Without the file, or with one that is no file, names are absent.
-        let file = root.file(path).ok()??;
-        let length = file.metadata().ok().filter(|metadata| metadata.len() <= LARGEST)?.len();
-        // Memory that was never written to costs nothing: the holes stay holes.
-        let bytes = vec![0; length as usize];
-        Some(Self { file: Some(file), is_read: vec![false; bytes.len().div_ceil(PIECE)], bytes, ..Self::default() })
-    }
-
-    fn slice(&mut self, range: Range<usize>) -> &[u8] {
-        let range = range.start..range.end.min(self.bytes.len());
-        for piece in range.start / PIECE..range.end.div_ceil(PIECE) {
-            self.need(piece);
-        }
-        &self.bytes[range]
-    }
-
-    fn need(&mut self, piece: usize) {
-        if std::mem::replace(&mut self.is_read[piece], true) {
-            return;
-        }
-        let start = piece * PIECE;
-        let end = (start + PIECE).min(self.bytes.len());
-        if let Some(file) = &self.file {
-            // A piece that cannot be read has no names in it.
-            let _ = file.read_exact_at(&mut self.bytes[start..end], start as u64);
-        }
-    }
-
-    /// Halves the text until the section must be near.
-    fn find(&mut self, wanted: Section) -> Option<Range<usize>> {
-        let (mut low, mut high) = (0, self.bytes.len());
-        while high - low > NEAR {
-            let middle = low.midpoint(high);
-            match self.known_next_section(middle) {
-                Some(start) if start < high && self.section_at(start) < wanted => low = start,
-                _ => high = middle,
-            }
-        }
-        let mut start = self.next_section(low)?;
-        while self.section_at(start) < wanted {
-            start = self.next_section(start + 1)?;
-        }
-        let end = self.next_section(start + 1).unwrap_or(self.bytes.len());
-        (self.section_at(start) == wanted).then_some(start..end)
-    }
-
-    /// The part of a vendor's section in which this device's line and its subsystems must be: devices are in order, too, and
-    /// some vendors have thousands. From the end of a line to the end of another, or of the section.
-    fn part(&mut self, section: Range<usize>, device: u16) -> Range<usize> {
-        let (mut low, mut high) = (section.start, section.end);
-        while high - low > NEAR {
-            let middle = low.midpoint(high);
-            match self.next_device(middle, high) {
-                Some((newline, number)) if number <= device => low = newline,
-                _ => high = middle,
-            }
-        }
-        // What begins before `high` ends where the next one begins.
-        let end = self.next_device(high, section.end).map_or(section.end, |(newline, _)| newline);
-        low..end
-    }
-
-    /// The first line of a device that begins between these places: the end of the line before, and its number.
-    fn next_device(&mut self, from: usize, to: usize) -> Option<(usize, u16)> {
-        self.next_line(from, to, |start| {
-            let digits = start.get(..5)?.strip_prefix(b"\t")?;
-            u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-        })
-    }
-
-    fn known_next_section(&mut self, from: usize) -> Option<usize> {
-        if let Some(known) = self.next_sections.get(&from) {
-            return *known;
-        }
-        let found = self.next_section(from);
-        self.next_sections.insert(from, found);
-        found
-    }
-
-    /// Where the next line begins, here or later, that is neither an entry of a section, a comment, nor empty.
-    fn next_section(&mut self, from: usize) -> Option<usize> {
-        let is_margin = |byte: &u8| !matches!(byte, b'\t' | b'#' | b'\n' | b'\r');
-        if from == 0 && self.slice(0..1).first().is_some_and(is_margin) {
-            return Some(0);
-        }
-        let starts = |start: &[u8]| start.first().filter(|byte| is_margin(byte)).copied();
-        let (newline, _) = self.next_line(from.saturating_sub(1), self.bytes.len(), starts)?;
-        Some(newline + 1)
-    }
-
-    /// The first end of a line between these places after which a line begins that `wanted` wants by its first bytes, and what
-    /// it makes of them. The text is read no further than that.
-    fn next_line<T>(&mut self, from: usize, to: usize, wanted: impl Fn(&[u8]) -> Option<T>) -> Option<(usize, T)> {
-        /// A tab and a number.
-        const START: usize = 5;
-        let mut at = from;
-        while at < to {
-            let end = ((at / PIECE + 1) * PIECE).min(to);
-            // What follows a newline that ends the piece is seen, too.
-            let text = self.slice(at..end + START);
-            let newlines = memchr::memchr_iter(b'\n', text).take_while(|newline| at + newline < end);
-            let start = |newline: usize| &text[newline + 1..text.len().min(newline + 1 + START)];
-            let mut found = newlines.filter_map(|newline| Some((at + newline, wanted(start(newline))?)));
-            if let Some(found) = found.next() {
-                return Some(found);
-            }
-            at = end;
-        }
-        None
-    }
-
-    fn section_at(&mut self, start: usize) -> Section {
-        let head = self.slice(start..start + 6);
-        let number = |digits: &[u8]| u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
-        match head {
-            [b'C', b' ', class @ .., b' ', b' '] => {
-                number(class).map_or(Section::Other, |class| Section::Class(class as u8))
-            }
-            [vendor @ .., b' ', b' '] => number(vendor).map_or(Section::Other, Section::Vendor),
-            _ => Section::Other,
-        }
     }
 }
 
