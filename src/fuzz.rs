@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::guard::{link, marks, opener};
 use crate::host::netlink::{Attributes, Messages, attributes};
 use crate::host::pci_ids::PciIds;
-use crate::host::procfs::{TaskStat, context_switches, real_uid, unescape, uptime, words};
+use crate::host::procfs::texts::{TaskStat, context_switches, real_uid, unescape, uptime, words};
 use crate::host::uevent::{Announcement, UeventLog};
 use crate::host::{clock, invoker, modalias, text};
 use crate::lock::fdinfo::Fdinfo;

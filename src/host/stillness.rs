@@ -10,7 +10,8 @@
 use nix::errno::Errno;
 use nix::libc;
 
-use crate::host::procfs::{Procfs, context_switches};
+use crate::host::procfs::Procfs;
+use crate::host::procfs::texts::context_switches;
 
 /// How often a task has given its processor back; `task` is `PID` or `PID/task/TID`.
 pub(crate) fn switches(procfs: &Procfs, task: &str) -> Option<u64> {

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::time::Duration;
 
-use crate::host::procfs::since_boot;
+use crate::host::procfs::texts::since_boot;
 use crate::lock::claims::Mode;
 
 const EXCLUSIVE: u64 = 1;

@@ -4,7 +4,8 @@ use std::os::linux::fs::MetadataExt;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::procfs::{Procfs, unescape};
+use crate::host::procfs::Procfs;
+use crate::host::procfs::texts::unescape;
 use crate::host::sysfs::{Sysfs, last_step};
 use crate::order;
 use crate::pci::address::PciAddress;

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::plain;
 use crate::host::child::{PATIENCE, Sender, Unseen, look_at_each};
-use crate::host::procfs::{Next, Procfs, unescape};
+use crate::host::procfs::texts::unescape;
+use crate::host::procfs::{Next, Procfs};
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::usage::block::mounts::MountSurvey;

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::host::procfs::unescape;
+use crate::host::procfs::texts::unescape;
 use crate::host::sysfs::{Sysfs, follow};
 use crate::pci::address::PciAddress;
 use crate::usage::model::{Danger, User};

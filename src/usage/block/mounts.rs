@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use procfs_core::process::MountInfo;
 
-use crate::host::procfs::{Procfs, unescape};
+use crate::host::procfs::Procfs;
+use crate::host::procfs::texts::unescape;
 use crate::host::sysfs::Sysfs;
 use crate::usage::block::file_systems::{FileSystems, Kinds, Mount};
 use crate::usage::block::holders::members;

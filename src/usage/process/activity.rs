@@ -22,7 +22,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use crate::host::child::{Sender, look_at_each};
-use crate::host::procfs::{Procfs, context_switches};
+use crate::host::procfs::Procfs;
+use crate::host::procfs::texts::context_switches;
 use crate::host::stillness::{self, Shared};
 
 /// More questions about a family than this are not asked: it is still as a whole, or not.

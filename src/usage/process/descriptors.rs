@@ -7,7 +7,8 @@ use std::io;
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
-use crate::host::procfs::{Next, ProcessDirectory, unescape};
+use crate::host::procfs::texts::unescape;
+use crate::host::procfs::{Next, ProcessDirectory};
 use crate::pci::address::PciAddress;
 use crate::usage::block::file_systems::{FileSystem, FileSystems};
 use crate::usage::model::Danger;
