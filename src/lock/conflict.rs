@@ -1,7 +1,7 @@
 //! Words for a lock that somebody else has: which device is wanted, what stands in the way, and who holds it.
 
 use crate::lock::claims::{Claim, Claims, Mode};
-use crate::lock::holders::{Holder, age_in_words};
+use crate::lock::holders::{Holder, UNSEEN, age_in_words};
 use crate::lock::proc_locks::Role;
 use crate::pci::place::Place;
 
@@ -39,7 +39,7 @@ pub(crate) fn describe(
     name: &mut dyn FnMut(&Place) -> NodeName,
 ) -> String {
     let Some(first) = holders.first() else {
-        return format!("{} is locked by a process that cannot be seen from here", node(target, &claim.place, name));
+        return format!("{} is locked by {UNSEEN}", node(target, &claim.place, name));
     };
     let others = match holders.len() - 1 {
         0 => String::new(),
@@ -61,7 +61,7 @@ pub(crate) fn describe(
 pub(crate) fn brief(holders: &[Holder]) -> String {
     match holders.first() {
         Some(first) => format!("pid {} {}", first.process.pid, first.process.command),
-        None => "a process that cannot be seen from here".to_owned(),
+        None => UNSEEN.to_owned(),
     }
 }
 

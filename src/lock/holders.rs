@@ -19,6 +19,9 @@ use crate::lock::proc_locks::{FlockLine, KernelFile, Role, all_flocks};
 use crate::order;
 use crate::pci::place::Place;
 
+/// Whoever has a lock that no process is found to have: he let go of it between two looks, or is of another pid namespace.
+pub(crate) const UNSEEN: &str = "a process that has just ended, or cannot be seen from here";
+
 /// A process and its part in a node's lock.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -218,7 +221,7 @@ pub(crate) fn describe_holders(holders: &[Holder]) -> String {
     /// More than these nobody reads.
     const SHOWN: usize = 3;
     if holders.is_empty() {
-        return "a process that cannot be seen from here".to_owned();
+        return UNSEEN.to_owned();
     }
     let age = |holder: &Holder| holder.age_seconds.map(|age| format!(" for {}", age_in_words(age))).unwrap_or_default();
     let mut words: Vec<String> =
