@@ -82,7 +82,8 @@ fn of_function(function: &ResetWays) -> String {
 
 fn hits(way: &ResetWay, function: &ResetWays) -> String {
     match way.hits {
-        Reach::Function => "the function alone".to_owned(),
+        Reach::Function if function.below.is_empty() => "the function alone".to_owned(),
+        Reach::Function => "the function, and so all below it".to_owned(),
         Reach::Bus if function.others_on_bus.is_empty() => "its bus, on which nothing else is".to_owned(),
         Reach::Bus => {
             let others = listed(&function.others_on_bus);
