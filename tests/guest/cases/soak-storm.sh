@@ -180,13 +180,18 @@ tell() {
 tell pcictl recover
 expect_status 0 pcictl recover
 for slot in $slots; do pcictl slot on "$slot" --settle 0 >/dev/null 2>&1; done
+# Of a bridge the override is cleared when nothing below it is at work; that gets its driver back in the next round.
+clear_by_hint() {
+    for function in $(below "$1" | sort -r); do pcictl unbind "$function" >/tmp/case/out 2>&1; done
+    pcictl override --clear "$1" >/tmp/case/out 2>&1
+}
 is_back() {
     pcictl rescan --all --settle 20 >/tmp/case/out 2>&1
     for pf in ${pfs-}; do pcictl sriov "$pf" --off --autoprobe on >/tmp/case/out 2>&1; done
     for device in $endpoints $bridges; do
         case $(cat "$pci/$device/driver_override" 2>/dev/null) in
         '' | '(null)') ;;
-        *) pcictl override --clear "$device" >/tmp/case/out 2>&1 ;;
+        *) pcictl override --clear "$device" >/tmp/case/out 2>&1 || clear_by_hint "$device" ;;
         esac
         [ "$(functions | grep "^$device ")" = "$(echo "$before" | grep "^$device ")" ] || pcictl bind "$device" >>/tmp/case/out 2>&1
         [ "$(cat "$pci/$device/power/control" 2>/dev/null)" != auto ] || pcictl power "$device" --runtime on >>/tmp/case/out 2>&1
