@@ -12,17 +12,20 @@ use crate::doctor::stack::long_stopping;
 use crate::doctor::task::Snapshot;
 use crate::error::{Error, ErrorKind, Result, rights_hint};
 use crate::guard;
+use crate::host::sysfs::Sysfs;
 use crate::operation::context::Context;
+use crate::operation::scannable::brings_back;
 use crate::operation::{interrupted, removal_record};
 use crate::order;
-use crate::pci::address::PciAddress;
+use crate::pci::address::{PciAddress, listed};
 use crate::report::monitor::Format;
 use crate::report::status::{DoctorReport, Health, Unclear};
 use crate::report::text::{monitor, status};
+use crate::resolve::unfit_bridges::reset_bridges;
 use crate::state::journal::store::JournalFile;
 use crate::terminal::output::Output;
 use crate::topology::fields::Fields;
-use crate::topology::model::Topology;
+use crate::topology::model::{FunctionId, Topology};
 use crate::usage::model::UsageReport;
 use crate::usage::scope::Scope;
 use crate::usage::{find, protected};
@@ -184,11 +187,17 @@ fn unreadable(error: &Error) -> Leftover {
 fn leftovers(context: &Context, diagnosis: &Diagnosis, kept: &Kept) -> Vec<Leftover> {
     let at_work = at_work(kept.journals.as_deref().unwrap_or_default(), diagnosis);
     let is_at_work = |address: PciAddress| at_work.as_ref().is_none_or(|devices| devices.contains(&address));
-    let mut found = match Topology::load_all(&context.machine.sysfs, Fields::ALL) {
-        Ok(topology) => in_tree(&context.machine.sysfs, &topology, &|id| {
-            let upwards = std::iter::once(id).chain(topology.functions_above(id));
-            upwards.map(|id| topology.function(id).address).any(is_at_work)
-        }),
+    let sysfs = &context.machine.sysfs;
+    let mut found = match Topology::load_all(sysfs, Fields::ALL) {
+        Ok(topology) => {
+            let is_at_work = |id: FunctionId| {
+                let upwards = std::iter::once(id).chain(topology.functions_above(id));
+                upwards.map(|id| topology.function(id).address).any(is_at_work)
+            };
+            let mut found = in_tree(sysfs, &topology, &is_at_work);
+            found.extend(reset_by_others(sysfs, &topology, &is_at_work));
+            found
+        }
         Err(error) => vec![unreadable(&error)],
     };
     found.extend(protecting_nothing(context));
@@ -199,6 +208,27 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis, kept: &Kept) -> Vec<Lefto
     found.extend(silent_guard(context));
     found.extend(kept.leftovers(context, &is_at_work));
     found
+}
+
+/// Bridges that somebody's reset left without the numbers of the buses below them: whoever scans over them corrupts the kernel.
+fn reset_by_others(sysfs: &Sysfs, topology: &Topology, is_at_work: &dyn Fn(FunctionId) -> bool) -> Option<Leftover> {
+    // Who asks one that sleeps wakes it.
+    let is_awake = |id: &FunctionId| {
+        let status = sysfs.read(&format!("{}/power/runtime_status", topology.path(*id))).ok().flatten();
+        status.is_none_or(|status| status != "suspended")
+    };
+    let bridges = topology.by_address().into_iter().filter(|id| topology.function(*id).secondary.is_some());
+    let asked = bridges.filter(|id| !is_at_work(*id)).filter(is_awake);
+    let reset = match reset_bridges(sysfs, topology, asked) {
+        Ok(reset) => reset,
+        Err(error) => return Some(unreadable(&error)),
+    };
+    let reset: Vec<PciAddress> = reset.into_iter().map(|id| topology.function(id).address).collect();
+    let what = format!(
+        "{}: lost the number of the bus below it in a reset: nothing below works, and a raw rescan would corrupt the kernel",
+        listed(&reset)
+    );
+    Some(Leftover { address: Some(*reset.first()?), what, helps: brings_back(&reset) })
 }
 
 /// A guard that holds up whoever writes and does not go on.

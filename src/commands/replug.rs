@@ -22,7 +22,7 @@ pub(crate) fn run(context: &Context, args: &ReplugArgs) -> Result<ExitStatus> {
     let subject = read()?;
     context.tell_notes(&subject.removal.notes);
     if change.dry_run {
-        refuse_unfit_bridges(context, &subject.back, &subject.removal.plan.gone)?;
+        refuse_unfit_bridges(&context.machine.sysfs, &subject.back.targets, &subject.removal.plan.gone)?;
         let plan = planned(context, &subject, options)?;
         context.print_plan(&plan);
         return Ok(plan.status());

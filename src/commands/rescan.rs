@@ -20,7 +20,7 @@ pub(crate) fn run(context: &Context, args: &RescanArgs) -> Result<ExitStatus> {
     let subject = read()?;
     context.tell_notes(&subject.notes);
     if options.change.dry_run {
-        refuse_unfit_bridges(context, &subject, &[])?;
+        refuse_unfit_bridges(&context.machine.sysfs, &subject.targets, &[])?;
         context.print_plan(&planned(&subject));
         return Ok(ExitStatus::Done);
     }

@@ -126,7 +126,7 @@ fn on(context: &Context, args: &SlotOnArgs) -> Result<ExitStatus> {
     let subject = read()?;
     let is_on = subject.is_on(context);
     if change.dry_run {
-        refuse_unfit_bridges(context, &subject.scan, &[])?;
+        refuse_unfit_bridges(&context.machine.sysfs, &subject.scan.targets, &[])?;
         context.print_plan(&planned_on(&subject, is_on));
         return Ok(ExitStatus::Done);
     }

@@ -1,4 +1,5 @@
-//! What is done for somebody in line, under his locks, before he is let go on: users are looked for, drivers are stopped.
+//! What is done for somebody in line, under his locks, before he is let go on: users are looked for, and bridges that a scan
+//! must not go over; drivers are stopped.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, ExitStatus, Result};
 use crate::guard::kinds::{Kind, MarkedFile};
+use crate::guard::needs::scanned_by;
 use crate::host::sysfs::last_step;
 use crate::lock::acquire::Held;
 use crate::operation::audit;
@@ -16,6 +18,7 @@ use crate::operation::context::Context;
 use crate::operation::failure::StepFailure;
 use crate::operation::remove::RemovalTarget;
 use crate::operation::run::{Operation, refuse_if_being_removed};
+use crate::operation::scannable::refuse_unfit_bridges;
 use crate::pci::address::PciAddress;
 use crate::plan::remove::plan_removal;
 use crate::topology::fields::Fields;
@@ -42,9 +45,9 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    /// Whether users are to be looked for.
+    /// Whether anything is looked at before such a write.
     pub(crate) fn concern(&self, kind: Kind) -> bool {
-        !self.refuse.is_empty() && takes_away(kind)
+        kind.scans() || !self.refuse.is_empty() && takes_away(kind)
     }
 }
 
@@ -78,6 +81,20 @@ pub(crate) fn check_users(context: &Context, file: &MarkedFile, refuse: &[Danger
             Err(Error::new(ErrorKind::InUse, format!("the device is in use: {why}")))
         }
     }
+}
+
+/// Refuses a scan that would corrupt the kernel.
+///
+/// # Errors
+/// It would, or that cannot be told.
+pub(crate) fn check_scan(context: &Context, file: &MarkedFile) -> Result<()> {
+    let sysfs = &context.machine.sysfs;
+    let refused = refuse_unfit_bridges(sysfs, &scanned_by(sysfs, file)?, &[]);
+    // What helps is told in one line with the rest.
+    refused.map_err(|error| match error.next() {
+        Some(next) => Error::new(error.kind(), format!("{error}; {next}")),
+        None => error,
+    })
 }
 
 fn hit_by(topology: &Topology, id: FunctionId, kind: Kind) -> Vec<FunctionId> {

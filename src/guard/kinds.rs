@@ -117,6 +117,11 @@ impl Kind {
 }
 
 impl Kind {
+    /// Whether the kernel goes over bridges that it knows already, and sets up those that it finds otherwise than it knows them.
+    pub(crate) fn scans(self) -> bool {
+        matches!(self, Self::Rescan | Self::RescanBus | Self::RescanAll)
+    }
+
     /// Whether there may be more functions after a write than before.
     pub(crate) fn brings_devices(self) -> bool {
         matches!(

@@ -14,7 +14,7 @@ use crate::pci::place::Place;
 use crate::plan::action::Action;
 use crate::plan::claims_for::{Touched, claims_for};
 use crate::plan::remove::plan_removal;
-use crate::resolve::scan_target::{containing_bus, target};
+use crate::resolve::scan_target::{ScanTarget, containing_bus, target};
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Parent, Topology};
 use crate::topology::paths::DEVICES;
@@ -169,9 +169,26 @@ fn host_bridge_above(topology: &Topology, id: FunctionId) -> Place {
 }
 
 fn of_bus(sysfs: &Sysfs, file: &MarkedFile) -> Result<Needs> {
-    let bridge = file.directory().rsplit_once("/pci_bus/").map_or("", |(bridge, _)| bridge);
-    let target = target(sysfs, bridge, String::new())?;
+    let target = bus_of(sysfs, file)?;
     Ok(Needs::of(&[Touched::by_scan(&target)], Some(target.place)))
+}
+
+fn bus_of(sysfs: &Sysfs, file: &MarkedFile) -> Result<ScanTarget> {
+    let bridge = file.directory().rsplit_once("/pci_bus/").map_or("", |(bridge, _)| bridge);
+    target(sysfs, bridge, String::new())
+}
+
+/// The buses that a write to this file scans; none for what scans nothing.
+///
+/// # Errors
+/// What it is about is gone, or the device tree cannot be read.
+pub(crate) fn scanned_by(sysfs: &Sysfs, file: &MarkedFile) -> Result<Vec<ScanTarget>> {
+    match (file.kind, file.address()) {
+        (Kind::RescanAll, _) => Ok(vec![ScanTarget::all()]),
+        (Kind::RescanBus, _) => bus_of(sysfs, file).map(|bus| vec![bus]),
+        (Kind::Rescan, Some(address)) => containing_bus(sysfs, address, &[]).map(|bus| vec![bus]),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Whether it is switched on or off is in the data: on takes more.

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 
 use crate::error::{Error, Result};
 use crate::execute::rerun;
-use crate::guard::checks::{check_users, copies, stop_drivers};
+use crate::guard::checks::{check_scan, check_users, copies, stop_drivers};
 use crate::guard::link::{self, Message, Wanted};
 use crate::guard::needs::needs_of;
 use crate::host::machine::Machine;
@@ -143,6 +143,7 @@ fn prepare(wanted: &Wanted, held: Held, line: BorrowedFd<'_>) -> Result<Vec<Owne
         return Ok(locks);
     }
     check_users(&context, file, &conditions.refuse)?;
+    check_scan(&context, file)?;
     if wanted.stops {
         link::send(line, &Message::Stops, &[]).map_err(|error| Error::io("the guard", &error))?;
         stop_drivers(&context, file, held, line)?;

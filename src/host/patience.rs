@@ -41,6 +41,29 @@ pub(crate) fn read_each(sysfs: &Sysfs, paths: &[String], deadline: Instant) -> (
     (found, unseen.into_iter().map(|(number, _)| number).collect())
 }
 
+/// Reads at most so many bytes of each of these files of /sys; what is missing is `None`. A read of configuration space waits
+/// while its device is being reset (pci_wait_cfg in drivers/pci/access.c).
+///
+/// # Errors
+/// Why one cannot be read, with its number, in words.
+pub(crate) fn read_bytes(
+    sysfs: &Sysfs,
+    paths: &[String],
+    limit: usize,
+) -> Result<Vec<Option<Vec<u8>>>, (usize, String)> {
+    type Said = Result<Option<Vec<u8>>, String>;
+    let read = |path: &String| -> Said { sysfs.read_bytes(path, limit).map_err(|error| plain(&error)) };
+    let mut said: Vec<Said> = vec![Err("the kernel does not answer".to_owned()); paths.len()];
+    if sysfs.is_dump() {
+        said = paths.iter().map(read).collect();
+    } else if !paths.is_empty() {
+        let look = |path: &String, sender: &mut Sender| sender.send(&read(path));
+        let take = |number: usize, answer: Said| said[number] = answer;
+        look_at_each(paths, 1, &[sysfs.top().as_fd()], Instant::now() + PATIENCE * 2, &look, take);
+    }
+    said.into_iter().enumerate().map(|(number, said)| said.map_err(|why| (number, why))).collect()
+}
+
 /// Has a child ask, for as long as whoever only looks may wait.
 ///
 /// # Errors

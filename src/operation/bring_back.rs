@@ -41,7 +41,7 @@ pub(crate) fn bring_back(
     subject: &ScanRequest,
     options: &SettleOptions,
 ) -> Result<RescanReport> {
-    refuse_dead_bridges(context, subject)?;
+    refuse_dead_bridges(&context.machine.sysfs, &subject.targets)?;
     let bridges: Vec<String> = subject.targets.iter().map(|target| target.bridge.clone()).collect();
     refuse_if_being_removed(context, &bridges)?;
     let mut back = Return::prepare(context, subject, options)?;
@@ -89,7 +89,7 @@ impl<'a> Return<'a> {
     fn prepare(context: &'a Context<'a>, subject: &'a ScanRequest, options: &'a SettleOptions) -> Result<Self> {
         let events = Events::listen();
         let before = Snapshot::take(&context.machine.sysfs, &subject.targets)?;
-        refuse_reset_bridges(context, &before, &[])?;
+        refuse_reset_bridges(&context.machine.sysfs, &before, &[])?;
         let mut entries = removal_record::entries_under(&removal_record::entries(context), &subject.targets);
         entries.retain(|entry| subject.may_bring(&entry.record.place));
         Ok(Self {

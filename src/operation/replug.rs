@@ -36,7 +36,7 @@ pub(crate) fn replug(
     approval: UserApproval,
 ) -> Result<ReplugReport> {
     // The bus must be fit to be scanned before what sits on it is taken away.
-    refuse_unfit_bridges(context, &subject.back, &subject.removal.plan.gone)?;
+    refuse_unfit_bridges(&context.machine.sysfs, &subject.back.targets, &subject.removal.plan.gone)?;
     let timing =
         remove::stop_and_remove(context, operation, &subject.removal, &options.remove, approval, &subject.reset.steps)?;
     let removed = remove::report(context, &subject.removal, timing);

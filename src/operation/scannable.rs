@@ -1,10 +1,10 @@
 //! Whether the part of the machine that is to be scanned can bear it.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::operation::context::Context;
-use crate::operation::scan::ScanRequest;
+use crate::host::sysfs::Sysfs;
 use crate::pci::address::{PciAddress, listed};
-use crate::resolve::unfit_bridges::{dead_bridge, was_reset};
+use crate::resolve::scan_target::ScanTarget;
+use crate::resolve::unfit_bridges::{dead_bridge, reset_bridges};
 use crate::topology::fields::Fields;
 use crate::verify::snapshot::Snapshot;
 
@@ -12,19 +12,19 @@ use crate::verify::snapshot::Snapshot;
 ///
 /// # Errors
 /// There is one, or nobody can tell.
-pub(crate) fn refuse_unfit_bridges(context: &Context, subject: &ScanRequest, gone: &[PciAddress]) -> Result<()> {
-    refuse_dead_bridges(context, subject)?;
+pub(crate) fn refuse_unfit_bridges(sysfs: &Sysfs, targets: &[ScanTarget], gone: &[PciAddress]) -> Result<()> {
+    refuse_dead_bridges(sysfs, targets)?;
     let fields = Fields { buses: true, virtual_of: true, ..Fields::default() };
-    refuse_reset_bridges(context, &Snapshot::take_with(&context.machine.sysfs, &subject.targets, fields)?, gone)
+    refuse_reset_bridges(sysfs, &Snapshot::take_with(sysfs, targets, fields)?, gone)
 }
 
 /// Refuses a scan below a bridge that does not answer.
 ///
 /// # Errors
 /// There is one, or nobody can tell.
-pub(crate) fn refuse_dead_bridges(context: &Context, subject: &ScanRequest) -> Result<()> {
-    for target in &subject.targets {
-        if let Some(address) = dead_bridge(&context.machine.sysfs, target)? {
+pub(crate) fn refuse_dead_bridges(sysfs: &Sysfs, targets: &[ScanTarget]) -> Result<()> {
+    for target in targets {
+        if let Some(address) = dead_bridge(sysfs, target)? {
             let message = format!(
                 "{address}: does not answer (its configuration space reads all ones); scanning below it could deal out bus numbers that are in use. Bring the bridge itself back first: remove it, then rescan the bus it sits on"
             );
@@ -38,27 +38,26 @@ pub(crate) fn refuse_dead_bridges(context: &Context, subject: &ScanRequest) -> R
 ///
 /// # Errors
 /// There are some, or nobody can tell.
-pub(crate) fn refuse_reset_bridges(context: &Context, there: &Snapshot, gone: &[PciAddress]) -> Result<()> {
+pub(crate) fn refuse_reset_bridges(sysfs: &Sysfs, there: &Snapshot, gone: &[PciAddress]) -> Result<()> {
     let mut reset: Vec<PciAddress> = Vec::new();
-    for address in there.addresses() {
-        let Some((topology, id)) = there.find(address) else { continue };
-        if was_reset(&context.machine.sysfs, topology, id)? {
-            reset.push(address);
-        }
+    for (topology, functions) in there.parts() {
+        let bridges = reset_bridges(sysfs, topology, functions)?;
+        reset.extend(bridges.into_iter().map(|id| topology.function(id).address));
     }
-    // Whoever takes away the upper ones takes those below with them.
-    let is_below = |address: &PciAddress| {
-        let Some((topology, id)) = there.find(*address) else { return false };
-        topology.functions_above(id).any(|above| reset.contains(&topology.function(above).address))
-    };
-    let tops: Vec<PciAddress> = reset.iter().filter(|address| !is_below(address)).copied().collect();
     // Those that go anyway are named with the others: to bring them back alone would be refused over these.
-    let Some(first) = tops.iter().find(|address| !gone.contains(address)) else { return Ok(()) };
+    let Some(first) = reset.iter().find(|address| !gone.contains(address)) else { return Ok(()) };
     let message = format!(
         "{}: lost the number of the bus below it in a reset; a scan would give it another one beside what the kernel has, and corrupt the kernel",
-        listed(&tops)
+        listed(&reset)
     );
-    let names: Vec<String> = tops.iter().map(ToString::to_string).collect();
-    let hint = format!("pcictl replug {} brings back what is there", names.join(" "));
+    let names: Vec<String> = reset.iter().map(ToString::to_string).collect();
+    let hint = brings_back(&reset);
     Err(Error::new(ErrorKind::Refused, message).about(*first).hint(hint).fact("reset", names))
+}
+
+/// What gives bridges that were reset their numbers again, with all that is below them. They must go together, for the scan
+/// after that leads over all of them.
+pub(crate) fn brings_back(reset: &[PciAddress]) -> String {
+    let names: Vec<String> = reset.iter().map(ToString::to_string).collect();
+    format!("pcictl replug {} brings back what is there", names.join(" "))
 }

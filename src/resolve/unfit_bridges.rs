@@ -1,8 +1,9 @@
 //! Bridges that a scan must not go over: those that do not answer, and those that were reset.
 
-use std::os::unix::fs::FileExt as _;
+use std::collections::BTreeSet;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::patience::read_bytes;
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::resolve::scan_target::ScanTarget;
@@ -10,6 +11,8 @@ use crate::topology::model::{FunctionId, Topology};
 
 /// So much of configuration space has the bus numbers in it; everybody may read it.
 const HEADER: usize = 64;
+/// The whole of it, as far as capabilities are listed by bytes; for root alone.
+const WHOLE: usize = 256;
 /// The number of the bus below a bridge (PCI_SECONDARY_BUS in include/uapi/linux/pci_regs.h).
 const SECONDARY_BUS: usize = 0x19;
 /// Whether there are capabilities, and where the first is (PCI_STATUS, PCI_CAPABILITY_LIST).
@@ -26,66 +29,88 @@ const ENHANCED_ALLOCATION: u8 = 0x14;
 /// # Errors
 /// A configuration space cannot be read.
 pub(crate) fn dead_bridge(sysfs: &Sysfs, target: &ScanTarget) -> Result<Option<PciAddress>> {
-    let mut path = String::new();
+    let (mut path, mut bridges, mut paths) = (String::new(), Vec::new(), Vec::new());
     for step in target.bridge.split('/') {
         path = if path.is_empty() { step.to_owned() } else { format!("{path}/{step}") };
-        let Some(address) = PciAddress::from_sysfs_name(step) else { continue };
-        if header(sysfs, &path)?.is_some_and(|header| is_dead(&header)) {
-            return Ok(Some(address));
+        if let Some(address) = PciAddress::from_sysfs_name(step) {
+            bridges.push(address);
+            paths.push(path.clone());
         }
     }
-    Ok(None)
+    let spaces = configuration(sysfs, &paths, HEADER)?;
+    let dead = spaces.iter().position(|space| space.as_deref().is_some_and(is_dead));
+    Ok(dead.map(|number| bridges[number]))
 }
 
-/// Whether a bridge has lost the number of the bus below it, as by a reset of a bridge above, after which the kernel sets up
-/// nothing but that one again.
+/// Those of these bridges that have lost the number of the bus below them, as by a reset of a bridge above, after which the
+/// kernel sets up nothing but that one again. What is below such a one goes and comes with it, and is not named.
 ///
 /// A scan would give it another number and another bus in the kernel, while all that is known of the old one stays
 /// (pci_scan_bridge_extend in drivers/pci/probe.c, "bridge configuration invalid"); when that is removed, the kernel reads what
 /// it has freed (seen in pcie_update_aspm_capable). One that does not answer at all is left alone by a scan.
 ///
 /// # Errors
-/// Its configuration space cannot be read.
-pub(crate) fn was_reset(sysfs: &Sysfs, topology: &Topology, id: FunctionId) -> Result<bool> {
-    let Some(bus) = topology.function(id).secondary else { return Ok(false) };
-    let path = topology.path(id);
-    let Some(header) = header(sysfs, &path)?.filter(|header| !is_dead(header)) else { return Ok(false) };
-    match header.get(SECONDARY_BUS) {
-        Some(number) if *number != bus.bus => Ok(!has_fixed_numbers(sysfs, &path, &header)),
-        _ => Ok(false),
-    }
+/// A configuration space cannot be read.
+pub(crate) fn reset_bridges(
+    sysfs: &Sysfs,
+    topology: &Topology,
+    functions: impl IntoIterator<Item = FunctionId>,
+) -> Result<Vec<FunctionId>> {
+    let bridges: Vec<(FunctionId, u8)> = functions
+        .into_iter()
+        .filter_map(|id| topology.function(id).secondary.map(|secondary| (id, secondary.bus)))
+        .collect();
+    let paths =
+        |bridges: &[(FunctionId, u8)]| -> Vec<String> { bridges.iter().map(|(id, _)| topology.path(*id)).collect() };
+    let has_another = |space: &[u8], bus: u8| space.get(SECONDARY_BUS).is_some_and(|number| *number != bus);
+    let spaces = configuration(sysfs, &paths(&bridges), HEADER)?;
+    let answers = |space: &Option<Vec<u8>>| space.clone().filter(|space| !is_dead(space));
+    let others: Vec<(FunctionId, u8)> = bridges
+        .into_iter()
+        .zip(&spaces)
+        .filter(|((_, bus), space)| answers(space).is_some_and(|space| has_another(&space, *bus)))
+        .map(|(bridge, _)| bridge)
+        .collect();
+    let spaces = configuration(sysfs, &paths(&others), WHOLE)?;
+    let is_reset = |space: &Option<Vec<u8>>| space.as_deref().is_some_and(|space| !has_fixed_numbers(space));
+    let reset: BTreeSet<FunctionId> =
+        others.iter().zip(&spaces).filter(|(_, space)| is_reset(space)).map(|((id, _), _)| *id).collect();
+    let is_below = |id: &FunctionId| topology.functions_above(*id).any(|above| reset.contains(&above));
+    Ok(reset.iter().filter(|id| !is_below(id)).copied().collect())
 }
 
-fn is_dead(header: &[u8]) -> bool {
-    header.iter().all(|byte| *byte == 0xff)
+fn is_dead(space: &[u8]) -> bool {
+    space.iter().all(|byte| *byte == 0xff)
 }
 
-fn header(sysfs: &Sysfs, path: &str) -> Result<Option<Vec<u8>>> {
-    let file = format!("{path}/config");
-    let read = sysfs.read_bytes(&file, HEADER).map_err(|e| Error::io(sysfs.display(&file), &e))?;
-    Ok(read.filter(|bytes| bytes.len() >= 4))
+/// The first bytes of the configuration space of each of these directories.
+fn configuration(sysfs: &Sysfs, paths: &[String], length: usize) -> Result<Vec<Option<Vec<u8>>>> {
+    let files: Vec<String> = paths.iter().map(|path| format!("{path}/config")).collect();
+    let spaces = read_bytes(sysfs, &files, length)
+        .map_err(|(number, why)| Error::new(ErrorKind::Failed, format!("{}: {why}", sysfs.display(&files[number]))))?;
+    Ok(spaces.into_iter().map(|space| space.filter(|bytes| bytes.len() >= 4)).collect())
 }
 
 /// Whether its bus numbers are wired (pci_ea_fixed_busnrs in drivers/pci/probe.c): the kernel knows them, whatever the register
 /// says. What cannot be read has none.
-fn has_fixed_numbers(sysfs: &Sysfs, path: &str, header: &[u8]) -> bool {
+fn has_fixed_numbers(space: &[u8]) -> bool {
     /// More do not fit: a list that goes round in circles ends here.
     const MOST: usize = 48;
-    if header.get(STATUS).is_none_or(|status| status & HAS_CAPABILITIES == 0) {
+    if space.get(STATUS).is_none_or(|status| status & HAS_CAPABILITIES == 0) {
         return false;
     }
-    let Ok(Some(file)) = sysfs.file(&format!("{path}/config")) else { return false };
-    let mut at = header.get(FIRST_CAPABILITY).copied().unwrap_or_default();
+    let mut at = space.get(FIRST_CAPABILITY).copied().unwrap_or_default();
     for _ in 0..MOST {
-        let mut head = [0; 2];
         // The last two bits are reserved.
-        if at < HEADER as u8 || file.read_exact_at(&mut head, u64::from(at & !3)).is_err() {
+        let here = usize::from(at & !3);
+        let (Some(kind), Some(next)) = (space.get(here), space.get(here + 1)) else { return false };
+        if here < HEADER {
             return false;
         }
-        if head[0] == ENHANCED_ALLOCATION {
+        if *kind == ENHANCED_ALLOCATION {
             return true;
         }
-        at = head[1];
+        at = *next;
     }
     false
 }

@@ -64,6 +64,15 @@ impl Snapshot {
         self.functions.keys().copied()
     }
 
+    /// The functions, each part with the topology that it was read with.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&Topology, Vec<FunctionId>)> + '_ {
+        let functions = |number: usize| {
+            let here = self.functions.values().filter(move |(index, _)| *index == number);
+            here.map(|(_, id)| *id).collect()
+        };
+        self.topologies.iter().enumerate().map(move |(number, topology)| (topology, functions(number)))
+    }
+
     /// Whether something answers at an address.
     pub(crate) fn has(&self, address: PciAddress) -> bool {
         self.functions.contains_key(&address)

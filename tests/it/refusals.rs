@@ -82,6 +82,11 @@ fn nothing_is_scanned_over_a_bridge_that_lost_its_bus_number() {
     for words in ["rescan -n --all", "rescan -n 0000:01:00.0", "replug -n 0000:02:00.0"] {
         Run::words(words).on(&tree).stderr_like(refused).status(4).check();
     }
+    Run::words("doctor")
+        .on(&tree)
+        .stdout_like("...\n[..]0000:02:00.0, 0000:02:01.0: lost the number of the bus below it in a reset: [..]\n...\n")
+        .status(1)
+        .check();
     // They go and come anew, or all of the switch does; what is elsewhere is not hit.
     for words in ["replug -n 0000:02:00.0 0000:02:01.0", "replug -n 0000:01:00.0", "rescan -n 0000:00:02.0"] {
         Run::words(words).on(&tree).stdout_like(planned).check();

@@ -162,8 +162,9 @@ fn a_listing_looks_at_processes_only_where_it_is_asked_who_uses_what() {
 }
 
 /// What a look may open below a function's own directory: all of it is told from memory, but for the link of a device that is
-/// awake, and for `driver_override`, which only a child reads on a machine.
-const READ_OF_FUNCTIONS: [&str; 20] = [
+/// awake, and for `driver_override` and `config`, which only a child reads on a machine.
+const READ_OF_FUNCTIONS: [&str; 21] = [
+    "config",
     "boot_vga",
     "modalias",
     "revision",

@@ -15,6 +15,10 @@ at_work() {
     [ "$(cat "$pci/$drive"/nvme/nvme*/state)" = live ]
 }
 
+scan_all() {
+    echo 1 >/sys/bus/pci/rescan
+}
+
 for bridge in $upstream $(parent_of "$drive"); do
     [ -e "$pci/$bridge/reset" ] || continue
     resets="${resets-} $bridge"
@@ -51,6 +55,14 @@ for what in --all "$upstream"; do
     expect_status 4 pcictl rescan "$what"
     contains "$err" "lost the number of the bus below it in a reset"
 done
+# Nor does the guard let anybody.
+guarded --wait 100
+! scan_all 2>/tmp/case/err || fail "a raw scan got through: $(cat /tmp/case/guard)"
+contains "$(cat /tmp/case/guard)" "lost the number of the bus below it in a reset"
+contains "$(cat /tmp/case/guard)" " brings back what is there"
+unguarded
+expect_status 1 pcictl doctor
+contains "$out" "lost the number of the bus below it in a reset"
 expect_status 4 pcictl replug "$(parent_of "$drive")"
 # shellcheck disable=SC2046 # a word each
 set -- $(echo "$err" | sed -n 's/^hint: pcictl \(replug .*\) brings back what is there$/\1/p')
