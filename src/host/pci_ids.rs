@@ -130,11 +130,11 @@ impl PciIds {
             Key::SubClass(base, sub) => (Section::Class(base), Some(format!("\n\t{sub:02x}  "))),
             Key::Subsystem(vendor, device, ..) => (Section::Vendor(vendor), Some(format!("\n\t{device:04x}  "))),
         };
-        let start = self.text.start_of(section)?;
         let Some(entry) = entry else {
+            let start = self.text.start_of(section)?;
             return self.text.slice(start..start + LONGEST_LINE).get(HEAD..).map(line);
         };
-        let section = start..self.text.end_of(start);
+        let section = self.text.section(section)?;
         let part = match key {
             Key::Device(_, device) | Key::Subsystem(_, device, ..) => self.text.part(section, device),
             _ => section,

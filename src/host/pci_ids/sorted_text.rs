@@ -39,16 +39,16 @@ pub(super) struct SortedText {
     file: Option<File>,
     bytes: Vec<u8>,
     pub(super) is_read: Vec<bool>,
-    /// What was looked for already: where sections begin, where these end, and where the first one begins in a piece.
-    starts: HashMap<Section, Option<usize>>,
-    ends: HashMap<usize, usize>,
-    firsts: HashMap<usize, Option<usize>>,
+    /// Where sections begin that were looked for, and end, if that was asked for.
+    sections: HashMap<Section, Option<(usize, Option<usize>)>>,
+    /// Where the first section begins in each piece; none for one that was not looked at.
+    firsts: Vec<Option<Option<usize>>>,
 }
 
 impl SortedText {
     #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn new(bytes: Vec<u8>) -> Self {
-        Self { is_read: vec![true; bytes.len().div_ceil(PIECE)], bytes, ..Self::default() }
+        Self { is_read: vec![true; bytes.len().div_ceil(PIECE)], ..Self::unread(None, bytes) }
     }
 
     pub(super) fn open(root: &Root, path: &str) -> Option<Self> {
@@ -57,7 +57,12 @@ impl SortedText {
         let length = file.metadata().ok().filter(|metadata| metadata.len() <= LARGEST)?.len();
         // Memory that was never written to costs nothing: the holes stay holes.
         let bytes = vec![0; length as usize];
-        Some(Self { file: Some(file), is_read: vec![false; bytes.len().div_ceil(PIECE)], bytes, ..Self::default() })
+        Some(Self::unread(Some(file), bytes))
+    }
+
+    fn unread(file: Option<File>, bytes: Vec<u8>) -> Self {
+        let pieces = bytes.len().div_ceil(PIECE);
+        Self { file, bytes, is_read: vec![false; pieces], sections: HashMap::new(), firsts: vec![None; pieces] }
     }
 
     /// This part of the text, as far as there is any.
@@ -83,22 +88,23 @@ impl SortedText {
 
     /// Where a section begins.
     pub(super) fn start_of(&mut self, wanted: Section) -> Option<usize> {
-        if let Some(known) = self.starts.get(&wanted) {
-            return *known;
+        if let Some(known) = self.sections.get(&wanted) {
+            return known.map(|(start, _)| start);
         }
         let found = self.find(wanted);
-        self.starts.insert(wanted, found);
+        self.sections.insert(wanted, found.map(|start| (start, None)));
         found
     }
 
-    /// Where the section ends that begins here.
-    pub(super) fn end_of(&mut self, start: usize) -> usize {
-        if let Some(known) = self.ends.get(&start) {
-            return *known;
+    /// A whole section. Where it ends is found by reading it.
+    pub(super) fn section(&mut self, wanted: Section) -> Option<Range<usize>> {
+        let start = self.start_of(wanted)?;
+        if let Some(Some((_, Some(end)))) = self.sections.get(&wanted) {
+            return Some(start..*end);
         }
         let end = self.next_section(start + 1..self.bytes.len()).unwrap_or(self.bytes.len());
-        self.ends.insert(start, end);
-        end
+        self.sections.insert(wanted, Some((start, Some(end))));
+        Some(start..end)
     }
 
     fn find(&mut self, wanted: Section) -> Option<usize> {
@@ -139,7 +145,7 @@ impl SortedText {
 
     /// Where the first section begins in a piece, as far as that piece alone tells.
     fn first_in(&mut self, piece: usize) -> Option<usize> {
-        if let Some(known) = self.firsts.get(&piece) {
+        if let Some(Some(known)) = self.firsts.get(piece) {
             return *known;
         }
         let from = piece * PIECE;
@@ -147,7 +153,7 @@ impl SortedText {
         let is_section = |start: &usize| text.len() >= start + HEAD && is_margin(text[*start]);
         let starts = memchr::memchr_iter(b'\n', text).map(|newline| newline + 1);
         let found = starts.filter(is_section).map(|start| from + start).next();
-        self.firsts.insert(piece, found);
+        self.firsts[piece] = Some(found);
         found
     }
 
