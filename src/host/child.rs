@@ -18,11 +18,12 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::host::pidfd;
 use crate::host::procfs::Procfs;
 
 /// A child that says nothing for so long hangs; thousands of processes are looked at in less. A command that only looks is
@@ -31,6 +32,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// A child that says nothing for so long keeps its item, and another one goes on with the rest.
 const STALLED: Duration = Duration::from_millis(150);
+
+/// How long one may take to end that has said all.
+const END: Duration = Duration::from_millis(20);
 
 /// So many children are there at most.
 const MOST_CHILDREN: usize = 32;
@@ -296,6 +300,11 @@ impl Child {
         self.heard.elapsed() > STALLED && !self.left().1.is_empty()
     }
 
+    /// Whether it has ended, and is no zombie any more.
+    fn is_reaped(&self) -> bool {
+        !matches!(waitpid(self.pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive))
+    }
+
     /// Takes from it what comes after the item that it is at.
     fn overtake(&mut self) -> Vec<usize> {
         let (current, rest) = self.left();
@@ -316,14 +325,20 @@ impl Drop for Child {
         if !self.has_ended {
             let _ = kill(self.pid, Signal::SIGKILL);
         }
-        // One that does not end is left behind, and is nobody's child when pcictl ends.
-        for _ in 0..20 {
-            match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
-                Ok(nix::sys::wait::WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(1)),
-                Err(Errno::EINTR) => {}
-                _ => return,
-            }
+        if self.is_reaped() {
+            return;
         }
+        // What it had to say was its last word but for the end itself, which takes a moment.
+        match pidfd::of(self.pid.as_raw().unsigned_abs()) {
+            Some(end) => {
+                let limit = PollTimeout::try_from(END).unwrap_or(PollTimeout::ZERO);
+                let _ = poll(&mut [PollFd::new(end.as_fd(), PollFlags::POLLIN)], limit);
+            }
+            // No kernel before Linux 5.3 has these; or there are no descriptors left.
+            None => std::thread::sleep(END),
+        }
+        // One that does not end is left behind, and is nobody's child when pcictl ends.
+        self.is_reaped();
     }
 }
 
