@@ -184,7 +184,10 @@ fn what_a_process_left_in_a_table_that_it_shared_is_found() {
 
 #[test]
 fn a_process_that_slept_is_gone_through_once() {
-    let mut sleeper = processes::start(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()));
+    // Among few processes nobody notes which of them run.
+    let sleeper = || processes::start(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()));
+    let crowd: Vec<_> = (0..40).map(|_| sleeper()).collect();
+    let sleeper = sleeper();
     let (pid, directory) = (sleeper.id().to_string(), scratch_directory());
     let (log, program) = (directory.path().join("trace"), processes::this_test("second_look::two_looks"));
     let mut strace = Command::new("strace");
@@ -196,8 +199,10 @@ fn a_process_that_slept_is_gone_through_once() {
     let opened = |path: &str| trace.lines().filter(|line| line.contains(&format!("\"{path}\""))).count();
     assert_eq!(opened(&pid), 1, "its directory, to go through it");
     assert_eq!(opened(&format!("{pid}/syscall")), 1, "whether it sleeps");
-    drop(sleeper.stdin.take());
-    sleeper.wait().unwrap();
+    for mut sleeper in crowd.into_iter().chain([sleeper]) {
+        drop(sleeper.stdin.take());
+        sleeper.wait().unwrap();
+    }
 }
 
 #[test]

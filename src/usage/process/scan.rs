@@ -34,6 +34,9 @@ const MOST_CHILDREN: usize = 4;
 /// So many processes are worth a child of their own.
 const WORTH_A_CHILD: usize = 64;
 
+/// Of fewer processes all are gone through a second time: to find out which of them have run takes two children and as long.
+const WORTH_NOTING: usize = 32;
+
 /// What the pass found.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -121,7 +124,9 @@ pub(crate) fn run(
         Round::Only => None,
         Round::First(seen) => {
             // Before anything is looked at: what happens from here on counts.
-            seen.activity = Activity::note(proc, &pids, deadline);
+            if pids.len() >= WORTH_NOTING {
+                seen.activity = Activity::note(proc, &pids, deadline);
+            }
             Some(seen)
         }
         Round::Second(seen) => {
