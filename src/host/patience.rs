@@ -51,17 +51,37 @@ pub(crate) fn read_bytes(
     paths: &[String],
     limit: usize,
 ) -> Result<Vec<Option<Vec<u8>>>, (usize, String)> {
-    type Said = Result<Option<Vec<u8>>, String>;
-    let read = |path: &String| -> Said { sysfs.read_bytes(path, limit).map_err(|error| plain(&error)) };
-    let mut said: Vec<Said> = vec![Err("the kernel does not answer".to_owned()); paths.len()];
+    let read = |path: &String| sysfs.read_bytes(path, limit).map_err(|error| plain(&error));
+    let mut found = Vec::new();
     if sysfs.is_dump() {
-        said = paths.iter().map(read).collect();
-    } else if !paths.is_empty() {
-        let look = |path: &String, sender: &mut Sender| sender.send(&read(path));
-        let take = |number: usize, answer: Said| said[number] = answer;
-        look_at_each(paths, 1, &[sysfs.top().as_fd()], Instant::now() + PATIENCE * 2, &look, take);
+        for (number, path) in paths.iter().enumerate() {
+            found.push(read(path).map_err(|why| (number, why))?);
+        }
+        return Ok(found);
     }
-    said.into_iter().enumerate().map(|(number, said)| said.map_err(|why| (number, why))).collect()
+    found.resize(paths.len(), None);
+    if paths.is_empty() {
+        return Ok(found);
+    }
+    /// What a message begins with: bytes, a character each, or why there are none.
+    const BYTES: char = '=';
+    const FAILED: char = '!';
+    let look = |path: &String, sender: &mut Sender| match read(path) {
+        Ok(Some(bytes)) => {
+            let characters = bytes.iter().map(|byte| char::from(*byte));
+            sender.send(&std::iter::once(BYTES).chain(characters).collect::<String>());
+        }
+        Ok(None) => {}
+        Err(why) => sender.send(&format!("{FAILED}{why}")),
+    };
+    let mut failed = Vec::new();
+    let take = |number: usize, said: String| match said.strip_prefix(BYTES) {
+        Some(text) => found[number] = Some(text.chars().map(|character| character as u32 as u8).collect()),
+        None => failed.push((number, said.trim_start_matches(FAILED).to_owned())),
+    };
+    let silent = look_at_each(paths, 1, &[sysfs.top().as_fd()], Instant::now() + PATIENCE * 2, &look, take);
+    failed.extend(silent.into_iter().map(|(number, _)| (number, "the kernel does not answer".to_owned())));
+    failed.into_iter().next().map_or(Ok(found), Err)
 }
 
 /// Has a child ask, for as long as whoever only looks may wait.
