@@ -28,6 +28,8 @@ use crate::state::journal::store::{Journal, JournalFile};
 
 const REBOOTED: &str = "cut off by a reboot";
 
+const GONE: &str = "what was left to be done is about devices that are gone since";
+
 const UNDER_WAY: &str = "is under way; nothing to recover";
 
 /// Moves a journal out of the way that nobody can go by.
@@ -132,6 +134,7 @@ fn resume(
 ) -> Result<Recovered> {
     let look = Assessment::of(record, &context.machine.sysfs);
     match look.progress() {
+        Progress::Complete if look.has_lost_some() => return close(&journal, record, GONE),
         Progress::Complete => return close(&journal, record, "all was done already"),
         Progress::NotStarted => {
             // Before the journal is closed: whoever is killed in between leaves it to the next recovery.

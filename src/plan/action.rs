@@ -378,6 +378,11 @@ impl Action {
         self.is_scan() || matches!(self, Self::SlotPower { .. }) && self.removes().is_empty()
     }
 
+    /// Whether there may be functions after it that were not there before.
+    pub(crate) fn brings_functions(&self) -> bool {
+        self.brings_back() || matches!(self, Self::SetVfs { count, .. } | Self::CreateVfs { count, .. } if *count > 0)
+    }
+
     /// Whether it takes something away from a driver, for which users must be looked for first.
     pub(crate) fn stops_drivers(&self) -> bool {
         match self {

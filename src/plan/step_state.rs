@@ -6,6 +6,7 @@ use crate::host::sysfs::Sysfs;
 use crate::host::text::is_number;
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Step};
+use crate::topology::paths::BUSES;
 
 /// How a step went well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +76,26 @@ pub fn is_done(sysfs: &Sysfs, action: &Action) -> Option<bool> {
     }
 }
 
+/// Whether what an action is about is not there: a function, a bus or a slot.
+pub(crate) fn is_subject_gone(sysfs: &Sysfs, action: &Action) -> bool {
+    match action {
+        Action::Rescan { bus } => !sysfs.exists(&format!("{BUSES}/{bus}")),
+        Action::SlotPower { slot, .. } | Action::SlotAttention { slot, .. } => !is_slot_there(sysfs, slot),
+        _ => action.address().is_some_and(|address| !sysfs.has_function(address)),
+    }
+}
+
+fn is_slot_there(sysfs: &Sysfs, slot: &str) -> bool {
+    sysfs.exists(&format!("bus/pci/slots/{slot}"))
+}
+
 /// Whether what a step did to its device can be put back: the device is there, or it is a VF that comes back when the number
 /// of VFs is put back, before any driver is.
 pub(crate) fn can_be_put_back(sysfs: &Sysfs, steps: &[Step], index: usize) -> bool {
     let is_there = |step: &Step| step.action.address().is_some_and(|address| sysfs.has_function(address));
     let takes_it_away = |step: &&Step| matches!(step.action, Action::SetVfs { .. }) && step.after.contains(&index);
     if let Action::SlotAttention { slot, .. } = &steps[index].action {
-        return sysfs.exists(&format!("bus/pci/slots/{slot}"));
+        return is_slot_there(sysfs, slot);
     }
     is_there(&steps[index]) || steps.iter().filter(takes_it_away).any(is_there)
 }

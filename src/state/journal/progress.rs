@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Step, VfDrivers, ends_as_it_began};
-use crate::plan::step_state::{has_led_to_driver, is_done};
+use crate::plan::step_state::{has_led_to_driver, is_done, is_subject_gone};
 use crate::state::journal::record::OperationRecord;
 
 /// Where an operation stands.
@@ -42,6 +42,8 @@ pub struct Assessment<'a> {
     done: Vec<bool>,
     /// What is so now, whoever did it.
     satisfied: Vec<bool>,
+    /// What can be done no more, what gives VFs to drivers included, as what it is about is gone.
+    gone: Vec<bool>,
 }
 
 impl<'a> Assessment<'a> {
@@ -67,8 +69,9 @@ impl<'a> Assessment<'a> {
         let done: Vec<bool> = satisfied.iter().enumerate().map(is_done).collect();
         // What led to the driver that a function has now has done its part.
         let has_led = |index: usize| has_led_to_driver(&record.steps, index, |later| done[later]);
-        let satisfied = satisfied.iter().enumerate().map(|(index, is)| *is || has_led(index)).collect();
-        Self { record, done, satisfied }
+        let satisfied: Vec<bool> = satisfied.iter().enumerate().map(|(index, is)| *is || has_led(index)).collect();
+        let gone = without_subject(&record.steps, &satisfied, sysfs);
+        Self { record, done, satisfied, gone }
     }
 
     /// Where the operation stands.
@@ -84,7 +87,7 @@ impl<'a> Assessment<'a> {
             };
         }
         let is_scanning = || self.is_scan() && self.record.ends.values().any(Option::is_none);
-        if self.satisfied.iter().all(|satisfied| *satisfied) && self.undriven_vfs().is_none() {
+        if self.left().next().is_none() && self.undriven_vfs().is_none() {
             Progress::Complete
         } else if self.done.iter().any(|done| *done) || is_scanning() {
             Progress::Partial
@@ -114,8 +117,13 @@ impl<'a> Assessment<'a> {
 
     /// What is left to do, with each step's place in the plan, in the order of the plan.
     pub(crate) fn left(&self) -> impl Iterator<Item = (usize, &'a Step)> {
-        let steps = self.record.steps.iter().enumerate().zip(&self.satisfied);
-        steps.filter(|(_, satisfied)| !**satisfied).map(|(step, _)| step)
+        let is_left = |index: usize| !self.satisfied[index] && !self.gone[index];
+        self.record.steps.iter().enumerate().filter(move |(index, _)| is_left(*index))
+    }
+
+    /// Whether something was not done and is not left to be done either, because what it is about is gone.
+    pub(crate) fn has_lost_some(&self) -> bool {
+        self.gone.contains(&true)
     }
 
     /// Which steps a roll back undoes: those that were done, unless the device was brought back since, as a driver that was
@@ -145,6 +153,9 @@ impl<'a> Assessment<'a> {
     fn vfs_to_drive(&self) -> Option<(usize, PciAddress, &'a VfDrivers)> {
         let is_mac = |step: &Step| matches!(step.action, Action::SetVf { was: None, .. });
         let (index, step) = self.record.steps.iter().enumerate().rev().find(|(_, step)| !is_mac(step))?;
+        if self.gone[index] {
+            return None;
+        }
         match &step.action {
             Action::CreateVfs { address, drivers: Some(drivers), .. } => Some((index, *address, drivers)),
             _ => None,
@@ -159,6 +170,18 @@ impl<'a> Assessment<'a> {
     fn is_scan(&self) -> bool {
         self.record.steps.iter().all(|step| step.action.is_scan())
     }
+}
+
+/// What can be done no more: its function, bus or slot is not there, and nothing that is left to be done before brings it.
+fn without_subject(steps: &[Step], satisfied: &[bool], sysfs: &Sysfs) -> Vec<bool> {
+    let mut gone: Vec<bool> = Vec::with_capacity(steps.len());
+    for (index, step) in steps.iter().enumerate() {
+        let mut before = steps.iter().zip(satisfied).zip(&gone);
+        let may_come = before.any(|((step, satisfied), gone)| !satisfied && !gone && step.action.brings_functions());
+        let is_left = !satisfied[index] || matches!(step.action, Action::CreateVfs { drivers: Some(_), .. });
+        gone.push(is_left && !may_come && is_subject_gone(sysfs, &step.action));
+    }
+    gone
 }
 
 /// Whether this was set for VFs that were to be created before, and that are not there.

@@ -108,6 +108,13 @@ impl Machine {
         self.run_with(words, Script::new(fault, at, Comes::Same))
     }
 
+    /// Takes every function away, as when cables are pulled.
+    pub fn pull_all(&self) {
+        while let Some(function) = self.functions().keys().next() {
+            self.tree.remove(function);
+        }
+    }
+
     /// The kernel, for what somebody else writes to it.
     pub fn kernel(&self) -> FakeKernel {
         FakeKernel::new(Rc::clone(&self.tree), Rc::clone(&self.dump), Rc::clone(&self.script))

@@ -61,6 +61,31 @@ fn an_undoing_of_vfs_that_was_cut_off_anywhere_is_brought_to_its_end() {
 }
 
 #[test]
+fn what_is_left_of_an_operation_ends_with_its_devices() {
+    quiet_crashes();
+    let (mut crashes, mut told) = (0, 0);
+    for work in &WORK {
+        for crash in [Fault::CrashBefore, Fault::CrashAfter] {
+            for at in 0.. {
+                let machine = work.machine();
+                if !matches!(machine.run_with(work.words, work.script(crash, at)), Ended::Crashed) {
+                    break;
+                }
+                crashes += 1;
+                machine.pull_all();
+                let what = format!("{:?} {crash:?} at {at}", work.words);
+                assert!(matches!(machine.run(&["recover"]), Ended::Well), "{what}: {}", machine.leftovers());
+                assert!(machine.is_settled(), "{what}: {}", machine.leftovers());
+                let ended = machine.printed().iter().any(|document| document.to_string().contains("gone since"));
+                told += usize::from(ended);
+            }
+        }
+    }
+    println!("{crashes} crashes, {told} of which left something to be done to what was gone");
+    assert!(told > 0);
+}
+
+#[test]
 fn status_says_what_is_done_what_is_not_and_which_commands_put_it_right() {
     quiet_crashes();
     let machine = Machine::new("guest-switch8");
