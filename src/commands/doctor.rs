@@ -21,9 +21,10 @@ use crate::pci::address::{PciAddress, listed};
 use crate::report::monitor::Format;
 use crate::report::status::{DoctorReport, Health, Unclear};
 use crate::report::text::{monitor, status};
-use crate::resolve::unfit_bridges::reset_bridges;
+use crate::resolve::unfit_bridges::{WAS_RESET, reset_bridges};
 use crate::state::journal::store::JournalFile;
 use crate::terminal::output::Output;
+use crate::topology::attributes::is_asleep;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::usage::model::UsageReport;
@@ -213,10 +214,7 @@ fn leftovers(context: &Context, diagnosis: &Diagnosis, kept: &Kept) -> Vec<Lefto
 /// Bridges that somebody's reset left without the numbers of the buses below them: whoever scans over them corrupts the kernel.
 fn reset_by_others(sysfs: &Sysfs, topology: &Topology, is_at_work: &dyn Fn(FunctionId) -> bool) -> Option<Leftover> {
     // Who asks one that sleeps wakes it.
-    let is_awake = |id: &FunctionId| {
-        let status = sysfs.read(&format!("{}/power/runtime_status", topology.path(*id))).ok().flatten();
-        status.is_none_or(|status| status != "suspended")
-    };
+    let is_awake = |id: &FunctionId| !is_asleep(sysfs, &topology.path(*id));
     let bridges = topology.by_address().into_iter().filter(|id| topology.function(*id).secondary.is_some());
     let asked = bridges.filter(|id| !is_at_work(*id)).filter(is_awake);
     let reset = match reset_bridges(sysfs, topology, asked) {
@@ -224,10 +222,8 @@ fn reset_by_others(sysfs: &Sysfs, topology: &Topology, is_at_work: &dyn Fn(Funct
         Err(error) => return Some(unreadable(&error)),
     };
     let reset: Vec<PciAddress> = reset.into_iter().map(|id| topology.function(id).address).collect();
-    let what = format!(
-        "{}: lost the number of the bus below it in a reset: nothing below works, and a raw rescan would corrupt the kernel",
-        listed(&reset)
-    );
+    let what =
+        format!("{}: {WAS_RESET}: nothing below works, and a raw rescan would corrupt the kernel", listed(&reset));
     Some(Leftover { address: Some(*reset.first()?), what, helps: brings_back(&reset) })
 }
 

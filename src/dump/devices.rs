@@ -10,6 +10,7 @@ use crate::host::text::is_number;
 use crate::host::walk::{EntryKind, walk};
 use crate::pci::address::PciAddress;
 use crate::pci::selector::is_host_bridge_name;
+use crate::topology::attributes::is_asleep;
 
 /// An attribute is a page at most (fs/sysfs/file.c).
 const PAGE: usize = 4096;
@@ -290,10 +291,7 @@ impl Devices<'_, '_> {
     /// Whether reading the hardware of a function wakes nobody up. A VF's registers say nothing of a link.
     fn may_be_asked(&mut self, path: &str) -> bool {
         let sysfs = &self.collector.machine.sysfs;
-        let read = |file: &str| sysfs.read(&format!("{path}/{file}")).ok().flatten();
-        let is_asleep = read("power/runtime_status").as_deref() == Some("suspended")
-            || matches!(read("power_state").as_deref(), Some("D3hot" | "D3cold"));
-        !is_asleep && !sysfs.exists(&format!("{path}/physfn"))
+        !is_asleep(sysfs, path) && !sysfs.exists(&format!("{path}/physfn"))
     }
 
     /// The file waits for the driver; the links say the same.

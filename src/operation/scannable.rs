@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::{PciAddress, listed};
 use crate::resolve::scan_target::ScanTarget;
-use crate::resolve::unfit_bridges::{dead_bridge, reset_bridges};
+use crate::resolve::unfit_bridges::{WAS_RESET, dead_bridge, reset_bridges};
 use crate::topology::fields::Fields;
 use crate::verify::snapshot::Snapshot;
 
@@ -47,7 +47,7 @@ pub(crate) fn refuse_reset_bridges(sysfs: &Sysfs, there: &Snapshot, gone: &[PciA
     // Those that go anyway are named with the others: to bring them back alone would be refused over these.
     let Some(first) = reset.iter().find(|address| !gone.contains(address)) else { return Ok(()) };
     let message = format!(
-        "{}: lost the number of the bus below it in a reset; a scan would give it another one beside what the kernel has, and corrupt the kernel",
+        "{}: {WAS_RESET}; a scan would give it another one beside what the kernel has, and corrupt the kernel",
         listed(&reset)
     );
     let names: Vec<String> = reset.iter().map(ToString::to_string).collect();

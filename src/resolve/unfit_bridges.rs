@@ -9,6 +9,8 @@ use crate::pci::address::PciAddress;
 use crate::resolve::scan_target::ScanTarget;
 use crate::topology::model::{FunctionId, Topology};
 
+/// What to say of a bridge that [`reset_bridges`] found.
+pub(crate) const WAS_RESET: &str = "lost the number of the bus below it in a reset";
 /// So much of configuration space has the bus numbers in it; everybody may read it.
 const HEADER: usize = 64;
 /// The whole of it, as far as capabilities are listed by bytes; for root alone.
@@ -62,13 +64,13 @@ pub(crate) fn reset_bridges(
         .collect();
     let paths =
         |bridges: &[(FunctionId, u8)]| -> Vec<String> { bridges.iter().map(|(id, _)| topology.path(*id)).collect() };
-    let has_another = |space: &[u8], bus: u8| space.get(SECONDARY_BUS).is_some_and(|number| *number != bus);
+    let answers_with_another =
+        |space: &[u8], bus: u8| !is_dead(space) && space.get(SECONDARY_BUS).is_some_and(|number| *number != bus);
     let spaces = configuration(sysfs, &paths(&bridges), HEADER)?;
-    let answers = |space: &Option<Vec<u8>>| space.clone().filter(|space| !is_dead(space));
     let others: Vec<(FunctionId, u8)> = bridges
         .into_iter()
         .zip(&spaces)
-        .filter(|((_, bus), space)| answers(space).is_some_and(|space| has_another(&space, *bus)))
+        .filter(|((_, bus), space)| space.as_deref().is_some_and(|space| answers_with_another(space, *bus)))
         .map(|(bridge, _)| bridge)
         .collect();
     let spaces = configuration(sysfs, &paths(&others), WHOLE)?;

@@ -60,6 +60,16 @@ impl std::fmt::Display for LinkStatus {
     }
 }
 
+/// Whether a function is in a low-power state. Who asks its hardware then wakes it, or hears only that it does not answer.
+///
+/// D3 alone tells where runtime power management is off, or the kernel was built without it.
+pub(crate) fn is_asleep(sysfs: &Sysfs, path: &str) -> bool {
+    let is = |file: &str, states: &[&str]| {
+        sysfs.value(&format!("{path}/{file}")).is_some_and(|state| states.contains(&state.as_str()))
+    };
+    is("power/runtime_status", &["suspended"]) || is("power_state", &["D3hot", "D3cold"])
+}
+
 /// Reads attributes of functions, and keeps what many functions share.
 pub(crate) struct Attributes<'a> {
     sysfs: &'a Sysfs,
@@ -76,13 +86,9 @@ impl<'a> Attributes<'a> {
     /// The link, where there is one. These files ask the hardware, so a sleeping device is left in peace.
     pub(crate) fn link(&self, path: &str) -> Option<LinkStatus> {
         let read = |name: &str| self.sysfs.read(&format!("{path}/{name}")).ok().flatten();
-        let asleep = read("power/runtime_status").as_deref() == Some("suspended")
-            || matches!(read("power_state").as_deref(), Some("D3hot" | "D3cold"));
-        if asleep {
-            return self
-                .sysfs
-                .exists(&format!("{path}/current_link_speed"))
-                .then_some(LinkStatus { asleep, ..LinkStatus::default() });
+        if is_asleep(self.sysfs, path) {
+            let has_link = self.sysfs.exists(&format!("{path}/current_link_speed"));
+            return has_link.then_some(LinkStatus { asleep: true, ..LinkStatus::default() });
         }
         let speed = |name: &str| read(name)?.split(' ').next()?.parse::<f64>().ok();
         // 0 stands for no link, 255 for a device that does not answer.
@@ -92,7 +98,7 @@ impl<'a> Attributes<'a> {
             width: width("current_link_width"),
             max_speed: speed("max_link_speed"),
             max_width: width("max_link_width"),
-            asleep,
+            asleep: false,
         };
         (link.width.is_some() || link.max_width.is_some()).then_some(link)
     }

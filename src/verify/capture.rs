@@ -14,7 +14,7 @@ use crate::host::sysfs::{Sysfs, last_step};
 use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::ids::{ids_text, subsystem_text};
-use crate::topology::attributes::{Attributes, LinkStatus};
+use crate::topology::attributes::{Attributes, LinkStatus, is_asleep};
 use crate::topology::model::{FunctionId, Topology};
 use crate::topology::vf_link;
 use crate::topology::vf_setting::{VfSetting, of_vf};
@@ -135,10 +135,7 @@ impl<'a> Observer<'a> {
 
     /// The Device Serial Number, if the function is awake and has one.
     fn serial_capability(&self, path: &str) -> Option<String> {
-        let state = |file: &str| self.sysfs.read(&format!("{path}/{file}")).ok().flatten();
-        let asleep = matches!(state("power_state").as_deref(), Some("D3hot" | "D3cold"))
-            || state("power/runtime_status").as_deref() == Some("suspended");
-        if asleep {
+        if is_asleep(self.sysfs, path) {
             return None;
         }
         serial_number(&self.sysfs.file(&format!("{path}/config")).ok().flatten()?)
