@@ -1,5 +1,5 @@
-//! What is done for somebody in line, under his locks, before he is let go on: users are looked for, and bridges that a scan
-//! must not go over; drivers are stopped.
+//! What is done for somebody in line, under his locks, before he is let go on: users are looked for, bridges that a scan must not
+//! go over, and whether a function sleeps whose VFs are to change; drivers are stopped.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -21,6 +21,7 @@ use crate::operation::run::{Operation, refuse_if_being_removed};
 use crate::operation::scannable::refuse_unfit_bridges;
 use crate::pci::address::PciAddress;
 use crate::plan::remove::plan_removal;
+use crate::topology::attributes::is_asleep;
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
 use crate::topology::slots::Slot;
@@ -47,7 +48,7 @@ pub(crate) struct Conditions {
 impl Conditions {
     /// Whether anything is looked at before such a write.
     pub(crate) fn concern(&self, kind: Kind) -> bool {
-        kind.scans() || !self.refuse.is_empty() && takes_away(kind)
+        kind.scans() || kind == Kind::SetVfs || !self.refuse.is_empty() && takes_away(kind)
     }
 }
 
@@ -95,6 +96,21 @@ pub(crate) fn check_scan(context: &Context, file: &MarkedFile) -> Result<()> {
         Some(next) => Error::new(error.kind(), format!("{error}; {next}")),
         None => error,
     })
+}
+
+/// Refuses to change the VFs of a function that its driver has put to sleep, see [`awake`](crate::plan::awake).
+///
+/// # Errors
+/// It sleeps.
+pub(crate) fn check_awake(context: &Context, file: &MarkedFile) -> Result<()> {
+    let Some(address) = file.address().filter(|_| file.kind == Kind::SetVfs) else { return Ok(()) };
+    if !is_asleep(&context.machine.sysfs, file.directory()) {
+        return Ok(());
+    }
+    let message = format!(
+        "{address}: sleeps, and to change its VFs now would corrupt the kernel when it wakes; pcictl sriov {address} wakes it first"
+    );
+    Err(Error::new(ErrorKind::Refused, message).about(address))
 }
 
 fn hit_by(topology: &Topology, id: FunctionId, kind: Kind) -> Vec<FunctionId> {

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 
 use crate::error::{Error, Result};
 use crate::execute::rerun;
-use crate::guard::checks::{check_scan, check_users, copies, stop_drivers};
+use crate::guard::checks::{check_awake, check_scan, check_users, copies, stop_drivers};
 use crate::guard::link::{self, Message, Wanted};
 use crate::guard::needs::needs_of;
 use crate::host::machine::Machine;
@@ -144,6 +144,7 @@ fn prepare(wanted: &Wanted, held: Held, line: BorrowedFd<'_>) -> Result<Vec<Owne
     }
     check_users(&context, file, &conditions.refuse)?;
     check_scan(&context, file)?;
+    check_awake(&context, file)?;
     if wanted.stops {
         link::send(line, &Message::Stops, &[]).map_err(|error| Error::io("the guard", &error))?;
         stop_drivers(&context, file, held, line)?;

@@ -270,6 +270,9 @@ pub struct VfDrivers {
     /// What the VFs before them were, by their index: these become so again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) was: Vec<VirtualRecord>,
+    /// The physical function may sleep again when they have them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) sleeps: bool,
 }
 
 /// An action and where it stands among the others.

@@ -7,6 +7,7 @@
 //! - [`stop`]: the steps that stop drivers, bottom up.
 //! - [`drivers`]: unbind, bind, override.
 //! - [`sriov`]: the number of VFs, and their drivers.
+//! - [`awake`]: keep physical functions awake while their VFs change.
 //! - [`reset_in_place`]: reset functions that stay where they are.
 //! - [`power`]: power settings.
 //! - [`remove`]: stop from the bottom up, then remove.
@@ -21,6 +22,7 @@ pub mod drivers;
 pub mod remove;
 pub mod rescan;
 pub(crate) mod power;
+pub(crate) mod awake;
 pub(crate) mod reset;
 pub(crate) mod reset_in_place;
 pub(crate) mod restore;

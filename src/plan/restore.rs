@@ -36,7 +36,7 @@ pub(crate) fn plan_virtual(was: &DeviceRecord, now: &DeviceRecord, autoprobe: Op
             if autoprobe {
                 plan.push_last(Action::autoprobe(address, false), directory);
             }
-            let drivers = Some(VfDrivers { driver: None, autoprobe, was: was.vfs.clone() });
+            let drivers = Some(VfDrivers { driver: None, autoprobe, was: was.vfs.clone(), sleeps: false });
             plan.push_last(Action::CreateVfs { address, count, drivers }, directory);
         }
     }
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(writes(&plan_virtual(&was, &now, Some(false), "d")), ["2 > d/sriov_numvfs"]);
         let plan = plan_virtual(&was, &now, Some(true), "d");
         assert_eq!(writes(&plan), ["0 > d/sriov_drivers_autoprobe", "2 > d/sriov_numvfs"]);
-        let drivers = VfDrivers { driver: None, autoprobe: true, was: was.vfs.clone() };
+        let drivers = VfDrivers { driver: None, autoprobe: true, was: was.vfs.clone(), sleeps: false };
         assert!(matches!(&plan.steps[1].action, Action::CreateVfs { drivers: Some(found), .. } if *found == drivers));
         now.vfs = vec![vf("0000:01:00.1", "mlx5_core", None), vf("0000:01:00.2", "mlx5_core", None)];
         assert!(plan_virtual(&was, &now, Some(true), "d").steps.is_empty());

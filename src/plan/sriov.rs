@@ -137,7 +137,7 @@ fn drivers_of(known: &KnownVfs, request: &VfRequest, count: usize) -> Option<VfD
     let autoprobe = request.autoprobe.or(known.autoprobe).filter(|_| known.autoprobe.is_some())?;
     let driver = request.driver.clone();
     let was: Vec<VirtualRecord> = known.was.iter().take(count).cloned().collect();
-    (autoprobe || driver.is_some() || !was.is_empty()).then_some(VfDrivers { driver, autoprobe, was })
+    (autoprobe || driver.is_some() || !was.is_empty()).then_some(VfDrivers { driver, autoprobe, was, sleeps: false })
 }
 
 /// The second half: phases, each of which waits for the one before it. In a phase no step waits for another.
@@ -153,7 +153,7 @@ pub(crate) struct VfPlan {
     pub(crate) switch: Vec<Step>,
     /// The drivers of those are asked.
     pub(crate) probes: Vec<Step>,
-    /// Overrides that were set only for that.
+    /// What was set only for that is set back: overrides, and that the physical function is kept awake.
     pub(crate) after: Vec<Step>,
 }
 
@@ -225,6 +225,9 @@ pub(crate) fn plan_vf_drivers(
     }
     if drivers.autoprobe {
         plan.switch.push(step(Action::autoprobe(address, true), &directory));
+    }
+    if drivers.sleeps {
+        plan.after.push(step(Action::may_sleep(address), &directory));
     }
     plan
 }
@@ -324,7 +327,7 @@ mod tests {
     fn what_is_to_be_done_for_drivers_follows_from_the_switch() {
         let after = |autoprobe: bool, request: &VfRequest| drivers_of(&known(autoprobe), request, 4);
         let drivers = |driver: Option<&str>, autoprobe: bool| {
-            Some(VfDrivers { driver: driver.map(str::to_owned), autoprobe, was: Vec::new() })
+            Some(VfDrivers { driver: driver.map(str::to_owned), autoprobe, was: Vec::new(), sleeps: false })
         };
         assert_eq!(after(true, &request(4, None, None)), drivers(None, true));
         assert_eq!(after(true, &request(4, Some(false), None)), None);
@@ -338,7 +341,7 @@ mod tests {
     fn an_override_is_there_before_other_drivers_may_come() {
         let (topology, physical) = machine(2, Some("igb"));
         let plan = |driver: Option<&str>, autoprobe: bool| {
-            let drivers = VfDrivers { driver: driver.map(str::to_owned), autoprobe, was: Vec::new() };
+            let drivers = VfDrivers { driver: driver.map(str::to_owned), autoprobe, was: Vec::new(), sleeps: false };
             plan_vf_drivers(&topology, physical, &drivers, &[]).phases().map(writes).concat()
         };
         let (on, probe) = ("1 > sriov_drivers_autoprobe after []", "0000:01:11.0 > drivers_probe after []");
@@ -396,7 +399,7 @@ mod tests {
             was(None, None, &[]),
         ];
         let plan = |autoprobe: bool| {
-            let drivers = VfDrivers { driver: None, autoprobe, was: was.clone() };
+            let drivers = VfDrivers { driver: None, autoprobe, was: was.clone(), sleeps: false };
             let now = ["vf 0 mac 00:00:00:00:00:00", "vf 0 trust off", "vf 0 spoofchk on"].map(vf_setting);
             plan_vf_drivers(&topology, physical, &drivers, &now).phases().map(writes)
         };

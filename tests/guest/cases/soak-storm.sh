@@ -31,10 +31,6 @@ done
 for address in $endpoints; do
     case " ${pfs-} " in *" $address "*) ;; *) plain="${plain-} $address" ;; esac
 done
-# On 5.10 and 6.1 igb itself corrupts the list of its queues when it wakes (netif_napi_add in __igb_resume).
-for address in $endpoints $bridges; do
-    case $(uname -r)-$(readlink "$pci/$address/driver") in 5.10.*/igb | 6.1.*/igb) ;; *) sleepers="${sleepers-} $address" ;; esac
-done
 slots=$(ls /sys/bus/pci/slots)
 roots=$(basename -a /sys/devices/pci*)
 operators=$((6 + seed % 7))
@@ -54,7 +50,7 @@ what() {
     # shellcheck disable=SC2086 # a word each
     device=$(any $endpoints $endpoints $endpoints $bridges)
     # shellcheck disable=SC2086
-    sleeper=$(any $sleepers)
+    sleeper=$(any $endpoints $bridges)
     # shellcheck disable=SC2086
     pf=$(any ${pfs:-$endpoints}) raw=$(any ${plain:-none}) slot=$(any $slots none) place=$(any $endpoints $bridges $roots)
     wait='--wait 1000'

@@ -89,7 +89,7 @@ fn a_driver_that_let_go_by_itself_is_not_put_back() {
 fn vfs_are_put_back_without_drivers_and_then_get_their_own() {
     let machine = Machine::prepared("guest-sriov", use_vfs);
     let start = machine.functions();
-    assert_eq!(error(machine.run_at(REMOVE_PF, Fault::Refused(Errno::EIO), 6)).kind(), ErrorKind::Failed);
+    assert_eq!(error(machine.run_at(REMOVE_PF, Fault::Refused(Errno::EIO), 7)).kind(), ErrorKind::Failed);
     let writes = machine.writes();
     let first = writes.iter().position(|write| write.ends_with("/bind")).unwrap();
     assert_eq!(
@@ -104,6 +104,7 @@ fn vfs_are_put_back_without_drivers_and_then_get_their_own() {
             "vfio-pci > bus/pci/devices/0000:01:00.2/driver_override",
             "0000:01:00.2 > bus/pci/drivers/vfio-pci/bind",
             "0000:01:00.1 > bus/pci/drivers/vfdriver/bind",
+            "auto > bus/pci/devices/0000:01:00.0/power/control",
         ]
     );
     assert_eq!(machine.functions(), start);
@@ -325,8 +326,8 @@ fn a_mac_that_the_driver_cannot_set_leaves_all_as_it_was() {
     let machine = Machine::prepared("guest-sriov", use_network_vfs);
     let start = (machine.functions(), machine.settings());
     let words = ["sriov", "--mac", "0=02:00:00:00:01:00", PF, "2"];
-    // The seventh write creates the VFs.
-    let error = error(machine.run_at(&words, Fault::Refused(Errno::EOPNOTSUPP), 7));
+    // The eighth write creates the VFs.
+    let error = error(machine.run_at(&words, Fault::Refused(Errno::EOPNOTSUPP), 8));
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     let said = "set the MAC of VF 0 of 0000:01:00.0 to 02:00:00:00:01:00: the driver of the physical function cannot do that; all ";
     assert!(error.to_string().starts_with(said), "{error}");
