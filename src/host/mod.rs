@@ -9,6 +9,7 @@
 //! - [`stillness`]: whether a task has run since, and what it shares with others.
 //! - [`pidfd`]: a process by a descriptor.
 //! - [`child`]: looks that may hang, by children that can be left behind.
+//! - [`bpf`]: what all processes have open, asked of the kernel at once.
 //! - [`patience`]: attributes that may make their reader wait.
 //! - [`bounded`]: whole files with a limit of size and time, for those who copy.
 //! - [`directory_watch`]: what happens in a few directories.
@@ -31,6 +32,7 @@ pub(crate) mod procfs;
 pub(crate) mod stillness;
 pub(crate) mod pidfd;
 pub(crate) mod child;
+pub(crate) mod bpf;
 pub(crate) mod patience;
 pub(crate) mod bounded;
 pub(crate) mod directory_watch;

@@ -28,7 +28,7 @@ use crate::usage::network::packets::Listener;
 use crate::usage::network::{interfaces, own};
 use crate::usage::process::descriptors::{FileUse, FileUses, HoldMode};
 use crate::usage::process::namespaces::{Namespaces, name};
-use crate::usage::process::scan::{self, Findings, Round, Seen};
+use crate::usage::process::scan::{self, Asked, Findings, Round, Seen};
 use crate::usage::scope::{Inventory, Scope};
 use crate::usage::shares::Shares;
 use crate::usage::vfio::{Given, Mediated};
@@ -177,7 +177,8 @@ impl Search<'_> {
         if let Err(why) = nvidia::want_nvidia(proc, self.scope, &mut wanted) {
             self.users.unchecked.push(why);
         }
-        let findings = scan::run(proc, pids, &wanted, file_systems, &mut namespaces, round, deadline);
+        let asked = Asked { sysfs: self.sysfs, proc, wanted: &wanted };
+        let findings = scan::run(&asked, pids, file_systems, &mut namespaces, round, deadline);
         self.processes(&findings);
         self.users.found.extend(unseen_listeners(&listeners, &findings));
         self.blind_spots(proc, findings, &namespaces);

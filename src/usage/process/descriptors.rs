@@ -7,6 +7,7 @@ use std::io;
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
+use crate::host::bpf::Record;
 use crate::host::procfs::texts::unescape;
 use crate::host::procfs::{Next, ProcessDirectory};
 use crate::pci::address::PciAddress;
@@ -57,6 +58,20 @@ impl Wanted {
             self.by_number.entry((is_block, number)).or_default().push(index);
         }
         self.nodes.push(node);
+    }
+
+    /// Whether all nodes can be told by their numbers.
+    pub(crate) fn has_all_numbers(&self) -> bool {
+        let numbered: BTreeSet<&usize> = self.by_number.values().flatten().collect();
+        numbered.len() == self.nodes.len()
+    }
+
+    /// Whether a file that the kernel told of may be looked for: by its number, if it is a device or a socket.
+    pub(crate) fn may_be(&self, file: &Record) -> bool {
+        match file.device() {
+            Some(number) => self.by_number.contains_key(&number),
+            None => !file.is_socket() || self.listeners.iter().any(|listener| listener.inode == file.inode),
+        }
     }
 
     /// Whether any node is looked for.

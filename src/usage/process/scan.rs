@@ -17,13 +17,16 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::error::plain;
+use crate::host::bpf::layout::Layout;
 use crate::host::child::{PATIENCE, Sender, Unseen, look_at_each};
 use crate::host::procfs::{Next, ProcessRef, Procfs};
+use crate::host::sysfs::Sysfs;
 use crate::order;
 use crate::usage::block::file_systems::{FileSystems, Mount};
 use crate::usage::process::activity::Activity;
 use crate::usage::process::descriptors::{FileUses, Finders, Look, Question, Wanted};
 use crate::usage::process::namespaces::{Denied, Namespaces, name};
+use crate::usage::process::suspects;
 
 /// A process that takes longer is left for the end; thousands take less.
 const QUICK: Duration = Duration::from_millis(250);
@@ -73,6 +76,8 @@ pub(crate) enum Round<'a> {
 /// What a first look found, for the second one: what holds of processes that did not run in between.
 #[derive(Debug, Default)]
 pub struct Seen {
+    /// How the kernel is asked which processes are worth a look. What comes below is for where it cannot be.
+    layout: Option<Layout>,
     wanted: Wanted,
     activity: Activity,
     /// What each process holds that was looked at to its end.
@@ -107,34 +112,55 @@ impl Seen {
     }
 }
 
-/// Looks at all these processes, in a second look only at those that may have changed what they hold.
+/// What is looked for, and where.
+pub(crate) struct Asked<'a> {
+    /// Says how the kernel is asked for all processes at once.
+    pub(crate) sysfs: &'a Sysfs,
+    /// The processes.
+    pub(crate) proc: &'a Procfs,
+    /// What of.
+    pub(crate) wanted: &'a Wanted,
+}
+
+/// Looks at all these processes that the kernel does not say of that they hold nothing; where it cannot be asked, a second look
+/// leaves out those that cannot have changed what they hold.
 pub(crate) fn run(
-    proc: &Procfs,
+    asked: &Asked<'_>,
     mut pids: Vec<u32>,
-    wanted: &Wanted,
     file_systems: FileSystems,
     namespaces: &mut Namespaces,
     round: Round<'_>,
     deadline: Instant,
 ) -> Findings {
+    let Asked { sysfs, proc, wanted } = *asked;
     let own = std::process::id();
     pids.retain(|pid| proc.is_dump() || *pid != own);
+    let layout = match &round {
+        Round::Second(seen) => seen.layout,
+        Round::Only | Round::First(_) => suspects::layout(sysfs, proc, pids.len()),
+    };
+    let suspects = layout.and_then(|layout| suspects::among(&layout, wanted, deadline));
     let mut kept = HashMap::new();
-    let seen = match round {
-        Round::Only => None,
-        Round::First(seen) => {
+    let mut seen = None;
+    match (round, &suspects) {
+        (Round::Only, _) => {}
+        (Round::First(first), Some(_)) => first.layout = layout,
+        (Round::First(first), None) => {
             // Before anything is looked at: what happens from here on counts.
             if pids.len() >= WORTH_NOTING {
-                seen.activity = Activity::note(proc, &pids, deadline);
+                first.activity = Activity::note(proc, &pids, deadline);
             }
-            Some(seen)
+            seen = Some(first);
         }
-        Round::Second(seen) => {
-            kept = seen.still_so(proc, wanted, deadline);
+        (Round::Second(_), Some(_)) => {}
+        (Round::Second(first), None) => {
+            kept = first.still_so(proc, wanted, deadline);
             pids.retain(|pid| !kept.contains_key(pid));
-            None
         }
-    };
+    }
+    if let Some(suspects) = suspects {
+        pids.retain(|pid| suspects.contains(pid));
+    }
     let user_namespace = proc.link("self/ns/user").ok().flatten();
     let is_partial = namespaces.have_unread();
     let finders = Finders::default();

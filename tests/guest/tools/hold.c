@@ -3,6 +3,7 @@
  *
  *   hold map FILE            map a page of it, with no descriptor left, until killed
  *   hold thread FILE         have it open in a thread whose process's first thread has ended, until killed
+ *   hold lock FILE           make it, and lock it for writing as SPDK locks what it claims, until killed
  *   hold vfio GROUP ADDRESS  have that function of that VFIO group, like a virtual machine, until killed
  *   hold linear NAME DISK    make a dm device over all of DISK; hold unlinear NAME takes it away again
  *   hold multipath NAME DISK DISK  the same of two paths; hold failpath NAME DISK has it give up one of them
@@ -90,6 +91,15 @@ static void thread(const char *path)
 	first = pthread_self();
 	check("pthread_create", -pthread_create(&second, NULL, outlive, &first));
 	pthread_exit(NULL);
+}
+
+static void lock(const char *path)
+{
+	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = check(path, open(path, O_RDWR | O_CREAT, 0600));
+
+	check("F_SETLK", fcntl(fd, F_SETLK, &all));
+	wait_to_be_killed();
 }
 
 static void vfio(const char *group_path, const char *address)
@@ -270,6 +280,8 @@ int main(int argc, char **argv)
 		fuse(argv[2]);
 	} else if (argc == 3 && !strcmp(kind, "thread")) {
 		thread(argv[2]);
+	} else if (argc == 3 && !strcmp(kind, "lock")) {
+		lock(argv[2]);
 	} else if (argc == 4 && !strcmp(kind, "vfio")) {
 		vfio(argv[2], argv[3]);
 	} else if (argc == 4 && !strcmp(kind, "linear")) {
