@@ -30,9 +30,6 @@ use anyhow::{Context as _, Result, bail};
 use crate::copy::{Copy, Programs};
 use crate::list::Mutant;
 
-/// How long tests may take that take half a minute: a mutant may make a loop endless.
-const LIMIT: Duration = Duration::from_secs(300);
-
 /// The tests of the program that say most about a room, by the begin of a file's path.
 const TESTS_OF: &[(&str, &[&str])] = &[
     ("src/lock/", &["locks::", "guard::"]),
@@ -84,32 +81,36 @@ struct Session {
     outcomes: Outcomes,
 }
 
+/// Noticed by the tests of its room, by those of the program, by neither; cannot be built with the others. What the room does
+/// not notice is `later` until the program's tests were asked.
+const KINDS: [&str; 4] = ["room", "program", "missed", "alone"];
+const LATER: &str = "later";
+
 impl Session {
+    /// Asks the tests of the rooms about all, which is quick, and then those of the program about what is left.
     fn try_all(&mut self, root: &Path, deadline: Option<Instant>) -> Result<()> {
         let copy = Copy::new(root, &self.mutants)?;
         let (programs, without) = copy.build(&self.mutants)?;
-        copy.switch_on(0)?;
-        for mutant in [self.mutants.first(), self.mutants.last()].into_iter().flatten() {
-            let outcome = outcome(root, &programs, mutant)?;
-            if outcome != "missed" {
-                bail!("with no mutant at all a test of {} fails", mutant.file);
+        let mut tests = Tests::new(&copy, root, &programs);
+        for is_first in [true, false] {
+            for (id, mutant) in (1u32..).zip(self.mutants.clone()) {
+                let before = self.outcomes.by_name.get(&mutant.name).map(String::as_str);
+                if before != if is_first { None } else { Some(LATER) } {
+                    continue;
+                }
+                if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                    return Ok(());
+                }
+                let outcome = match is_first {
+                    true if without.contains(&id) => "alone",
+                    true if tests.of_room_notice(id, &mutant)? => "room",
+                    true => LATER,
+                    false if tests.of_program_notice(id, &mutant)? => "program",
+                    false => "missed",
+                };
+                eprintln!("{outcome}: {}", mutant.name);
+                self.outcomes.add(&mutant.name, outcome)?;
             }
-        }
-        for (id, mutant) in (1u32..).zip(&self.mutants) {
-            if self.outcomes.by_name.contains_key(&mutant.name) {
-                continue;
-            }
-            if deadline.is_some_and(|deadline| Instant::now() > deadline) {
-                break;
-            }
-            let outcome = if without.contains(&id) {
-                "alone"
-            } else {
-                copy.switch_on(id)?;
-                outcome(root, &programs, mutant)?
-            };
-            eprintln!("{outcome}: {}", mutant.name);
-            self.outcomes.add(&mutant.name, outcome)?;
         }
         Ok(())
     }
@@ -120,7 +121,7 @@ impl Session {
         let mut is_well = true;
         for mutant in &self.mutants {
             let outcome = self.outcomes.by_name.get(&mutant.name).map_or("not tried", String::as_str);
-            let at = ["room", "program", "missed", "alone", "not tried"].iter().position(|kind| *kind == outcome);
+            let at = KINDS.iter().position(|kind| *kind == outcome);
             rows.entry(&mutant.file).or_default()[at.unwrap_or(4)] += 1;
             let is_known =
                 known.lines().any(|line| line.split_once(" | ").is_some_and(|(name, _)| name == mutant.lasting_name()));
@@ -137,33 +138,66 @@ impl Session {
     }
 }
 
-/// Which tests notice the mutant that is switched on.
-fn outcome(root: &Path, programs: &Programs, mutant: &Mutant) -> Result<&'static str> {
-    let room = mutant.file.trim_start_matches("src/").split('/').next().unwrap_or_default();
-    if !passes(root, &programs.lib, &format!("{room}::"))? {
-        return Ok("room");
-    }
-    let tests = TESTS_OF.iter().find(|(begin, _)| mutant.file.starts_with(begin)).map_or(&[][..], |(_, tests)| tests);
-    for test in tests {
-        if !passes(root, &programs.it, test)? {
-            return Ok("program");
-        }
-    }
-    Ok("missed")
+/// Runs tests, with and without mutants.
+struct Tests<'a> {
+    copy: &'a Copy,
+    root: &'a Path,
+    programs: &'a Programs,
+    /// How long those take that were run without a mutant.
+    times: BTreeMap<(PathBuf, String), Duration>,
 }
 
-/// Whether these tests pass in time.
-fn passes(root: &Path, program: &Path, tests: &str) -> Result<bool> {
-    let mut child = Command::new("timeout")
-        .args(["--kill-after=5", &LIMIT.as_secs().to_string()])
-        .arg(program)
-        .arg("--quiet")
-        .arg(tests)
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("cannot run tests")?;
-    Ok(child.wait()?.success())
+impl<'a> Tests<'a> {
+    fn new(copy: &'a Copy, root: &'a Path, programs: &'a Programs) -> Self {
+        Self { copy, root, programs, times: BTreeMap::new() }
+    }
+
+    fn of_room_notice(&mut self, id: u32, mutant: &Mutant) -> Result<bool> {
+        let room = mutant.file.trim_start_matches("src/").split('/').next().unwrap_or_default();
+        self.notice(id, &self.programs.lib, &format!("{room}::"))
+    }
+
+    fn of_program_notice(&mut self, id: u32, mutant: &Mutant) -> Result<bool> {
+        let found = TESTS_OF.iter().find(|(begin, _)| mutant.file.starts_with(begin));
+        for test in found.map_or(&[][..], |(_, tests)| tests) {
+            if self.notice(id, &self.programs.it, test)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether some of these tests fail with this mutant, or take far longer: it may have made a loop endless.
+    fn notice(&mut self, id: u32, program: &Path, tests: &str) -> Result<bool> {
+        let key = (program.to_owned(), tests.to_owned());
+        let usual = match self.times.get(&key) {
+            Some(usual) => *usual,
+            None => {
+                let begun = Instant::now();
+                self.copy.switch_on(0)?;
+                if !self.pass(program, tests, Duration::from_secs(600))? {
+                    bail!("with no mutant at all a test of {tests} fails");
+                }
+                *self.times.entry(key).or_insert(begun.elapsed())
+            }
+        };
+        self.copy.switch_on(id)?;
+        Ok(!self.pass(program, tests, 4 * usual + Duration::from_secs(10))?)
+    }
+
+    /// Whether these tests pass in time, in whole seconds, and in 8 GiB of addresses.
+    fn pass(&self, program: &Path, tests: &str, limit: Duration) -> Result<bool> {
+        let mut child = Command::new("timeout")
+            .args(["--kill-after=5", &limit.as_secs().to_string(), "prlimit", "--as=8589934592"])
+            .arg(program)
+            .arg("--quiet")
+            .arg(tests)
+            .current_dir(self.root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot run tests")?;
+        Ok(child.wait()?.success())
+    }
 }
