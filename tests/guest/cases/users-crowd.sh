@@ -101,7 +101,7 @@ done
 refused "$disk" open "has $controller open" "more users"
 expect_status 4 pcictl remove -n "$card"
 killall sleep hold net
-nobody() { ! pgrep -x 'sleep|hold|net' >/dev/null; }
+nobody() { ! grep -qxE 'sleep|hold|net' /proc/[0-9]*/comm 2>/dev/null; }
 wait_until 60 nobody || fail "somebody is left"
 expect_status 0 pcictl remove -n "$disk"
 
