@@ -19,6 +19,7 @@ use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::action::{Action, Plan, Step};
+use crate::plan::power::CONTROL;
 use crate::plan::restore::{plan_settings, plan_virtual};
 use crate::report::change::{FunctionSummary, RescanReport, Restored};
 use crate::report::inspector::Inspector;
@@ -359,16 +360,20 @@ fn perform(context: &Context, operation: &mut Operation, plan: &Plan) -> Result<
             restored.extend(given.filter(is_worth_a_word));
         } else {
             // Drivers were kept from VFs only for this.
-            operation.put_back(steps, first, &outcomes.only(|index| is_switch(&steps[index].action)))?;
+            operation.put_back(steps, first, &outcomes.only(|index| is_for_vfs(steps, &steps[index].action)))?;
         }
     }
-    restored.retain(|restored| restored.failure.is_some() || !is_switch(&restored.action));
+    restored.retain(|restored| restored.failure.is_some() || !is_for_vfs(steps, &restored.action));
     Ok((restored, is_cut_short))
 }
 
-/// Whether this only keeps drivers from VFs while these are restored, or ends that.
-fn is_switch(action: &Action) -> bool {
-    matches!(action, Action::Set { file, .. } if file == AUTOPROBE)
+/// Whether this only keeps drivers from VFs and their physical function awake while these are restored, or ends that.
+fn is_for_vfs(steps: &[Step], action: &Action) -> bool {
+    let makes_vfs = |step: &Step| matches!(step.action, Action::SetVfs { .. } | Action::CreateVfs { .. });
+    match action {
+        Action::Set { file, .. } => file == AUTOPROBE || file == CONTROL && steps.iter().any(makes_vfs),
+        _ => false,
+    }
 }
 
 /// What is left to do when the report is out: the ledger's files are flushed to disk, which takes its time.

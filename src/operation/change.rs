@@ -26,7 +26,7 @@ use crate::pci::address::PciAddress;
 use crate::pci::ids::Ids;
 use crate::pci::selector::Selector;
 use crate::plan::action::{Action, Plan, Step, ends_as_it_began};
-use crate::plan::power::CONTROL;
+use crate::plan::awake::sleepers;
 use crate::plan::step_state::{can_be_put_back, has_led_to_driver};
 use crate::plan::stop::remember;
 use crate::report::change::PlannedChange;
@@ -109,7 +109,7 @@ impl InPlaceTarget {
         went_away(&topology, &addresses, false)?;
         let ids: Vec<FunctionId> = addresses.iter().filter_map(|address| topology.find(*address)).collect();
         let mut plan = plan(&topology, &ids)?;
-        plan.keep_awake(&topology, true, &|directory| sysfs.value(&format!("{directory}/{CONTROL}")));
+        plan.keep_awake(true, &sleepers(sysfs, &topology));
         let unbound = |step: &Step| matches!(step.action, Action::Unbind { .. }).then(|| step.action.address())?;
         let unbound: Vec<PciAddress> = plan.steps.iter().filter_map(unbound).collect();
         plan.also_touching(&touched_consumers(sysfs, &topology, &unbound)?);

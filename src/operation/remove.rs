@@ -21,7 +21,7 @@ use crate::pci::address::PciAddress;
 use crate::pci::ids::Ids;
 use crate::pci::selector::Selector;
 use crate::plan::action::Step;
-use crate::plan::power::CONTROL;
+use crate::plan::awake::sleepers;
 use crate::plan::remove::{Removal, plan_removal};
 use crate::plan::step_state::can_be_put_back;
 use crate::report::change::{FunctionSummary, PlannedChange, RemoveReport};
@@ -108,7 +108,7 @@ impl RemovalTarget {
     pub(crate) fn new(context: &Context, topology: Topology, mut plan: Removal) -> Result<Self> {
         let sysfs = &context.machine.sysfs;
         plan.also_touching(&touched_consumers(sysfs, &topology, &plan.gone)?);
-        plan.stop.keep_awake(&topology, false, &|directory| sysfs.value(&format!("{directory}/{CONTROL}")));
+        plan.stop.keep_awake(false, &sleepers(sysfs, &topology));
         let facts = |address: &PciAddress| {
             let function = topology.function(topology.find(*address)?);
             Some((*address, function.ids, function.driver.as_deref().map(str::to_owned)))

@@ -3,28 +3,35 @@
 //! sriov_numvfs_store (drivers/pci/iov.c) wakes no function that its driver has put to sleep, and the driver that is asked then sets
 //! up what it sets up again as it wakes: igb adds queues to a list that they are in already, and the kernel crashes with the next
 //! thing that wakes the function, an unbind for instance (igb_sriov_reinit and __igb_resume in
-//! drivers/net/ethernet/intel/igb/igb_main.c). The case raw-sriov-asleep does it
-//! with three writes; 5.10 and 6.1 hang in the second.
+//! drivers/net/ethernet/intel/igb/igb_main.c). The case raw-sriov-asleep does it with three writes; 5.10 and 6.1 hang in the second.
 
+use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Plan, Step};
 use crate::plan::power::CONTROL;
 use crate::topology::model::Topology;
 
-/// What lets the kernel put a function to sleep, and what keeps it awake.
-const MAY_SLEEP: &str = "auto";
+/// What lets the kernel put a function to sleep.
+pub(crate) const MAY_SLEEP: &str = "auto";
+/// What keeps it awake.
 const AWAKE: &str = "on";
+
+/// The directory of a function that may sleep at any moment.
+pub(crate) fn sleepers<'a>(sysfs: &'a Sysfs, topology: &'a Topology) -> impl Fn(PciAddress) -> Option<String> + 'a {
+    |address| {
+        let directory = topology.path(topology.find(address)?);
+        (sysfs.value(&format!("{directory}/{CONTROL}")).as_deref() == Some(MAY_SLEEP)).then_some(directory)
+    }
+}
 
 impl Plan {
     /// Wakes each physical function that may sleep before its VFs change. In the end it may sleep again, if it `stays`.
-    /// `control` is what [`CONTROL`] says of a function's directory.
-    pub(crate) fn keep_awake(&mut self, topology: &Topology, stays: bool, control: &dyn Fn(&str) -> Option<String>) {
+    /// `sleeper` gives the directory of a function that may sleep.
+    pub(crate) fn keep_awake(&mut self, stays: bool, sleeper: &dyn Fn(PciAddress) -> Option<String>) {
         let mut sleepers: Vec<(PciAddress, String)> = Vec::new();
         for address in self.steps.iter().filter_map(|step| changes_vfs(&step.action)) {
-            let path = topology.find(address).map(|id| topology.path(id)).unwrap_or_default();
-            let is_new = sleepers.iter().all(|(known, _)| *known != address);
-            if is_new && control(&path).as_deref() == Some(MAY_SLEEP) {
-                sleepers.push((address, path));
+            if sleepers.iter().all(|(known, _)| *known != address) {
+                sleepers.extend(sleeper(address).map(|directory| (address, directory)));
             }
         }
         if sleepers.is_empty() {
@@ -79,24 +86,17 @@ fn changes_vfs(action: &Action) -> Option<PciAddress> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::model::Parent;
 
     /// Two physical functions, of which the first may sleep, with a step before each change.
     fn kept_awake(stays: bool) -> Vec<String> {
-        let mut topology = Topology::default();
-        let host = topology.add_host_bridge("pci0000:00", "devices/pci0000:00", None);
         let (first, second) = ("0000:01:00.0".parse().unwrap(), "0000:01:00.1".parse().unwrap());
-        for address in [first, second] {
-            topology.add_function(Parent::HostBridge(host), address, None, Some("igb".into()));
-        }
         let mut plan = Plan::default();
         for address in [first, second] {
             let unbind = Action::Unbind { address, driver: "igbvf".to_owned(), driver_override: None };
             let stopped = plan.push(unbind, "", Vec::new());
             plan.push(Action::set_vfs(address, 0, 2, false), "D", vec![stopped]);
         }
-        let sleeps = |path: &str| Some(if path.ends_with(".0") { "auto" } else { "on" }.to_owned());
-        plan.keep_awake(&topology, stays, &sleeps);
+        plan.keep_awake(stays, &|address| (address == first).then(|| "D".to_owned()));
         let line = |step: &Step| format!("{} {:?}", step.value, step.after);
         plan.steps.iter().map(line).collect()
     }

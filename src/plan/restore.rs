@@ -5,6 +5,7 @@
 
 use crate::pci::address::PciAddress;
 use crate::plan::action::{Action, Plan, VfDrivers};
+use crate::plan::awake::MAY_SLEEP;
 use crate::plan::drivers::is_driver_name;
 use crate::plan::power::{CONTROL, D3COLD, WAKEUP};
 use crate::topology::vf_setting::{VfSetting, to_change};
@@ -40,6 +41,9 @@ pub(crate) fn plan_virtual(was: &DeviceRecord, now: &DeviceRecord, autoprobe: Op
             plan.push_last(Action::CreateVfs { address, count, drivers }, directory);
         }
     }
+    // By a rule of udev, for instance, as soon as it was there.
+    let may_sleep = now.power.get(CONTROL).is_some_and(|control| control == MAY_SLEEP);
+    plan.keep_awake(true, &|_| may_sleep.then(|| directory.to_owned()));
     plan
 }
 
@@ -131,6 +135,7 @@ mod tests {
         was.vfs = vec![vf("0000:01:00.1", "vfio-pci", Some("vfio-pci")), vf("0000:01:00.2", "mlx5_core", None)];
         was.power.insert("power/control".into(), "on".into());
         let mut now = record();
+        now.power.insert("power/control".into(), "off".into());
         was.vfs[1].settings = vec!["mac 02:00:00:00:00:01".parse().unwrap(), "trust off".parse().unwrap()];
         assert_eq!(writes(&plan_virtual(&was, &now, None, "d")), ["2 > d/sriov_numvfs"]);
         assert_eq!(writes(&plan_virtual(&was, &now, Some(false), "d")), ["2 > d/sriov_numvfs"]);
@@ -138,6 +143,11 @@ mod tests {
         assert_eq!(writes(&plan), ["0 > d/sriov_drivers_autoprobe", "2 > d/sriov_numvfs"]);
         let drivers = VfDrivers { driver: None, autoprobe: true, was: was.vfs.clone(), sleeps: false };
         assert!(matches!(&plan.steps[1].action, Action::CreateVfs { drivers: Some(found), .. } if *found == drivers));
+        now.power.insert("power/control".into(), "auto".into());
+        let awake = writes(&plan_virtual(&was, &now, Some(true), "d"));
+        assert_eq!(awake, [["on > d/power/control".to_owned()].as_slice(), &writes(&plan)].concat(), "it sleeps later");
+        let awake = writes(&plan_virtual(&was, &now, None, "d"));
+        assert_eq!(awake, ["on > d/power/control", "2 > d/sriov_numvfs", "auto > d/power/control"]);
         now.vfs = vec![vf("0000:01:00.1", "mlx5_core", None), vf("0000:01:00.2", "mlx5_core", None)];
         assert!(plan_virtual(&was, &now, Some(true), "d").steps.is_empty());
         assert_eq!(
