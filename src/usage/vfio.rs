@@ -69,10 +69,14 @@ impl Given {
         });
         for (address, group, origin) in own.chain(parts) {
             for name in [group.clone(), format!("noiommu-{group}")] {
-                let number = sysfs.read(&format!("class/vfio/{name}/dev")).ok().flatten();
+                let number = sysfs.value(&format!("class/vfio/{name}/dev")).as_deref().and_then(number_of);
+                // A machine shows what there is to be opened; a dump may lack it.
+                if number.is_none() && !sysfs.is_dump() {
+                    continue;
+                }
                 let path = format!("/dev/vfio/{name}");
                 let node = Node { address, path, origin: origin.clone(), danger: Danger::Vfio };
-                wanted.add(false, number.as_deref().and_then(number_of), node);
+                wanted.add(false, number, node);
             }
         }
     }
