@@ -19,6 +19,7 @@ use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::place::Place;
 use crate::plan::action::{Action, Plan, Step};
+use crate::plan::awake::changes_vfs;
 use crate::plan::power::CONTROL;
 use crate::plan::restore::{plan_settings, plan_virtual};
 use crate::report::change::{FunctionSummary, RescanReport, Restored};
@@ -369,9 +370,9 @@ fn perform(context: &Context, operation: &mut Operation, plan: &Plan) -> Result<
 
 /// Whether this only keeps drivers from VFs and their physical function awake while these are restored, or ends that.
 fn is_for_vfs(steps: &[Step], action: &Action) -> bool {
-    let makes_vfs = |step: &Step| matches!(step.action, Action::SetVfs { .. } | Action::CreateVfs { .. });
+    let makes_vfs = || steps.iter().any(|step| changes_vfs(&step.action).is_some());
     match action {
-        Action::Set { file, .. } => file == AUTOPROBE || file == CONTROL && steps.iter().any(makes_vfs),
+        Action::Set { file, .. } => file == AUTOPROBE || file == CONTROL && makes_vfs(),
         _ => false,
     }
 }

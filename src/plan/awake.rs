@@ -76,7 +76,7 @@ fn set(address: PciAddress, value: &str, was: &str) -> Action {
 }
 
 /// The physical function whose VFs become more or fewer.
-fn changes_vfs(action: &Action) -> Option<PciAddress> {
+pub(crate) fn changes_vfs(action: &Action) -> Option<PciAddress> {
     match action {
         Action::SetVfs { address, .. } | Action::CreateVfs { address, .. } => Some(*address),
         _ => None,
