@@ -17,6 +17,7 @@ use crate::order;
 use crate::pci::address::PciAddress;
 use crate::pci::selector::Selector;
 use crate::plan::action::{Action, VfDrivers};
+use crate::plan::awake::MAY_SLEEP;
 use crate::plan::drivers::NO_DRIVER;
 use crate::plan::sriov::{KnownVfs, VfRequest, plan_vfs};
 use crate::report::sriov::{SriovChange, SriovReport, VirtualFunction};
@@ -231,6 +232,9 @@ pub(crate) fn summary(subject: &InPlaceTarget, request: &VfRequest) -> Vec<Strin
         (Some(_), _) | (None, Some(true)) => lines.push(format!("would leave {AUTOPROBE} on")),
         (None, Some(false)) => lines.push(format!("would leave {AUTOPROBE} off")),
         (None, None) => {}
+    }
+    if drivers.is_some_and(|drivers| drivers.sleeps) {
+        lines.push(format!("would set power/control of {physical} back to {MAY_SLEEP}"));
     }
     lines
 }

@@ -297,6 +297,11 @@ guard_serves() {
     [ -e "/proc/$guard" ] && grep -q guarding /tmp/case/guard
 }
 
+# guard_says TEXT: wait for it to say so. It says what it did after it did it: a writer may be back before.
+guard_says() {
+    wait_until 20 grep -qF -- "$1" /tmp/case/guard || fail "no '$1' in: $(cat /tmp/case/guard)"
+}
+
 # unguarded: end it as an operator does.
 unguarded() {
     kill "$guard"

@@ -13,7 +13,7 @@ for device in "$disk" "$root_port"; do
     ! drop "$device" 2>/tmp/case/err || fail "a raw removal of $device got through"
     same "$before" "$(functions)"
 done
-contains "$(cat /tmp/case/guard)" "the device is in use: /tmp/mnt is mounted from $name (ext4)"
+guard_says "the device is in use: /tmp/mnt is mounted from $name (ext4)"
 note "denied: $(cat /tmp/case/err)"
 umount /tmp/mnt
 drop "$disk" || fail "it is not in use any more: $(cat /tmp/case/guard)"

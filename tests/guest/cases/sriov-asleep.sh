@@ -25,14 +25,14 @@ wakes() {
 sleeps
 guarded --wait 100
 (echo 2 >"$pci/$pf/sriov_numvfs") 2>/tmp/case/raw && fail "the guard let it"
-told() { grep -q "$pf: sleeps" /tmp/case/guard; }
-wait_until 20 told || fail "the guard says: $(cat /tmp/case/guard); the writer: $(cat /tmp/case/raw)"
+guard_says "$pf: sleeps"
 kill "$guard"
 wait "$guard"
 asleep || fail "it was woken"
 
 expect_status 0 pcictl sriov -n "$pf" 2
 contains "$out" "1  set power/control of $pf to on"
+contains "$out" "would set power/control of $pf back to auto"
 expect_status 0 pcictl sriov "$pf" 2
 same auto "$(cat "$pci/$pf/power/control")"
 wakes 2

@@ -90,13 +90,19 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
     for boot in boots {
         tally.run(guest_dir, boot, &programs)?;
     }
-    println!("\n{} passed, {} failed; {} documents in the published form", tally.passed, tally.failed, tally.documents);
+    println!();
+    // Once more where nobody misses them, whatever becomes of the lines between.
+    for title in &tally.failed {
+        println!("FAILED: {title}");
+    }
+    let (passed, failed, documents) = (tally.passed, tally.failed.len(), tally.documents);
+    println!("{passed} passed, {failed} failed; {documents} documents in the published form");
     for boot in &not_run {
         let package = kernels.iter().find(|kernel| kernel.series == boot.kernel).map_or("?", |kernel| &kernel.package);
         let cases: Vec<_> = boot.cases.iter().map(|case| case.name.as_str()).collect();
         println!("NOT RUN, {package} has left the archive: {} {} {}", boot.kernel, boot.topology, cases.join(" "));
     }
-    Ok(tally.failed == 0)
+    Ok(tally.failed.is_empty())
 }
 
 /// How often a guest that is lost before its first case is booted.
@@ -109,7 +115,8 @@ const CRASH_TRIES: usize = 6;
 #[derive(Default)]
 struct Tally {
     passed: usize,
-    failed: usize,
+    /// Their titles.
+    failed: Vec<String>,
     documents: usize,
 }
 
@@ -129,7 +136,7 @@ impl Tally {
                 if lost_boots < BOOT_TRIES {
                     continue;
                 }
-                self.failed += boot.cases.len();
+                self.failed.extend(boot.cases.iter().map(|case| title(&boot, case)));
                 return Ok(());
             }
             boot.cases.drain(..report.ran);
@@ -169,10 +176,10 @@ impl Tally {
             }
             return;
         }
-        self.failed += 1;
         let came = if came.is_empty() { "pass" } else { &came };
         println!("{title} ... FAILED ({took:.1} s): {came}, and not {}", case.expectation());
         show(outcome);
+        self.failed.push(title);
     }
 }
 
