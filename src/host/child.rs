@@ -30,6 +30,10 @@ use crate::host::procfs::Procfs;
 /// to answer within two seconds, whatever hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// The same before a change, for what waits for a lock of the kernel that others may have for seconds and then give back, as the
+/// routing lock while a network card sets up virtual functions.
+pub(crate) const CHANGE_PATIENCE: Duration = Duration::from_secs(6);
+
 /// A child that says nothing for so long keeps its item, and another one goes on with the rest.
 const STALLED: Duration = Duration::from_millis(150);
 
@@ -42,12 +46,35 @@ const MOST_CHILDREN: usize = 32;
 /// How often a child says that it is at work.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(50);
 
+/// How long children are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// When the time for all items is up.
+    pub(crate) deadline: Instant,
+    /// A child that says nothing for so long hangs.
+    pub(crate) silence: Duration,
+}
+
+impl Limits {
+    /// For one question, to which nothing is said but the answer.
+    pub(crate) fn of_answer(silence: Duration) -> Self {
+        Self { deadline: Instant::now() + silence, silence }
+    }
+}
+
+/// With [`PATIENCE`].
+impl From<Instant> for Limits {
+    fn from(deadline: Instant) -> Self {
+        Self { deadline, silence: PATIENCE }
+    }
+}
+
 /// Why an item was not looked at to its end.
 #[derive(Debug)]
 pub(crate) enum Unseen {
     /// The child waits in the kernel, where no signal reaches it.
     Hangs,
-    /// The child made no progress for [`PATIENCE`].
+    /// The child made no progress for as long as silence is taken.
     Slow,
     /// The time for all items was up.
     OutOfTime,
@@ -103,7 +130,7 @@ pub(crate) fn look_at_each<T, M: Serialize + DeserializeOwned>(
     items: &[T],
     children: usize,
     left: &[BorrowedFd<'_>],
-    deadline: Instant,
+    limits: impl Into<Limits>,
     look: &dyn Fn(&T, &mut Sender),
     mut take: impl FnMut(usize, M),
 ) -> Vec<(usize, Unseen)> {
@@ -121,7 +148,7 @@ pub(crate) fn look_at_each<T, M: Serialize + DeserializeOwned>(
             take(number, message);
         }
     };
-    supervise(items.len(), children.clamp(1, items.len().max(1)), left, deadline, &work, &mut found)
+    supervise(items.len(), children.clamp(1, items.len().max(1)), left, limits.into(), &work, &mut found)
 }
 
 type Work<'a> = &'a dyn Fn(&[usize], &mut Sender);
@@ -130,7 +157,7 @@ fn supervise(
     items: usize,
     children: usize,
     left: &[BorrowedFd<'_>],
-    deadline: Instant,
+    limits: Limits,
     work: Work<'_>,
     found: &mut dyn FnMut(usize, &[u8]),
 ) -> Vec<(usize, Unseen)> {
@@ -153,11 +180,11 @@ fn supervise(
     while !running.is_empty() {
         let mut next = Vec::new();
         wait_for_any(&running);
-        let is_late = Instant::now() >= deadline;
+        let is_late = Instant::now() >= limits.deadline;
         let mut room = MOST_CHILDREN.saturating_sub(running.len());
         for mut child in running {
             let is_over = child.take_in(found);
-            let given_up = match child.given_up(is_over, is_late) {
+            let given_up = match child.given_up(is_over, is_late, limits.silence) {
                 None if is_over => continue,
                 None => {
                     if room > 0 && child.has_stalled() {
@@ -277,14 +304,14 @@ impl Child {
     }
 
     /// Why it is given up, if it is.
-    fn given_up(&self, is_over: bool, is_late: bool) -> Option<Unseen> {
+    fn given_up(&self, is_over: bool, is_late: bool, silence: Duration) -> Option<Unseen> {
         if self.has_ended || self.is_past_its_own {
             return None;
         }
         if is_over {
             return Some(Unseen::Died);
         }
-        if self.heard.elapsed() > PATIENCE {
+        if self.heard.elapsed() > silence {
             return Some(if self.is_in_kernel() { Unseen::Hangs } else { Unseen::Slow });
         }
         is_late.then_some(Unseen::OutOfTime)

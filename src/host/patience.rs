@@ -3,17 +3,14 @@
 
 use std::io;
 use std::os::fd::AsFd as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::plain;
-use crate::host::child::{PATIENCE, Sender, Unseen, look_at_each};
+use crate::host::child::{Limits, PATIENCE, Sender, Unseen, look_at_each};
 use crate::host::sysfs::Sysfs;
-
-/// Whoever only looks wants an answer; the kernel walks through a million routes in less.
-const QUESTION_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Reads these files of /sys; what is missing is `None`, what does not answer is told.
 pub(crate) fn read_all(sysfs: &Sysfs, paths: &[String]) -> (Vec<Option<String>>, Vec<String>) {
@@ -84,12 +81,12 @@ pub(crate) fn read_bytes(
     failed.into_iter().next().map_or(Ok(found), Err)
 }
 
-/// Has a child ask, for as long as whoever only looks may wait.
+/// Has a child ask a question that may wait for a lock.
 ///
 /// # Errors
 /// Why there is no answer, in words.
 pub(crate) fn in_child<M: Serialize + DeserializeOwned>(
-    deadline: Instant,
+    limits: Limits,
     ask: &dyn Fn() -> io::Result<M>,
 ) -> Result<M, String> {
     let mut answer = None;
@@ -97,12 +94,29 @@ pub(crate) fn in_child<M: Serialize + DeserializeOwned>(
         sender.send(&ask().map_err(|error| plain(&error)));
     };
     let take = |_: usize, said: Result<M, String>| answer = Some(said);
-    let deadline = deadline.min(Instant::now() + QUESTION_PATIENCE);
-    let unseen = look_at_each(&[()], 1, &[], deadline, &look, take);
+    let unseen = look_at_each(&[()], 1, &[], limits, &look, take);
     match (answer, unseen.into_iter().next()) {
         (Some(answer), _) => answer,
         (None, Some((_, Unseen::NoChild(error)))) => Err(format!("no process could be started: {}", plain(&error))),
         (None, Some((_, Unseen::Died))) => Err("the child that asked ended".to_owned()),
         (None, _) => Err("the kernel does not answer".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_silence_is_taken() {
+        let late = || {
+            std::thread::sleep(Duration::from_millis(500));
+            Ok(7)
+        };
+        assert_eq!(in_child(Limits::of_answer(Duration::from_secs(60)), &late), Ok(7));
+        let given_up = in_child(Limits::of_answer(Duration::from_millis(100)), &late);
+        assert_eq!(given_up, Err("the kernel does not answer".to_owned()));
     }
 }

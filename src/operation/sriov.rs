@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::child::{Limits, PATIENCE};
 use crate::host::text::escaped;
 use crate::operation::absent::not_there;
 use crate::operation::change::{Changed, InPlaceTarget};
@@ -26,12 +27,12 @@ use crate::resolve::functions::{Resolved, Resolver};
 use crate::topology::attributes::{AUTOPROBE, Attributes};
 use crate::topology::fields::Fields;
 use crate::topology::model::{FunctionId, Topology};
-use crate::topology::vf_link::has_interface;
+use crate::topology::vf_link::{self, has_interface};
 use crate::topology::vf_setting::{VfSetting, VfValue};
 use crate::usage::find;
 use crate::usage::model::UsageReport;
 use crate::usage::scope::Scope;
-use crate::verify::capture::{Observer, vf_settings};
+use crate::verify::capture::Observer;
 use crate::verify::compare::is_same_device;
 use crate::verify::overrides::{Overrides, read_overrides};
 use crate::verify::record::{RemovedDevice, VirtualRecord};
@@ -427,7 +428,7 @@ fn macs(context: &Context, topology: &Topology, physical: PciAddress) -> Vec<(u3
     if topology.find(physical).is_none_or(|id| topology.virtual_functions(id).is_empty()) {
         return Vec::new();
     }
-    let settings = vf_settings(&context.machine.sysfs, physical).unwrap_or_else(|why| {
+    let settings = vf_link::read(&context.machine.sysfs, physical, Limits::of_answer(PATIENCE)).unwrap_or_else(|why| {
         context.output.detail(&format!("{physical}: the MACs of its VFs cannot be told: {why}"));
         Vec::new()
     });

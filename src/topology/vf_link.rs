@@ -4,10 +4,10 @@
 //! An interface in another network namespace is not seen. A dumped tree may have the answer in a file, a setting a line.
 
 use std::io;
-use std::time::Instant;
 
 use nix::libc;
 
+use crate::host::child::Limits;
 use crate::host::netlink::{
     Attributes, GET_LINK, IFLA_EXT_MASK, Netlink, Question, SKIP_STATS, Told, attributes, number,
 };
@@ -52,7 +52,7 @@ fn ethernet(sysfs: &Sysfs, directory: &str) -> impl Iterator<Item = String> {
 ///
 /// # Errors
 /// Why they cannot be told, in words.
-pub(crate) fn read(sysfs: &Sysfs, physical: PciAddress, deadline: Instant) -> Result<Vec<VfSetting>, String> {
+pub(crate) fn read(sysfs: &Sysfs, physical: PciAddress, limits: Limits) -> Result<Vec<VfSetting>, String> {
     if sysfs.is_dump() {
         return in_dump(sysfs, physical).ok_or_else(|| "the dumped tree does not tell".to_owned());
     }
@@ -60,7 +60,7 @@ pub(crate) fn read(sysfs: &Sysfs, physical: PciAddress, deadline: Instant) -> Re
     if interfaces.is_empty() {
         return Err("the physical function has no network interface here".to_owned());
     }
-    let told = in_child(deadline, &|| {
+    let told = in_child(limits, &|| {
         let found = find(&mut Netlink::route()?, &interfaces, physical)?;
         Ok(found.map(|(_, settings)| settings).unwrap_or_default())
     })?;

@@ -11,6 +11,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Result, plain};
+use crate::host::child::{CHANGE_PATIENCE, Limits, PATIENCE};
 use crate::host::machine::Machine;
 use crate::host::procfs::{ProcessRef, Procfs};
 use crate::host::sysfs::Sysfs;
@@ -40,7 +41,7 @@ use crate::usage::{console, hives, namespaces, nvidia, protected, unlisted, vfio
 /// # Errors
 /// The list of protected devices is broken. All else that goes wrong is told in `unchecked`.
 pub fn find(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
-    with_hives(machine, scope, Round::Only, false)
+    with_hives(machine, scope, Round::Only, Purpose::Look)
 }
 
 /// Finds every user of the functions, and asks the kernel for their disks as well, which opens them: for a look that
@@ -49,7 +50,7 @@ pub fn find(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
 /// # Errors
 /// As [`find`].
 pub(crate) fn find_for_change(machine: &Machine, scope: &Scope) -> Result<UsageReport> {
-    with_hives(machine, scope, Round::Only, true)
+    with_hives(machine, scope, Round::Only, Purpose::Change)
 }
 
 /// The first of two such looks, with what it saw for the second.
@@ -58,7 +59,7 @@ pub(crate) fn find_for_change(machine: &Machine, scope: &Scope) -> Result<UsageR
 /// As [`find`].
 pub fn find_first(machine: &Machine, scope: &Scope) -> Result<(UsageReport, Seen)> {
     let mut seen = Seen::default();
-    let users = with_hives(machine, scope, Round::First(&mut seen), true)?;
+    let users = with_hives(machine, scope, Round::First(&mut seen), Purpose::Change)?;
     Ok((users, seen))
 }
 
@@ -67,11 +68,20 @@ pub fn find_first(machine: &Machine, scope: &Scope) -> Result<(UsageReport, Seen
 /// # Errors
 /// As [`find`].
 pub fn find_again(machine: &Machine, scope: &Scope, seen: &Seen) -> Result<UsageReport> {
-    with_hives(machine, scope, Round::Second(seen), true)
+    with_hives(machine, scope, Round::Second(seen), Purpose::Change)
 }
 
-fn with_hives(machine: &Machine, scope: &Scope, round: Round<'_>, asks_for_disks: bool) -> Result<UsageReport> {
-    let mut users = search(machine, scope, round, asks_for_disks)?;
+/// What a look is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To tell somebody, soon.
+    Look,
+    /// To decide whether something is changed: the disks are asked, and who has a lock of the kernel for some seconds is waited for.
+    Change,
+}
+
+fn with_hives(machine: &Machine, scope: &Scope, round: Round<'_>, purpose: Purpose) -> Result<UsageReport> {
+    let mut users = search(machine, scope, round, purpose)?;
     for (HiveMember { address, of, .. }, UsageReport { found, .. }) in hive_users(machine, scope)? {
         let jobs = if found.is_empty() { String::new() } else { format!("; {}", describe_users(&found)) };
         users.notes.push(format!("{of}: {address} is of the same XGMI hive and may be disturbed{jobs}"));
@@ -88,7 +98,7 @@ pub(crate) fn hive_users(machine: &Machine, scope: &Scope) -> Result<Vec<(HiveMe
     if members.is_empty() {
         return Ok(Vec::new());
     }
-    let all = search(machine, &hives::scope_of(&machine.sysfs, &members), Round::Only, false)?;
+    let all = search(machine, &hives::scope_of(&machine.sysfs, &members), Round::Only, Purpose::Look)?;
     let with_users = |member: HiveMember| {
         let found = all.of(|address| address == member.address);
         (member, UsageReport { found, ..all.clone() })
@@ -96,13 +106,13 @@ pub(crate) fn hive_users(machine: &Machine, scope: &Scope) -> Result<Vec<(HiveMe
     Ok(members.into_iter().map(with_users).collect())
 }
 
-fn search(machine: &Machine, scope: &Scope, round: Round<'_>, asks_for_disks: bool) -> Result<UsageReport> {
+fn search(machine: &Machine, scope: &Scope, round: Round<'_>, purpose: Purpose) -> Result<UsageReport> {
     let sysfs = &machine.sysfs;
     let protected = protected::users(sysfs, scope)?;
     let inventory = Inventory::read(sysfs, scope);
     let storage = Storage::read(sysfs, &inventory);
     let (given, virtio) = (Given::read(sysfs, scope), virtio::devices(sysfs, scope));
-    let mut survey = Search { sysfs, scope, inventory, storage, given, virtio, users: UsageReport::default() };
+    let mut survey = Search { sysfs, scope, inventory, storage, given, virtio, purpose, users: UsageReport::default() };
     survey.users.found = protected;
     survey.block_holders(machine.procfs());
     survey.users.notes = nvidia::notes(scope);
@@ -120,7 +130,7 @@ fn search(machine: &Machine, scope: &Scope, round: Round<'_>, asks_for_disks: bo
         }
         (None, None) => survey.users.unchecked.push("/proc is not mounted: mount -t proc proc /proc".to_owned()),
     }
-    if asks_for_disks && !sysfs.is_dump() {
+    if purpose == Purpose::Change && !sysfs.is_dump() {
         survey.claims();
     }
     let mut users = survey.users;
@@ -139,6 +149,7 @@ struct Search<'a> {
     storage: Storage,
     given: Given,
     virtio: Vec<VirtioDevice>,
+    purpose: Purpose,
     users: UsageReport,
 }
 
@@ -248,9 +259,11 @@ impl Search<'_> {
 
     /// Every network namespace; a dump has the interfaces of one alone. Returns the packet sockets.
     fn networks(&mut self, proc: &Procfs, namespaces: &Namespaces, deadline: Instant) -> Vec<Listener> {
-        let mut found = own::network_use(self.sysfs, proc, self.scope, &|| session(proc), deadline);
+        let silence = if self.purpose == Purpose::Change { CHANGE_PATIENCE } else { PATIENCE };
+        let limits = Limits { deadline, silence };
+        let mut found = own::network_use(self.sysfs, proc, self.scope, &|| session(proc), limits);
         if !proc.is_dump() && interfaces::may_exist(self.sysfs, self.scope) {
-            let others = namespaces::network_use(proc, self.scope, &namespaces.networks, deadline);
+            let others = namespaces::network_use(proc, self.scope, &namespaces.networks, limits);
             found.users.extend(others.users);
             found.listeners.extend(others.listeners);
             found.unchecked.extend(others.unchecked);

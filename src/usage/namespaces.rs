@@ -15,7 +15,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 use serde::{Deserialize, Serialize};
 
 use crate::error::plain;
-use crate::host::child::{PATIENCE, Sender, Unseen, look_at_each};
+use crate::host::child::{Limits, PATIENCE, Sender, Unseen, look_at_each};
 use crate::host::procfs::texts::unescape;
 use crate::host::procfs::{Next, Procfs};
 use crate::host::sysfs::Sysfs;
@@ -64,7 +64,7 @@ enum Answer {
 }
 
 /// Who uses the interfaces of the functions in these network namespaces, and what could not be looked at.
-pub(crate) fn network_use(proc: &Procfs, scope: &Scope, namespaces: &[Namespace], deadline: Instant) -> NetworkUse {
+pub(crate) fn network_use(proc: &Procfs, scope: &Scope, namespaces: &[Namespace], limits: Limits) -> NetworkUse {
     let NetworkUse { mut users, mut listeners, mut unchecked, notes } = NetworkUse::default();
     let look = |namespace: &Namespace, sender: &mut Sender| {
         answer(look_at_interfaces(proc, scope, namespace, sender), sender);
@@ -77,7 +77,7 @@ pub(crate) fn network_use(proc: &Procfs, scope: &Scope, namespaces: &[Namespace]
         Answer::Denied(why) => unchecked.push(cannot_enter(&namespaces[number], &why)),
         Answer::Mount(_) => {}
     };
-    let unseen = look_at_each(namespaces, 1, &[proc.descriptor()], deadline, &look, take);
+    let unseen = look_at_each(namespaces, 1, &[proc.descriptor()], limits, &look, take);
     // Of those that have one reason in common the first is told, and how many there are.
     let is_same = |a: &(usize, Unseen), b: &(usize, Unseen)| in_words(&a.1) == in_words(&b.1);
     for same in unseen.chunk_by(is_same) {

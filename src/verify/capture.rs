@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::time::Instant;
 
-use crate::host::child::PATIENCE;
+use crate::host::child::{CHANGE_PATIENCE, Limits};
 use crate::host::root::Root;
 use crate::host::sysfs::{Sysfs, last_step};
 use crate::order;
@@ -221,12 +220,12 @@ fn virtual_functions(sysfs: &Sysfs, topology: &Topology, id: FunctionId, overrid
     vfs.into_iter().map(function).collect()
 }
 
-/// What a physical function keeps for its VFs.
+/// What a physical function keeps for its VFs. It waits for it as one may before a change: what is not told is lost with the VFs.
 ///
 /// # Errors
 /// Why it cannot be told, in words.
 pub(crate) fn vf_settings(sysfs: &Sysfs, physical: PciAddress) -> Result<Vec<VfSetting>, String> {
-    vf_link::read(sysfs, physical, Instant::now() + PATIENCE)
+    vf_link::read(sysfs, physical, Limits::of_answer(CHANGE_PATIENCE))
 }
 
 /// A line of `resource`: start, end, flags.

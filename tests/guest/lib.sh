@@ -278,6 +278,25 @@ runbook() {
     done 3</tmp/case/runbook
 }
 
+# has_link ADDRESS: its network interface has.
+has_link() {
+    [ "$(cat "$pci/$1"/net/*/carrier 2>/dev/null)" = 1 ]
+}
+
+# has_mac PF N MAC: what the driver of its VF N has made of it. A driver asks the physical function, which resets itself when its VFs
+# become more or fewer, and on a busy machine takes longer than igbvf waits: it is bound again then, when there is a link.
+has_mac() {
+    vf=$(basename "$(readlink "$pci/$1/virtfn$2")")
+    mac=$(cat "$pci/$vf"/net/*/address)
+    if [ "$mac" != "$3" ] && dmesg | grep "igbvf $vf: " | tail -n 6 | grep -q 'PF still in reset state'; then
+        wait_until 60 has_link "$1" || fail "$1 has no link"
+        echo "$vf" >/sys/bus/pci/drivers/igbvf/unbind
+        echo "$vf" >/sys/bus/pci/drivers/igbvf/bind
+        mac=$(cat "$pci/$vf"/net/*/address)
+    fi
+    same "$3" "$mac"
+}
+
 # in_background COMMAND...: start a `hold`, and wait until it holds what it should. Its process id is in $holder.
 in_background() {
     : >/tmp/holder

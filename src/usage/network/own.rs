@@ -1,8 +1,7 @@
 //! Network use in the namespace that pcictl is in, or that a dump is of.
 
-use std::time::Instant;
-
 use crate::error::plain;
+use crate::host::child::Limits;
 use crate::host::procfs::Procfs;
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
@@ -33,11 +32,11 @@ pub(crate) fn network_use(
     proc: &Procfs,
     scope: &Scope,
     session: &dyn Fn() -> Option<Session>,
-    deadline: Instant,
+    limits: Limits,
 ) -> NetworkUse {
     let mut found = NetworkUse::default();
     let owned = interfaces::owned(sysfs, scope);
-    let (users, trouble) = rdma::users(sysfs, scope, &owned, deadline);
+    let (users, trouble) = rdma::users(sysfs, scope, &owned, limits.deadline);
     (found.users, found.unchecked) = (users, trouble.into_iter().collect());
     if owned.is_empty() {
         return found;
@@ -45,7 +44,7 @@ pub(crate) fn network_use(
     let facts = if proc.is_dump() {
         by_files(proc, session())
     } else {
-        let asked = rtnetlink::ask_in_child(&interfaces::indexed(sysfs, &owned), session(), deadline);
+        let asked = rtnetlink::ask_in_child(&interfaces::indexed(sysfs, &owned), session(), limits);
         asked.or_else(|why| {
             found.unchecked.push(why);
             // They tell most of it, and answer always.

@@ -7,8 +7,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Instant;
 
+use crate::host::child::Limits;
 use crate::host::netlink::{GET_LINK, IFLA_EXT_MASK, Netlink, Question, SKIP_STATS, Told, attributes, number, short};
 use crate::host::patience::in_child;
 use crate::usage::network::carried::{Carried, Facts, Session};
@@ -24,12 +24,8 @@ const FEW: usize = 8;
 ///
 /// # Errors
 /// Why it could not be told, in words.
-pub(crate) fn ask_in_child(
-    interfaces: &[Indexed],
-    session: Option<Session>,
-    deadline: Instant,
-) -> Result<Facts, String> {
-    in_child(deadline, &|| ask(interfaces, session))
+pub(crate) fn ask_in_child(interfaces: &[Indexed], session: Option<Session>, limits: Limits) -> Result<Facts, String> {
+    in_child(limits, &|| ask(interfaces, session))
         .map_err(|why| format!("addresses and routes cannot be told to the last one: {why}"))
 }
 
@@ -379,7 +375,7 @@ mod tests {
 
     #[test]
     fn the_kernel_of_this_machine_answers() {
-        let facts = ask_in_child(&[(1, "lo".to_owned())], None, Instant::now() + Duration::from_secs(60)).unwrap();
+        let facts = ask_in_child(&[(1, "lo".to_owned())], None, Limits::of_answer(Duration::from_secs(60))).unwrap();
         // Its own addresses do not count, whoever has added which.
         let words = facts.of("lo").map(Carried::words).unwrap_or_default();
         assert!(!words.iter().any(|word| word.contains("127.0.0.1") || word.contains("::1")), "{words:?}");

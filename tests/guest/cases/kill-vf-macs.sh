@@ -23,7 +23,7 @@ mac() {
         [ -z "$(mac)" ] || {
             same "$new" "$(mac)"
             same igbvf "$(basename "$(readlink "$pci/$pf/virtfn0/driver")")"
-            same "$new" "$(cat "$pci/$pf"/virtfn0/net/*/address)"
+            has_mac "$pf" 0 "$new"
         }
         same 1 "$(cat "$pci/$pf/sriov_drivers_autoprobe")"
         none

@@ -20,18 +20,14 @@ keeps() {
 }
 # has VF MAC: what its own driver has made of it.
 has() {
-    same "$2" "$(cat "$pci/$(vf "$1")"/net/*/address)"
+    has_mac "$pf" "$1" "$2"
 }
 a=02:00:00:00:00:0a b=02:00:00:00:00:0b c=02:00:00:00:00:0c
 
-has_link() {
-    [ "$(cat "/sys/class/net/$(interface "$pf")/carrier")" = 1 ]
-}
-# set_up: or else it answers no VF; nor does it at the moment when its link comes, and a VF that is trusted then has it keep the
-# MAC that its driver made up.
+# set_up: or else it answers no VF; nor does it at the moment when its link comes.
 set_up() {
     ip link set "$(interface "$pf")" up
-    wait_until 60 has_link || fail 'no link'
+    wait_until 60 has_link "$pf" || fail 'no link'
 }
 set_up
 expect_status 0 pcictl sriov --mac "0=$a" --mac "2=$c" "$pf" 3
@@ -74,14 +70,15 @@ expect_status 1 pcictl sriov --mac "0=$a" "$edu"
 
 # Another number, with all that was: the VLAN, trust, an override and a driver, too.
 net vf "$(interface "$pf")" 0 vlan 5 2
-net vf "$(interface "$pf")" 1 trust 1
-net vf "$(interface "$pf")" 1 spoofchk 0
+# The driver of a VF that is trusted would have the physical function keep the MAC that it makes up while nobody answers.
+net vf "$(interface "$pf")" 2 trust 1
+net vf "$(interface "$pf")" 2 spoofchk 0
 give "$(vf 2)" pci-stub
 expect_status 0 pcictl sriov --restore "$pf" 4
 restored() {
     keeps 0 "$a" 'vlan 5 qos 2'
-    keeps 1 "$b" 'trust 1' 'spoofchk 0'
-    keeps 2 "$c"
+    keeps 1 "$b"
+    keeps 2 "$c" 'trust 1' 'spoofchk 0'
     same pci-stub "$(basename "$(readlink "$pci/$(vf 2)/driver")")"
     same pci-stub "$(cat "$pci/$(vf 2)/driver_override")"
 }

@@ -15,13 +15,37 @@ use crate::places;
 
 const SWITCH: &str = r#"//! Which mutant is switched on.
 
+use std::os::unix::fs::FileExt as _;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Instead of a number: none is, and which are come to is written down.
+const RECORD: u32 = u32::MAX;
+
 /// Whether it is this one.
 pub fn is(id: u32) -> bool {
-    static ON: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    static ON: OnceLock<u32> = OnceLock::new();
     let read = || std::fs::read_to_string(env!("PCICTL_MUTANT")).ok().and_then(|text| text.trim().parse().ok());
-    *ON.get_or_init(|| read().unwrap_or_default()) == id
+    let on = *ON.get_or_init(|| read().unwrap_or_default());
+    if on == RECORD {
+        write_down(id);
+    }
+    on == id
+}
+
+/// A byte for each, at once: the process may be killed.
+fn write_down(id: u32) {
+    static SEEN: [AtomicBool; 16384] = [const { AtomicBool::new(false) }; 16384];
+    if SEEN.get(id as usize).is_some_and(|seen| !seen.swap(true, Ordering::Relaxed)) {
+        if let Ok(file) = std::fs::OpenOptions::new().write(true).open(concat!(env!("PCICTL_MUTANT"), ".reached")) {
+            let _ = file.write_at(b"1", u64::from(id));
+        }
+    }
 }
 "#;
+
+/// What is written instead of a mutant's number to have it written down which are come to.
+const RECORD: u32 = u32::MAX;
 
 /// A copy of the repository.
 pub struct Copy {
@@ -64,8 +88,24 @@ impl Copy {
         fs::write(self.switch(), id.to_string()).context("cannot write which mutant is switched on")
     }
 
+    /// Switches none on, and forgets which were come to.
+    pub fn record(&self) -> Result<()> {
+        fs::write(self.reached_file(), "").context("cannot write which mutants are come to")?;
+        self.switch_on(RECORD)
+    }
+
+    /// Those that were come to since.
+    pub fn reached(&self) -> Result<BTreeSet<u32>> {
+        let bytes = fs::read(self.reached_file()).context("cannot read which mutants are come to")?;
+        Ok((0..).zip(bytes).filter(|(_, byte)| *byte != 0).map(|(id, _)| id).collect())
+    }
+
     fn switch(&self) -> PathBuf {
         self.root.join("mutant")
+    }
+
+    fn reached_file(&self) -> PathBuf {
+        self.root.join("mutant.reached")
     }
 
     /// Builds all mutants that can be built together; returns those that cannot.

@@ -1,0 +1,139 @@
+//! Which tests come to which mutants: only these can notice one.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::copy::{Copy, Programs};
+
+/// No test takes longer.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// A test that passes without a mutant.
+pub struct Test {
+    /// The program that it is in.
+    program: PathBuf,
+    name: String,
+    /// How long it takes.
+    usual: Duration,
+    reached: BTreeSet<u32>,
+}
+
+/// The tests of src and those of the program, the quickest first.
+pub struct Tests<'a> {
+    copy: &'a Copy,
+    root: &'a Path,
+    /// Those of the rooms.
+    lib: Vec<Test>,
+    /// Those of the program.
+    it: Vec<Test>,
+}
+
+/// Who noticed a mutant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noticed {
+    /// The tests of the rooms.
+    ByRoom,
+    /// Those of the program.
+    ByProgram,
+    /// Nobody, although tests come to it.
+    ByNobody,
+    /// No test comes to it.
+    Unreached,
+}
+
+impl<'a> Tests<'a> {
+    /// Runs each test by itself, once, and sees which mutants it comes to. A test that fails here without a mutant is told of,
+    /// and not asked.
+    pub fn record(copy: &'a Copy, root: &'a Path, programs: &Programs) -> Result<Self> {
+        let mut tests = Self { copy, root, lib: Vec::new(), it: Vec::new() };
+        tests.lib = tests.record_program(&programs.lib)?;
+        tests.it = tests.record_program(&programs.it)?;
+        Ok(tests)
+    }
+
+    fn record_program(&self, program: &Path) -> Result<Vec<Test>> {
+        let listed = Command::new(program).args(["--list", "--format", "terse"]).current_dir(self.root).output();
+        let listed = listed.with_context(|| format!("cannot run {}", program.display()))?;
+        let text = String::from_utf8_lossy(&listed.stdout);
+        let names: Vec<&str> = text.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+        if names.is_empty() {
+            bail!("{} lists no test", program.display());
+        }
+        let mut tests = Vec::new();
+        for name in names {
+            self.copy.record()?;
+            self.pass(program, &[name], LONGEST)?;
+            let reached = self.copy.reached()?;
+            self.copy.switch_on(0)?;
+            let begun = Instant::now();
+            if self.pass(program, &[name], LONGEST)? {
+                tests.push(Test {
+                    program: program.to_owned(),
+                    name: name.to_owned(),
+                    usual: begun.elapsed(),
+                    reached,
+                });
+            } else {
+                eprintln!("{name} fails without a mutant: it is not asked");
+            }
+        }
+        tests.sort_by_key(|test| test.usual);
+        Ok(tests)
+    }
+
+    /// How many there are, those of the rooms and those of the program.
+    pub fn count(&self) -> (usize, usize) {
+        (self.lib.len(), self.it.len())
+    }
+
+    /// Asks all that come to a mutant, the quick ones first, until one notices it.
+    pub fn ask(&self, id: u32) -> Result<Noticed> {
+        self.copy.switch_on(id)?;
+        let mut is_reached = false;
+        for (tests, noticed) in [(&self.lib, Noticed::ByRoom), (&self.it, Noticed::ByProgram)] {
+            let asked: Vec<&Test> = tests.iter().filter(|test| test.reached.contains(&id)).collect();
+            is_reached |= !asked.is_empty();
+            if self.some_fail(&asked)? {
+                return Ok(noticed);
+            }
+        }
+        Ok(if is_reached { Noticed::ByNobody } else { Noticed::Unreached })
+    }
+
+    /// A few at first: mostly the first that is asked fails.
+    fn some_fail(&self, mut tests: &[&Test]) -> Result<bool> {
+        let mut at_once = 4;
+        while let Some(first) = tests.first() {
+            let (now, later) = tests.split_at(at_once.min(tests.len()));
+            let names: Vec<&str> = now.iter().map(|test| test.name.as_str()).collect();
+            // A mutant may have made a loop endless.
+            let limit = 4 * now.iter().map(|test| test.usual).sum::<Duration>() + Duration::from_secs(10);
+            if !self.pass(&first.program, &names, limit)? {
+                return Ok(true);
+            }
+            tests = later;
+            at_once *= 4;
+        }
+        Ok(false)
+    }
+
+    /// Whether these tests pass in time, in whole seconds, and in 8 GiB of addresses.
+    fn pass(&self, program: &Path, tests: &[&str], limit: Duration) -> Result<bool> {
+        let mut child = Command::new("timeout")
+            .args(["--kill-after=5", &limit.as_secs().to_string(), "prlimit", "--as=8589934592"])
+            .arg(program)
+            .args(["--quiet", "--exact"])
+            .args(tests)
+            .current_dir(self.root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot run tests")?;
+        Ok(child.wait()?.success())
+    }
+}
