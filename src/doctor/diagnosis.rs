@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
-use crate::doctor::stack::{Position, Waits, Work};
-use crate::doctor::task::{Snapshot, Task, VfioUser};
+use crate::doctor::stack::{FREES_ACPI_BRIDGE, Position, Waits, Work};
+use crate::doctor::task::{Frame, Snapshot, Task, VfioUser};
 use crate::doctor::writes::{self, is_writer};
 use crate::pci::address::PciAddress;
 
@@ -154,12 +154,21 @@ fn device(task: &Task) -> Option<PciAddress> {
     own.or_else(|| task.files.iter().filter(|file| is_written(file)).find_map(|file| last(file)))
 }
 
+/// Of ACPI's lock: whoever told of a card while the two bridges above it were removed is the last to let go of both, and the next
+/// one who removes a bridge or adds one waits for that lock with the PCI core's mutex.
 fn against_itself(finding: &Finding) -> Option<Stuck> {
-    let at = &finding.position;
-    (at.has_mutex && at.waits == Waits::Mutex).then(|| Stuck {
+    let frees = |frame: &&Frame| frame.function == FREES_ACPI_BRIDGE;
+    let why = match finding.position.waits {
+        Waits::Mutex if finding.position.has_mutex => "it waits for the mutex that it has itself",
+        Waits::AcpiSlots if finding.task.stack.iter().filter(frees).count() > 1 => {
+            "it waits for the lock that it has itself: a card came or went while the bridges above it were removed"
+        }
+        _ => return None,
+    };
+    Some(Stuck {
         trouble: Trouble::AgainstItself,
         members: vec![finding.task.tid],
-        evidence: vec![finding.in_words(), "it waits for the mutex that it has itself".to_owned()],
+        evidence: vec![finding.in_words(), why.to_owned()],
         helps: REBOOT.to_owned(),
         blocks_all: true,
     })

@@ -58,6 +58,8 @@ pub(crate) enum Waits {
     Nvidia,
     /// Until a thread that serves an interrupt has ended.
     IrqThread,
+    /// ACPI's lock of what it knows of slots, acpi_hp_context_lock.
+    AcpiSlots,
     /// Anything else.
     Other {
         /// The function it is in.
@@ -131,6 +133,10 @@ const TAKE_DEVICE_LOCK: &[&str] = &[
 
 const WAIT_FOR_IRQ_THREAD: &[&str] =
     &["__synchronize_irq", "synchronize_irq", "free_irq", "__free_irq", "kthread_stop"];
+
+/// Takes ACPI's lock of what it knows of slots, and has it while it frees the next bridge above in the same way
+/// (drivers/pci/hotplug/acpiphp_glue.c).
+pub(crate) const FREES_ACPI_BRIDGE: &str = "free_bridge";
 
 const DRAIN: &[&str] = &["kernfs_drain", "__kernfs_remove"];
 
@@ -264,6 +270,9 @@ fn waits(task: &Task, names: &[&str], innermost: &str) -> Waits {
     if names.iter().any(|name| name.starts_with("nv_pci_remove")) {
         return Waits::Nvidia;
     }
+    if innermost == FREES_ACPI_BRIDGE {
+        return Waits::AcpiSlots;
+    }
     if WAIT_FOR_IRQ_THREAD.contains(&innermost) {
         return Waits::IrqThread;
     }
@@ -309,6 +318,7 @@ impl fmt::Display for Waits {
             Self::Vfio => f.write_str("user space to close the vfio device"),
             Self::Nvidia => f.write_str("user space to let go of the nvidia device"),
             Self::IrqThread => f.write_str("the thread of an interrupt to end"),
+            Self::AcpiSlots => f.write_str("ACPI's lock of slots"),
             Self::Other { function } if function.is_empty() => f.write_str("something that cannot be seen"),
             Self::Other { function } => write!(f, "something in {function}"),
         }

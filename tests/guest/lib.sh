@@ -427,11 +427,11 @@ complaints() {
 # stuck_tasks: each task in D state: pid, command, and what it waits in. A driver that sleeps is in D state as well, so
 # what counts is a task that stays so.
 stuck_tasks() {
-    for stat in /proc/[0-9]*/stat; do
+    for stat in /proc/[0-9]*/task/[0-9]*/stat; do
         state=$(sed 's/.*) //; s/ .*//' "$stat" 2>/dev/null)
         [ "$state" = D ] || continue
         task=${stat%/stat}
-        echo "${task#/proc/} $(cat "$task/comm" 2>/dev/null) $(cat "$task/wchan" 2>/dev/null)"
+        echo "${task##*/} $(cat "$task/comm" 2>/dev/null) $(cat "$task/wchan" 2>/dev/null)"
         sed 's/^/        /' "$task/stack" 2>/dev/null
     done
 }

@@ -357,6 +357,45 @@ stuck
     machine.doctor().stdout("healthy: no task is inside the kernel's PCI core\n").check();
 }
 
+/// ACPI's worker lets go of two bridges at once that were removed meanwhile (raw-surprise-deadlock).
+#[test]
+fn a_worker_of_acpi_that_waits_for_itself_is_stuck() {
+    let worker = [
+        "__mutex_lock.constprop.0+0x2a1/0x4d0",
+        "free_bridge+0x95/0x150",
+        "free_bridge+0x12a/0x150",
+        "acpiphp_hotplug_notify+0x103/0x290",
+        "acpi_device_hotplug+0x9e/0x3c0",
+        "acpi_hotplug_work_fn+0x3d/0x50",
+    ];
+    let of_acpi = |stack| Task { pid: 60, comm: "kworker/u4:5", command: &[], state: 'D', stack, files: &[] };
+    Machine::new()
+        .with(&of_acpi(&worker))
+        .doctor()
+        .stdout(format!(
+            "\
+stuck: a task waits for itself; every PCI removal, rescan and hotplug event on this machine waits for it
+  kernel thread 60 (kworker/u4:5), switching a slot of a PCI device, waits for ACPI's lock of slots
+  it waits for the lock that it has itself: a card came or went while the bridges above it were removed
+  fix: {REBOOT}
+stuck
+"
+        ))
+        .status(124)
+        .check();
+    // One that has no second bridge in hand waits for another.
+    Machine::new()
+        .with(&of_acpi(&[worker[0], worker[1], worker[3]]))
+        .doctor()
+        .stdout(
+            "\
+busy: kernel thread 60 (kworker/u4:5), switching a slot of a PCI device, waits for ACPI's lock of slots
+healthy: operations in progress are slow, not stuck
+",
+        )
+        .check();
+}
+
 #[test]
 fn the_other_cycles_are_told_apart() {
     let remove = file("remove");
