@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::edit;
@@ -55,6 +55,7 @@ pub struct Copy {
 }
 
 /// The programs that were built.
+#[derive(Clone, Deserialize, Serialize)]
 pub struct Programs {
     /// The tests in src.
     pub lib: PathBuf,
@@ -69,10 +70,19 @@ enum Built {
 }
 
 impl Copy {
-    /// For a directory that holds the repository, and that nobody else needs.
+    /// For a directory that holds the repository, and that nobody else needs. What was done in it before is not done again.
     pub fn new(root: &Path, mutants: &[Mutant]) -> Result<Self> {
         let files: BTreeSet<&String> = mutants.iter().map(|mutant| &mutant.file).collect();
-        let read = |file: &String| Ok((file.clone(), fs::read_to_string(root.join(file)).context(file.clone())?));
+        // Those in place may have mutants in them.
+        let kept = root.join("originals");
+        let read = |file: &String| {
+            let (here, there) = (root.join(file), kept.join(file));
+            if !there.exists() {
+                fs::create_dir_all(there.parent().unwrap_or(&kept))?;
+                fs::copy(here, &there).with_context(|| file.clone())?;
+            }
+            Ok((file.clone(), fs::read_to_string(there).with_context(|| file.clone())?))
+        };
         let originals = files.into_iter().map(read).collect::<Result<_>>()?;
         fs::write(root.join("src/mutant.rs"), SWITCH)?;
         let lib = root.join("src/lib.rs");
@@ -108,8 +118,16 @@ impl Copy {
         self.root.join("mutant.reached")
     }
 
-    /// Builds all mutants that can be built together; returns those that cannot.
+    /// Builds all mutants that can be built together, if that was not done before; returns those that cannot.
     pub fn build(&self, mutants: &[Mutant]) -> Result<(Programs, BTreeSet<u32>)> {
+        let built = self.root.join("built.json");
+        if !built.exists() {
+            fs::write(&built, serde_json::to_vec(&self.build_anew(mutants)?)?)?;
+        }
+        serde_json::from_slice(&fs::read(&built)?).with_context(|| format!("{} is damaged", built.display()))
+    }
+
+    fn build_anew(&self, mutants: &[Mutant]) -> Result<(Programs, BTreeSet<u32>)> {
         let mut without = BTreeSet::new();
         loop {
             self.write(mutants, &mut without)?;

@@ -1,11 +1,13 @@
 //! Which tests come to which mutants: only these can notice one.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
 
 use crate::copy::{Copy, Programs};
 
@@ -13,6 +15,7 @@ use crate::copy::{Copy, Programs};
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// A test that passes without a mutant.
+#[derive(Deserialize, Serialize)]
 pub struct Test {
     /// The program that it is in.
     program: PathBuf,
@@ -46,12 +49,17 @@ pub enum Noticed {
 }
 
 impl<'a> Tests<'a> {
-    /// Runs each test by itself, once, and sees which mutants it comes to. A test that fails here without a mutant is told of,
-    /// and not asked.
+    /// Runs each test by itself, once, and sees which mutants it comes to, if that was not done before. A test that fails here
+    /// without a mutant is told of, and not asked.
     pub fn record(copy: &'a Copy, root: &'a Path, programs: &Programs) -> Result<Self> {
         let mut tests = Self { copy, root, lib: Vec::new(), it: Vec::new() };
-        tests.lib = tests.record_program(&programs.lib)?;
-        tests.it = tests.record_program(&programs.it)?;
+        let recorded = root.join("tests.json");
+        if !recorded.exists() {
+            let all = (tests.record_program(&programs.lib)?, tests.record_program(&programs.it)?);
+            fs::write(&recorded, serde_json::to_vec(&all)?)?;
+        }
+        let damaged = || format!("{} is damaged", recorded.display());
+        (tests.lib, tests.it) = serde_json::from_slice(&fs::read(&recorded)?).with_context(damaged)?;
         Ok(tests)
     }
 
@@ -104,19 +112,17 @@ impl<'a> Tests<'a> {
         Ok(if is_reached { Noticed::ByNobody } else { Noticed::Unreached })
     }
 
-    /// A few at first: mostly the first that is asked fails.
-    fn some_fail(&self, mut tests: &[&Test]) -> Result<bool> {
-        let mut at_once = 4;
-        while let Some(first) = tests.first() {
-            let (now, later) = tests.split_at(at_once.min(tests.len()));
+    /// A few at a time, as a program of tests ends with all of them, whatever becomes of the first.
+    fn some_fail(&self, tests: &[&Test]) -> Result<bool> {
+        /// As many as it runs side by side, and some more, as it has to start.
+        const AT_ONCE: usize = 4;
+        for now in tests.chunks(AT_ONCE) {
             let names: Vec<&str> = now.iter().map(|test| test.name.as_str()).collect();
             // A mutant may have made a loop endless.
             let limit = 4 * now.iter().map(|test| test.usual).sum::<Duration>() + Duration::from_secs(10);
-            if !self.pass(&first.program, &names, limit)? {
+            if !self.pass(&now[0].program, &names, limit)? {
                 return Ok(true);
             }
-            tests = later;
-            at_once *= 4;
         }
         Ok(false)
     }
