@@ -264,3 +264,6 @@ fn users(finding: &Finding, vfio_users: &[VfioUser]) -> Option<Stuck> {
         blocks_all: finding.position.has_mutex,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -289,6 +289,49 @@ mod tests {
     use crate::host::procfs::FIRST_PID_NAMESPACE;
     use crate::host::root::Root;
 
+    const ROOTS: &str = "Uid:\t0\t0\t0\t0\n";
+
+    /// A /proc with these files.
+    fn proc_with(files: &[(&str, &str)]) -> (tempfile::TempDir, Procfs) {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join("proc").join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let procfs = Procfs::open(&Root::open(Some(root.path())).unwrap()).unwrap().unwrap();
+        (root, procfs)
+    }
+
+    /// The search for locks on older files of a file system that /proc/locks calls 00:13.
+    fn search(procfs: &Procfs) -> Searched<'_> {
+        let (directory, file_named) = ("/run/pcictl/locks", &|_: &str| None);
+        Searched { procfs, device: 0x13, directory, is_of_host: true, file_named, new: &[] }
+    }
+
+    #[test]
+    fn a_lock_whose_taker_has_ended_counts_only_where_not_everybody_can_be_seen() {
+        // Whoever has it since is none who may open lock files, or is hidden.
+        let lock = ("locks", "1: FLOCK  ADVISORY  WRITE 4711 00:13:77 0 EOF\n");
+        let (_all, everybody) = proc_with(&[lock, ("1/status", ROOTS)]);
+        assert_eq!(search(&everybody).look().unwrap(), StaleHolders::default());
+        let (_some, some) = proc_with(&[lock, ("4000/status", ROOTS)]);
+        // Others than root see even less, and that tells nothing.
+        let hidden = if geteuid().is_root() { vec![4711] } else { Vec::new() };
+        assert_eq!(search(&some).look().unwrap(), StaleHolders { hidden, ..StaleHolders::default() });
+    }
+
+    #[test]
+    fn of_locks_that_nobody_accounts_for_those_count_whose_taker_was_never_seen() {
+        let seen = 4712;
+        let (explained, elsewhere, there) = ("4713 00:13:79", "4714 00:14:80", "4715 00:13:81");
+        let holders = ["4711 00:13:77", "4712 00:13:78", explained, elsewhere, there];
+        let locks = holders.map(|holder| format!("1: FLOCK  ADVISORY  WRITE {holder} 0 EOF\n")).concat();
+        let (_root, procfs) = proc_with(&[("locks", &locks), ("4715/stat", "4715 (x) S 1")]);
+        let explained = [KernelFile { device: 0x13, inode: 79 }];
+        assert_eq!(search(&procfs).hidden_holders(&[seen], &[], &explained).unwrap(), [4711]);
+    }
+
     #[test]
     fn without_the_kernels_table_everybody_is_looked_at() {
         let root = tempfile::tempdir().unwrap();

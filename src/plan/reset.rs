@@ -142,3 +142,37 @@ fn named(addresses: &[PciAddress]) -> String {
 fn impossible(kind: ErrorKind, address: PciAddress, option: &str, why: &str) -> Error {
     Error::new(kind, format!("{address}: {option} is not possible: {why}")).about(address)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_bus_is_reset_once_for_all_that_is_named_on_it() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("sys/bus/pci/devices")).unwrap();
+        let link = |address: &str, directory: &str| {
+            let directory = format!("devices/pci0000:00/{directory}");
+            fs::create_dir_all(root.path().join("sys").join(&directory)).unwrap();
+            let link = root.path().join("sys/bus/pci/devices").join(address);
+            symlink(format!("../../../{directory}"), link).unwrap();
+        };
+        let port = "0000:00:01.0";
+        link(port, port);
+        let functions: Vec<PciAddress> = ["0000:01:00.0", "0000:01:00.1"].map(|text| text.parse().unwrap()).to_vec();
+        for address in &functions {
+            link(&address.to_string(), &format!("{port}/{address}"));
+        }
+        fs::write(root.path().join("sys/bus/pci/devices").join(port).join("reset_subordinate"), "").unwrap();
+        let sysfs = Sysfs::open(Some(root.path())).unwrap();
+
+        let plan = plan_reset(&sysfs, &functions, &functions).unwrap();
+        let below = Action::ResetBelow { address: port.parse().unwrap() };
+        assert_eq!(plan.steps.iter().map(|step| &step.action).collect::<Vec<_>>(), [&below]);
+        let refused = plan_reset(&sysfs, &functions[..1], &functions[..1]).unwrap_err().to_string();
+        assert!(refused.contains("that would reset 0000:01:00.1, too"), "{refused}");
+    }
+}

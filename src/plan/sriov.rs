@@ -285,6 +285,17 @@ mod tests {
         assert_eq!(first(0, false, &request(4, None, None)), ["4 > sriov_numvfs after []"]);
     }
 
+    /// Of VFs that are there already only the physical function is told their MACs.
+    #[test]
+    fn the_switch_is_needed_for_whatever_new_vfs_are_to_have() {
+        let macs = vec![(0, "02:00:00:00:00:0a".parse().unwrap())];
+        let with_macs = |count| VfRequest { count, macs: macs.clone(), ..VfRequest::default() };
+        assert!(with_macs(Some(2)).needs_switch() && !with_macs(None).needs_switch());
+        assert!(!request(2, None, None).needs_switch() && request(2, None, Some("igbvf")).needs_switch());
+        assert!(request(2, Some(true), None).needs_switch() && request(2, Some(false), None).needs_switch());
+        assert!(VfRequest { restore: true, ..request(2, None, None) }.needs_switch());
+    }
+
     #[test]
     fn another_number_goes_through_zero() {
         assert_eq!(

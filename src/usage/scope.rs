@@ -104,7 +104,6 @@ impl Device {
             "vfio" => "vfio/",
             "vfio-dev" => "vfio/devices/",
             _ if class.starts_with("infiniband_") => "infiniband/",
-            _ if class.starts_with("card") && self.path.contains("/drm/") => "dri/",
             _ if self.number.0 == USB_MAJOR => return usb_node(self.number.1),
             _ if self.path.contains("/input/input") => "input/",
             _ if self.path.contains("/sound/card") => "snd/",
@@ -231,4 +230,42 @@ fn multipath_heads(sysfs: &Sysfs, controller: &str) -> Vec<String> {
         sysfs.names(controller).ok().flatten().unwrap_or_default().iter().filter_map(head).collect();
     heads.sort_unstable();
     heads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_where_the_kernel_or_udev_puts_it() {
+        for (path, number, node) in [
+            ("pci0000:00/0000:00:02.0/drm/card0", (226, 0), "dri/card0"),
+            ("pci0000:00/0000:00:02.0/drm/card0/card0-DP-1/drm_dp_aux0", (243, 0), "drm_dp_aux0"),
+            ("virtual/input/mice", (13, 63), "input/mice"),
+            ("pci0000:00/0000:00:14.0/usb1/1-1/1-1:1.0/input/input3/event4", (13, 68), "input/event4"),
+            ("pci0000:00/0000:00:0b.0/accel/accel0", (261, 0), "accel/accel0"),
+            ("pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0/bsg/0:0:0:0", (243, 0), "bsg/0:0:0:0"),
+            ("pci0000:00/0000:81:00.0/infiniband/issm0", (231, 64), "infiniband/issm0"),
+            ("pci0000:00/0000:81:00.0/infiniband_verbs/uverbs0", (231, 192), "infiniband/uverbs0"),
+            ("virtual/sound/timer", (116, 33), "snd/timer"),
+            ("pci0000:00/0000:00:1f.3/sound/card0/pcmC0D0p", (116, 2), "snd/pcmC0D0p"),
+            ("virtual/vfio/12", (236, 12), "vfio/12"),
+            ("pci0000:00/0000:81:00.0/vfio-dev/vfio0", (511, 0), "vfio/devices/vfio0"),
+            ("pci0000:00/0000:00:14.0/usb2/2-1", (189, 130), "bus/usb/002/003"),
+            ("pci0000:00/0000:05:00.0/cciss0/block/cciss!c0d0", (104, 0), "cciss/c0d0"),
+            ("pci0000:00/0000:01:00.0/nvme/nvme0", (240, 0), "nvme0"),
+        ] {
+            let name = path.rsplit('/').next().unwrap().to_owned();
+            let device = Device { name, path: format!("devices/{path}"), number };
+            assert_eq!(device.node(), node, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_has_a_fixed_number_is_no_hardware() {
+        let fixed = [(1, 3), (7, 128), (4, 0), (4, 63)];
+        assert!(fixed.into_iter().all(|number| !may_be_hardware(number)));
+        assert!([(4, 64), (0, 0), (6, 0), (240, 7)].into_iter().all(may_be_hardware));
+        assert_eq!((number("259:0\n"), number("259"), number("a:b")), (Some((259, 0)), None, None));
+    }
 }

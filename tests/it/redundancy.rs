@@ -65,6 +65,9 @@ fn a_copy_counts_while_it_is_in_sync_and_an_array_by_what_its_level_can_lose() {
     tree.edit(&format!("{MD}/md1/md/raid_disks"), "2\n");
     tree.edit(&format!("{MD}/md1/md/layout"), "258\n");
     assert_eq!(needed(&tree, &["0000:02:00.0"]).0, ["redundant"]);
+    // One near, of two far ones.
+    tree.edit(&format!("{MD}/md1/md/layout"), "513\n");
+    assert_eq!(needed(&tree, &["0000:02:00.0"]).0, ["redundant"]);
     tree.edit(&format!("{MD}/md1/md/layout"), "257\n");
     assert_eq!(needed(&tree, &["0000:02:00.0"]).0, ["mounted", "holders", "redundant"]);
     for state in ["faulty", "spare", "write_error", "in_sync,blocked"] {
@@ -74,6 +77,10 @@ fn a_copy_counts_while_it_is_in_sync_and_an_array_by_what_its_level_can_lose() {
         assert!(users.contains(&format!("the last copy: nvme0n1p2 is {state}")), "{users}");
     }
     tree.edit(&format!("{MD}/md0/md/dev-nvme0n1p2/state"), "in_sync,write_mostly\n");
+    assert_eq!(needed(&tree, &["0000:02:00.0"]).0, ["mounted", "holders", "redundant"]);
+    // A disk that says nothing of itself is as md says.
+    let state = "sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/nvme/nvme0/state";
+    std::fs::remove_file(tree.path().join(state)).expect("its state");
     assert_eq!(needed(&tree, &["0000:02:00.0"]).0, ["mounted", "holders", "redundant"]);
 }
 

@@ -248,3 +248,42 @@ fn mounts_of_other_namespaces_are_read_once_and_where_they_matter() {
         assert_eq!(read(PORT), 2, "{kind}");
     }
 }
+
+/// A directory of sysfs with a link in it to a device.
+fn link(tree: &Tree, directory: &str, name: &str, device: &str) {
+    let at = tree.path().join(directory);
+    fs::create_dir_all(&at).unwrap();
+    let up = "../".repeat(directory.split('/').count() - 1);
+    std::os::unix::fs::symlink(format!("{up}{device}"), at.join(name)).unwrap();
+}
+
+#[test]
+fn a_disk_that_is_passed_through_as_it_is_and_one_of_bcachefs_are_in_use() {
+    let tree = Tree::load("storage");
+    let disk = "devices/pci0000:00/0000:00:0e.0/0000:82:00.0/host8/rport-8:0-0/target8:0:0/8:0:0:1";
+    link(&tree, "sys/kernel/scst_tgt/devices/8:0:0:1", "scsi_device", disk);
+    let told = users(&tree, &["0000:82:00.0"], 4)["users"].to_string();
+    assert!(told.contains("SCST device 8:0:0:1 gives out sdc"), "{told}");
+    assert!(!told.contains("SCST device 8:0:0:1 gives out sdc1"), "{told}");
+
+    let nvme = "devices/pci0000:00/0000:00:03.0/0000:03:00.0/nvme/nvme2/nvme2n1";
+    link(&tree, "sys/fs/bcachefs/1234/dev-0", "block", nvme);
+    fs::create_dir_all(tree.path().join("sys/fs/bcachefs/5678")).unwrap();
+    let told = users(&tree, &["0000:03:00.0"], 4)["users"].to_string();
+    assert!(told.contains("bcachefs 1234") && !told.contains("bcachefs 5678"), "{told}");
+}
+
+#[test]
+fn a_journal_is_told_with_its_file_system_by_the_name_of_its_thread() {
+    let tree = Tree::load("storage");
+    // The kernel may have cut the name after 15 bytes; what is as long, or begins so, need not be it.
+    for (comm, whose) in [
+        ("jbd2/nvme2n1", "the file system on sde"),
+        ("jbd2/nvme2n", "a file system"),
+        ("jbd2/dm-10-8abc", "a file system"),
+    ] {
+        tree.edit("proc/800/comm", format!("{comm}\n"));
+        let told = users(&tree, &["0000:03:00.0"], 4)["users"].to_string();
+        assert!(told.contains(&format!("is the journal of {whose}")), "{comm}: {told}");
+    }
+}

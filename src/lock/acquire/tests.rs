@@ -1,15 +1,26 @@
 //! One process, several open files: flock keeps them apart as it does processes.
 
 use std::fs;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use nix::libc::rlim_t;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::getppid;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
 use crate::error::{ErrorKind, Result};
-use crate::lock::acquire::{Held, WaitLimit, Waiting, WatchWait};
-use crate::lock::claims::{Claims, Mode};
-use crate::lock::files::LockDirectory;
+use crate::host::child::{Limits, Sender, look_at_each};
+use crate::lock::acquire::{FIRST_LIMIT, Held, Wait, WaitLimit, Waiting, WatchWait, raise_fd_limit};
+use crate::lock::claims::{Claim, Claims, Mode};
+use crate::lock::files::{LockDirectory, LockFile};
 use crate::lock::flock;
 use crate::lock::host_view::HostView;
+use crate::lock::offset_tag::OffsetTag;
 use crate::lock::proc_locks::{Role, all_flocks};
 use crate::pci::place::Place;
 
@@ -31,6 +42,34 @@ fn run() -> (tempfile::TempDir, LockDirectory) {
 
 fn take(directory: &LockDirectory, chain: &str) -> Result<Held> {
     directory.acquire(&Claims::changing(vec![at(chain)]), WaitLimit::NoWait, &mut Silent)
+}
+
+fn wait_for<'a>(directory: &'a LockDirectory, claim: &'a Claim, watch: &'a mut Silent) -> Wait<'a> {
+    let (target, limit, begun) = (&claim.place, WaitLimit::NoWait, Instant::now());
+    Wait { directory, target, claim, intention: false, limit, watch, begun, told: false }
+}
+
+/// Returns when somebody stands in line for a file.
+fn wait_for_line(directory: &LockDirectory, inode: u64) {
+    let is_in_line = || {
+        let flocks = all_flocks(directory.procfs()).unwrap();
+        flocks.iter().any(|line| line.role == Role::Waits && line.file.inode == inode)
+    };
+    while !is_in_line() {
+        std::thread::yield_now();
+    }
+}
+
+/// Stands in line for a file, until whoever has it lets it go.
+fn stand_in_line(directory: &LockDirectory, file: LockFile) {
+    let inode = file.id.1;
+    flock::lock_in_background(file.file, Mode::Exclusive).unwrap();
+    wait_for_line(directory, inode);
+}
+
+/// A child of a test, which does not hang.
+fn child_limits() -> Limits {
+    Limits::of_answer(Duration::from_secs(60))
 }
 
 #[test]
@@ -211,17 +250,141 @@ fn a_shut_gate_is_not_yet_a_lock() {
     assert!(flock::try_lock(&gate.file, Mode::Exclusive).unwrap());
     let taken = std::thread::scope(|scope| {
         let waiter = scope.spawn(|| take(&directory, ""));
-        let waits_at_gate = || {
-            let flocks = all_flocks(directory.procfs()).unwrap();
-            flocks.iter().any(|f| f.role == Role::Waits && f.file.inode == gate.id.1)
-        };
-        while !waits_at_gate() {
-            std::thread::yield_now();
-        }
+        wait_for_line(&directory, gate.id.1);
         drop(gate);
         waiter.join().unwrap()
     });
     taken.unwrap();
+}
+
+#[test]
+fn a_gate_that_stays_shut_is_not_waited_for_for_ever() {
+    let (_run, directory) = run();
+    let gate = directory.gate(&Place::root()).unwrap();
+    assert!(flock::try_lock(&gate.file, Mode::Exclusive).unwrap());
+    let (sender, receiver) = channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| sender.send(take(&directory, "")));
+        let taken = receiver.recv_timeout(Duration::from_secs(60));
+        // Whoever waits for ever is let through, so that this test ends all the same.
+        drop(gate);
+        assert_eq!(taken.unwrap().unwrap_err().kind(), ErrorKind::Locked);
+    });
+}
+
+/// Only those who do keep a gate shut for long.
+#[test]
+fn whoever_has_the_lock_or_stands_at_the_gate_does_not_wait_for_the_lock() {
+    let (_run, directory) = run();
+    let (claim, mut silent) = (Claim { place: Place::root(), mode: Mode::Exclusive }, Silent);
+    let wait = wait_for(&directory, &claim, &mut silent);
+    let (gate, lock) = (|| directory.gate(&claim.place).unwrap(), || directory.lock(&claim.place).unwrap());
+    let held = [gate(), lock()];
+    assert!(held.iter().all(|held| flock::try_lock(&held.file, Mode::Exclusive).unwrap()));
+    assert!(!wait.somebody_waits_for_the_lock().unwrap(), "somebody has it");
+    stand_in_line(&directory, gate());
+    assert!(!wait.somebody_waits_for_the_lock().unwrap(), "somebody stands at the gate");
+    stand_in_line(&directory, lock());
+    assert!(wait.somebody_waits_for_the_lock().unwrap());
+}
+
+/// Whoever gets an ancestor for itself meets nobody below.
+#[test]
+fn locks_are_let_go_of_from_below() {
+    let (run, directory) = run();
+    let claims = Claims::changing(vec![at("h/1.0")]);
+    let limit = WaitLimit::Until(Instant::now() + Duration::from_secs(60));
+    let released = || {
+        let held = directory.acquire(&claims, limit, &mut Silent).unwrap();
+        closed_by(&run.path().join("locks"), || drop(held))
+    };
+    // A process that another test starts just then has the files open for a moment, and closes them in another order.
+    assert!((0..100).any(|_| released() == ["h+1.0.lock", "h.lock", "root.lock"]), "{:?}", released());
+}
+
+/// The files of a directory that are closed meanwhile, in order.
+fn closed_by(directory: &Path, work: impl FnOnce()) -> Vec<String> {
+    let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&inotify, directory, WatchFlags::CLOSE_WRITE).unwrap();
+    work();
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(&inotify, &mut buffer);
+    let mut names = Vec::new();
+    while let Ok(event) = reader.next() {
+        names.push(event.file_name().unwrap().to_str().unwrap().to_owned());
+    }
+    names
+}
+
+#[test]
+fn a_lock_on_a_file_that_was_there_before_counts_even_if_it_is_ones_own() {
+    let (run, directory) = run();
+    let _held = take(&directory, "h/1.0").unwrap();
+    fs::remove_file(run.path().join("locks/root.lock")).unwrap();
+    let error = take(&directory, "h/2.0").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    assert!(error.to_string().contains("locks on files that were there before"), "{error}");
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_where_that_is_needed_and_possible() {
+    type Limit = (rlim_t, rlim_t);
+    let raise = |&(soft, hard): &Limit, sender: &mut Sender| {
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        raise_fd_limit(100);
+        sender.send(&(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), FIRST_LIMIT.get()));
+    };
+    let limits = [(100, 256), (100, 120), (100, 100), (164, 256)];
+    let mut seen = [None; 4];
+    let take = |number: usize, after: (Limit, Option<Limit>)| seen[number] = Some(after);
+    // Each in a process of its own: the limit is that of a process, and so is what it was at first.
+    look_at_each(&limits, limits.len(), &[], child_limits(), &raise, take);
+    let raised = |to, hard| Some(((to, hard), Some((100, hard))));
+    // Programs that are started get back what was there only if that was changed.
+    let left = |soft, hard| Some(((soft, hard), None));
+    assert_eq!(seen, [raised(164, 256), raised(120, 120), left(100, 100), left(164, 256)]);
+}
+
+fn shared(directory: &LockDirectory) -> LockFile {
+    let file = directory.lock(&at("h")).unwrap();
+    OffsetTag::now(Mode::Shared, true).put(&file.file).unwrap();
+    assert!(flock::try_lock(&file.file, Mode::Shared).unwrap());
+    file
+}
+
+/// What a process is told that would wait for the node in this mode.
+fn refusal(run: &Path, mode: Mode) -> Option<String> {
+    let directory = LockDirectory::open(run).unwrap();
+    let claim = Claim { place: at("h"), mode };
+    let refused = wait_for(&directory, &claim, &mut Silent).refuse_to_wait_for_ancestor();
+    refused.err().map(|error| error.to_string())
+}
+
+/// Two processes share the lock of a node: one that started the process that wants it, and one that has been there for longer
+/// and so comes first among the holders.
+#[test]
+fn the_process_that_would_be_waited_for_by_its_own_child_is_told_from_others_with_the_same_lock() {
+    let (run, directory) = run();
+    let other = Command::new("cat").stdin(Stdio::piped()).stdout(shared(&directory).file).spawn();
+    let mut other = other.unwrap();
+    let child = |_: &(), sender: &mut Sender| {
+        let refusals = [Mode::Exclusive, Mode::Shared].map(|mode| refusal(run.path(), mode));
+        sender.send(&(getppid().as_raw(), refusals));
+    };
+    type Told = (i32, [Option<String>; 2]);
+    let parent = |_: &(), sender: &mut Sender| {
+        let directory = LockDirectory::open(run.path()).unwrap();
+        let _lock = shared(&directory);
+        look_at_each(&[()], 1, &[], child_limits(), &child, |_, told: Told| sender.send(&told));
+    };
+    let mut told = None;
+    look_at_each(&[()], 1, &[], child_limits(), &parent, |_, by_child: Told| told = Some(by_child));
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    let (parent, [exclusive, shared]) = told.unwrap();
+    let exclusive = exclusive.unwrap();
+    assert!(exclusive.contains(&format!("it is locked by pid {parent} ")), "{exclusive}");
+    assert_eq!(shared, None);
 }
 
 #[test]

@@ -242,7 +242,7 @@ impl Journals {
     /// Drops the oldest journals of closed operations when there are more than so many.
     fn prune(&self, directory: &Directory, kept: usize) {
         let names = names_by_age(directory).unwrap_or_default();
-        let Some(surplus) = names.len().checked_sub(kept).filter(|surplus| *surplus > 0) else { return };
+        let surplus = names.len().saturating_sub(kept);
         let is_over =
             |found: &JournalFile| !found.busy && found.record.as_ref().is_ok_and(|record| record.closed.is_some());
         let found = names.into_iter().map(|name| examine(directory, name));
@@ -438,24 +438,82 @@ fn text(directory: &Directory, name: &str) -> std::result::Result<String, Invali
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
+    use nix::sys::resource::{UsageWho, getrusage};
+
     use super::*;
+
+    fn journals() -> (tempfile::TempDir, Journals) {
+        let directory = tempfile::tempdir().unwrap();
+        let journals = Journals::below(&directory.path().join("run"), &directory.path().join("state"));
+        (directory, journals)
+    }
+
+    fn header(id: &str) -> Header {
+        Header { id: id.to_owned(), ..Header::parse(HEADER).unwrap() }
+    }
+
+    fn ids(journals: &Journals) -> Vec<String> {
+        journals.list().unwrap().iter().map(|found| found.id().to_owned()).collect()
+    }
 
     #[test]
     fn journals_of_one_second_and_process_are_listed_in_the_order_in_which_they_began() {
-        let directory = tempfile::tempdir().unwrap();
-        let journals = Journals::below(&directory.path().join("run"), &directory.path().join("state"));
-        let header = Header { id: "7-8".to_owned(), ..Header::parse(HEADER).unwrap() };
+        let (_directory, journals) = journals();
         for _ in 0..3 {
-            journals.begin(header.clone()).unwrap();
+            journals.begin(header("7-8")).unwrap();
         }
-        let ids: Vec<String> = journals.list().unwrap().iter().map(|found| found.id().to_owned()).collect();
-        assert_eq!(ids, ["7-8", "7-8+", "7-8++"]);
+        assert_eq!(ids(&journals), ["7-8", "7-8+", "7-8++"]);
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_written_costs_no_other_one_where_that_makes_no_room() {
+        let (_directory, journals) = journals();
+        journals.begin(header("1-1")).unwrap().0.close("well").unwrap();
+        // No file can have a name that is so long.
+        assert!(journals.begin(header(&"2".repeat(300))).is_err());
+        assert_eq!(ids(&journals), ["1-1"]);
+    }
+
+    #[test]
+    fn a_journal_is_dropped_only_if_its_operation_is_closed_and_nobody_works_on_it() {
+        let (_directory, journals) = journals();
+        drop(journals.begin(header("1-interrupted")).unwrap());
+        let (busy, _) = journals.begin(header("2-busy")).unwrap();
+        busy.close("well").unwrap();
+        journals.begin(header("3-over")).unwrap().0.close("well").unwrap();
+        let directory = Directory::open(&journals.journals).unwrap().unwrap();
+        // A process that another test starts just then has the journal open for a moment, as if it worked on it.
+        while directory.has("3-over.journal") {
+            journals.prune(&directory, 0);
+        }
+        assert_eq!(ids(&journals), ["1-interrupted", "2-busy"]);
+        drop(busy);
+    }
+
+    #[test]
+    fn how_a_step_ended_is_noted_by_whoever_inherited_the_journal() {
+        let (_directory, journals) = journals();
+        let (journal, _) = journals.begin(header("1-2")).unwrap();
+        let mark = StepRef { step: 0, undo: false };
+        note_end(journal.try_clone().unwrap().as_fd(), mark, 5).unwrap();
+        let record = journals.list().unwrap().remove(0).record.unwrap();
+        assert_eq!(record.ends.get(&mark), Some(&Some(5)));
+    }
+
+    /// Else all looks would be over before whoever has the file open could run.
+    #[test]
+    fn between_two_looks_the_processor_is_left_to_others() {
+        let sleeps = || getrusage(UsageWho::RUSAGE_THREAD).unwrap().voluntary_context_switches();
+        let before = sleeps();
+        (0..3).for_each(|_| pause());
+        assert!(sleeps() > before);
     }
 
     #[test]
     fn a_line_that_was_torn_off_becomes_no_part_of_the_next_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let journals = Journals::below(&directory.path().join("run"), &directory.path().join("state"));
+        let (directory, journals) = journals();
         drop(journals.begin(Header::parse(HEADER).unwrap()).unwrap());
         let path = directory.path().join("run/journal/1-2.journal");
         for torn in ["01234567", "\0\0\0"] {

@@ -199,6 +199,20 @@ fn what_is_not_an_entry_is_reported_each_time_and_only_damage_is_set_aside() {
 }
 
 #[test]
+fn what_is_set_aside_keeps_its_name_and_replaces_nothing_that_was_set_aside_before() {
+    let (_state, ledger) = ledger();
+    ledger.save(&[entry(TOP, 1)]).unwrap();
+    for new in ["a.json", "a.json.1", "a.json.2"] {
+        std::fs::write(ledger.path().join("a.json"), new).unwrap();
+        let moved: Vec<PathBuf> = ledger.set_aside_damaged().unwrap().into_iter().map(|(_, path)| path).collect();
+        assert_eq!(moved, [ledger.path().join("corrupt").join(new)]);
+    }
+    for name in ["a.json", "a.json.1", "a.json.2"] {
+        assert_eq!(std::fs::read_to_string(ledger.path().join("corrupt").join(name)).unwrap(), name);
+    }
+}
+
+#[test]
 fn a_link_is_not_followed_and_an_open_directory_not_trusted() {
     let (state, ledger) = ledger();
     ledger.save(&[entry(TOP, 1)]).unwrap();

@@ -284,3 +284,16 @@ fn place(device: &Device) -> String {
     let address = device.path.rsplit('/').find_map(PciAddress::from_sysfs_name);
     address.map_or_else(|| device.name.clone(), |address| address.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_are_named_and_the_others_counted() {
+        let names = |all: &[&str]| few(&all.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(names(&["a", "a", "b"]), "a, b");
+        assert_eq!(names(&["a", "b", "c", "d"]), "a, b, c, d");
+        assert_eq!(names(&["a", "b", "c", "d", "e", "f"]), "a, b, c, d and 2 more");
+    }
+}

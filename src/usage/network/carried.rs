@@ -111,3 +111,25 @@ impl Facts {
         self.by_name.get(interface)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_routes_are_named_and_the_others_counted() {
+        let network = |number: u8| IpAddr::from([10, 0, number, 0]);
+        let mut carried = Carried::default();
+        for number in [0, 0, 1, 2, 3, 4] {
+            carried.add_route(network(number), 24, MAIN_TABLE);
+        }
+        let routes = ["a route to 10.0.0.0/24", "a route to 10.0.1.0/24", "a route to 10.0.2.0/24"];
+        assert_eq!(carried.words(), [&routes[..], &["2 more routes"]].concat());
+        let mut both = Carried::default();
+        both.add_route(network(9), 24, 7);
+        both.add_routes_of(carried);
+        assert_eq!(both.words(), [&["a route to 10.0.9.0/24 of table 7"], &routes[..], &["2 more routes"]].concat());
+        both.add_route(network(0), 0, MAIN_TABLE);
+        assert_eq!(both.words(), ["the default route"]);
+    }
+}

@@ -228,4 +228,35 @@ mod tests {
         assert!(facts.of("eth0").is_none());
         assert_eq!(facts.of("eth1").unwrap().words(), ["address 2001:db8::1", "the default route"]);
     }
+
+    #[test]
+    fn an_ipv6_route_counts_by_its_length_and_its_flags() {
+        let zero = "00000000000000000000000000000000";
+        let line = |group: &str, length: &str, flags: &str, interface: &str| {
+            format!(
+                "20010db8{group}00000000000000000000 {length} {zero} 00 {zero} 00000100 00000001 00000000 {flags} {interface}\n"
+            )
+        };
+        let table = line("0000", "20", "00000001", "eth0")
+            + &line("0001", "30", "00000001", "eth1")
+            + &line("0002", "30", "00000003", "eth2")
+            // Refused, an address of this machine, down, on the loopback interface.
+            + &line("0003", "30", "00000201", "eth3")
+            + &line("0004", "30", "80000001", "eth4")
+            + &line("0005", "30", "00000000", "eth5")
+            + &line("0006", "30", "00000001", "lo");
+        let inet6 = "20010db8000900000000000000000001 02 30 00 80     eth8\n\
+                     20010db8000a00000000000000000001 03 30 00 80     eth9\n";
+        let routes = read(&[("if_inet6", inet6), ("ipv6_route", &table)]);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let session = |ours: &str, theirs: &str| routes.of_session(address(ours), address(theirs)).join(" ");
+        assert_eq!(session("2001:db8:1::5", "2001:db8:2::9"), "eth1 eth2");
+        assert_eq!(session("2001:db8:9::1", "2001:db8:2:1::9"), "eth0 eth2 eth8");
+        assert_eq!(session("2001:db8:9::1", "2001:db9::1"), "eth0 eth8");
+        assert_eq!(session("2001:db9::2", "10.0.0.1"), "");
+        let facts = routes.facts(None);
+        for interface in ["eth3", "eth4", "eth5", "lo"] {
+            assert!(facts.of(interface).is_none(), "{interface}");
+        }
+    }
 }

@@ -31,7 +31,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::copy::Copy;
 use crate::list::Mutant;
-use crate::reach::{Noticed, Tests};
+use crate::reach::Tests;
 
 fn main() -> Result<ExitCode> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
@@ -87,26 +87,26 @@ impl Session {
         let (programs, without) = copy.build(&self.mutants)?;
         let tests = Tests::record(&copy, root, &programs)?;
         eprintln!("{} tests in src, {} of the program", tests.count().0, tests.count().1);
-        for (id, mutant) in (1u32..).zip(self.mutants.clone()) {
-            if self.outcomes.by_name.contains_key(&mutant.name) {
-                continue;
+        let is_new = |(_, mutant): &(u32, Mutant)| !self.outcomes.by_name.contains_key(&mutant.name);
+        let mut all: Vec<(u32, Mutant)> = (1u32..).zip(self.mutants.clone()).filter(is_new).collect();
+        // Whoever has little time is to learn of many.
+        all.sort_by_key(|(id, _)| tests.time_of_rooms(*id));
+        let is_over = || deadline.is_some_and(|deadline| Instant::now() > deadline);
+        let mut left = Vec::new();
+        for (id, mutant) in all {
+            if without.contains(&id) {
+                self.outcomes.add(&mutant.name, "alone")?;
+            } else if !is_over() && tests.of_rooms_notice(id)? {
+                self.outcomes.add(&mutant.name, "room")?;
+            } else {
+                left.push((id, mutant));
             }
-            if deadline.is_some_and(|deadline| Instant::now() > deadline) {
-                break;
-            }
-            let outcome = match without.contains(&id) {
-                true => "alone",
-                false => match tests.ask(id)? {
-                    Noticed::ByRoom => "room",
-                    Noticed::ByProgram => "program",
-                    Noticed::ByNobody => "missed",
-                    Noticed::Unreached => {
-                        eprintln!("no test comes to {}", mutant.name);
-                        "missed"
-                    }
-                },
-            };
-            eprintln!("{outcome}: {}", mutant.name);
+        }
+        left.sort_by_key(|(id, _)| tests.time_of_program(*id));
+        for (id, mutant) in left.into_iter().take_while(|_| !is_over()) {
+            let outcome = if tests.of_program_notice(id)? { "program" } else { "missed" };
+            let come = if tests.come_to(id) { "" } else { " (no test comes to it)" };
+            eprintln!("{outcome}: {}{come}", mutant.name);
             self.outcomes.add(&mutant.name, outcome)?;
         }
         Ok(())
@@ -120,8 +120,9 @@ impl Session {
             let outcome = self.outcomes.by_name.get(&mutant.name).map_or("not tried", String::as_str);
             let at = KINDS.iter().position(|kind| *kind == outcome);
             rows.entry(&mutant.file).or_default()[at.unwrap_or(4)] += 1;
-            let is_known =
-                known.lines().any(|line| line.split_once(" | ").is_some_and(|(name, _)| name == mutant.lasting_name()));
+            let is_known = known
+                .lines()
+                .any(|line| line.split_once(" -- ").is_some_and(|(name, _)| name == mutant.lasting_name()));
             if outcome == "missed" && !is_known {
                 println!("no test fails for {}", mutant.name);
                 is_well = false;

@@ -35,19 +35,6 @@ pub struct Tests<'a> {
     it: Vec<Test>,
 }
 
-/// Who noticed a mutant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Noticed {
-    /// The tests of the rooms.
-    ByRoom,
-    /// Those of the program.
-    ByProgram,
-    /// Nobody, although tests come to it.
-    ByNobody,
-    /// No test comes to it.
-    Unreached,
-}
-
 impl<'a> Tests<'a> {
     /// Runs each test by itself, once, and sees which mutants it comes to, if that was not done before. A test that fails here
     /// without a mutant is told of, and not asked.
@@ -98,24 +85,37 @@ impl<'a> Tests<'a> {
         (self.lib.len(), self.it.len())
     }
 
-    /// Asks all that come to a mutant, the quick ones first, until one notices it.
-    pub fn ask(&self, id: u32) -> Result<Noticed> {
-        self.copy.switch_on(id)?;
-        let mut is_reached = false;
-        for (tests, noticed) in [(&self.lib, Noticed::ByRoom), (&self.it, Noticed::ByProgram)] {
-            let asked: Vec<&Test> = tests.iter().filter(|test| test.reached.contains(&id)).collect();
-            is_reached |= !asked.is_empty();
-            if self.some_fail(&asked)? {
-                return Ok(noticed);
-            }
-        }
-        Ok(if is_reached { Noticed::ByNobody } else { Noticed::Unreached })
+    /// How long those of the rooms take that come to a mutant.
+    pub fn time_of_rooms(&self, id: u32) -> Duration {
+        time_of(&self.lib, id)
+    }
+
+    /// How long those of the program do.
+    pub fn time_of_program(&self, id: u32) -> Duration {
+        time_of(&self.it, id)
+    }
+
+    /// Whether any test comes to it.
+    pub fn come_to(&self, id: u32) -> bool {
+        self.lib.iter().chain(&self.it).any(|test| test.reached.contains(&id))
+    }
+
+    /// Whether those of the rooms notice it.
+    pub fn of_rooms_notice(&self, id: u32) -> Result<bool> {
+        self.some_fail(id, &self.lib)
+    }
+
+    /// Whether those of the program do.
+    pub fn of_program_notice(&self, id: u32) -> Result<bool> {
+        self.some_fail(id, &self.it)
     }
 
     /// A few at a time, as a program of tests ends with all of them, whatever becomes of the first.
-    fn some_fail(&self, tests: &[&Test]) -> Result<bool> {
+    fn some_fail(&self, id: u32, tests: &[Test]) -> Result<bool> {
         /// As many as it runs side by side, and some more, as it has to start.
         const AT_ONCE: usize = 4;
+        self.copy.switch_on(id)?;
+        let tests: Vec<&Test> = tests.iter().filter(|test| test.reached.contains(&id)).collect();
         for now in tests.chunks(AT_ONCE) {
             let names: Vec<&str> = now.iter().map(|test| test.name.as_str()).collect();
             // A mutant may have made a loop endless.
@@ -142,4 +142,8 @@ impl<'a> Tests<'a> {
             .context("cannot run tests")?;
         Ok(child.wait()?.success())
     }
+}
+
+fn time_of(tests: &[Test], id: u32) -> Duration {
+    tests.iter().filter(|test| test.reached.contains(&id)).map(|test| test.usual).sum()
 }

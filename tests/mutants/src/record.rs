@@ -25,7 +25,7 @@ fn function(mutation: &str) -> Option<&str> {
 
 /// What is wrong with a line of the list of survivors.
 fn fault(line: &str, files: &[String]) -> Option<String> {
-    let Some((mutant, reason)) = line.split_once(" | ") else { return Some("has no reason".to_owned()) };
+    let Some((mutant, reason)) = line.split_once(" -- ") else { return Some("has no reason".to_owned()) };
     let Some((file, mutation)) = mutant.split_once(": ") else { return Some("has no file".to_owned()) };
     if reason.trim().is_empty() {
         return Some("has an empty reason".to_owned());
@@ -67,13 +67,14 @@ fn what_is_wrong_with_a_survivor_is_noticed() {
     let fault = |line: &str| fault(line, &files);
     let known = "src/plan/undo.rs: replace undo_order -> Vec<usize> with vec![]";
     assert!(fault(known).is_some_and(|why| why == "has no reason"));
-    assert!(fault("src/plan/stop.rs: replace x with () | why").is_some_and(|why| why.contains("does not list")));
+    assert_eq!(fault("src/plan/undo.rs: replace | with ^ in undo_order -- why"), None);
+    assert!(fault("src/plan/stop.rs: replace x with () -- why").is_some_and(|why| why.contains("does not list")));
     for gone in [
         "replace Plan::no_such -> bool with true",
         "replace && with || in no_such",
         "delete ! in <impl A for B>::no_such",
     ] {
-        let why = fault(&format!("src/plan/undo.rs: {gone} | why"));
+        let why = fault(&format!("src/plan/undo.rs: {gone} -- why"));
         assert_eq!(why.as_deref(), Some("is of no_such, which is not in src/plan/undo.rs"));
     }
 }
