@@ -67,7 +67,7 @@ fn what_is_wrong_with_a_survivor_is_noticed() {
     let fault = |line: &str| fault(line, &files);
     let known = "src/plan/undo.rs: replace undo_order -> Vec<usize> with vec![]";
     assert!(fault(known).is_some_and(|why| why == "has no reason"));
-    assert_eq!(fault("src/plan/undo.rs: replace | with ^ in undo_order -- why"), None);
+    assert_eq!(fault("src/plan/undo.rs: replace | with ^ in undo -- why"), None);
     assert!(fault("src/plan/stop.rs: replace x with () -- why").is_some_and(|why| why.contains("does not list")));
     for gone in [
         "replace Plan::no_such -> bool with true",
