@@ -128,10 +128,13 @@ impl Session {
                 is_well = false;
             }
         }
+        let (mut noticed, mut tried) = (0, 0);
         for (file, [room, program, missed, alone, untried]) in rows {
             let all = room + program + missed + alone + untried;
             println!("| {file} | {all} | {room} | {program} | {missed} | {alone} | {untried} |");
+            (noticed, tried) = (noticed + room + program, tried + room + program + missed);
         }
+        println!("{noticed} of the {tried} that were tried were noticed, {} %", noticed * 100 / tried.max(1));
         is_well
     }
 }
