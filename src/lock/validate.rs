@@ -339,9 +339,7 @@ mod tests {
         std::os::unix::fs::symlink(FIRST_PID_NAMESPACE, root.path().join("proc/self/ns/pid")).unwrap();
         let procfs = Procfs::open(&Root::open(Some(root.path())).unwrap()).unwrap().unwrap();
         assert_eq!(procfs.is_in_first_pid_namespace(), Some(true));
-        let (directory, new, file_named) = ("/run/pcictl/locks", &[][..], |_: &str| None);
-        let searched =
-            Searched { procfs: &procfs, device: 0, directory, is_of_host: true, file_named: &file_named, new };
+        let searched = search(&procfs);
         assert!(!searched.table_shows_none().unwrap());
         assert_eq!(searched.stale_holders().unwrap(), StaleHolders::default());
     }
@@ -349,10 +347,7 @@ mod tests {
     #[test]
     fn on_another_file_system_the_end_of_the_path_decides() {
         let procfs = Procfs::live().unwrap();
-        let file_named = |_: &str| None;
-        let (directory, new) = ("/run/pcictl/locks", &[][..]);
-        let mut searched =
-            Searched { procfs: &procfs, device: 0, directory, is_of_host: true, file_named: &file_named, new };
+        let mut searched = search(&procfs);
         for target in [
             "/run/pcictl/locks/root.lock",
             "/old/run/pcictl/locks/pci0000:00+03.0.lock",

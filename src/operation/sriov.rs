@@ -20,6 +20,7 @@ use crate::pci::selector::Selector;
 use crate::plan::action::{Action, VfDrivers};
 use crate::plan::awake::MAY_SLEEP;
 use crate::plan::drivers::NO_DRIVER;
+use crate::plan::power::CONTROL;
 use crate::plan::sriov::{KnownVfs, VfRequest, plan_vfs};
 use crate::report::sriov::{SriovChange, SriovReport, VirtualFunction};
 use crate::report::text::words::count;
@@ -235,7 +236,7 @@ pub(crate) fn summary(subject: &InPlaceTarget, request: &VfRequest) -> Vec<Strin
         (None, None) => {}
     }
     if drivers.is_some_and(|drivers| drivers.sleeps) {
-        lines.push(format!("would set power/control of {physical} back to {MAY_SLEEP}"));
+        lines.push(format!("would set {CONTROL} of {physical} back to {MAY_SLEEP}"));
     }
     lines
 }

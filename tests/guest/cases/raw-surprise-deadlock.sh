@@ -21,7 +21,7 @@ is_stuck_in_itself() {
     case $(stuck_tasks) in *free_bridge*acpi_hotplug_work_fn*) ;; *) return 1 ;; esac
 }
 wait_until 60 is_stuck_in_itself || fail "it got through: $(stuck_tasks) $(dmesg | tail -n 20)"
-note "$(stuck_tasks | head -n 12)"
+note "stuck: $(stuck_tasks | head -n 12 | xargs)"
 
 # Whoever changes something with a bridge now would wait for that lock, and with it everybody else.
 expect_status 124 pcictl doctor

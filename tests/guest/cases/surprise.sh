@@ -14,7 +14,7 @@ cards=$({ of_kind edu; of_kind nvme; } | sort)
 slots=$(ls /sys/bus/pci/slots)
 # Where ACPI tells of the cards, no bridge two above one is removed: the kernel hangs by itself (raw-surprise-deadlock), if
 # seldom, since pcictl has the drivers stopped by then.
-if ls -d /sys/bus/pci_express/drivers/pciehp/*:pcie* >/tmp/case/ports 2>/dev/null; then
+if ls -d /sys/bus/pci_express/drivers/pciehp/*:pcie* >/dev/null 2>&1; then
     above="$upstream $port"
 else
     above=$(for card in $cards; do parent_of "$card"; done)
