@@ -396,14 +396,14 @@ impl Wait<'_> {
     fn refuse_to_wait_for_ancestor(&self) -> Result<()> {
         let procfs = self.directory.procfs();
         let mut ancestors = procfs.own_pid().map_or_else(Vec::new, |pid| procfs.ancestors(pid));
+        // Init adopts those whose parents have ended, and does not wait for them.
+        ancestors.retain(|pid| *pid != 1);
         // Who else holds it takes a look at everybody, which is too much for every wait.
         ancestors.retain(|pid| self.has_lock(*pid));
         if ancestors.is_empty() {
             return Ok(());
         }
-        let own = |holder: &Holder| {
-            holder.role == Role::Holds && holder.process.pid != 1 && ancestors.contains(&holder.process.pid)
-        };
+        let own = |holder: &Holder| ancestors.contains(&holder.process.pid);
         let holders = conflicting_holders(self.directory, self.claim);
         let Some(holder) = holders.iter().find(|holder| own(holder)) else { return Ok(()) };
         let message = format!(

@@ -345,6 +345,22 @@ mod tests {
     }
 
     #[test]
+    fn the_kernels_table_shows_none_only_where_those_who_took_a_lock_have_it_still() {
+        let taken = "1: FLOCK  ADVISORY  WRITE 4711 00:14:77 0 EOF\n";
+        let shows_none = |descriptor: &str| {
+            let (root, procfs) = proc_with(&[("locks", taken), ("4711/status", ROOTS), ("4711/fdinfo/3", descriptor)]);
+            for (link, target) in [("self/ns/pid", FIRST_PID_NAMESPACE), ("4711/fd/3", "/srv/backup.lock")] {
+                let link = root.path().join("proc").join(link);
+                std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+                std::os::unix::fs::symlink(target, link).unwrap();
+            }
+            search(&procfs).table_shows_none().unwrap()
+        };
+        assert!(shows_none(&format!("pos:\t0\nlock:\t{taken}")));
+        assert!(!shows_none("pos:\t0\n"), "another may have a copy of the descriptor that it took the lock with");
+    }
+
+    #[test]
     fn on_another_file_system_the_end_of_the_path_decides() {
         let procfs = Procfs::live().unwrap();
         let mut searched = search(&procfs);

@@ -387,6 +387,21 @@ fn the_process_that_would_be_waited_for_by_its_own_child_is_told_from_others_wit
     assert_eq!(shared, None);
 }
 
+/// Whoever has other files, or another lock, is not looked into any further.
+#[test]
+fn who_has_the_lock_of_a_node_is_asked_of_one_process_alone() {
+    let (_run, directory) = run();
+    let (claim, mut silent) = (Claim { place: at("h"), mode: Mode::Exclusive }, Silent);
+    let wait = wait_for(&directory, &claim, &mut silent);
+    let this = std::process::id();
+    assert!(!wait.has_lock(this), "there is no file of it yet");
+    let _other = take(&directory, "k").unwrap();
+    let lock = directory.lock(&claim.place).unwrap();
+    assert!(!wait.has_lock(this), "it has another lock, and the file alone");
+    assert!(flock::try_lock(&lock.file, Mode::Shared).unwrap());
+    assert!(wait.has_lock(this));
+}
+
 #[test]
 fn a_lock_is_found_among_any_number_of_others() {
     // Far more than fit a page of /proc/locks, coming and going while new files are looked at.
