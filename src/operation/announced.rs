@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use crate::execute::executor::{self, StepRunner};
-use crate::operation::failure::errno_text;
-use crate::plan::action::{Step, StepRef};
+use crate::operation::failure::why_not;
+use crate::plan::action::{Action, Step, StepRef};
 use crate::plan::step_state::Done;
 use crate::report::text::words;
 use crate::terminal::event::{Event, StepOutcome};
@@ -21,7 +21,7 @@ pub(crate) struct Announced<'a> {
     output: &'a Output,
     /// How long a step may take before nobody waits for it any more.
     timeout: Duration,
-    running: BTreeMap<StepRef, (String, Instant)>,
+    running: BTreeMap<StepRef, (String, Action, Instant)>,
 }
 
 impl<'a> Announced<'a> {
@@ -31,9 +31,9 @@ impl<'a> Announced<'a> {
     }
 
     fn ended(&mut self, mark: StepRef, result: Result<Done, Errno>) {
-        let Some((text, begun)) = self.running.remove(&mark) else { return };
+        let Some((text, action, begun)) = self.running.remove(&mark) else { return };
         let (seconds, (step, undo)) = (begun.elapsed().as_secs_f64(), numbered(mark));
-        let error = result.err().map(errno_text);
+        let error = result.err().map(|errno| why_not(&action, errno));
         let (outcome, end) = match (&result, &error) {
             (Ok(Done::Done), _) => (StepOutcome::Done, format!("done in {seconds:.2} s")),
             (Ok(Done::Already), _) => (StepOutcome::Already, "was so already".to_owned()),
@@ -59,7 +59,7 @@ impl StepRunner for Announced<'_> {
         self.output.event(&Event::StepBegun { step: number, undo, text: &text });
         let limit = (self.timeout != Duration::MAX).then_some(self.timeout);
         self.output.goes_on(activity(mark), text.clone(), Duration::ZERO, limit);
-        self.running.insert(mark, (text, begun));
+        self.running.insert(mark, (text, step.action.clone(), begun));
         self.inner.begin(mark, step).inspect_err(|errno| self.ended(mark, Err(*errno)))
     }
 

@@ -7,7 +7,7 @@ use crate::error::{ExitStatus, Result};
 use crate::execute::outcome::Outcome;
 use crate::host::uevent::{Events, UeventLog};
 use crate::operation::context::Context;
-use crate::operation::failure::errno_text;
+use crate::operation::failure::why_not;
 use crate::operation::options::SettleOptions;
 use crate::operation::progress::Progress;
 use crate::operation::removal_record;
@@ -340,10 +340,12 @@ fn perform(context: &Context, operation: &mut Operation, plan: &Plan) -> Result<
     let (first, steps) = (operation.next_step(), &plan.steps);
     let outcomes = operation.run(steps, 1)?;
     let is_cut_short = outcomes.interrupted && !outcomes.is_complete();
+    let is_about_vfs =
+        |action: &Action| matches!(action, Action::SetVf { .. } | Action::SetVfs { .. } | Action::CreateVfs { .. });
     let ended = |(step, outcome): (&Step, &Outcome)| {
         let failure = match outcome {
             Outcome::Done(..) => None,
-            Outcome::Failed(errno) if matches!(step.action, Action::SetVf { .. }) => Some(errno_text(*errno)),
+            Outcome::Failed(errno) if is_about_vfs(&step.action) => Some(why_not(&step.action, *errno)),
             Outcome::Failed(errno) => Some(errno.desc().to_owned()),
             _ if is_cut_short => Some("not tried, because it was interrupted".to_owned()),
             _ => Some("not tried, because what comes before it failed".to_owned()),

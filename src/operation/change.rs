@@ -330,8 +330,10 @@ fn perform(
     match StepFailure::first(steps, &outcomes).filter(|_| !(is_temporary && outcomes.is_complete())) {
         None => {
             if is_temporary {
-                let sysfs = &context.machine.sysfs;
-                operation.put_back(steps, 0, &outcomes.only(|index| can_be_put_back(sysfs, steps, index)))?;
+                let (sysfs, has_changed) =
+                    (&context.machine.sysfs, |index: usize| outcomes.each()[index].has_changed());
+                let kept = outcomes.only(|index| can_be_put_back(sysfs, steps, index, has_changed));
+                operation.put_back(steps, 0, &kept)?;
             }
             Ok(Changed { overridden, seconds: begun.elapsed().as_secs_f64() })
         }
@@ -342,7 +344,9 @@ fn perform(
             }
             let sysfs = &context.machine.sysfs;
             let is_done = |index: usize| matches!(outcomes.each()[index], Outcome::Done(..));
-            let kept = |index: usize| can_be_put_back(sysfs, steps, index) && !has_led_to_driver(steps, index, is_done);
+            let can_be =
+                |index: usize| can_be_put_back(sysfs, steps, index, |other| outcomes.each()[other].has_changed());
+            let kept = |index: usize| can_be(index) && !has_led_to_driver(steps, index, is_done);
             Err(operation.roll_back(steps, 0, &outcomes.only(kept), why, &lasting(steps, &outcomes)))
         }
     }

@@ -64,7 +64,7 @@ impl StepFailure {
             if outcomes.not_begun == Some(index) {
                 return Some(Self::not_begun(kind, &what, errno));
             }
-            return Some(Self::new(kind, format!("{what}: {}", errno_text(errno))));
+            return Some(Self::new(kind, format!("{what}: {}", why_not(action, errno))));
         }
         if outcomes.interrupted {
             let done = outcomes.each().iter().filter(|outcome| matches!(outcome, Outcome::Done(..))).count();
@@ -76,7 +76,7 @@ impl StepFailure {
 }
 
 /// What the kernel answered, in words.
-pub(crate) fn errno_text(errno: Errno) -> String {
+fn errno_text(errno: Errno) -> String {
     match errno {
         Errno::ECANCELED => "its writer was killed".to_owned(),
         NOBODY_BOUND => "the driver did not take it, though the kernel reported success; dmesg may tell why".to_owned(),
@@ -86,13 +86,36 @@ pub(crate) fn errno_text(errno: Errno) -> String {
     }
 }
 
+/// Why an action was not done, in words.
+pub(crate) fn why_not(action: &Action, errno: Errno) -> String {
+    if lacks_driver(action, errno) {
+        "it has no driver, or one that knows no VFs".to_owned()
+    } else {
+        errno_text(errno)
+    }
+}
+
+/// Whether VFs were refused because of their physical function's driver (sriov_numvfs_store in drivers/pci/iov.c).
+fn lacks_driver(action: &Action, errno: Errno) -> bool {
+    errno == Errno::ENOENT && matches!(action, Action::SetVfs { .. } | Action::CreateVfs { .. })
+}
+
 /// What could not be undone, and why.
 fn lost(undone: &Undone) -> Vec<String> {
     let lost = undone.each.iter().filter_map(|(action, outcome)| match outcome {
-        Outcome::Failed(errno) => Some(format!("{}: {}", words::describe_action(action), errno_text(*errno))),
+        Outcome::Failed(errno) => Some(format!("{}: {}", words::describe_action(action), why_not(action, *errno))),
         _ => None,
     });
     lost.collect()
+}
+
+/// What to do about what could not be undone.
+fn remedy(undone: &Undone) -> Option<String> {
+    let driverless = undone.each.iter().find_map(|(action, outcome)| match outcome {
+        Outcome::Failed(errno) if lacks_driver(action, *errno) => action.address(),
+        _ => None,
+    })?;
+    Some(format!("pcictl bind {driverless} gives it its driver; pcictl recover tries again then"))
 }
 
 /// All was done as planned, and then not all could be put back; none if it could.
@@ -100,7 +123,8 @@ pub(crate) fn not_put_back(undone: &Undone) -> Option<Error> {
     let lost = lost(undone);
     let first = undone.each.iter().find(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))?.0.address();
     let error = Error::new(ErrorKind::Partly, format!("it is done, but not all was put back: {}", lost.join("; ")));
-    let error = error.hint("pcictl recover tries again").fact("not_undone", lost);
+    let hint = remedy(undone).unwrap_or_else(|| "pcictl recover tries again".to_owned());
+    let error = error.hint(hint).fact("not_undone", lost);
     Some(match first {
         Some(address) => error.about(address),
         None => error,
@@ -126,7 +150,7 @@ pub(crate) fn rollback_error(undone: &Undone, why: StepFailure, lasting: &str) -
         _ => ErrorKind::Partly,
     };
     let error = Error::new(kind, message).fact("undone", undone.each.len() - lost.len());
-    let error = match why.hint {
+    let error = match why.hint.or_else(|| remedy(undone)) {
         Some(hint) => error.hint(hint),
         None => error,
     };

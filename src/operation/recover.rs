@@ -241,9 +241,9 @@ fn roll_back(
     look: &Assessment,
 ) -> Result<Vec<String>> {
     // What is gone is gone, and nothing of it can be put back.
-    let can_be = |index: usize| can_be_put_back(&context.machine.sysfs, &record.steps, index);
-    let undone: Vec<bool> =
-        look.to_roll_back().into_iter().enumerate().map(|(index, done)| done && can_be(index)).collect();
+    let done = look.to_roll_back();
+    let can_be = |index: usize| can_be_put_back(&context.machine.sysfs, &record.steps, index, |other| done[other]);
+    let undone: Vec<bool> = (0..done.len()).map(|index| done[index] && can_be(index)).collect();
     let outcomes = Outcomes::done_where(undone.iter().copied());
     let why = StepFailure::new(ErrorKind::Failed, format!("{}: taking back what was done", record.header.id));
     let error = operation.roll_back(&record.steps, 0, &outcomes, why, "");

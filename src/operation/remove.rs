@@ -280,7 +280,8 @@ impl Removing<'_> {
         }
         let steps = &self.subject.plan.stop.steps;
         let sysfs = &self.context.machine.sysfs;
-        let kept = stopped.only(|index| can_be_put_back(sysfs, steps, index));
+        let has_changed = |index: usize| stopped.each()[index].has_changed();
+        let kept = stopped.only(|index| can_be_put_back(sysfs, steps, index, has_changed));
         operation.roll_back(steps, 0, &kept, why, lasting)
     }
 }

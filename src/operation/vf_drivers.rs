@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::execute::outcome::{Outcome, Outcomes};
 use crate::host::uevent::Events;
 use crate::operation::context::Context;
-use crate::operation::failure::errno_text;
+use crate::operation::failure::why_not;
 use crate::operation::progress::Progress;
 use crate::operation::run::Operation;
 use crate::operation::vf_settings;
@@ -161,8 +161,9 @@ impl GivenDrivers {
                 }
                 continue;
             };
-            let why = format!("{}: {}", words::describe_action(&step.action), errno_text(*errno));
-            self.steps.push((step.action.clone(), Some(errno_text(*errno))));
+            let refusal = why_not(&step.action, *errno);
+            let why = format!("{}: {refusal}", words::describe_action(&step.action));
+            self.steps.push((step.action.clone(), Some(refusal)));
             match (&step.action, step.action.address()) {
                 (Action::SetVf { setting, .. }, _) => self.unset.push(Unset { setting: *setting, why }),
                 (action, Some(address)) if !matches!(action, Action::Set { .. }) => {

@@ -90,14 +90,16 @@ fn is_slot_there(sysfs: &Sysfs, slot: &str) -> bool {
 }
 
 /// Whether what a step did to its device can be put back: the device is there, or it is a VF that comes back when the number
-/// of VFs is put back, before any driver is.
-pub(crate) fn can_be_put_back(sysfs: &Sysfs, steps: &[Step], index: usize) -> bool {
+/// of VFs is put back, before any driver is. Whoever did something else about them since has that number put back by nobody.
+pub(crate) fn can_be_put_back(sysfs: &Sysfs, steps: &[Step], index: usize, is_done: impl Fn(usize) -> bool) -> bool {
     let is_there = |step: &Step| step.action.address().is_some_and(|address| sysfs.has_function(address));
-    let takes_it_away = |step: &&Step| matches!(step.action, Action::SetVfs { .. }) && step.after.contains(&index);
+    let brings_it_back = |(other, step): (usize, &Step)| {
+        matches!(step.action, Action::SetVfs { .. }) && step.after.contains(&index) && is_done(other) && is_there(step)
+    };
     if let Action::SlotAttention { slot, .. } = &steps[index].action {
         return is_slot_there(sysfs, slot);
     }
-    is_there(&steps[index]) || steps.iter().filter(takes_it_away).any(is_there)
+    is_there(&steps[index]) || steps.iter().enumerate().any(brings_it_back)
 }
 
 /// Whether the function of a step was given to a driver after it: then nothing of what led there is put back, for the driver

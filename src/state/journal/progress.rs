@@ -42,6 +42,8 @@ pub struct Assessment<'a> {
     done: Vec<bool>,
     /// What is so now, whoever did it.
     satisfied: Vec<bool>,
+    /// What led to the driver that its function has now has done its part, whoever bound that driver.
+    led: Vec<bool>,
     /// What can be done no more, what gives VFs to drivers included, as what it is about is gone.
     gone: Vec<bool>,
 }
@@ -67,11 +69,14 @@ impl<'a> Assessment<'a> {
             may_be && record.may_have_done(index) || record.undo_was_cut(index)
         };
         let done: Vec<bool> = satisfied.iter().enumerate().map(is_done).collect();
-        // What led to the driver that a function has now has done its part.
-        let has_led = |index: usize| has_led_to_driver(&record.steps, index, |later| done[later]);
-        let satisfied: Vec<bool> = satisfied.iter().enumerate().map(|(index, is)| *is || has_led(index)).collect();
+        let has_led = |index: usize| {
+            let is_there = |later: usize| satisfied[later] && has_new_driver(&record.steps, index, sysfs);
+            has_led_to_driver(&record.steps, index, |later| done[later] || is_there(later))
+        };
+        let led: Vec<bool> = (0..record.steps.len()).map(has_led).collect();
+        let satisfied: Vec<bool> = satisfied.iter().zip(&led).map(|(is, led)| *is || *led).collect();
         let gone = without_subject(&record.steps, &satisfied, sysfs);
-        Self { record, done, satisfied, gone }
+        Self { record, done, satisfied, led, gone }
     }
 
     /// Where the operation stands.
@@ -130,10 +135,8 @@ impl<'a> Assessment<'a> {
     /// stopped before a removal has nothing to do with the device that came. VFs that were restored stay: somebody may use
     /// them by now, and nobody looks.
     pub(crate) fn to_roll_back(&self) -> Vec<bool> {
-        let steps = &self.record.steps;
-        let has_led = |index: usize| has_led_to_driver(steps, index, |later| self.done[later]);
-        let is_past = |index: usize| brings_back_after(self.record, index) || has_led(index);
-        let is_undone = |index: usize| !is_past(index) && !takes_away(&steps[index].action);
+        let is_past = |index: usize| brings_back_after(self.record, index) || self.led[index];
+        let is_undone = |index: usize| !is_past(index) && !takes_away(&self.record.steps[index].action);
         self.done.iter().enumerate().map(|(index, done)| *done && is_undone(index)).collect()
     }
 
@@ -170,6 +173,16 @@ impl<'a> Assessment<'a> {
     fn is_scan(&self) -> bool {
         self.record.steps.iter().all(|step| step.action.is_scan())
     }
+}
+
+/// Whether a function has a driver by now that the operation did not find there: nobody but a later command bound it.
+fn has_new_driver(steps: &[Step], index: usize, sysfs: &Sysfs) -> bool {
+    let Some(address) = steps[index].action.address() else { return false };
+    let is_old = |now: &String| {
+        let stops = |step: &Step| matches!(&step.action, Action::Unbind { driver, .. } if driver == now);
+        steps.iter().any(|step| step.action.address() == Some(address) && stops(step))
+    };
+    sysfs.driver(&address.sysfs_link()).is_some_and(|now| !is_old(&now))
 }
 
 /// What can be done no more: its function, bus or slot is not there, and nothing that is left to be done before brings it.
@@ -248,8 +261,9 @@ fn has_become_needless(record: &OperationRecord, index: usize, sysfs: &Sysfs) ->
 fn has_kept_driver(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
     let Action::Probe { address, driver: None } = record.steps[index].action else { return false };
     let stops = |(before, step): (usize, &Step)| match &step.action {
-        Action::Unbind { address: other, .. } => {
-            *other == address && is_done(sysfs, &step.action) == Some(false) && !record.succeeded(before)
+        Action::Unbind { address: other, driver, .. } => {
+            let keeps = sysfs.driver(&address.sysfs_link()).as_ref() == Some(driver);
+            *other == address && keeps && !record.succeeded(before)
         }
         _ => false,
     };

@@ -174,6 +174,8 @@ tell() {
     "$@" >/tmp/case/out 2>&1 || note "$*: $?: $(one_line 300 </tmp/case/out)"
 }
 tell pcictl recover
+# Somebody may have unbound a physical function since, whose VFs are to come back: that is left to people, and said.
+for pf in ${pfs-}; do [ -e "$pci/$pf/driver" ] || tell pcictl bind "$pf"; done
 expect_status 0 pcictl recover
 for slot in $slots; do pcictl slot on "$slot" --settle 0 >/dev/null 2>&1; done
 # Of a bridge the override is cleared when nothing below it is at work; that gets its driver back in the next round.

@@ -10,7 +10,8 @@ use pcictl::plan::action::Action;
 use serde_json::Value;
 
 use super::machine::{Ended, Machine, entries_of, quiet_crashes};
-use super::{Course, REMOVE_PF, WORK, check_recovered, use_vfs};
+use super::{Course, REMOVE_PF, WORK, check_recovered, offer_vfio, override_driver, use_vfs};
+use crate::support::dump::Dump;
 use crate::support::fake::{Comes, FakeKernel, Fault, Script};
 
 #[test]
@@ -35,14 +36,11 @@ fn an_undoing_of_vfs_that_was_cut_off_anywhere_is_brought_to_its_end() {
     quiet_crashes();
     let whole = Machine::prepared("guest-sriov", use_vfs);
     let (start, settings) = (whole.functions(), whole.settings());
-    let is_bound = |(function, driver): &(&String, &Option<String>)| whole.is_virtual(function) && driver.is_some();
-    let unbound_before = start.iter().filter(is_bound).count();
     let mut crashes = 0;
     for crash in [Fault::CrashBefore, Fault::CrashAfter] {
         for at in 0.. {
-            let machine = Machine::prepared("guest-sriov", use_vfs);
             // The VFs have been disabled, and their physical function has its driver yet.
-            assert!(matches!(machine.run_at(REMOVE_PF, Fault::CrashAfter, unbound_before), Ended::Crashed));
+            let machine = removal_cut_off(1);
             if !matches!(machine.run_at(&["recover"], crash, at), Ended::Crashed) {
                 break;
             }
@@ -58,6 +56,66 @@ fn an_undoing_of_vfs_that_was_cut_off_anywhere_is_brought_to_its_end() {
     }
     println!("{crashes} crashes while undoing");
     assert!(crashes >= 6, "three writes and more");
+}
+
+/// A removal of a physical function that was cut off when it had done so many steps more than to stop its VFs' drivers.
+fn removal_cut_off(after: usize) -> Machine {
+    quiet_crashes();
+    let machine = Machine::prepared("guest-sriov", use_vfs);
+    let functions = machine.functions();
+    let bound = functions.iter().filter(|(function, driver)| machine.is_virtual(function) && driver.is_some()).count();
+    assert!(matches!(machine.run_at(REMOVE_PF, Fault::CrashAfter, bound + after), Ended::Crashed));
+    machine
+}
+
+/// Somebody has taken the driver of a physical function away since, without which there can be no VFs.
+#[test]
+fn vfs_wait_for_the_driver_of_their_physical_function() {
+    let pf = "0000:01:00.0";
+    let machine = removal_cut_off(1);
+    assert!(machine.writes().last().unwrap().starts_with("0 > "), "the VFs were switched off: {:?}", machine.writes());
+    assert!(matches!(machine.run(&["unbind", pf]), Ended::Well));
+    let Ended::Badly(error) = machine.run(&["recover"]) else { panic!("VFs without a driver") };
+    let refusal = format!("VFs of {pf}: it has no driver, or one that knows no VFs");
+    assert!(error.to_string().contains(&refusal), "{error}");
+    assert_eq!(error.next().unwrap(), format!("pcictl bind {pf} gives it its driver; pcictl recover tries again then"));
+    assert!(matches!(machine.run(&["bind", pf]), Ended::Well));
+    assert!(matches!(machine.run(&["recover"]), Ended::Well));
+    assert_eq!(machine.functions(), Machine::prepared("guest-sriov", use_vfs).functions());
+    assert!(machine.is_settled());
+}
+
+/// Somebody has given the device the driver since that it was to get: nothing that led there is taken back.
+#[test]
+fn what_others_have_brought_to_its_end_stays() {
+    quiet_crashes();
+    let set = "override 0000:03:00.0 vfio-pci";
+    let cleared = ("override --clear 0000:05:00.0", "bind 0000:05:00.0");
+    for (prepare, tree, (words, later), at) in [
+        (offer_vfio as fn(&mut Dump), "guest-switch8", (set, set), 0),
+        (offer_vfio, "guest-switch8", (set, set), 1),
+        (offer_vfio, "guest-switch8", (set, set), 2),
+        (override_driver, "guest-mixed", cleared, 1),
+    ] {
+        let [first, later] = [words, later].map(|words| words.split(' ').collect::<Vec<_>>());
+        let machine = Machine::prepared(tree, prepare);
+        assert!(matches!(machine.run_at(&first, Fault::CrashAfter, at), Ended::Crashed), "{words} at {at}");
+        assert!(matches!(machine.run(&later), Ended::Well), "{words} at {at}");
+        let after = (machine.functions(), machine.settings());
+        assert!(matches!(machine.run(&["recover"]), Ended::Well), "{words} at {at}");
+        assert_eq!((machine.functions(), machine.settings()), after, "{words} at {at}");
+        assert!(machine.is_settled(), "{words} at {at}");
+    }
+}
+
+/// Somebody has switched VFs off since, whose drivers alone were stopped: they are gone for good.
+#[test]
+fn drivers_are_not_put_back_to_vfs_that_others_switched_off() {
+    let machine = removal_cut_off(0);
+    assert!(machine.functions().keys().any(|function| machine.is_virtual(function)));
+    assert!(matches!(machine.run(&["sriov", "--off", "0000:01:00.0"]), Ended::Well));
+    assert!(matches!(machine.run(&["recover"]), Ended::Well), "{}", machine.leftovers());
+    assert!(machine.is_settled());
 }
 
 #[test]
