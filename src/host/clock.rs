@@ -1,6 +1,7 @@
 //! Times as people and programs write them.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
@@ -67,7 +68,18 @@ pub(crate) fn parse_moment(text: &str, now: SystemTime) -> Option<SystemTime> {
 }
 
 fn in_zone(time: SystemTime) -> ZonedDateTime {
-    timestamp(time).to_zoned_datetime(TimeZone::system())
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    let zone = ZONE.get_or_init(|| zone_of_machine().unwrap_or_else(TimeZone::system));
+    timestamp(time).to_zoned_datetime(zone.clone())
+}
+
+/// The zone of localtime(5), which is all of it. jiff looks for its name as well, by a walk through /usr/share/zoneinfo, and a
+/// name that `TZ` holds has to be looked for there.
+fn zone_of_machine() -> Option<TimeZone> {
+    if std::env::var_os("TZ").is_some() {
+        return None;
+    }
+    TimeZone::tzif("localtime", &std::fs::read("/etc/localtime").ok()?).ok()
 }
 
 /// A clock beyond the year 9999 counts as not set.
@@ -109,6 +121,21 @@ mod tests {
         assert!(read("yesterday").unwrap() < read("today").unwrap());
         for text in ["", "soon", "2026-13-01", "12"] {
             assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_zone_of_the_machine_is_that_of_jiff() {
+        // Where there is no such file all agree on UTC.
+        let Some(zone) = zone_of_machine() else { return };
+        for year in 0..60 {
+            for half in [0, 182] {
+                let time = timestamp(at(1000 * 86_400 * (year * 365 + half)));
+                assert_eq!(
+                    time.to_zoned_datetime(zone.clone()).datetime(),
+                    time.to_zoned_datetime(TimeZone::system()).datetime()
+                );
+            }
         }
     }
 

@@ -11,6 +11,7 @@
 //! - [`child`]: looks that may hang, by children that can be left behind.
 //! - [`bpf`]: what all processes have open, asked of the kernel at once.
 //! - [`patience`]: attributes that may make their reader wait.
+//! - [`processors`]: how many things are worth doing at the same time.
 //! - [`bounded`]: whole files with a limit of size and time, for those who copy.
 //! - [`directory_watch`]: what happens in a few directories.
 //! - [`walk`]: directories from the top down, links not followed.
@@ -34,6 +35,7 @@ pub(crate) mod pidfd;
 pub(crate) mod child;
 pub(crate) mod bpf;
 pub(crate) mod patience;
+pub(crate) mod processors;
 pub(crate) mod bounded;
 pub(crate) mod directory_watch;
 pub(crate) mod walk;

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use crate::host::processors::at_once;
 use crate::host::sysfs::{Dir, Sysfs};
 use crate::pci::address::PciAddress;
 use crate::topology::fields::Fields;
@@ -45,8 +46,7 @@ const MOST_THREADS: usize = 4;
 /// Parts to be read at the same time. None begins in the middle of a bus, so that what belongs together is mostly read
 /// together.
 fn slices(addresses: &[PciAddress]) -> Vec<&[PciAddress]> {
-    let most = (addresses.len() / WORTH_A_THREAD).min(MOST_THREADS);
-    let threads = if most < 2 { 1 } else { std::thread::available_parallelism().map_or(1, usize::from).min(most) };
+    let threads = at_once((addresses.len() / WORTH_A_THREAD).min(MOST_THREADS));
     let (mut rest, mut slices) = (addresses, Vec::new());
     for left in (2..=threads).rev() {
         let middle = rest.len() / left;

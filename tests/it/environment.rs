@@ -71,9 +71,13 @@ impl Machine {
             command.arg(row.command);
             return command;
         }
-        command.arg("--sysroot").arg(self.tree.path()).args(row.command.split(' '));
-        command.env("PCICTL_RUN_DIR", self.path("run")).env("PCICTL_STATE_DIR", self.path("state"));
-        command
+        self.on_tree(command, row.command)
+    }
+
+    fn on_tree(&self, mut program: Command, words: &str) -> Command {
+        program.arg("--sysroot").arg(self.tree.path()).args(words.split(' '));
+        program.env("PCICTL_RUN_DIR", self.path("run")).env("PCICTL_STATE_DIR", self.path("state"));
+        program
     }
 
     /// Meets the fault; what came of it, and its system calls.

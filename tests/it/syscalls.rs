@@ -41,12 +41,16 @@ fn traced(tree: &Path, command: &str) -> Vec<String> {
     Run::words(command).on_big_tree(tree).traced()
 }
 
-/// What a machine's own files would cost. In a dumped tree each file is looked at before it is opened, and each link is
-/// opened before it is read: two calls more, and a third that asks what it is.
 fn count(tree: &Path, command: &str) -> usize {
-    let trace = traced(tree, command);
-    let looks = trace.iter().filter(|line| line.contains("openat2(") && line.contains("O_PATH")).count();
-    let asks = trace.iter().filter(|line| line.contains("fstat(") || line.contains("AT_EMPTY_PATH")).count();
+    as_on_a_machine(&traced(tree, command))
+}
+
+/// How many calls a machine's own files would cost. In a dumped tree each file is looked at before it is opened, and each link
+/// is opened before it is read: two calls more, and a third that asks what it is.
+pub fn as_on_a_machine<T: AsRef<str>>(trace: &[T]) -> usize {
+    let lines = || trace.iter().map(AsRef::as_ref);
+    let looks = lines().filter(|line| line.contains("openat2(") && line.contains("O_PATH")).count();
+    let asks = lines().filter(|line| line.contains("fstat(") || line.contains("AT_EMPTY_PATH")).count();
     trace.len() - 2 * looks - asks
 }
 

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use crate::host::child::{Sender, look_at_each};
+use crate::host::processors::at_once;
 use crate::host::procfs::Procfs;
 use crate::host::procfs::texts::context_switches;
 use crate::host::stillness::{self, Shared};
@@ -185,8 +186,7 @@ fn share_anything((a, of_a): (u32, &[(u32, u64)]), (b, of_b): (u32, &[(u32, u64)
 }
 
 fn children(pieces: usize) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    processors.min(MOST_CHILDREN).min(pieces / 2 + 1)
+    at_once(MOST_CHILDREN.min(pieces / 2 + 1))
 }
 
 /// Whether no thread of the kernel opens files for others: io_uring's did before 5.12.

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::plain;
 use crate::host::bpf::layout::Layout;
 use crate::host::child::{PATIENCE, Sender, Unseen, look_at_each};
+use crate::host::processors::at_once;
 use crate::host::procfs::{Next, ProcessRef, Procfs};
 use crate::host::sysfs::Sysfs;
 use crate::order;
@@ -235,9 +236,8 @@ impl Pass<'_> {
             };
             found.iter().for_each(|answer| sender.send(answer));
         };
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let worth = if quick { pids.len() / WORTH_A_CHILD + 1 } else { pids.len() };
-        let children = processors.min(MOST_CHILDREN).min(worth);
+        let children = at_once(MOST_CHILDREN.min(worth));
         let (findings, unanswered) = (&mut self.findings, &mut self.unanswered);
         let take = |number: usize, answer: Answer| match answer {
             Answer::Holder(process, uses) => findings.holders.push((process, uses)),

@@ -2,10 +2,12 @@
 //! writes. The writes go to files, made by the writer; counted by strace, never timed.
 
 use std::fs;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use super::rehearsal::{TREE, WRITER};
 use super::{Machine, output};
+use crate::support::written::{ASIDE, ASIDE_ENDS};
+use crate::syscalls::as_on_a_machine;
 
 /// An endpoint with a driver: two writes.
 const ENDPOINT: &str = "remove 0000:03:00.0";
@@ -13,6 +15,9 @@ const ENDPOINT: &str = "remove 0000:03:00.0";
 /// Runs a command with its writes made as here, beside what strace is told; what it said, and its system calls.
 fn traced(words: &str, by_writer: bool, strace: &[&str]) -> (Output, Vec<String>) {
     let machine = Machine::new(TREE);
+    // The first lock of a node looks at all who hold some lock on the machine that the test runs on.
+    let lock = machine.on_tree(Command::new(env!("CARGO_BIN_EXE_pcictl")), "lock 0000:03:00.0 -- true").status();
+    assert!(lock.unwrap().success());
     let mut inner = machine.rehearsal(words);
     let locks = machine.path("writer");
     fs::create_dir(&locks).unwrap();
@@ -20,7 +25,7 @@ fn traced(words: &str, by_writer: bool, strace: &[&str]) -> (Output, Vec<String>
         inner.env(WRITER, locks);
     }
     let log = machine.path("trace");
-    let mut command = std::process::Command::new("strace");
+    let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-s", "256", "-o"]).arg(&log).args(strace).arg(inner.get_program());
     command.args(inner.get_args()).env_clear();
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -48,6 +53,19 @@ fn of_writer(trace: &[String]) -> Vec<&str> {
     trace[fork..].iter().map(String::as_str).filter(|line| !before.contains(&pid(line))).collect()
 }
 
+/// The calls of the command and of what it starts, from where it begins, without what the test does in the kernel's stead.
+fn of_command(trace: &[String]) -> Vec<&str> {
+    let begins = trace.iter().position(|line| line.contains(ASIDE_ENDS)).expect("it begins");
+    let thread = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    let (main, mut is_aside) = (thread(&trace[begins]), false);
+    let is_own = |line: &&str| {
+        let (aside, ends) = (line.contains(ASIDE), line.contains(ASIDE_ENDS));
+        is_aside = (is_aside || aside) && !ends;
+        !ends && (!is_aside || thread(line) != main)
+    };
+    trace[begins + 1..].iter().map(String::as_str).filter(is_own).collect()
+}
+
 /// The writer's start and end, and for each of two writes a thread, its command line, the file and the answer.
 const OF_WRITER: usize = 100;
 
@@ -61,6 +79,19 @@ fn a_removal_starts_no_program_and_one_process_for_its_writes() {
     assert!(calls.len() <= OF_WRITER, "{} calls, and {OF_WRITER} would do:\n{}", calls.len(), calls.join("\n"));
     let of_line = |line: &str| ["sendto(", "recvfrom(", "wait4("].iter().any(|call| line.contains(call));
     assert!(count(&trace, of_line) <= 20, "an order and an answer for each");
+}
+
+/// What all of a removal takes, its start left out, with nobody who uses anything and a state directory that is still empty.
+const OF_REMOVAL: usize = 590;
+
+#[test]
+fn a_removal_makes_few_calls() {
+    let (output, trace) = traced(ENDPOINT, true, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let calls = of_command(&trace);
+    let count = as_on_a_machine(&calls);
+    assert!(count <= OF_REMOVAL, "{count} calls, and {OF_REMOVAL} would do:\n{}", calls.join("\n"));
+    assert!(!calls.iter().any(|call| call.contains("/usr/share/zoneinfo/")), "a walk through all time zones");
 }
 
 #[test]
