@@ -135,6 +135,14 @@ mod tests {
     }
 
     #[test]
+    fn a_holder_without_a_command_line_is_told_by_its_number() {
+        let process = ProcessRef { pid: 9523, uid: Some(33), command: String::new() };
+        let (place, mode, role) = (at("h"), Mode::Exclusive, Role::Holds);
+        let holder = Holder { place, process, mode, role, intention: false, age_seconds: None };
+        assert_eq!(describe_holder(&holder), "pid 9523 (uid 33)");
+    }
+
+    #[test]
     fn names_what_was_asked_for() {
         let claims = Claims::changing(vec![at("h/1.0"), at("h/2.0")]);
         let found: Vec<&str> = claims.in_order().iter().map(|claim| target(&claims, &claim.place).chain()).collect();

@@ -103,8 +103,6 @@ pub(crate) fn all_flocks(procfs: &Procfs) -> Result<Vec<FlockLine>> {
 /// The table cannot be read.
 pub(crate) fn whole_table(procfs: &Procfs) -> io::Result<Option<Vec<FlockLine>>> {
     const SIZES: [usize; 4] = [4096, 2900, 1900, 3500];
-    /// So few may go away between two readings.
-    const FEW: usize = 2;
     let mut flocks = HashSet::new();
     let mut last: Option<HashSet<String>> = None;
     for size in SIZES {
@@ -115,12 +113,18 @@ pub(crate) fn whole_table(procfs: &Procfs) -> io::Result<Option<Vec<FlockLine>>>
         }
         // Without the number of the line, which is its place.
         let lines = text.lines().filter_map(|line| Some(line.split_once(':')?.1.to_owned())).collect::<HashSet<_>>();
-        if last.is_some_and(|last| last.difference(&lines).count() > FEW) {
+        if last.is_some_and(|last| many_went(&last, &lines)) {
             return Ok(None);
         }
         last = Some(lines);
     }
     Ok(Some(flocks.into_iter().collect()))
+}
+
+/// Whether so much went away between two readings that lines of others may have been lost.
+fn many_went(before: &HashSet<String>, now: &HashSet<String>) -> bool {
+    const FEW: usize = 2;
+    before.difference(now).count() > FEW
 }
 
 /// The table, of which the kernel gives whole lines up to so many bytes at a time.
@@ -178,6 +182,14 @@ mod tests {
             is_over.store(true, Ordering::Relaxed);
         });
         assert_eq!(missed, 0);
+    }
+
+    #[test]
+    fn a_table_from_which_three_have_gone_is_not_trusted() {
+        let lines = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<HashSet<_>>();
+        let before = lines(&[1, 2, 3, 4]);
+        assert!(!many_went(&before, &before) && !many_went(&before, &lines(&[3, 4, 5, 6, 7, 8])));
+        assert!(many_went(&before, &lines(&[4, 5])) && many_went(&before, &lines(&[])));
     }
 
     #[test]

@@ -89,6 +89,21 @@ pub(crate) struct Searched<'a> {
     pub(crate) new: &'a [FileId],
 }
 
+/// What several looks agree on; one is enough where somebody is seen with a lock, or nobody is hidden.
+fn confirmed(mut look: impl FnMut() -> io::Result<StaleHolders>) -> io::Result<StaleHolders> {
+    const LOOKS: usize = 5;
+    let mut found = look()?;
+    for _ in 1..LOOKS {
+        if !found.stale.is_empty() || found.hidden.is_empty() {
+            break;
+        }
+        let again = look()?;
+        found.stale = again.stale;
+        found.hidden.retain(|hidden| again.hidden.contains(hidden));
+    }
+    Ok(found)
+}
+
 /// Who may hold a lock on an older file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct StaleHolders {
@@ -104,20 +119,7 @@ impl Searched<'_> {
     /// # Errors
     /// They cannot be listed, or this process has too few descriptors or too little memory left to look.
     pub(crate) fn stale_holders(&self) -> io::Result<StaleHolders> {
-        const LOOKS: usize = 5;
-        if self.table_shows_none()? {
-            return Ok(StaleHolders::default());
-        }
-        let mut found = self.look()?;
-        for _ in 1..LOOKS {
-            if !found.stale.is_empty() || found.hidden.is_empty() {
-                break;
-            }
-            let again = self.look()?;
-            found.stale = again.stale;
-            found.hidden.retain(|hidden| again.hidden.contains(hidden));
-        }
-        Ok(found)
+        if self.table_shows_none()? { Ok(StaleHolders::default()) } else { confirmed(|| self.look()) }
     }
 
     /// Whether the kernel's table alone shows that nobody holds a lock on an older file. False where there may be somebody.
@@ -285,7 +287,12 @@ pub(crate) fn place_of(name: &str) -> Option<Place> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use nix::unistd::{Uid, setuid};
+
     use super::*;
+    use crate::host::child::{Limits, Sender, look_at_each};
     use crate::host::procfs::FIRST_PID_NAMESPACE;
     use crate::host::root::Root;
 
@@ -358,6 +365,58 @@ mod tests {
         };
         assert!(shows_none(&format!("pos:\t0\nlock:\t{taken}")));
         assert!(!shows_none("pos:\t0\n"), "another may have a copy of the descriptor that it took the lock with");
+    }
+
+    #[test]
+    fn who_is_no_root_need_not_see_what_root_has_open() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let lock = ("locks", "1: FLOCK  ADVISORY  WRITE 4711 00:13:77 0 EOF\n");
+        let (root, _) = proc_with(&[lock, ("4711/status", ROOTS), ("4711/fd/3", "")]);
+        for (path, mode) in [("", 0o755), ("proc/4711/fd", 0o700)] {
+            std::fs::set_permissions(root.path().join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        // In a process of its own, for the user is that of a process.
+        let look = |_: &(), sender: &mut Sender| {
+            setuid(Uid::from_raw(65534)).unwrap();
+            let procfs = Procfs::open(&Root::open(Some(root.path())).unwrap()).unwrap().unwrap();
+            sender.send(&search(&procfs).look().unwrap().hidden);
+        };
+        let mut hidden = None;
+        look_at_each(
+            &[()],
+            1,
+            &[],
+            Limits::of_answer(std::time::Duration::from_secs(60)),
+            &look,
+            |_, found: Vec<u32>| {
+                hidden = Some(found);
+            },
+        );
+        assert_eq!(hidden.unwrap(), [0; 0]);
+    }
+
+    #[test]
+    fn hidden_is_who_is_so_in_every_look() {
+        let confirmed_by = |looks: &[(Vec<u32>, Vec<u32>)]| {
+            let mut left = looks.iter();
+            let found = confirmed(|| {
+                let (stale, hidden) = left.next().unwrap();
+                Ok(StaleHolders { stale: stale.clone(), hidden: hidden.clone() })
+            });
+            let found = found.unwrap();
+            (found.stale, found.hidden, left.count())
+        };
+        let nobody = || (vec![], vec![]);
+        let hidden = |pids: &[u32]| (vec![], pids.to_vec());
+        assert_eq!(confirmed_by(&[nobody(), nobody()]), (vec![], vec![], 1));
+        assert_eq!(confirmed_by(&[(vec![5], vec![1]), nobody()]), (vec![5], vec![1], 1));
+        let looks = [hidden(&[1, 2]), hidden(&[2, 3]), hidden(&[1, 3]), nobody()];
+        assert_eq!(confirmed_by(&looks), (vec![], vec![], 1));
+        assert_eq!(confirmed_by(&[hidden(&[1]), (vec![5], vec![1]), nobody()]), (vec![5], vec![1], 1));
+        let always: Vec<_> = (0..6).map(|_| hidden(&[1])).collect();
+        assert_eq!(confirmed_by(&always), (vec![], vec![1], 1));
     }
 
     #[test]

@@ -175,3 +175,33 @@ pub(crate) fn describe_users<'a>(users: impl IntoIterator<Item = &'a User>) -> S
     }
     words.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(kind: Danger, description: &str) -> User {
+        let address = PciAddress { domain: 0, bus: 1, device: 0, function: 0 };
+        User::new(kind, address, "sda", "/data", description.to_owned())
+    }
+
+    #[test]
+    fn six_users_are_named_and_the_others_counted() {
+        let users: Vec<User> = (1..8).map(|number| user(Danger::Mounted, &number.to_string())).collect();
+        assert_eq!(describe_users(&users[..1]), "1");
+        assert_eq!(describe_users(&users[..6]), "1; 2; 3; 4; 5; 6");
+        assert_eq!(describe_users(&users), "1; 2; 3; 4; 5; 6; and 1 more users");
+    }
+
+    #[test]
+    fn what_is_used_by_way_of_another_is_told_once_for_each_danger() {
+        let report = UsageReport {
+            found: vec![user(Danger::Mounted, "here")],
+            elsewhere: vec![user(Danger::Mounted, "here"), user(Danger::Swap, "here"), user(Danger::Mounted, "there")],
+            ..UsageReport::default()
+        };
+        let told = report.of(|_| true);
+        let told: Vec<_> = told.iter().map(|user| (user.kind, user.description.as_str())).collect();
+        assert_eq!(told, [(Danger::Mounted, "here"), (Danger::Mounted, "there"), (Danger::Swap, "here")]);
+    }
+}

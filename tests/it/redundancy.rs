@@ -80,6 +80,10 @@ fn a_copy_counts_while_it_is_in_sync_and_an_array_by_what_its_level_can_lose() {
     assert_eq!(needed(&tree, &["0000:02:00.0"]).0, ["mounted", "holders", "redundant"]);
     // A disk that says nothing of itself is as md says.
     let state = "sys/devices/pci0000:00/0000:00:01.0/0000:01:00.0/nvme/nvme0/state";
+    tree.edit(state, "dead\n");
+    let (kinds, users) = needed(&tree, &["0000:02:00.0"]);
+    assert_eq!(kinds, ["mounted", "holders"]);
+    assert!(users.contains("the last copy: nvme0 is dead"), "{users}");
     std::fs::remove_file(tree.path().join(state)).expect("its state");
     assert_eq!(needed(&tree, &["0000:02:00.0"]).0, ["mounted", "holders", "redundant"]);
 }

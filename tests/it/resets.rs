@@ -32,6 +32,13 @@ fn whoever_uses_what_else_is_on_the_bus_keeps_it_from_being_reset() {
 }
 
 #[test]
+fn each_slot_of_several_is_switched_off_and_on() {
+    let plan = Run::words("replug -n --json --power-cycle 0000:03:00.0 0000:04:00.0").tree("guest-switch8").json();
+    let switches = plan.to_string().matches("switch the power of slot").count();
+    assert_eq!(switches, 4, "{plan}");
+}
+
+#[test]
 fn a_bridge_that_leads_to_something_is_not_reset() {
     let tree = Tree::load("busy");
     fs::write(tree.device("0000:02:00.0").join("reset"), "").unwrap();

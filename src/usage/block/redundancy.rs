@@ -287,7 +287,90 @@ fn place(device: &Device) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
+    use crate::usage::scope::Scope;
+
+    const DISK: &str = "devices/platform/host3/session1/target3:0:0/3:0:0:1/block/sdb";
+    const MULTIPATH: &str = "devices/virtual/block/dm-0";
+    const ARRAY: &str = "devices/virtual/block/md0";
+
+    /// A machine with a disk, an array that knows it, and a device with paths of which it is the only one.
+    fn machine() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let directory = |path: &str| fs::create_dir_all(root.path().join("sys").join(path)).unwrap();
+        let file = |path: String, text: &str| fs::write(root.path().join("sys").join(path), text).unwrap();
+        for path in [DISK, &format!("{MULTIPATH}/slaves/sdb"), &format!("{ARRAY}/md/dev-sdb"), "dev/block"] {
+            directory(path);
+        }
+        symlink(format!("../../{DISK}"), root.path().join("sys/dev/block/8:16")).unwrap();
+        file(format!("{}/state", DISK.split_once("/block/").unwrap().0), "running\n");
+        for (name, text) in [("level", "raid1"), ("raid_disks", "2"), ("dev-sdb/state", "in_sync")] {
+            file(format!("{ARRAY}/md/{name}"), &format!("{text}\n"));
+        }
+        root
+    }
+
+    fn device(path: &str) -> Device {
+        let name = path.rsplit('/').next().unwrap().to_owned();
+        Device { name, path: path.to_owned(), number: (4095, 1_048_575) }
+    }
+
+    #[test]
+    fn what_sysfs_says_of_a_disk_does_not_speak_for_a_path_of_a_machine() {
+        let root = machine();
+        let dumped = Sysfs::open(Some(root.path())).unwrap();
+        let of_machine = Sysfs::mounted(fs::File::open(root.path().join("sys")).unwrap().into()).unwrap();
+        let sick = |sysfs: &Sysfs| {
+            let (inventory, device) = (Inventory::read(sysfs, &Scope::default()), device(MULTIPATH));
+            View { sysfs, inventory: &inventory, device: &device, is_lost: &|_| false }.multipath().sick
+        };
+        assert_eq!(sick(&dumped), [""; 0]);
+        assert_eq!(sick(&of_machine), ["whether sdb works cannot be told"]);
+    }
+
+    #[test]
+    fn a_disk_is_as_sick_as_its_session() {
+        let root = machine();
+        let directory = root.path().join("sys/devices/platform/host3/session1/iscsi_session/session1");
+        fs::create_dir_all(&directory).unwrap();
+        let sysfs = Sysfs::open(Some(root.path())).unwrap();
+        let sick = |state: &str| {
+            fs::write(directory.join("state"), format!("{state}\n")).unwrap();
+            let (inventory, disk) = (Inventory::default(), device(DISK));
+            match (View { sysfs: &sysfs, inventory: &inventory, device: &disk, is_lost: &|_| false }).health(&disk) {
+                Health::Sick(why) => Some(why),
+                _ => None,
+            }
+        };
+        assert_eq!(sick("LOGGED_IN"), None);
+        assert_eq!(sick("FAILED").as_deref(), Some("sdb is behind session1, which is FAILED"));
+    }
+
+    #[test]
+    fn an_array_that_loses_nothing_has_no_remainder() {
+        let root = machine();
+        let sysfs = Sysfs::open(Some(root.path())).unwrap();
+        let inventory = Inventory::read(&sysfs, &Scope::default());
+        let left = |is_lost: bool| remainder(&sysfs, &inventory, &device(ARRAY), &|_| is_lost, &[]);
+        assert_eq!(left(false), None);
+        assert_eq!(left(true).unwrap().text, "the last copy");
+    }
+
+    #[test]
+    fn the_only_healthy_one_is_told_from_those_that_are_not() {
+        let members = |sick: &[&str]| {
+            let mut members = Members::new("copy", "copies", 3);
+            members.lost = 1;
+            members.healthy.push("0000:82:00.0".to_owned());
+            members.sick.extend(sick.iter().map(|name| (*name).to_owned()));
+            members.what_stays()
+        };
+        assert_eq!(members(&[]), "1 of 3 copies, the other is 0000:82:00.0 and healthy");
+        assert_eq!(members(&["sdb is faulty"]), "1 of 3 copies, of the others 0000:82:00.0 is healthy");
+    }
 
     #[test]
     fn four_are_named_and_the_others_counted() {

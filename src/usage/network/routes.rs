@@ -211,6 +211,29 @@ mod tests {
     }
 
     #[test]
+    fn an_ipv4_route_counts_by_its_length_and_its_flags() {
+        let line = |interface: &str, network: &str, flags: &str, mask: &str| {
+            format!("{interface}\t{network}\t00000000\t{flags}\t0\t0\t0\t{mask}\t0\t0\t0\n")
+        };
+        let table = ROUTE.lines().next().unwrap().to_owned()
+            + "\n"
+            + &line("ppp0", "00000000", "0001", "00000000")
+            + &line("eth1", "0000000B", "0003", "000000FF")
+            + &line("eth2", "0001A8C0", "0001", "00FFFFFF")
+            // Refused, and down.
+            + &line("eth3", "0003A8C0", "0201", "00FFFFFF")
+            + &line("eth4", "0004A8C0", "0000", "00FFFFFF");
+        let routes = read(&[("route", &table), ("fib_trie", "")]);
+        let wire = |address: &str| routes.wire(address.parse().unwrap());
+        assert_eq!(wire("192.168.1.9"), Some("eth2"));
+        for address in ["8.8.8.8", "11.0.0.1", "192.168.2.1", "192.168.3.1", "192.168.4.1"] {
+            assert_eq!(wire(address), None, "{address}");
+        }
+        let facts = routes.facts(None);
+        assert!(facts.of("eth3").is_none() && facts.of("eth4").is_none());
+    }
+
+    #[test]
     fn what_the_kernel_gives_every_interface_that_is_up_is_no_use() {
         let inet6 = "fe80000000000000505400fffe123456 02 40 20 80     eth0\n\
                      20010db8000000000000000000000001 02 40 00 80     eth1\n";
