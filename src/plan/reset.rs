@@ -109,7 +109,8 @@ pub(crate) fn plan_power_cycle(sysfs: &Sysfs, tops: &[PciAddress], gone: &[PciAd
 
 /// Resets the bus below a bridge on which nothing is left; none if the kernel offers no such thing.
 pub(crate) fn plan_reset_below(sysfs: &Sysfs, bridge: PciAddress, directory: &str) -> Option<Plan> {
-    let is_empty = on_bus(sysfs, directory).ok().flatten().is_none_or(|there| there.is_empty());
+    // Where that cannot be told something may be there.
+    let is_empty = on_bus(sysfs, directory).is_ok_and(|there| there.is_some_and(|there| there.is_empty()));
     (is_empty && can_reset_below(sysfs, directory)).then(|| {
         let mut plan = Plan::default();
         plan.push_last(Action::ResetBelow { address: bridge }, directory);
@@ -149,6 +150,27 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn below_a_bridge_is_reset_only_where_nothing_is_and_the_kernel_can() {
+        let root = tempfile::tempdir().unwrap();
+        let address: PciAddress = "0000:00:01.0".parse().unwrap();
+        let directory = format!("devices/pci0000:00/{address}");
+        let bridge = root.path().join("sys").join(&directory);
+        fs::create_dir_all(&bridge).unwrap();
+        let sysfs = Sysfs::open(Some(root.path())).unwrap();
+        let resets = || {
+            let plan = plan_reset_below(&sysfs, address, &directory)?;
+            Some(plan.steps.into_iter().map(|step| step.action).collect::<Vec<_>>())
+        };
+        assert_eq!(resets(), None);
+        fs::write(bridge.join("reset_subordinate"), "").unwrap();
+        assert_eq!(resets(), Some(vec![Action::ResetBelow { address }]));
+        fs::create_dir(bridge.join("0000:01:00.0")).unwrap();
+        assert_eq!(resets(), None);
+        fs::remove_dir_all(&bridge).unwrap();
+        assert_eq!(resets(), None);
+    }
 
     #[test]
     fn a_bus_is_reset_once_for_all_that_is_named_on_it() {
