@@ -4,12 +4,13 @@
 
 #[path = "../tests/it/support/maketree.rs"]
 mod maketree;
+mod record;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ use pcictl::lock::claims::{Claims, Mode};
 use pcictl::lock::files::LockDirectory;
 use pcictl::pci::place::Place;
 use tempfile::TempDir;
+
+use crate::record::Record;
 
 /// Eight steps below the root.
 const DEEP: &str = "pci0000:00/01.0/00.0/02.0/00.0/03.0/00.0/01.0";
@@ -124,9 +127,9 @@ fn timed(work: impl FnOnce()) -> Duration {
     begun.elapsed()
 }
 
-fn show(what: &str, [ours, theirs]: [Duration; 2]) {
-    let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-    println!("{what}: {ours:.1?} against {theirs:.1?}: {ratio:.2}");
+fn show(record: &mut Record, what: &str, [ours, theirs]: [Duration; 2]) {
+    let ratio = record.note(what, ours.as_secs_f64() / theirs.as_secs_f64());
+    println!("{what}: {ours:.1?} against {theirs:.1?}: {ratio}");
 }
 
 /// Runs `true` under a lock, as pcictl and as flock(1).
@@ -219,30 +222,32 @@ impl Drop for Bystanders {
     }
 }
 
-fn main() {
+fn main() -> ExitCode {
     divan::main();
+    let mut record = Record::of("locks");
     let (claims, files) = (claims(), files());
     println!("\nmedians, in turns:");
     let calls = compare(5000, || timed(|| acquire_and_release(&claims)), || timed(|| bare_calls(&files)));
-    show("a node 8 deep, against its bare calls", calls);
+    show(&mut record, "a node 8 deep, against its bare calls", calls);
     let mut hand_overs: Vec<Duration> = (0..500).map(|_| hand_over_once(&claims)).collect();
     hand_overs.sort_unstable();
     println!("hand-over to a waiter: {:.1?}", hand_overs[hand_overs.len() / 2]);
     let processes = Processes::new();
     let whole = compare(200, || run(processes.pcictl(&["true"])), || run(processes.flock(&["true"])));
-    show("pcictl lock SWITCH -- true, against flock FILE true", whole);
+    show(&mut record, "pcictl lock SWITCH -- true, against flock FILE true", whole);
     let over = compare(
         50,
         || hand_over_processes(&|command| processes.pcictl(command)),
         || hand_over_processes(&|command| processes.flock(command)),
     );
-    show("the same with a waiter that is handed the lock", over);
+    show(&mut record, "the same with a waiter that is handed the lock", over);
     let bystanders = Bystanders::start();
     let first = || {
         let processes = Processes::new();
         run(processes.pcictl(&["true"]))
     };
     let first = compare(20, first, || run(processes.flock(&["true"])));
-    show("the first lock of a node beside 2,000 processes, against flock FILE true", first);
+    show(&mut record, "the first lock of a node beside 2,000 processes, against flock FILE true", first);
     drop(bystanders);
+    if record.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

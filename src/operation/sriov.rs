@@ -106,7 +106,8 @@ pub(crate) fn read(
     let (total, switch) = (total_vfs(context, physical).unwrap_or_default(), autoprobe(context, physical));
     if let Some(count) = request.count.filter(|count| *count > total) {
         let message = format!("{selector}: can have {} at most, not {count}", self::count(total, "VF"));
-        return Err(Error::usage(message).about(physical).fact("total_vfs", total));
+        let error = Error::usage(message).about(physical).fact("total_vfs", total);
+        return Err(error.hint(format!("pcictl sriov {physical} {total} creates all that it can have")));
     }
     refuse_macs(context, selector, physical, request)?;
     if switch.is_none() && request.needs_switch() {
