@@ -21,7 +21,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use crate::host::bpf::layout::{Each, Layout};
-use crate::host::bpf::program::{Interest, RECORD, assemble};
+use crate::host::bpf::program::{AT_DEVICE, AT_INODE, AT_MODE, AT_TGID, Interest, RECORD, assemble};
 
 /// A file that a task has open or mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,10 @@ pub(crate) struct Record {
 
 impl Record {
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let word = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-        let inode = u64::from_ne_bytes(bytes.get(16..24)?.try_into().ok()?);
-        Some(Self { pid: word(0)?, device: word(4)?, mode: word(8)?, inode })
+        let from = |at: i16| bytes.get(usize::from(at.unsigned_abs())..);
+        let word = |at: i16| Some(u32::from_ne_bytes(*from(at)?.first_chunk()?));
+        let inode = u64::from_ne_bytes(*from(AT_INODE)?.first_chunk()?);
+        Some(Self { pid: word(AT_TGID)?, device: word(AT_DEVICE)?, mode: word(AT_MODE)?, inode })
     }
 
     /// Whether it is a block device (`true`) or a character device, and its number; none if it is neither.

@@ -8,13 +8,19 @@ use crate::host::bpf::layout::{Each, Layout};
 /// What is written for a file: see [`Record`](crate::host::bpf::Record).
 pub(crate) const RECORD: i16 = 32;
 
+/// Where the pieces of a record are that a reader wants.
+pub(crate) const AT_TGID: i16 = 0;
+pub(crate) const AT_DEVICE: i16 = 4;
+pub(crate) const AT_MODE: i16 = 8;
+pub(crate) const AT_INODE: i16 = 16;
+
 /// The pieces of a record, from the end of the stack.
-const TGID: i16 = -32;
-const DEVICE: i16 = -28;
-const MODE: i16 = -24;
-const MAGIC: i16 = -20;
-const INODE: i16 = -16;
-const NAME: i16 = -8;
+const TGID: i16 = AT_TGID - RECORD;
+const DEVICE: i16 = AT_DEVICE - RECORD;
+const MODE: i16 = AT_MODE - RECORD;
+const MAGIC: i16 = 12 - RECORD;
+const INODE: i16 = AT_INODE - RECORD;
+const NAME: i16 = 24 - RECORD;
 
 /// Which registers are what. The first five are arguments of calls, which do not keep them.
 const RESULT: u8 = 0;

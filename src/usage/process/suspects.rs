@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::Read as _;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use crate::host::bpf::layout::{Each, Layout};
@@ -18,13 +19,19 @@ const WORTH_ASKING: usize = 128;
 
 /// Where the kernel has what is asked for; none if it does not tell, or where it is not worth the while.
 pub(crate) fn layout(sysfs: &Sysfs, proc: &Procfs, processes: usize) -> Option<Layout> {
-    /// Kernels tell five to seven megabytes.
-    const MOST: u64 = 64 << 20;
+    // Members of a hive are looked for by a look of their own, at the same kernel.
+    static OF_KERNEL: OnceLock<Option<Layout>> = OnceLock::new();
     // Processes are named by the numbers of the first namespace.
     let has_numbers = || proc.is_in_first_pid_namespace() == Some(true) && proc.own_pid() == Some(std::process::id());
     if processes < WORTH_ASKING || proc.is_dump() || !nix::unistd::geteuid().is_root() || !has_numbers() {
         return None;
     }
+    *OF_KERNEL.get_or_init(|| read_layout(sysfs))
+}
+
+fn read_layout(sysfs: &Sysfs) -> Option<Layout> {
+    /// Kernels tell five to seven megabytes.
+    const MOST: u64 = 64 << 20;
     let mut types = Vec::new();
     sysfs.file("kernel/btf/vmlinux").ok().flatten()?.take(MOST).read_to_end(&mut types).ok()?;
     Layout::of_kernel(&types)
