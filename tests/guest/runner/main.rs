@@ -8,6 +8,7 @@
 //! cargo test -p guest-tests -- --topology=FILE storm    on the machine of that file (an absolute path)
 //! cargo test -p guest-tests -- --list                  what there is
 //! PCICTL_GUEST_STORM=1000 cargo test -p guest-tests -- lock-storm      a storm of so many operations
+//! PCICTL_GUEST_THREADS=single cargo test -p guest-tests -- lock-storm  for hours, see ../boot
 //! ```
 //!
 //! It never skips: a guest that cannot be booted is a failure. The one exception is a pinned build of a kernel that has left the
