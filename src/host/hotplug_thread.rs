@@ -8,9 +8,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::host::procfs::Procfs;
+use crate::host::stillness;
 use crate::host::sysfs::Sysfs;
 
-/// How often it is looked at: a look reads two files.
+/// How often it is looked at: a look reads three files.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// How a hotplug service of a port is named: its bit of portdrv (PCIE_PORT_SERVICE_HP), after the kind of port.
@@ -27,8 +28,16 @@ pub(crate) fn wait_until_idle(path: &str, value: &str) {
     }
     let Ok(procfs) = Procfs::live() else { return };
     let threads = threads(&sysfs, &procfs, &port);
-    while threads.iter().any(|thread| is_at_work(&procfs, *thread)) {
+    let look = || threads.iter().map(|thread| at_rest(&procfs, *thread)).collect::<Vec<_>>();
+    let mut last = look();
+    loop {
         sleep(PAUSE);
+        // One look is not enough: a thread that begins to run while it is looked at, has no stack to show.
+        let now = look();
+        if now == last && now.iter().all(Option::is_some) {
+            return;
+        }
+        last = now;
     }
 }
 
@@ -46,9 +55,12 @@ fn threads(sysfs: &Sysfs, procfs: &Procfs, port: &str) -> Vec<u32> {
     procfs.pids().unwrap_or_default().into_iter().filter(is_thread).collect()
 }
 
-/// It runs, or waits for something inside pciehp_ist; between two interrupts it sleeps in irq_thread (kernel/irq/manage.c).
-fn is_at_work(procfs: &Procfs, thread: u32) -> bool {
-    let Some(stat) = procfs.stat(&thread.to_string()) else { return false };
-    let stack = || procfs.text(&format!("{thread}/stack")).ok().flatten().unwrap_or_default();
-    stat.state == 'R' || stack().contains("pciehp_")
+/// How often a thread has run that has nothing to do, or is gone; none of one that runs, or waits for something inside pciehp_ist.
+/// Between two interrupts it sleeps in irq_thread (kernel/irq/manage.c).
+fn at_rest(procfs: &Procfs, thread: u32) -> Option<u64> {
+    let task = thread.to_string();
+    let runs = stillness::switches(procfs, &task).unwrap_or_default();
+    let Some(stat) = procfs.stat(&task) else { return Some(runs) };
+    let stack = || procfs.text(&format!("{task}/stack")).ok().flatten().unwrap_or_default();
+    (stat.state != 'R' && !stack().contains("pciehp_")).then_some(runs)
 }
