@@ -92,15 +92,3 @@ fn nothing_is_scanned_over_a_bridge_that_lost_its_bus_number() {
         Run::words(words).on(&tree).stdout_like(planned).check();
     }
 }
-
-#[test]
-fn who_wants_too_many_vfs_is_told_how_many_there_can_be() {
-    Run::words("sriov -n 0000:01:00.0 9999")
-        .tree("guest-sriov")
-        .stderr(
-            "pcictl: 0000:01:00.0: can have 4 VFs at most, not 9999\n\
-             hint: pcictl sriov 0000:01:00.0 4 creates all that it can have\n",
-        )
-        .status(2)
-        .check();
-}
