@@ -37,7 +37,7 @@ impl Record {
 
     /// Says what is worse than it was, and whether nothing is; with `--record` it writes down what is instead.
     pub fn end(self) -> bool {
-        if std::env::args().any(|argument| argument == "--record") {
+        if is_recording() {
             self.write();
             return true;
         }
@@ -61,6 +61,11 @@ impl Record {
         lines.sort();
         fs::write(path(), lines.join("\n") + "\n").expect("the record is written");
     }
+}
+
+/// Whether this run is to be written down.
+pub fn is_recording() -> bool {
+    std::env::args().any(|argument| argument == "--record")
 }
 
 fn path() -> PathBuf {
