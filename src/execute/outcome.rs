@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::doctor::diagnosis::Stuck;
 use crate::doctor::stack::Waits;
-use crate::plan::action::Action;
-use crate::plan::step_state::Done;
+use crate::host::sysfs::Sysfs;
+use crate::plan::action::{Action, Step};
+use crate::plan::step_state::{Done, can_be_put_back};
 
 /// A write that this process waits for no longer, and who does.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -91,6 +92,12 @@ impl Outcomes {
     pub(crate) fn only(&self, is_kept: impl Fn(usize) -> bool) -> Self {
         let kept = |(index, outcome): (usize, &Outcome)| if is_kept(index) { *outcome } else { Outcome::NotBegun };
         Self { each: self.each.iter().enumerate().map(kept).collect(), ..Self::default() }
+    }
+
+    /// Those that changed something which can be put back by now.
+    pub(crate) fn to_put_back(&self, sysfs: &Sysfs, steps: &[Step]) -> Self {
+        let has_changed = |index: usize| self.each[index].has_changed();
+        self.only(|index| can_be_put_back(sysfs, steps, index, has_changed))
     }
 
     /// One outcome a step.

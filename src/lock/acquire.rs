@@ -403,9 +403,9 @@ impl Wait<'_> {
         if ancestors.is_empty() {
             return Ok(());
         }
-        let own = |holder: &Holder| ancestors.contains(&holder.process.pid);
         let holders = conflicting_holders(self.directory, self.claim);
-        let Some(holder) = holders.iter().find(|holder| own(holder)) else { return Ok(()) };
+        let own = holders.iter().find(|holder| ancestors.contains(&holder.process.pid));
+        let Some(holder) = own else { return Ok(()) };
         let message = format!(
             "it is locked by {}, which this command was started by and which waits for it",
             holder.process.name()

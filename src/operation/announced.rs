@@ -21,7 +21,7 @@ pub(crate) struct Announced<'a> {
     output: &'a Output,
     /// How long a step may take before nobody waits for it any more.
     timeout: Duration,
-    running: BTreeMap<StepRef, (String, Action, Instant)>,
+    running: BTreeMap<StepRef, (Action, Instant)>,
 }
 
 impl<'a> Announced<'a> {
@@ -31,7 +31,8 @@ impl<'a> Announced<'a> {
     }
 
     fn ended(&mut self, mark: StepRef, result: Result<Done, Errno>) {
-        let Some((text, action, begun)) = self.running.remove(&mark) else { return };
+        let Some((action, begun)) = self.running.remove(&mark) else { return };
+        let text = text(mark, &action);
         let (seconds, (step, undo)) = (begun.elapsed().as_secs_f64(), numbered(mark));
         let error = result.err().map(|errno| why_not(&action, errno));
         let (outcome, end) = match (&result, &error) {
@@ -53,13 +54,12 @@ impl<'a> Announced<'a> {
 impl StepRunner for Announced<'_> {
     fn begin(&mut self, mark: StepRef, step: &Step) -> Result<(), Errno> {
         let begun = Instant::now();
-        let words = words::describe_action(&step.action);
-        let text = if mark.undo { format!("roll back: {words}") } else { words };
+        let text = text(mark, &step.action);
         let (number, undo) = numbered(mark);
         self.output.event(&Event::StepBegun { step: number, undo, text: &text });
         let limit = (self.timeout != Duration::MAX).then_some(self.timeout);
-        self.output.goes_on(activity(mark), text.clone(), Duration::ZERO, limit);
-        self.running.insert(mark, (text, step.action.clone(), begun));
+        self.output.goes_on(activity(mark), text, Duration::ZERO, limit);
+        self.running.insert(mark, (step.action.clone(), begun));
         self.inner.begin(mark, step).inspect_err(|errno| self.ended(mark, Err(*errno)))
     }
 
@@ -85,6 +85,11 @@ impl StepRunner for Announced<'_> {
     fn is_interrupted(&mut self) -> bool {
         self.inner.is_interrupted()
     }
+}
+
+fn text(mark: StepRef, action: &Action) -> String {
+    let words = words::describe_action(action);
+    if mark.undo { format!("roll back: {words}") } else { words }
 }
 
 fn activity(mark: StepRef) -> Activity {

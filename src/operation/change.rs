@@ -5,8 +5,6 @@
 
 use std::time::Instant;
 
-use nix::errno::Errno;
-
 use crate::error::{ErrorKind, ExitStatus, Result};
 use crate::execute::outcome::{Outcome, Outcomes};
 use crate::host::text::escaped;
@@ -14,7 +12,7 @@ use crate::lock::claims::Claims;
 use crate::operation::acquire::{LockTarget, acquire_and_reread};
 use crate::operation::consumers::touched_consumers;
 use crate::operation::context::Context;
-use crate::operation::failure::StepFailure;
+use crate::operation::failure::{StepFailure, lacks_driver};
 use crate::operation::obstacles::obstacle;
 use crate::operation::options::InPlaceOptions;
 use crate::operation::removal_record;
@@ -27,7 +25,7 @@ use crate::pci::ids::Ids;
 use crate::pci::selector::Selector;
 use crate::plan::action::{Action, Plan, Step, ends_as_it_began};
 use crate::plan::awake::sleepers;
-use crate::plan::step_state::{can_be_put_back, has_led_to_driver};
+use crate::plan::step_state::has_led_to_driver;
 use crate::plan::stop::remember;
 use crate::report::change::PlannedChange;
 use crate::report::text::words;
@@ -330,10 +328,7 @@ fn perform(
     match StepFailure::first(steps, &outcomes).filter(|_| !(is_temporary && outcomes.is_complete())) {
         None => {
             if is_temporary {
-                let (sysfs, has_changed) =
-                    (&context.machine.sysfs, |index: usize| outcomes.each()[index].has_changed());
-                let kept = outcomes.only(|index| can_be_put_back(sysfs, steps, index, has_changed));
-                operation.put_back(steps, 0, &kept)?;
+                operation.put_back(steps, 0, &outcomes.to_put_back(&context.machine.sysfs, steps))?;
             }
             Ok(Changed { overridden, seconds: begun.elapsed().as_secs_f64() })
         }
@@ -342,12 +337,10 @@ fn perform(
             if let Some(hint) = kept_away(context, steps, &outcomes) {
                 why.hint.get_or_insert(hint);
             }
-            let sysfs = &context.machine.sysfs;
             let is_done = |index: usize| matches!(outcomes.each()[index], Outcome::Done(..));
-            let can_be =
-                |index: usize| can_be_put_back(sysfs, steps, index, |other| outcomes.each()[other].has_changed());
-            let kept = |index: usize| can_be(index) && !has_led_to_driver(steps, index, is_done);
-            Err(operation.roll_back(steps, 0, &outcomes.only(kept), why, &lasting(steps, &outcomes)))
+            let kept = outcomes.to_put_back(&context.machine.sysfs, steps);
+            let kept = kept.only(|index| !has_led_to_driver(steps, index, is_done));
+            Err(operation.roll_back(steps, 0, &kept, why, &lasting(steps, &outcomes)))
         }
     }
 }
@@ -360,14 +353,13 @@ fn kept_away(context: &Context, steps: &[Step], outcomes: &Outcomes) -> Option<S
     }
 }
 
-/// That the physical function's driver cannot do it: sriov_numvfs_store (drivers/pci/iov.c) answers ENOENT where a driver has
-/// no sriov_configure.
+/// That the physical function has a driver which cannot do it.
 fn no_sriov(context: &Context, steps: &[Step], outcomes: &Outcomes) -> Option<StepFailure> {
     let (index, errno) = outcomes.failure().filter(|_| !outcomes.interrupted)?;
     let action = &steps[index].action;
     let Action::CreateVfs { address, .. } = action else { return None };
     // None is there either where the function has gone meanwhile.
-    let driver = context.machine.sysfs.driver(&address.sysfs_link()).filter(|_| errno == Errno::ENOENT)?;
+    let driver = context.machine.sysfs.driver(&address.sysfs_link()).filter(|_| lacks_driver(action, errno))?;
     let message = format!("{}: its driver {} does not support that", words::describe_action(action), escaped(&driver));
     let hint = format!("pcictl override {address} DRIVER gives it to one that does");
     Some(StepFailure { hint: Some(hint), ..StepFailure::new(ErrorKind::Unsupported, message) })

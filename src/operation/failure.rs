@@ -95,8 +95,9 @@ pub(crate) fn why_not(action: &Action, errno: Errno) -> String {
     }
 }
 
-/// Whether VFs were refused because of their physical function's driver (sriov_numvfs_store in drivers/pci/iov.c).
-fn lacks_driver(action: &Action, errno: Errno) -> bool {
+/// Whether VFs were refused because their physical function has no driver, or one without sriov_configure
+/// (sriov_numvfs_store in drivers/pci/iov.c).
+pub(crate) fn lacks_driver(action: &Action, errno: Errno) -> bool {
     errno == Errno::ENOENT && matches!(action, Action::SetVfs { .. } | Action::CreateVfs { .. })
 }
 

@@ -184,9 +184,8 @@ fn show_for(
     let recover = |error: Error| error.partly("the light is not put back").hint("pcictl recover puts it back");
     let (held, _) = acquire_and_reread(context, &options.change, claims(), || Ok(claims())).map_err(recover)?;
     let mut operation = Operation::resume(context, held, journal, steps.len(), options.change.timeout)?;
-    let there = crate::plan::step_state::can_be_put_back(&context.machine.sysfs, steps, 0, |_| true);
-    let put_back =
-        if there { operation.put_back(&steps[..1], 0, &Outcomes::done_where(std::iter::once(true))) } else { Ok(()) };
+    let done = Outcomes::done_where(std::iter::once(true));
+    let put_back = operation.put_back(&steps[..1], 0, &done.to_put_back(&context.machine.sysfs, &steps[..1]));
     let result = put_back.and_then(|()| match is_interrupted {
         true => {
             Err(Error::new(ErrorKind::Interrupted, format!("interrupted after {seconds:.1} s; the light is put back")))

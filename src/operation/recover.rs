@@ -19,7 +19,6 @@ use crate::operation::run::{Operation, refuse_if_stuck};
 use crate::operation::vf_drivers::{self, GivenDrivers, ProbeLimits, Undriven, Unset, VFS_AT_A_TIME};
 use crate::order;
 use crate::plan::action::Step;
-use crate::plan::step_state::can_be_put_back;
 use crate::report::status::Recovered;
 use crate::report::text::words;
 use crate::state::journal::progress::{Assessment, Progress, RecoveryAction, other_device};
@@ -241,16 +240,14 @@ fn roll_back(
     look: &Assessment,
 ) -> Result<Vec<String>> {
     // What is gone is gone, and nothing of it can be put back.
-    let done = look.to_roll_back();
-    let can_be = |index: usize| can_be_put_back(&context.machine.sysfs, &record.steps, index, |other| done[other]);
-    let undone: Vec<bool> = (0..done.len()).map(|index| done[index] && can_be(index)).collect();
-    let outcomes = Outcomes::done_where(undone.iter().copied());
+    let done = Outcomes::done_where(look.to_roll_back().into_iter());
+    let outcomes = done.to_put_back(&context.machine.sysfs, &record.steps);
     let why = StepFailure::new(ErrorKind::Failed, format!("{}: taking back what was done", record.header.id));
     let error = operation.roll_back(&record.steps, 0, &outcomes, why, "");
     if operation.is_half_done() || operation.continues_in_background() {
         return Err(error);
     }
     context.output.detail(&error.to_string());
-    let steps = record.steps.iter().zip(undone).rev().filter(|(_, undone)| *undone);
+    let steps = record.steps.iter().zip(outcomes.each()).rev().filter(|(_, undone)| undone.has_changed());
     Ok(steps.flat_map(|(step, _)| step.action.undo()).map(|action| words::describe_action(&action)).collect())
 }

@@ -23,7 +23,6 @@ use crate::pci::selector::Selector;
 use crate::plan::action::Step;
 use crate::plan::awake::sleepers;
 use crate::plan::remove::{Removal, plan_removal};
-use crate::plan::step_state::can_be_put_back;
 use crate::report::change::{FunctionSummary, PlannedChange, RemoveReport};
 use crate::report::inspector::Inspector;
 use crate::report::text::words;
@@ -279,9 +278,7 @@ impl Removing<'_> {
             return without_rollback(operation, why, stopped);
         }
         let steps = &self.subject.plan.stop.steps;
-        let sysfs = &self.context.machine.sysfs;
-        let has_changed = |index: usize| stopped.each()[index].has_changed();
-        let kept = stopped.only(|index| can_be_put_back(sysfs, steps, index, has_changed));
+        let kept = stopped.to_put_back(&self.context.machine.sysfs, steps);
         operation.roll_back(steps, 0, &kept, why, lasting)
     }
 }

@@ -178,11 +178,12 @@ impl<'a> Assessment<'a> {
 /// Whether a function has a driver by now that the operation did not find there: nobody but a later command bound it.
 fn has_new_driver(steps: &[Step], index: usize, sysfs: &Sysfs) -> bool {
     let Some(address) = steps[index].action.address() else { return false };
-    let is_old = |now: &String| {
-        let stops = |step: &Step| matches!(&step.action, Action::Unbind { driver, .. } if driver == now);
-        steps.iter().any(|step| step.action.address() == Some(address) && stops(step))
-    };
-    sysfs.driver(&address.sysfs_link()).is_some_and(|now| !is_old(&now))
+    let now = sysfs.driver(&address.sysfs_link());
+    now.is_some_and(|now| !steps.iter().any(|step| stops(step, address, &now)))
+}
+
+fn stops(step: &Step, function: PciAddress, its_driver: &str) -> bool {
+    matches!(&step.action, Action::Unbind { address, driver, .. } if *address == function && driver == its_driver)
 }
 
 /// What can be done no more: its function, bus or slot is not there, and nothing that is left to be done before brings it.
@@ -260,14 +261,9 @@ fn has_become_needless(record: &OperationRecord, index: usize, sysfs: &Sysfs) ->
 /// what the asking brought, as far as anybody noted.
 fn has_kept_driver(record: &OperationRecord, index: usize, sysfs: &Sysfs) -> bool {
     let Action::Probe { address, driver: None } = record.steps[index].action else { return false };
-    let stops = |(before, step): (usize, &Step)| match &step.action {
-        Action::Unbind { address: other, driver, .. } => {
-            let keeps = sysfs.driver(&address.sysfs_link()).as_ref() == Some(driver);
-            *other == address && keeps && !record.succeeded(before)
-        }
-        _ => false,
-    };
-    record.steps.iter().enumerate().take(index).any(stops)
+    let Some(now) = sysfs.driver(&address.sysfs_link()) else { return false };
+    let mut before = record.steps.iter().enumerate().take(index);
+    before.any(|(before, step)| stops(step, address, &now) && !record.succeeded(before))
 }
 
 fn has_happened(sysfs: &Sysfs, action: &Action) -> Option<bool> {

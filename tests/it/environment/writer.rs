@@ -12,8 +12,8 @@ use crate::syscalls::as_on_a_machine;
 /// An endpoint with a driver: two writes.
 const ENDPOINT: &str = "remove 0000:03:00.0";
 
-/// Runs a command with its writes made as here, beside what strace is told; what it said, and its system calls.
-fn traced(words: &str, by_writer: bool, strace: &[&str]) -> (Output, Vec<String>) {
+/// Runs a command with its writes made by the writer, beside what strace is told; what it said, and its system calls.
+fn traced(words: &str, strace: &[&str]) -> (Output, Vec<String>) {
     let machine = Machine::new(TREE);
     // The first lock of a node looks at all who hold some lock on the machine that the test runs on.
     let lock = machine.on_tree(Command::new(env!("CARGO_BIN_EXE_pcictl")), "lock 0000:03:00.0 -- true").status();
@@ -21,9 +21,7 @@ fn traced(words: &str, by_writer: bool, strace: &[&str]) -> (Output, Vec<String>
     let mut inner = machine.rehearsal(words);
     let locks = machine.path("writer");
     fs::create_dir(&locks).unwrap();
-    if by_writer {
-        inner.env(WRITER, locks);
-    }
+    inner.env(WRITER, locks);
     let log = machine.path("trace");
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-s", "256", "-o"]).arg(&log).args(strace).arg(inner.get_program());
@@ -71,7 +69,7 @@ const OF_WRITER: usize = 100;
 
 #[test]
 fn a_removal_starts_no_program_and_one_process_for_its_writes() {
-    let (output, trace) = traced(ENDPOINT, true, &[]);
+    let (output, trace) = traced(ENDPOINT, &[]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(count(&trace, |line| line.contains("execve(")), 1, "the command itself");
     assert_eq!(count(&trace, is_fork), 1);
@@ -86,7 +84,7 @@ const OF_REMOVAL: usize = 590;
 
 #[test]
 fn a_removal_makes_few_calls() {
-    let (output, trace) = traced(ENDPOINT, true, &[]);
+    let (output, trace) = traced(ENDPOINT, &[]);
     assert!(output.status.success(), "{output:?}");
     let calls = of_command(&trace);
     let count = as_on_a_machine(&calls);
@@ -96,7 +94,7 @@ fn a_removal_makes_few_calls() {
 
 #[test]
 fn no_process_for_the_writes_is_a_write_that_was_not_begun() {
-    let (output, trace) = traced(ENDPOINT, true, &["-e", "inject=clone,fork,vfork:error=EAGAIN"]);
+    let (output, trace) = traced(ENDPOINT, &["-e", "inject=clone,fork,vfork:error=EAGAIN"]);
     assert!(trace.iter().any(|line| line.contains("(INJECTED)")));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("the kernel was not asked: Try again; nothing was changed"), "{said}");
