@@ -345,3 +345,6 @@ mod tests {
         assert_eq!(follow(from, "/etc"), None);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod made;

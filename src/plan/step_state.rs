@@ -122,3 +122,6 @@ pub(crate) fn is_slot_on(sysfs: &Sysfs, slot: &str) -> Option<bool> {
 fn is_vf_link(name: &str) -> bool {
     name.strip_prefix("virtfn").is_some_and(is_number)
 }
+
+#[cfg(test)]
+mod tests;

@@ -279,3 +279,6 @@ pub(crate) fn other_device(record: &OperationRecord, sysfs: &Sysfs) -> Option<Pc
     let is_other = |(address, was): &(&PciAddress, &String)| sysfs.modalias(**address).is_some_and(|now| now != **was);
     record.header.functions.iter().find(is_other).map(|(address, _)| *address)
 }
+
+#[cfg(test)]
+mod tests;
