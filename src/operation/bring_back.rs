@@ -340,13 +340,10 @@ fn perform(context: &Context, operation: &mut Operation, plan: &Plan) -> Result<
     let (first, steps) = (operation.next_step(), &plan.steps);
     let outcomes = operation.run(steps, 1)?;
     let is_cut_short = outcomes.interrupted && !outcomes.is_complete();
-    let is_about_vfs =
-        |action: &Action| matches!(action, Action::SetVf { .. } | Action::SetVfs { .. } | Action::CreateVfs { .. });
     let ended = |(step, outcome): (&Step, &Outcome)| {
         let failure = match outcome {
             Outcome::Done(..) => None,
-            Outcome::Failed(errno) if is_about_vfs(&step.action) => Some(why_not(&step.action, *errno)),
-            Outcome::Failed(errno) => Some(errno.desc().to_owned()),
+            Outcome::Failed(errno) => Some(why_not(&step.action, *errno)),
             _ if is_cut_short => Some("not tried, because it was interrupted".to_owned()),
             _ => Some("not tried, because what comes before it failed".to_owned()),
         };
