@@ -106,6 +106,8 @@ while [ "$pulled" -lt "$pulls" ]; do
     asked=
     # One operation at least for each.
     wait_until 300 raw_done "$pulled" || fail "stuck: $(stuck_tasks)"
+    # No card comes out of a kernel that has lost its lock with a task.
+    ! complaints >/tmp/case/complaints || fail "the kernel complains after $pulled cards"
 done
 : >/tmp/case/enough
 all_left() {
