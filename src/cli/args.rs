@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Arg, ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::change::{
     BindArgs, OverrideArgs, PowerArgs, RemoveArgs, ReplugArgs, RescanArgs, ResetArgs, SriovArgs, UnbindArgs,
@@ -17,6 +17,7 @@ use crate::cli::groups::{
 use crate::cli::guard::GuardArgs;
 use crate::cli::help;
 use crate::cli::history::HistoryArgs;
+use crate::cli::lazy::Lazy;
 use crate::cli::settings::{Setting, apply};
 use crate::cli::slot::{SlotArgs, SlotCommand};
 use crate::cli::values::{ColumnParser, color, column, format};
@@ -78,52 +79,52 @@ pub struct Common {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List functions, one per line
-    List(ListArgs),
+    List(Lazy<ListArgs>),
     /// Show the device tree, host bridges at the top
-    Tree(TreeArgs),
+    Tree(Lazy<TreeArgs>),
     /// Show functions in detail, and what removing them would do
-    Show(ShowArgs),
+    Show(Lazy<ShowArgs>),
     /// Remove a function and everything below it, drivers first
-    Remove(RemoveArgs),
+    Remove(Lazy<RemoveArgs>),
     /// Bring a device back by scanning the smallest bus that can
-    Rescan(RescanArgs),
+    Rescan(Lazy<RescanArgs>),
     /// Remove a function and bring it back, under one lock
-    Replug(ReplugArgs),
+    Replug(Lazy<ReplugArgs>),
     /// Stop the driver of a function, which stays where it is
-    Unbind(UnbindArgs),
+    Unbind(Lazy<UnbindArgs>),
     /// Give a function to a driver
-    Bind(BindArgs),
+    Bind(Lazy<BindArgs>),
     /// Choose the driver of a function, whatever drivers it fits
-    Override(OverrideArgs),
+    Override(Lazy<OverrideArgs>),
     /// Wait until a device is there, gone, bound or ready
-    Wait(WaitArgs),
+    Wait(Lazy<WaitArgs>),
     /// Show or change the virtual functions of a physical function
-    Sriov(SriovArgs),
+    Sriov(Lazy<SriovArgs>),
     /// Reset a function, which stays where it is
-    Reset(ResetArgs),
+    Reset(Lazy<ResetArgs>),
     /// Show or change how a function may sleep and wake
-    Power(PowerArgs),
+    Power(Lazy<PowerArgs>),
     /// Show slots, switch their power, find them by their light
-    Slot(SlotArgs),
+    Slot(Lazy<SlotArgs>),
     /// Run a command while holding a device's lock
-    Lock(LockArgs),
+    Lock(Lazy<LockArgs>),
     /// Show who holds or waits for which lock
-    Locks(LocksArgs),
+    Locks(Lazy<LocksArgs>),
     /// Show interrupted operations, and devices not yet back
-    Status(StatusArgs),
+    Status(Lazy<StatusArgs>),
     /// Show what was done to which device, when and by whom
-    History(HistoryArgs),
+    History(Lazy<HistoryArgs>),
     /// Complete or undo interrupted operations
-    Recover(RecoverArgs),
+    Recover(Lazy<RecoverArgs>),
     /// Diagnose a stuck PCI core: which tasks, why, and what to do
-    Doctor(DoctorArgs),
+    Doctor(Lazy<DoctorArgs>),
     /// Make raw writes to sysfs wait for their turn, too
-    Guard(GuardArgs),
+    Guard(Lazy<GuardArgs>),
     /// Copy what pcictl reads of this machine, to attach to a report
-    Dump(DumpArgs),
+    Dump(Lazy<DumpArgs>),
     /// Tell a shell what may come next on a command line
     #[command(hide = true)]
-    Complete(CompleteArgs),
+    Complete(Lazy<CompleteArgs>),
 }
 
 /// `pcictl list`
@@ -222,21 +223,10 @@ pub(crate) struct LocksArgs {
     pub(crate) watching: Watching,
 }
 
-/// Options that every command accepts, hidden where they have no effect.
-#[derive(Args, Debug)]
-pub(crate) struct NoTalk {
-    #[arg(short, long, conflicts_with = "verbose", hide = true)]
-    quiet: bool,
-    #[arg(short, long, hide = true)]
-    verbose: bool,
-}
-
 /// `pcictl status`
 #[derive(Args, Debug)]
-#[command(after_help = help::STATUS)]
+#[command(after_help = help::STATUS, mut_arg("quiet", hidden), mut_arg("verbose", hidden))]
 pub(crate) struct StatusArgs {
-    #[command(flatten)]
-    talk: NoTalk,
     /// Whether to look again and again.
     #[command(flatten)]
     pub(crate) watching: Watching,
@@ -244,7 +234,7 @@ pub(crate) struct StatusArgs {
 
 /// `pcictl recover`
 #[derive(Args, Debug)]
-#[command(after_help = help::RECOVER)]
+#[command(after_help = help::RECOVER, mut_arg("sysroot", hidden))]
 pub(crate) struct RecoverArgs {
     /// Operations to recover, by the ids that pcictl status prints [default: all]
     #[arg(value_name = "OPERATION")]
@@ -258,17 +248,12 @@ pub(crate) struct RecoverArgs {
     /// What every writing command takes.
     #[command(flatten)]
     pub(crate) writing: Writing,
-    /// Refused, because a dumped tree cannot be changed.
-    #[arg(long, value_name = "DIR", hide = true)]
-    sysroot: Option<PathBuf>,
 }
 
 /// `pcictl doctor`
 #[derive(Args, Debug)]
-#[command(after_help = doctor_help::DOCTOR)]
+#[command(after_help = doctor_help::DOCTOR, mut_arg("quiet", hidden), mut_arg("verbose", hidden))]
 pub(crate) struct DoctorArgs {
-    #[command(flatten)]
-    talk: NoTalk,
     /// Form of the answer, which decides the exit status, too
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = format(), help_heading = OUTPUT)]
     #[arg(display_order = 899)]
@@ -298,6 +283,11 @@ pub(crate) struct CompleteArgs {
     pub(crate) words: Vec<OsString>,
 }
 
+/// An option that every command has, of one where it has no effect or is refused.
+fn hidden(option: Arg) -> Arg {
+    option.hide(true)
+}
+
 impl Common {
     fn talk(&self) -> Talk {
         Talk { json: self.json, events: false, quiet: self.quiet, verbose: self.verbose, color: self.color }
@@ -313,6 +303,7 @@ impl Cli {
     pub fn read(settings: Vec<Setting>) -> Result<Self, clap::Error> {
         let mut command = Self::command();
         if !settings.is_empty() {
+            command.build();
             command = apply(command, settings.leak());
         }
         let mut command = ManuallyDrop::new(command);
@@ -370,11 +361,11 @@ impl Command {
     /// Whether it tells of everything while it happens.
     fn tells_events(&self) -> bool {
         let writing = match self {
-            Self::Remove(RemoveArgs { in_place, .. })
-            | Self::Replug(ReplugArgs { remove: RemoveArgs { in_place, .. }, .. })
-            | Self::Unbind(UnbindArgs { in_place, .. })
-            | Self::Override(OverrideArgs { in_place, .. })
-            | Self::Reset(ResetArgs { in_place, .. }) => &in_place.writing,
+            Self::Remove(args) => &args.in_place.writing,
+            Self::Replug(args) => &args.remove.in_place.writing,
+            Self::Unbind(args) => &args.in_place.writing,
+            Self::Override(args) => &args.in_place.writing,
+            Self::Reset(args) => &args.in_place.writing,
             Self::Power(args) => &args.writing,
             Self::Bind(args) => &args.writing,
             Self::Rescan(args) => &args.writing,
@@ -389,12 +380,11 @@ impl Command {
     /// Whether it prints a plan and changes nothing.
     pub(crate) fn is_dry_run(&self) -> bool {
         match self {
-            Self::Remove(RemoveArgs { in_place, .. })
-            | Self::Replug(ReplugArgs { remove: RemoveArgs { in_place, .. }, .. })
-            | Self::Unbind(UnbindArgs { in_place, .. })
-            | Self::Override(OverrideArgs { in_place, .. })
-            | Self::Reset(ResetArgs { in_place, list: false, .. }) => in_place.changing.dry_run,
-            Self::Reset(_) => false,
+            Self::Remove(args) => args.in_place.changing.dry_run,
+            Self::Replug(args) => args.remove.in_place.changing.dry_run,
+            Self::Unbind(args) => args.in_place.changing.dry_run,
+            Self::Override(args) => args.in_place.changing.dry_run,
+            Self::Reset(args) => !args.list && args.in_place.changing.dry_run,
             Self::Power(args) => args.changing.dry_run,
             Self::Bind(args) => args.changing.dry_run,
             Self::Rescan(args) => args.dry_run,

@@ -3,6 +3,7 @@
 //! - [`values`]: how values are spelled and checked.
 //! - [`settings`]: defaults of options that a site has chosen.
 //! - [`help`]: headings, tables of selectors and examples of the help texts.
+//! - [`lazy`]: options that are defined when their command is asked for.
 //! - [`wait`]: the options of `wait`, which shares none with those that change something.
 //! - [`change_help`]: the same for the commands that change functions.
 //! - [`slot_help`]: the same for slots.
@@ -27,6 +28,7 @@ mod groups;
 pub(crate) mod guard;
 mod guard_help;
 pub(crate) mod history;
+mod lazy;
 pub(crate) mod slot;
 mod slot_help;
 pub(crate) mod completion;

@@ -58,12 +58,13 @@ pub fn wants_json(words: &[OsString]) -> bool {
 /// The command that was typed, `remove` or `slot on`: the first words that are neither an option nor an option's value.
 fn command_name(words: &[OsString]) -> Option<String> {
     let (mut command, mut names) = (Cli::command(), Vec::new());
+    command.build();
     let mut words = words.iter().filter_map(|word| word.to_str());
     while let Some(word) = words.next() {
         match word {
             "--color" | "--sysroot" => _ = words.next(),
             // `pcictl help slot` is about slot.
-            "help" if names.is_empty() => {}
+            "help" => {}
             _ if word.starts_with('-') => {}
             _ => {
                 let Some(found) = command.find_subcommand(word).cloned() else { break };

@@ -66,7 +66,7 @@ fn invalid(place: &str, why: &str) -> Error {
         .fact("configuration", place)
 }
 
-/// The definition of the command line with other defaults.
+/// The definition of the command line, which was built, with other defaults.
 pub(crate) fn apply(command: Command, settings: &'static [Setting]) -> Command {
     let changed = |arg: Arg| match settings.iter().find(|setting| arg.get_id() == setting.name) {
         Some(setting) => arg.default_value(setting.value.as_str()),

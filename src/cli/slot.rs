@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::cli::groups::{Applying, BackArgs, CONTENTS, Forcing, Jobs, SAFETY};
+use crate::cli::lazy::Lazy;
 use crate::cli::slot_help;
 use crate::cli::values::parse_duration;
 use crate::operation::identify::IdentifyOptions;
@@ -23,15 +24,15 @@ pub(crate) struct SlotArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SlotCommand {
     /// List slots, one per line
-    List(SlotListArgs),
+    List(Lazy<SlotListArgs>),
     /// Show a slot in detail, with what its hardware says
-    Show(SlotShowArgs),
+    Show(Lazy<SlotShowArgs>),
     /// Switch a slot's power on, and compare what comes with what was there
-    On(SlotOnArgs),
+    On(Lazy<SlotOnArgs>),
     /// Stop the drivers of what is in a slot, and switch its power off
-    Off(SlotOffArgs),
+    Off(Lazy<SlotOffArgs>),
     /// Have a light show where a slot is
-    Identify(SlotIdentifyArgs),
+    Identify(Lazy<SlotIdentifyArgs>),
 }
 
 /// `pcictl slot list`

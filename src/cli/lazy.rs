@@ -1,0 +1,54 @@
+//! Options that are defined only when their command is asked for.
+
+use std::ops::Deref;
+
+use clap::error::Error;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+/// The options of one command among many. To define those of every command takes more than half of what reading a command
+/// line costs, and each run asks for one.
+///
+/// What `derive` offers for that (`defer`) has groups of options describe the command that they are part of.
+#[derive(Debug)]
+pub(crate) struct Lazy<A>(A);
+
+impl<A> Deref for Lazy<A> {
+    type Target = A;
+
+    fn deref(&self) -> &A {
+        &self.0
+    }
+}
+
+impl<A: Args> Args for Lazy<A> {
+    fn augment_args(command: Command) -> Command {
+        command.defer(|command| described_as_before(command, A::augment_args))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        command.defer(|command| described_as_before(command, A::augment_args_for_update))
+    }
+}
+
+impl<A: FromArgMatches> FromArgMatches for Lazy<A> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        A::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+fn described_as_before(command: Command, define: fn(Command) -> Command) -> Command {
+    let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
+    let command = define(command);
+    let command = match about {
+        Some(about) => command.about(about),
+        None => command.about(None),
+    };
+    match long_about {
+        Some(about) => command.long_about(about),
+        None => command.long_about(None),
+    }
+}
