@@ -368,6 +368,25 @@ mod tests {
     }
 
     #[test]
+    fn on_another_file_system_a_lock_counts_by_what_roots_file_is_called() {
+        // What `OffsetTag` puts on a file a millisecond after boot.
+        const MARKED: u64 = 1 << 2;
+        let stale = |target: &str, uid: &str, position: u64| {
+            let descriptor = format!("pos:\t{position}\nlock:\t1: FLOCK  ADVISORY  WRITE 4711 00:14:77 0 EOF\n");
+            let status = format!("Uid:\t{uid}\t0\t0\t0\n");
+            let (root, procfs) = proc_with(&[("4711/status", &status), ("4711/fdinfo/3", &descriptor)]);
+            std::fs::create_dir_all(root.path().join("proc/4711/fd")).unwrap();
+            std::os::unix::fs::symlink(target, root.path().join("proc/4711/fd/3")).unwrap();
+            search(&procfs).look().unwrap().stale
+        };
+        let lock = "/run/pcictl/locks/pci0000:00+03.0.lock";
+        assert_eq!(stale(lock, "0", MARKED), [4711]);
+        assert_eq!(stale("/run/other/pci0000:00+03.0.lock", "0", MARKED), [0; 0], "a file of somebody else's");
+        assert_eq!(stale(lock, "65534", MARKED), [0; 0], "others than root may call their files as they like");
+        assert_eq!(stale(lock, "0", u64::MAX >> 2), [0; 0], "no mark");
+    }
+
+    #[test]
     fn who_is_no_root_need_not_see_what_root_has_open() {
         if !geteuid().is_root() {
             return;
