@@ -25,6 +25,9 @@ const GRACE_OF_SHORT: u32 = 15;
 /// How long a guest may be silent before the emulator is looked at.
 const SILENCE: Duration = Duration::from_secs(20);
 
+/// Tells ../boot how the emulator runs the guest's processors.
+const THREADS: &str = "PCICTL_GUEST_THREADS";
+
 /// How many operations a storm has, unless PCICTL_GUEST_STORM says otherwise: 1,000 take ten minutes. Each run of the tests has
 /// one on the oldest kernel and some on another; those of hundreds are for tests/soak/RESULTS.md.
 const STORM: u32 = 60;
@@ -80,11 +83,13 @@ impl Drop for Guest {
     }
 }
 
-/// Boots a guest and runs the cases; `judge` hears what came of each as soon as it is over.
+/// Boots a guest and runs the cases; `judge` hears what came of each as soon as it is over. The emulator runs its processors in
+/// `threads` unless PCICTL_GUEST_THREADS says how.
 pub fn run(
     guest_dir: &Path,
     boot: &Boot,
     programs: &[PathBuf],
+    threads: Option<&str>,
     mut judge: impl FnMut(&Case, &Outcome),
 ) -> Result<Report> {
     let stage = tempfile::tempdir()?;
@@ -100,6 +105,7 @@ pub fn run(
             .arg(&monitor)
             .args([&boot.topology, &boot.kernel])
             .arg(stage.path().join("rig"))
+            .envs(threads.filter(|_| std::env::var_os(THREADS).is_none()).map(|threads| (THREADS, threads)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

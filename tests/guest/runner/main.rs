@@ -6,10 +6,14 @@
 //! cargo test -p guest-tests -- --everywhere            the cases to which the version makes no difference run on the oldest
 //!                                                      and the newest kernel, too
 //! cargo test -p guest-tests -- --topology=FILE storm    on the machine of that file (an absolute path)
+//! cargo test -p guest-tests -- --jobs=1                one guest after the other, with a thread for each of its processors
 //! cargo test -p guest-tests -- --list                  what there is
 //! PCICTL_GUEST_STORM=1000 cargo test -p guest-tests -- lock-storm      a storm of so many operations
 //! PCICTL_GUEST_THREADS=single cargo test -p guest-tests -- lock-storm  for hours, see ../boot
 //! ```
+//!
+//! Two guests run at the same time where there are two processors, each on one thread: most cases keep one processor busy at the
+//! most, and the emulator loses no interrupt to itself that way (../boot).
 //!
 //! It never skips: a guest that cannot be booted is a failure. The one exception is a pinned build of a kernel that has left the
 //! archive: it is said in the end what was not run. A guest that was lost (a panic, a hang) is reported as
@@ -23,7 +27,9 @@ mod monitor;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use boot::Outcome;
@@ -47,11 +53,19 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
         filters.len() < before
     };
     let (list, everywhere) = (has("--list"), has("--everywhere"));
-    let topology_file = filters.iter().find_map(|word| word.strip_prefix("--topology=").map(str::to_owned));
-    filters.retain(|word| !word.starts_with("--topology="));
+    let mut value = |option: &str| {
+        let given = filters.iter().find_map(|word| word.strip_prefix(option).map(str::to_owned));
+        filters.retain(|word| !word.starts_with(option));
+        given
+    };
+    let topology_file = value("--topology=");
+    let jobs = match value("--jobs=") {
+        Some(number) => number.parse().context("--jobs takes a number")?,
+        None => thread::available_parallelism().map_or(1, usize::from).min(AT_ONCE),
+    };
     if let Some(flag) = filters.iter().find(|word| word.starts_with('-')) {
         bail!(
-            "unknown option {flag}; takes --list, --everywhere, --topology=FILE, and words to filter by: a kernel, a topology, a part of a case's name"
+            "unknown option {flag}; takes --list, --everywhere, --jobs=N, --topology=FILE, and words to filter by: a kernel, a topology, a part of a case's name"
         );
     }
 
@@ -87,10 +101,7 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
         programs.push(entry?.path());
     }
 
-    let mut tally = Tally::default();
-    for boot in boots {
-        tally.run(guest_dir, boot, &programs)?;
-    }
+    let tally = run_all(&Rig { guest_dir, programs, jobs }, boots)?;
     println!();
     // Once more where nobody misses them, whatever becomes of the lines between.
     for title in &tally.failed {
@@ -106,11 +117,21 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
     Ok(tally.failed.is_empty())
 }
 
+/// So many guests run at the same time unless it is said otherwise.
+const AT_ONCE: usize = 2;
+
 /// How often a guest that is lost before its first case is booted.
 const BOOT_TRIES: usize = 3;
 
 /// How often QEMU may fail in the cases of one boot. A storm on 6.1 makes QEMU 7.2 crash in about one run of three.
 const CRASH_TRIES: usize = 6;
+
+/// What all guests are made with.
+struct Rig<'a> {
+    guest_dir: &'a Path,
+    programs: Vec<PathBuf>,
+    jobs: usize,
+}
 
 /// What the tests came to so far.
 #[derive(Default)]
@@ -121,48 +142,77 @@ struct Tally {
     documents: usize,
 }
 
-impl Tally {
-    /// Runs the cases of a boot, booting again for those that a spoiled machine left over.
-    fn run(&mut self, guest_dir: &Path, mut boot: Boot, programs: &[PathBuf]) -> Result<()> {
-        let (mut lost_boots, mut crashes) = (0, 0);
-        while !boot.cases.is_empty() {
-            let started = Instant::now();
-            let report = boot::run(guest_dir, &boot, programs, |case, outcome| self.judge(&boot, case, outcome))?;
-            if let Some(outcome) = report.boot {
-                println!("{} {} ... BOOT FAILED", boot.kernel, boot.topology);
-                show(&outcome);
-                // Emulated processors now and then trip over each other while the kernel patches its own code at boot.
-                // No case has begun then, so nothing of pcictl was on trial.
-                lost_boots += 1;
-                if lost_boots < BOOT_TRIES {
-                    continue;
-                }
-                self.failed.extend(boot.cases.iter().map(|case| title(&boot, case)));
-                return Ok(());
-            }
-            boot.cases.drain(..report.ran);
-            if let Some(outcome) = report.crash {
-                // QEMU dies (7.2) or loses an interrupt (10.0) now and then when devices come and go while another
-                // processor uses theirs. That says nothing of the case, good or bad, so it is asked again, and the
-                // report says so.
-                crashes += 1;
-                if crashes < CRASH_TRIES {
-                    let what = outcome.details.first().map_or("QEMU failed", |(what, _)| what);
-                    println!("{} ... {what}, running it again", title(&boot, &boot.cases[0]));
-                    continue;
-                }
-                self.judge(&boot, &boot.cases[0], &outcome);
-                boot.cases.remove(0);
-            }
-            let rest = match boot.cases.len() {
-                0 => String::new(),
-                rest => format!("; booting again for the other {rest}"),
-            };
-            println!("  (this boot took {:.1} s{rest})", started.elapsed().as_secs_f64());
+/// Runs the cases of these boots, those that may take longest first.
+fn run_all(rig: &Rig, mut boots: Vec<Boot>) -> Result<Tally> {
+    // The next one to be taken is the last one.
+    boots.sort_by_key(|boot| boot.cases.iter().map(|case| case.timeout).sum::<Duration>());
+    let (tally, jobs) = (Mutex::new(Tally::default()), rig.jobs.min(boots.len()));
+    let threads = (jobs > 1).then_some("single");
+    let queue = Mutex::new(boots);
+    let work = || {
+        let next = || locked(&queue).pop();
+        while let Some(boot) = next() {
+            run_boot(rig, boot, threads, &tally)?;
         }
         Ok(())
-    }
+    };
+    let results: Vec<Result<()>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| bail!("the runner itself failed"))).collect()
+    });
+    results.into_iter().collect::<Result<()>>()?;
+    Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
 
+/// Runs the cases of a boot, booting again for those that a spoiled machine left over.
+fn run_boot(rig: &Rig, mut boot: Boot, threads: Option<&str>, tally: &Mutex<Tally>) -> Result<()> {
+    let (mut lost_boots, mut crashes) = (0, 0);
+    while !boot.cases.is_empty() {
+        let started = Instant::now();
+        let judge = |case: &Case, outcome: &Outcome| locked(tally).judge(&boot, case, outcome);
+        let report = boot::run(rig.guest_dir, &boot, &rig.programs, threads, judge)?;
+        let name = format!("{} {}", boot.kernel, boot.topology);
+        if let Some(outcome) = report.boot {
+            println!("{name} ... BOOT FAILED\n{}", told(&outcome));
+            // Emulated processors now and then trip over each other while the kernel patches its own code at boot.
+            // No case has begun then, so nothing of pcictl was on trial.
+            lost_boots += 1;
+            if lost_boots < BOOT_TRIES {
+                continue;
+            }
+            locked(tally).failed.extend(boot.cases.iter().map(|case| title(&boot, case)));
+            return Ok(());
+        }
+        boot.cases.drain(..report.ran);
+        if let Some(outcome) = report.crash {
+            // QEMU dies (7.2) or loses an interrupt (10.0) now and then when devices come and go while another
+            // processor uses theirs. That says nothing of the case, good or bad, so it is asked again, and the
+            // report says so.
+            crashes += 1;
+            if crashes < CRASH_TRIES {
+                let what = outcome.details.first().map_or("QEMU failed", |(what, _)| what);
+                println!("{} ... {what}, running it again", title(&boot, &boot.cases[0]));
+                continue;
+            }
+            locked(tally).judge(&boot, &boot.cases[0], &outcome);
+            boot.cases.remove(0);
+        }
+        let rest = match boot.cases.len() {
+            0 => String::new(),
+            rest => format!("; booting again for the other {rest}"),
+        };
+        println!("  ({name}: this boot took {:.1} s{rest})", started.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// What one worker holds is whole even if another one failed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tally {
+    /// Tells of a case in one piece, for others tell of theirs at the same time.
     fn judge(&mut self, boot: &Boot, case: &Case, outcome: &Outcome) {
         let title = title(boot, case);
         let took = outcome.took.as_secs_f64();
@@ -171,30 +221,27 @@ impl Tally {
         if case.is_as_expected(&outcome.marks) {
             self.passed += 1;
             let why = if came.is_empty() { came } else { format!(", as it must: {came}") };
-            println!("{title} ... ok ({took:.1} s){why}");
-            for note in outcome.stdout.lines().filter_map(|line| line.strip_prefix("note: ")) {
-                println!("    {note}");
-            }
+            let notes = outcome.stdout.lines().filter_map(|line| line.strip_prefix("note: "));
+            let notes: String = notes.map(|note| format!("\n    {note}")).collect();
+            println!("{title} ... ok ({took:.1} s){why}{notes}");
             return;
         }
         let came = if came.is_empty() { "pass" } else { &came };
-        println!("{title} ... FAILED ({took:.1} s): {came}, and not {}", case.expectation());
-        show(outcome);
+        println!("{title} ... FAILED ({took:.1} s): {came}, and not {}\n{}", case.expectation(), told(outcome));
         self.failed.push(title);
     }
 }
 
-fn show(outcome: &Outcome) {
-    println!("    exit status {}", if outcome.status.is_empty() { "unknown" } else { &outcome.status });
+/// All that is known of what came of a case or a boot.
+fn told(outcome: &Outcome) -> String {
+    let status = if outcome.status.is_empty() { "unknown" } else { &outcome.status };
     let stdout = [("stdout", outcome.stdout.clone())];
-    for (what, text) in stdout.iter().chain(&outcome.details) {
-        if !text.trim().is_empty() {
-            println!("    --- {what}");
-            for line in text.trim_end().lines() {
-                println!("    {line}");
-            }
-        }
-    }
+    let parts = stdout.iter().chain(&outcome.details).filter(|(_, text)| !text.trim().is_empty());
+    let part = |(what, text): &(&str, String)| {
+        let lines = text.trim_end().lines().map(|line| format!("\n    {line}"));
+        format!("\n    --- {what}{}", lines.collect::<String>())
+    };
+    format!("    exit status {status}{}", parts.map(part).collect::<String>())
 }
 
 fn title(boot: &Boot, case: &Case) -> String {
