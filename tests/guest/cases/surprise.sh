@@ -128,13 +128,21 @@ for slot in $slots; do pcictl slot on "$slot" --settle 0 >/dev/null 2>&1; done
 wait_until 20 no_stuck_tasks || fail "stuck: $(stuck_tasks)"
 expect_status 0 pcictl recover
 everything_is_back() {
-    pcictl rescan --all --settle 20 >/tmp/case/out 2>&1
+    pcictl rescan --all --settle 20 >/tmp/case/scan 2>&1
     for card in $cards; do
         [ -e "$pci/$card/driver" ] || pcictl bind "$card" >/tmp/case/out 2>&1
     done
     [ "$(functions)" = "$before" ]
 }
-wait_until 120 everything_is_back || same "$before" "$(functions)"
+wait_until 120 everything_is_back || {
+    note "the last scan: $(one_line 600 </tmp/case/scan)"
+    note "the doctor: $(pcictl doctor 2>&1 | one_line 600)"
+    # Where each bridge leads to: the primary, secondary and last bus.
+    for bridge in $above $upstream $port; do
+        note "$bridge: $(od -An -tx1 -j24 -N3 "$pci/$bridge/config" | xargs), $(find "$pci/$bridge/" -maxdepth 1 -name '0000:*' | wc -l) below"
+    done
+    same "$before" "$(functions)"
+}
 contains "$(pcictl locks 2>&1)" "no lock is held"
 # What differs from the ledger was meant so.
 pcictl rescan --all --accept device,driver,names,bars,link >/tmp/case/out 2>&1 || fail "$(cat /tmp/case/out)"
