@@ -132,3 +132,34 @@ pub(crate) struct Undone {
     /// Another process waits for the rest.
     pub(crate) detached: Option<Box<DetachedWrite>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::sysfs::made::MadeTree;
+
+    const DONE: Outcome = Outcome::Done(Done::Done, Duration::ZERO);
+
+    #[test]
+    fn a_part_of_what_was_done_is_as_if_the_rest_had_never_begun() {
+        let outcomes = Outcomes::done_where([true, false, true].into_iter());
+        assert_eq!(outcomes.each(), [DONE, Outcome::NotBegun, DONE]);
+        let failed = Outcomes { each: vec![DONE, Outcome::Failed(Errno::EIO)], ..Outcomes::default() };
+        assert_eq!(failed.only(|index| index == 1).each(), [Outcome::NotBegun, Outcome::Failed(Errno::EIO)]);
+    }
+
+    #[test]
+    fn what_is_gone_is_not_put_back() {
+        let tree = MadeTree::with(&["0000:01:00.0"]);
+        let unbind = |address: &str| {
+            let address = address.parse().unwrap();
+            let action = crate::plan::action::Action::Unbind { address, driver: "x".to_owned(), driver_override: None };
+            let (file, value) = action.write("");
+            Step { action, file, value, after: Vec::new() }
+        };
+        let steps = ["0000:01:00.0", "0000:02:00.0", "0000:01:00.0"].map(unbind);
+        let each = vec![DONE, DONE, Outcome::Done(Done::Already, Duration::ZERO)];
+        let back = Outcomes { each, ..Outcomes::default() }.to_put_back(&tree.sysfs(), &steps);
+        assert_eq!((back.each()[0], back.each()[1], back.changed()), (DONE, Outcome::NotBegun, 1));
+    }
+}

@@ -150,6 +150,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::host::sysfs::made::MadeTree;
 
     #[test]
     fn below_a_bridge_is_reset_only_where_nothing_is_and_the_kernel_can() {
@@ -196,5 +197,61 @@ mod tests {
         assert_eq!(plan.steps.iter().map(|step| &step.action).collect::<Vec<_>>(), [&below]);
         let refused = plan_reset(&sysfs, &functions[..1], &functions[..1]).unwrap_err().to_string();
         assert!(refused.contains("that would reset 0000:01:00.1, too"), "{refused}");
+    }
+
+    const CARD: &str = "0000:01:00.0";
+
+    fn addresses(texts: &[&str]) -> Vec<PciAddress> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn power_is_switched_of_a_slot_that_holds_nothing_else() {
+        let tree = MadeTree::with(&[CARD, "0000:02:00.0"]);
+        let cycled = |tops: &[&str], gone: &[&str]| {
+            let plan = plan_power_cycle(&tree.sysfs(), &addresses(tops), &addresses(gone));
+            let values =
+                |plan: Plan| plan.steps.into_iter().map(|step| step.file + " " + &step.value).collect::<Vec<_>>();
+            plan.map(values).map_err(|error| error.to_string())
+        };
+        let refused = |tops: &[&str], gone: &[&str]| cycled(tops, gone).unwrap_err();
+        assert!(refused(&[CARD], &[CARD]).contains("it sits in no slot that the kernel knows"));
+        tree.write("bus/pci/slots/7/address", "0000:01:00\n");
+        assert!(refused(&[CARD], &[CARD]).contains("no control of the power of slot 7"));
+        tree.write("bus/pci/slots/7/power", "1\n");
+        let both = ["bus/pci/slots/7/power 0", "bus/pci/slots/7/power 1"].map(str::to_owned).to_vec();
+        assert_eq!(cycled(&[CARD], &[CARD]), Ok(both.clone()));
+        tree.add("0000:01:00.1");
+        assert!(refused(&[CARD], &[CARD]).contains("slot 7 also holds 0000:01:00.1"));
+        let all = [CARD, "0000:01:00.1"];
+        assert_eq!(cycled(&all, &all), Ok(both), "once for both");
+        assert!(refused(&["0000:02:00.0"], &all).contains("it sits in no slot"));
+    }
+
+    #[test]
+    fn a_function_that_resets_by_its_bus_does_so_only_where_it_is_alone() {
+        let tree = MadeTree::with(&["0000:00:01.0"]);
+        let port = "devices/pci0000:00/0000:00:01.0";
+        let add = |function: &str| {
+            let directory = format!("{port}/{function}");
+            tree.write(&format!("{directory}/reset"), "");
+            tree.link(&format!("bus/pci/devices/{function}"), &format!("../../../{directory}"));
+        };
+        let planned = |methods: &str| {
+            tree.write(&format!("{port}/{CARD}/reset_method"), methods);
+            let plan = plan_reset(&tree.sysfs(), &addresses(&[CARD]), &addresses(&[CARD]));
+            let actions = |plan: Plan| plan.steps.into_iter().map(|step| step.action).collect::<Vec<_>>();
+            plan.map(actions).map_err(|error| error.to_string())
+        };
+        let reset = |hits_bus| Ok(vec![Action::Reset { address: CARD.parse().unwrap(), hits_bus }]);
+        add(CARD);
+        assert_eq!(planned("flr bus\n"), reset(true));
+        assert_eq!(planned("bus\n"), reset(true));
+        assert_eq!(planned("flr\n"), reset(false));
+        add("0000:01:00.1");
+        assert_eq!(planned("flr bus\n"), reset(true), "another one on the bus, which flr does not touch");
+        assert!(planned("bus\n").unwrap_err().contains("resets its bus only where nothing else is on it"));
+        tree.write(&format!("{port}/reset_subordinate"), "");
+        assert!(planned("bus\n").unwrap_err().contains("would reset 0000:01:00.1, too"));
     }
 }

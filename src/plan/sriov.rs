@@ -451,4 +451,13 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Refused);
         assert!(plan_vfs(&topology, physical, &known(true), &request(2, None, None)).is_ok());
     }
+
+    #[test]
+    fn a_physical_function_without_a_driver_has_nobody_to_ask() {
+        let (topology, physical) = machine(0, None);
+        let refused = refuse_undriven(&topology, physical).unwrap_err();
+        assert!(refused.to_string().contains("only its driver can change the number of its VFs"));
+        let (topology, physical) = machine(0, Some("igb"));
+        assert!(refuse_undriven(&topology, physical).is_ok());
+    }
 }

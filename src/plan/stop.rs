@@ -151,7 +151,8 @@ fn virtual_buses_in_turn(topology: &Topology, plan: &mut Plan) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::model::Parent;
+    use crate::topology::model::{Parent, VirtualOf};
+    use crate::topology::vf_setting::VfValue;
 
     fn stopping(functions: &[(&str, &str)]) -> Vec<String> {
         let mut topology = Topology::default();
@@ -186,5 +187,77 @@ mod tests {
     fn drivers_that_do_not_bear_it_stop_one_at_a_time() {
         let functions = [("0000:00:04.0", "ioatdma"), ("0000:00:05.0", "nvme"), ("0000:01:04.0", "ioatdma")];
         assert_eq!(stopping(&functions), ["0000:00:04.0 after []", "0000:00:05.0 after []", "0000:01:04.0 after [0]"]);
+    }
+
+    /// Two cards with VFs on bus 1, the second of each without a driver, and another one whose VFs are on bus 2.
+    fn cards() -> Topology {
+        let mut topology = Topology::default();
+        let host = topology.add_host_bridge("pci0000:00", "devices/pci0000:00", None);
+        for (card, vf_bus) in [("0000:00:01.0", 1), ("0000:00:02.0", 1), ("0000:00:03.0", 2)] {
+            let parent = Parent::HostBridge(host);
+            let physical = topology.add_function(parent, card.parse().unwrap(), None, Some("igb".into()));
+            for index in 0..2u8 {
+                let device = topology.function(physical).address.device * 4 + index;
+                let address = PciAddress { domain: 0, bus: vf_bus, device, function: 0 };
+                let driver = (index == 0).then(|| "igbvf".into());
+                let vf = topology.add_function(parent, address, None, driver);
+                topology.set_virtual(vf, VirtualOf { physical, index: Some(index.into()) });
+            }
+        }
+        topology
+    }
+
+    fn numbers(cards: &[&str]) -> Plan {
+        let mut plan = Plan::default();
+        for card in cards {
+            plan.push(Action::set_vfs(card.parse().unwrap(), 0, 2, false), "d", vec![]);
+        }
+        plan
+    }
+
+    #[test]
+    fn vfs_of_one_bus_go_one_after_the_other() {
+        let mut plan = numbers(&["0000:00:01.0", "0000:00:03.0", "0000:00:02.0"]);
+        one_after_the_other(&cards(), &mut plan);
+        let after: Vec<_> = plan.steps.iter().map(|step| step.after.as_slice()).collect();
+        assert_eq!(after, [&[][..], &[], &[0]]);
+    }
+
+    #[test]
+    fn what_it_takes_to_put_vfs_back_is_remembered() {
+        let vf = |device| PciAddress { domain: 0, bus: 1, device, function: 0 };
+        let overrides: Overrides =
+            [(vf(4), "igbvf".to_owned()), (vf(5), "vfio-pci".to_owned()), (vf(9), "other".to_owned())].into();
+        let kept = [VfValue::Trust(true), VfValue::Trust(false)].map(|value| VfSetting { vf: 0, value });
+        let remembered = |autoprobe: bool| {
+            let mut plan = numbers(&["0000:00:01.0"]);
+            remember(&mut plan, &cards(), &overrides, |_| autoprobe, |_| kept.to_vec());
+            plan.steps.remove(0).action
+        };
+        for is_on in [true, false] {
+            let Action::SetVfs { autoprobe, idle_overrides, settings, .. } = remembered(is_on) else { panic!() };
+            assert_eq!(autoprobe, is_on);
+            assert_eq!(idle_overrides, [(vf(5), "vfio-pci".to_owned())].into(), "of its own VFs that have no driver");
+            assert_eq!(settings, kept[..1], "what is so from the start is not kept");
+        }
+    }
+
+    #[test]
+    fn the_override_of_a_driver_that_is_stopped_is_remembered_once() {
+        let vf = |device| PciAddress { domain: 0, bus: 1, device, function: 0 };
+        let overrides: Overrides = [(vf(4), "igbvf".to_owned())].into();
+        let remembered = |address: PciAddress, before: Option<&str>, autoprobe: bool| {
+            let mut plan = Plan::default();
+            let driver_override = before.map(str::to_owned);
+            plan.push(Action::Unbind { address, driver: "x".to_owned(), driver_override }, "d", vec![]);
+            remember(&mut plan, &cards(), &overrides, |_| autoprobe, |_| Vec::new());
+            let Action::Unbind { driver_override, .. } = plan.steps.remove(0).action else { panic!() };
+            driver_override
+        };
+        assert_eq!(remembered(vf(4), None, true).as_deref(), Some("igbvf"));
+        assert_eq!(remembered(vf(4), Some("vfio-pci"), true).as_deref(), Some("vfio-pci"));
+        assert_eq!(remembered(vf(8), None, true), None);
+        assert_eq!(remembered(vf(8), None, false).as_deref(), Some(""), "drivers are kept from it");
+        assert_eq!(remembered("0000:00:01.0".parse().unwrap(), None, false), None, "not from a physical function");
     }
 }

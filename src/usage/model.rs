@@ -204,4 +204,25 @@ mod tests {
         let told: Vec<_> = told.iter().map(|user| (user.kind, user.description.as_str())).collect();
         assert_eq!(told, [(Danger::Mounted, "here"), (Danger::Mounted, "there"), (Danger::Swap, "here")]);
     }
+
+    #[test]
+    fn each_danger_has_a_word_which_documents_have_too_and_a_meaning_of_its_own() {
+        let mut meanings = std::collections::BTreeSet::new();
+        for danger in Danger::ALL {
+            assert_eq!(serde_json::to_value(danger).unwrap(), danger.name());
+            assert!(meanings.insert(danger.meaning()) && danger.meaning().contains(' '), "{}", danger.name());
+        }
+    }
+
+    #[test]
+    fn users_are_told_gravest_first_and_each_once() {
+        let mut report = UsageReport {
+            found: [Danger::Swap, Danger::Mounted, Danger::Swap].map(|kind| user(kind, "here")).to_vec(),
+            unchecked: ["b", "a", "b"].map(str::to_owned).to_vec(),
+            ..UsageReport::default()
+        };
+        report.sort();
+        assert_eq!(report.found, [Danger::Mounted, Danger::Swap].map(|kind| user(kind, "here")));
+        assert_eq!(report.unchecked, ["a", "b"]);
+    }
 }

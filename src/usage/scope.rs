@@ -235,6 +235,7 @@ fn multipath_heads(sysfs: &Sysfs, controller: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::sysfs::made::MadeTree;
 
     #[test]
     fn a_node_is_where_the_kernel_or_udev_puts_it() {
@@ -267,5 +268,54 @@ mod tests {
         assert!(fixed.into_iter().all(|number| !may_be_hardware(number)));
         assert!([(4, 64), (0, 0), (6, 0), (240, 7)].into_iter().all(may_be_hardware));
         assert_eq!((number("259:0\n"), number("259"), number("a:b")), (Some((259, 0)), None, None));
+    }
+
+    const CARD: &str = "0000:01:00.0";
+
+    fn card() -> ScopedFunction {
+        let path = format!("devices/pci0000:00/{CARD}");
+        ScopedFunction { path, driver: None, physical: None, class: None }
+    }
+
+    #[test]
+    fn a_class_that_was_not_read_is_read() {
+        let tree = MadeTree::with(&[CARD]);
+        assert_eq!(card().class(&tree.sysfs()), None);
+        tree.write(&format!("{}/class", card().path), "0x010802\n");
+        assert_eq!(card().class(&tree.sysfs()), Some(0x01_0802));
+        let known = ScopedFunction { class: Some(0x02_0000), ..card() };
+        assert_eq!(known.class(&tree.sysfs()), Some(0x02_0000));
+    }
+
+    #[test]
+    fn a_disk_of_several_paths_belongs_to_each_controller_that_has_one() {
+        let tree = MadeTree::with(&[CARD]);
+        let controller = format!("{}/nvme/nvme0", card().path);
+        tree.write(&format!("{controller}/nvme0c0n1/uevent"), "");
+        tree.write(&format!("{controller}/hwmon3/uevent"), "");
+        tree.write("devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1/uevent", "");
+        for (link, target) in [
+            ("dev/block/259:0", "devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1"),
+            ("dev/char/240:0", controller.as_str()),
+            ("dev/char/241:0", "devices/virtual/nvme-generic/ng0n1"),
+            ("dev/char/241:1", "devices/virtual/nvme-generic/ng1n1"),
+        ] {
+            tree.link(link, &format!("../../{target}"));
+        }
+        let scope = Scope::from_functions([(CARD.parse().unwrap(), card())].into_iter());
+        let inventory = Inventory::read(&tree.sysfs(), &scope);
+        let names = |of: Vec<&Device>| of.into_iter().map(|device| device.name.clone()).collect::<Vec<_>>();
+        let characters = names(inventory.characters.iter().map(|(_, device)| device).collect());
+        assert_eq!(characters, ["nvme0", "ng0n1"]);
+        assert_eq!(names(inventory.own_blocks.iter().map(|(_, at)| &inventory.blocks[*at]).collect()), ["nvme0n1"]);
+    }
+
+    #[test]
+    fn links_tell_their_names_and_where_they_lead() {
+        let tree = MadeTree::with(&[CARD]);
+        tree.link("dev/block/8:0", "../../devices/a/sda");
+        tree.write("dev/block/no-link", "");
+        assert_eq!(linked(&tree.sysfs(), "dev/block"), [("8:0".to_owned(), "devices/a/sda".to_owned())]);
+        assert_eq!(linked(&tree.sysfs(), "class/nothing"), []);
     }
 }

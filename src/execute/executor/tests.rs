@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use nix::errno::Errno;
 
 use crate::execute::executor::{Event, StepRunner, execute, undo};
-use crate::execute::outcome::Outcome;
+use crate::execute::outcome::{Outcome, Outcomes};
 use crate::plan::action::{Action, Step, StepRef};
 use crate::plan::step_state::Done;
 
@@ -131,4 +131,73 @@ fn an_override_for_the_next_driver_does_not_keep_the_present_one_out() {
     let unbind = Action::Unbind { address, driver: "nvme".into(), driver_override: Some("vfio-pci".into()) };
     let writes: Vec<String> = unbind.undo().iter().map(|action| action.write("d").1).collect();
     assert_eq!(writes, ["nvme", "0000:01:00.0", "vfio-pci"]);
+}
+
+/// Is not asked for what it cannot begin, and notes the places of the others.
+struct Refusing {
+    refuses: usize,
+    begun: Vec<StepRef>,
+}
+
+impl StepRunner for Refusing {
+    fn begin(&mut self, mark: StepRef, _: &Step) -> Result<(), Errno> {
+        self.begun.push(mark);
+        if mark.step == self.refuses { Err(Errno::EAGAIN) } else { Ok(()) }
+    }
+
+    fn is_interrupted(&mut self) -> bool {
+        false
+    }
+
+    fn next_event(&mut self) -> Event {
+        Event::Ended(*self.begun.last().unwrap(), Ok(Done::Done))
+    }
+}
+
+#[test]
+fn a_step_that_was_not_begun_is_known_by_its_place_in_its_phase() {
+    let steps = [step("01", vec![]), step("02", vec![0])];
+    let mut kernel = Refusing { refuses: 6, begun: Vec::new() };
+    let outcomes = execute(&steps, 5, &mut kernel, 1);
+    assert_eq!((outcomes.not_begun, outcomes.failure()), (Some(1), Some((1, Errno::EAGAIN))));
+}
+
+#[test]
+fn a_step_is_undone_under_the_number_that_it_has_in_the_whole_plan() {
+    let steps = [step("01", vec![]), step("02", vec![])];
+    let mut kernel = Refusing { refuses: usize::MAX, begun: Vec::new() };
+    undo(&steps, 5, &Outcomes::done_where([true, true].into_iter()), &|_| String::new(), &mut kernel);
+    let undone = |step| StepRef { step, undo: true };
+    assert_eq!(kernel.begun, [undone(6), undone(5)]);
+}
+
+#[test]
+fn a_write_whose_end_nobody_knows_is_undone_if_it_only_sets_something() {
+    let address = "0000:00:01.0".parse().unwrap();
+    let set = Action::Override { address, driver: "vfio-pci".to_owned(), was: Some(String::new()) };
+    let (file, value) = set.write("");
+    let steps = [step("01", vec![]), Step { action: set, file, value, after: Vec::new() }];
+    let undone_after = |errno: Errno| {
+        let outcomes = Outcomes { each: vec![Outcome::Failed(errno); 2], ..Outcomes::default() };
+        undo(&steps, 0, &outcomes, &|_| String::new(), &mut Scripted::default()).each.len()
+    };
+    assert_eq!((undone_after(Errno::ECANCELED), undone_after(Errno::EIO)), (1, 0));
+}
+
+#[test]
+fn what_prepares_for_the_rest_is_no_use_without_it_and_a_switch_is_set_back_all_the_same() {
+    let address = "0000:00:01.0".parse().unwrap();
+    let (driver, driver_override) = ("nvme".to_owned(), Some("vfio-pci".to_owned()));
+    for (action, fails, tried) in [
+        // The override, the bind that fails, and not the next one's override.
+        (Action::Unbind { address, driver, driver_override }, "0000:00:01.0", 2),
+        // Drivers are kept from VFs, which do not come back, and let to them again.
+        (Action::set_vfs(address, 0, 4, true), "4", 3),
+    ] {
+        let (file, value) = action.write("");
+        let steps = [Step { action, file, value, after: Vec::new() }];
+        let mut kernel = Scripted { fails: Some(fails), ..Scripted::default() };
+        let outcomes = Outcomes::done_where([true].into_iter());
+        assert_eq!(undo(&steps, 0, &outcomes, &|_| String::new(), &mut kernel).each.len(), tried, "{fails}");
+    }
 }

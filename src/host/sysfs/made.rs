@@ -53,8 +53,10 @@ impl MadeTree {
         fs::write(path, text).unwrap();
     }
 
-    fn link(&self, path: &str, target: &str) {
-        symlink(target, self.path(path)).unwrap();
+    pub(crate) fn link(&self, link: &str, target: &str) {
+        let path = self.path(link);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(target, path).unwrap();
     }
 
     fn path(&self, below_sys: &str) -> PathBuf {

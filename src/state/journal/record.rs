@@ -357,4 +357,9 @@ mod tests {
             prop_assert!(OperationRecord::parse(&text).is_err());
         }
     }
+
+    #[test]
+    fn an_operation_is_called_by_when_it_began_and_the_process() {
+        assert_eq!(operation_id(77), format!("77-{}", std::process::id()));
+    }
 }

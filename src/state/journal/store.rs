@@ -502,6 +502,67 @@ mod tests {
         assert_eq!(record.ends.get(&mark), Some(&Some(5)));
     }
 
+    fn removal() -> Vec<Step> {
+        let action = Action::Remove { address: "0000:01:00.0".parse().unwrap() };
+        let (file, value) = action.write("d");
+        vec![Step { action, file, value, after: Vec::new() }]
+    }
+
+    #[test]
+    fn all_that_is_noted_of_an_operation_is_read_again() {
+        let (_directory, journals) = journals();
+        let (journal, _) = journals.begin(Header { steps: removal(), ..header("7-8") }).unwrap();
+        assert_eq!((journal.id(), journal.began()), ("7-8", header("").began));
+        let [first, second] = [0, 1].map(|step| StepRef { step, undo: false });
+        journal.begin_step(first, &removal()[0].action).unwrap();
+        journal.end_step(first, 5).unwrap();
+        journal.extend(&removal()).unwrap();
+        journal.begin_step(second, &removal()[0].action).unwrap();
+        let record = journals.list().unwrap().remove(0).record.unwrap();
+        assert_eq!(record.ends, [(first, Some(5)), (second, None)].into());
+        assert_eq!(record.steps.len(), 2);
+    }
+
+    #[test]
+    fn an_operation_that_lost_its_journal_or_its_boot_is_known_by_its_marker() {
+        let (directory, journals) = journals();
+        let found = |boot: &str| {
+            let Orphans { rebooted, lost, bad } = journals.orphans(boot);
+            let ids = |headers: Vec<Header>| headers.into_iter().map(|header| header.id).collect::<Vec<_>>();
+            assert!(bad.is_empty());
+            (ids(rebooted), ids(lost))
+        };
+        let ours = || vec!["7-8".to_owned()];
+        let (journal, _) = journals.begin(header("7-8")).unwrap();
+        assert_eq!(found("b"), (vec![], vec![]));
+        let (path, aside) = (directory.path().join("run/journal/7-8.journal"), directory.path().join("aside"));
+        std::fs::rename(&path, &aside).unwrap();
+        assert_eq!(found("b"), (vec![], ours()));
+        assert_eq!(found("the next"), (ours(), vec![]));
+        std::fs::rename(&aside, &path).unwrap();
+        journal.close("well").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(found("b"), (vec![], vec![]), "what is over is asked for by nobody");
+    }
+
+    #[test]
+    fn room_is_reserved_for_all_that_may_be_noted_and_not_for_more() {
+        use std::os::unix::fs::MetadataExt as _;
+        let reserved = |steps: usize| {
+            let (directory, journals) = journals();
+            let steps: Vec<Step> = std::iter::repeat_n(removal(), steps).flatten().collect();
+            let header = Header { steps, ..header("7-8") };
+            let text = JournalLine::Header(header.clone()).text().len();
+            journals.begin(header).unwrap();
+            let file = std::fs::metadata(directory.path().join("run/journal/7-8.journal")).unwrap();
+            usize::try_from(file.blocks()).unwrap() * 512 - text
+        };
+        let (few, many) = (reserved(1), reserved(101));
+        let pages = |bytes: usize| bytes..bytes + (64 << 10);
+        assert!(pages(LINE * 28).contains(&few), "{few}");
+        assert!(pages(LINE * (12 * 101 + 16)).contains(&many), "{many}");
+    }
+
     /// Else all looks would be over before whoever has the file open could run.
     #[test]
     fn between_two_looks_the_processor_is_left_to_others() {

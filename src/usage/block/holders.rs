@@ -158,3 +158,67 @@ pub(crate) fn members(sysfs: &Sysfs) -> Vec<(String, Vec<String>)> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::sysfs::made::MadeTree;
+    use crate::usage::scope::{Scope, ScopedFunction};
+
+    const CARD: &str = "0000:01:00.0";
+    const SCSI: &str = "devices/pci0000:00/0000:01:00.0/ata1/host0/target0:0:0/0:0:0:0";
+
+    /// Who holds the one disk of a card.
+    fn who(tree: &MadeTree) -> Vec<String> {
+        let sysfs = tree.sysfs();
+        let path = format!("devices/pci0000:00/{CARD}");
+        let card = ScopedFunction { path, driver: None, physical: None, class: None };
+        let inventory = Inventory::read(&sysfs, &Scope::from_functions([(CARD.parse().unwrap(), card)].into_iter()));
+        let (users, unchecked) = users(&sysfs, None, &inventory, &Storage::read(&sysfs, &inventory));
+        assert_eq!(unchecked, [""; 0]);
+        users.into_iter().map(|user| user.by).collect()
+    }
+
+    fn with_disk() -> MadeTree {
+        let tree = MadeTree::with(&[CARD]);
+        tree.write(&format!("{SCSI}/block/sda/size"), "8\n");
+        tree.link("dev/block/8:0", &format!("../../{SCSI}/block/sda"));
+        tree
+    }
+
+    #[test]
+    fn a_disk_that_is_given_out_says_to_whom() {
+        for (file, text, by) in [
+            ("kernel/config/target/core/iblock_0/one/udev_path", "/dev/sda\n", "SCSI target one"),
+            (
+                "kernel/config/target/core/iblock_0/one/info",
+                "Status: x\n iBlock device: sda UDEV PATH: \n",
+                "SCSI target one",
+            ),
+            (
+                "kernel/config/target/core/fileio_0/one/info",
+                "TCM FILEIO ID: 0 File: /dev/sda Size: 8\n",
+                "SCSI target (file) one",
+            ),
+            ("kernel/config/nvmet/subsystems/nqn/namespaces/1/device_path", "/dev/sda\n", "NVMe target nqn"),
+            ("kernel/scst_tgt/devices/two/filename", "/dev/sda\n[key]\n", "SCST device two"),
+        ] {
+            let tree = with_disk();
+            assert_eq!(who(&tree), [""; 0]);
+            tree.write(file, text);
+            assert_eq!(who(&tree), [by], "{file}");
+            tree.write(file, &text.replace("sda", "sdb"));
+            assert_eq!(who(&tree), [""; 0], "{file}");
+        }
+    }
+
+    #[test]
+    fn a_disk_may_be_passed_through_or_cache_others() {
+        let tree = with_disk();
+        tree.link("kernel/scst_tgt/devices/0:0:0:0/scsi_device", &format!("../../../../{SCSI}"));
+        tree.link("kernel/scst_tgt/devices/1:0:0:0/scsi_device", "../../../../devices/another");
+        assert_eq!(who(&tree), ["SCST device 0:0:0:0"]);
+        tree.link(&format!("{SCSI}/block/sda/bcache/set"), "../../../../../fs/bcache/1234");
+        assert_eq!(who(&tree), ["bcache set 1234", "SCST device 0:0:0:0"]);
+    }
+}

@@ -379,4 +379,28 @@ mod tests {
         assert_eq!(names(&["a", "b", "c", "d"]), "a, b, c, d");
         assert_eq!(names(&["a", "b", "c", "d", "e", "f"]), "a, b, c, d and 2 more");
     }
+
+    #[test]
+    fn only_what_has_paths_or_copies_has_a_remainder() {
+        let root = machine();
+        let sysfs = Sysfs::open(Some(root.path())).unwrap();
+        let inventory = Inventory::read(&sysfs, &Scope::default());
+        let gone = ["0000:01:00.0".parse().unwrap()];
+        let left = |path: &str| remainder(&sysfs, &inventory, &device(path), &|_| true, &gone).map(|left| left.text);
+        let uuid = |text: &str| {
+            fs::create_dir_all(root.path().join("sys").join(MULTIPATH).join("dm")).unwrap();
+            fs::write(root.path().join("sys").join(MULTIPATH).join("dm/uuid"), text).unwrap();
+        };
+        assert_eq!(left(MULTIPATH), None, "of a device of dm nothing is known");
+        uuid("LVM-abc\n");
+        assert_eq!(left(MULTIPATH), None);
+        uuid("mpath-abc\n");
+        assert_eq!(left(MULTIPATH).as_deref(), Some("the last path"));
+        assert_eq!(left(ARRAY).as_deref(), Some("the last copy"));
+        // An array says what it is in its own directory, and no other device does.
+        fs::create_dir_all(root.path().join("sys/devices/virtual/block/sdq")).unwrap();
+        let md = root.path().join("sys/devices/virtual/block/sdq/md");
+        symlink(root.path().join("sys").join(ARRAY).join("md"), md).unwrap();
+        assert_eq!(left("devices/virtual/block/sdq"), None);
+    }
 }
