@@ -53,3 +53,83 @@ impl StepRunner for Journaled<'_> {
         self.inner.is_interrupted()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::action::Action;
+    use crate::state::journal::record::Header;
+    use crate::state::journal::store::Journals;
+
+    /// Begins all, and notes which.
+    struct Noting(Rc<std::cell::RefCell<Vec<StepRef>>>, bool);
+
+    impl StepRunner for Noting {
+        fn begin(&mut self, mark: StepRef, _: &Step) -> Result<(), Errno> {
+            self.0.borrow_mut().push(mark);
+            Ok(())
+        }
+
+        fn next_event(&mut self) -> Event {
+            Event::Nothing
+        }
+
+        fn is_interrupted(&mut self) -> bool {
+            self.1
+        }
+    }
+
+    const MARKS: [StepRef; 2] = [StepRef { step: 0, undo: false }, StepRef { step: 0, undo: true }];
+
+    fn step() -> Step {
+        let action = Action::Remove { address: "0000:01:00.0".parse().unwrap() };
+        let (file, value) = action.write("d");
+        Step { action, file, value, after: Vec::new() }
+    }
+
+    /// Which of a step and its undoing are begun, with that journal.
+    fn begun(journal: Journal) -> Vec<StepRef> {
+        let begun = Rc::default();
+        let inner = Box::new(Noting(Rc::clone(&begun), false));
+        let mut journaled = Journaled { inner, journal: Rc::new(journal) };
+        MARKS
+            .iter()
+            .for_each(|mark| assert_eq!(journaled.begin(*mark, &step()).is_ok(), begun.borrow().contains(mark)));
+        begun.take()
+    }
+
+    #[test]
+    fn a_step_is_noted_and_then_begun() {
+        let directory = tempfile::tempdir().unwrap();
+        let journals = Journals::below(&directory.path().join("run"), &directory.path().join("state"));
+        let header = Header {
+            schema: 1,
+            id: "7-8".to_owned(),
+            boot: "b".to_owned(),
+            command: "pcictl".to_owned(),
+            pid: 8,
+            uid: 0,
+            began: 7,
+            steps: vec![step()],
+            places: Vec::new(),
+            functions: [].into(),
+        };
+        assert_eq!(begun(journals.begin(header).unwrap().0), MARKS);
+        let record = journals.list().unwrap().remove(0).record.unwrap();
+        assert_eq!(record.ends, MARKS.map(|mark| (mark, None)).into());
+    }
+
+    #[test]
+    fn what_cannot_be_noted_is_not_begun_but_undone_all_the_same() {
+        assert_eq!(begun(Journal::on_a_full_disk()), MARKS[1..]);
+    }
+
+    #[test]
+    fn a_wish_to_stop_is_passed_on() {
+        for wish in [false, true] {
+            let inner = Box::new(Noting(Rc::default(), wish));
+            let mut journaled = Journaled { inner, journal: Rc::new(Journal::on_a_full_disk()) };
+            assert_eq!(journaled.is_interrupted(), wish);
+        }
+    }
+}

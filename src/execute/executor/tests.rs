@@ -156,10 +156,10 @@ impl StepRunner for Refusing {
 
 #[test]
 fn a_step_that_was_not_begun_is_known_by_its_place_in_its_phase() {
-    let steps = [step("01", vec![]), step("02", vec![0])];
-    let mut kernel = Refusing { refuses: 6, begun: Vec::new() };
+    let steps = [step("01", vec![]), step("02", vec![0]), step("03", vec![1])];
+    let mut kernel = Refusing { refuses: 7, begun: Vec::new() };
     let outcomes = execute(&steps, 5, &mut kernel, 1);
-    assert_eq!((outcomes.not_begun, outcomes.failure()), (Some(1), Some((1, Errno::EAGAIN))));
+    assert_eq!((outcomes.not_begun, outcomes.failure()), (Some(2), Some((2, Errno::EAGAIN))));
 }
 
 #[test]

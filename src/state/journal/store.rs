@@ -334,6 +334,15 @@ impl Journal {
     }
 }
 
+#[cfg(test)]
+impl Journal {
+    /// One that nothing can be noted in.
+    pub(crate) fn on_a_full_disk() -> Self {
+        let file = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        Self { file, markers: Location::own(PathBuf::from("/dev/full")), id: String::new(), began: 0 }
+    }
+}
+
 /// Notes in an inherited journal how a step ended.
 ///
 /// # Errors
@@ -511,8 +520,8 @@ mod tests {
     #[test]
     fn all_that_is_noted_of_an_operation_is_read_again() {
         let (_directory, journals) = journals();
-        let (journal, _) = journals.begin(Header { steps: removal(), ..header("7-8") }).unwrap();
-        assert_eq!((journal.id(), journal.began()), ("7-8", header("").began));
+        let (journal, _) = journals.begin(Header { steps: removal(), began: 77, ..header("7-8") }).unwrap();
+        assert_eq!((journal.id(), journal.began()), ("7-8", 77));
         let [first, second] = [0, 1].map(|step| StepRef { step, undo: false });
         journal.begin_step(first, &removal()[0].action).unwrap();
         journal.end_step(first, 5).unwrap();

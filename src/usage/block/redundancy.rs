@@ -399,8 +399,18 @@ mod tests {
         assert_eq!(left(ARRAY).as_deref(), Some("the last copy"));
         // An array says what it is in its own directory, and no other device does.
         fs::create_dir_all(root.path().join("sys/devices/virtual/block/sdq")).unwrap();
-        let md = root.path().join("sys/devices/virtual/block/sdq/md");
-        symlink(root.path().join("sys").join(ARRAY).join("md"), md).unwrap();
+        symlink("../md0/md", root.path().join("sys/devices/virtual/block/sdq/md")).unwrap();
         assert_eq!(left("devices/virtual/block/sdq"), None);
+        // Controllers share what is below a subsystem of NVMe, and nothing else.
+        let directory = |path: &str| fs::create_dir_all(root.path().join("sys").join(path)).unwrap();
+        directory("devices/pci0000:00/0000:01:00.0/nvme/nvme0/nvme0c0n1");
+        let disk = |above: &str| {
+            directory(above);
+            let controller = root.path().join("sys").join(above).join("nvme0");
+            symlink("../../../pci0000:00/0000:01:00.0/nvme/nvme0", controller).unwrap();
+            left(&format!("{above}/nvme0n1"))
+        };
+        assert_eq!(disk("devices/virtual/nvme-subsystem/nvme-subsys0").as_deref(), Some("the last path"));
+        assert_eq!(disk("devices/virtual/elsewhere/nvme-subsys0"), None);
     }
 }
