@@ -3,12 +3,13 @@
 use std::ops::Deref;
 
 use clap::error::Error;
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 /// The options of one command among many. To define those of every command takes more than half of what reading a command
 /// line costs, and each run asks for one.
 ///
-/// What `derive` offers for that (`defer`) has groups of options describe the command that they are part of.
+/// What `derive` offers for that (`defer`) has groups of options describe the command that they are part of, and the options of
+/// all commands come before its own.
 #[derive(Debug)]
 pub(crate) struct Lazy<A>(A);
 
@@ -22,11 +23,11 @@ impl<A> Deref for Lazy<A> {
 
 impl<A: Args> Args for Lazy<A> {
     fn augment_args(command: Command) -> Command {
-        command.defer(|command| described_as_before(command, A::augment_args))
+        command.defer(|command| defined(command, A::augment_args))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        command.defer(|command| described_as_before(command, A::augment_args_for_update))
+        command.defer(|command| defined(command, A::augment_args_for_update))
     }
 }
 
@@ -40,15 +41,22 @@ impl<A: FromArgMatches> FromArgMatches for Lazy<A> {
     }
 }
 
-fn described_as_before(command: Command, define: fn(Command) -> Command) -> Command {
+/// Defines the options of a command as if that had been done before those that it inherits were passed on to it: what is its
+/// own comes first in its help, and describes it.
+fn defined(command: Command, define: fn(Command) -> Command) -> Command {
+    let inherited = command.get_arguments().count();
     let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
     let command = define(command);
     let command = match about {
         Some(about) => command.about(about),
         None => command.about(None),
     };
-    match long_about {
+    let command = match long_about {
         Some(about) => command.long_about(about),
         None => command.long_about(None),
-    }
+    };
+    let mut arguments: Vec<Arg> = command.get_arguments().cloned().collect();
+    arguments.rotate_left(inherited);
+    let mut arguments = arguments.into_iter();
+    command.mut_args(|argument| arguments.next().unwrap_or(argument))
 }

@@ -174,6 +174,19 @@ fn a_lock_that_was_left_to_another_process_counts() {
     lock().check();
 }
 
+/// Whether a process that took a lock on this machine does not have it any more, as where `flock 9` of a script took it.
+fn is_some_lock_left_to_others() -> bool {
+    let is_left = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, file, ..] = words[..] else { return false };
+        let open = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+        let mut open = open.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+        !open.any(|text| text.lines().any(|line| line.starts_with("lock:") && line.contains(file)))
+    };
+    // Who unlocks just now has it no more either.
+    (0..5).all(|_| fs::read_to_string("/proc/locks").unwrap().lines().any(is_left))
+}
+
 /// Everybody would be asked for what he has open, and a host has thousands of processes.
 #[test]
 fn the_first_lock_does_not_look_into_those_who_hold_none() {
@@ -192,13 +205,15 @@ fn the_first_lock_does_not_look_into_those_who_hold_none() {
         assert!(trace.iter().any(|line| line.contains("\"locks\"")), "{trace:?}");
         trace.iter().any(|line| line.contains(&looks_into))
     };
-    // Other tests lock and unlock meanwhile, and where many do, the table is not trusted.
+    let is_first = fs::read_link("/proc/self/ns/pid").unwrap().as_os_str() == "pid:[4026531836]";
+    // Other tests lock and unlock meanwhile, and where many do, the table is not trusted. Nor is it where somebody on this
+    // machine has a lock that a process took which has ended.
     let is_quiet = (0..20).any(|_| !looks());
+    let may_be_quiet = is_first && !is_some_lock_left_to_others();
     drop(held);
     bystander.kill().unwrap();
     bystander.wait().unwrap();
-    let is_first = fs::read_link("/proc/self/ns/pid").unwrap().as_os_str() == "pid:[4026531836]";
-    assert_eq!(is_quiet, is_first, "everybody was looked into, twenty times");
+    assert_eq!(is_quiet, may_be_quiet, "everybody was looked into, twenty times");
 }
 
 /// A server that is gone would never answer: what others have open is told by the kernel, not by their file systems.
