@@ -5,8 +5,8 @@ use std::ops::Deref;
 use clap::error::Error;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-/// The options of one command among many. To define those of every command takes more than half of what reading a command
-/// line costs, and each run asks for one.
+/// The options of one command among many. To define those of every command takes 88 of the 212 pages that a start touches, and
+/// each run asks for one.
 ///
 /// What `derive` offers for that (`defer`) has groups of options describe the command that they are part of, and the options of
 /// all commands come before its own.
