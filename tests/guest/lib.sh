@@ -66,9 +66,15 @@ scan() {
     echo 1 >"$pci/$1/rescan"
 }
 
+# new_file_system DISK: on the disk of that name, which its driver adds some time after it was bound.
+new_file_system() {
+    wait_until 20 [ -b "/dev/$1" ] || fail "no disk $1"
+    mke2fs "/dev/$1" >/dev/null 2>&1 || fail 'no file system'
+}
+
 # mount_new DISK DIRECTORY: a new file system on the disk of that name, at the directory.
 mount_new() {
-    mke2fs "/dev/$1" >/dev/null 2>&1 || fail 'no file system'
+    new_file_system "$1"
     mkdir -p "$2"
     mount -t ext4 "/dev/$1" "$2" || fail "not mounted: $(dmesg | tail -n 3)"
 }

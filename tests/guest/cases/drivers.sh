@@ -85,7 +85,7 @@ done
 slow fail_probe 0
 
 # In use, a bridge at work, several of a group, nothing there.
-mke2fs /dev/nvme0n1 >/dev/null 2>&1 || fail "mke2fs"
+new_file_system nvme0n1
 mkdir -p /tmp/case/mounted
 mount -t ext2 /dev/nvme0n1 /tmp/case/mounted || fail mount
 for command in "unbind $nvme" "override $nvme slowpci_other"; do

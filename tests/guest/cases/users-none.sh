@@ -7,7 +7,7 @@ disk=$(of_kind nvme | nth 2)
 card=$(of_kind e1000e | nth 2)
 port=$(of_kind root-port | nth 4)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)
-mke2fs "/dev/$name" >/dev/null 2>&1
+new_file_system "$name"
 [ -z "$(below "$port")" ] || fail "$port is not empty"
 mkdir -p /etc/pcictl/protected.d
 echo "$(of_kind nvme | nth 1) holds the archive" >/etc/pcictl/protected.d/site.conf

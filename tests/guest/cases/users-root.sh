@@ -3,7 +3,7 @@
 # kernels: any
 disk=$(of_kind nvme | nth 1)
 name=$(basename "$pci/$disk"/nvme/nvme*/nvme*n1)
-mke2fs "/dev/$name" >/dev/null 2>&1
+new_file_system "$name"
 # A system that has booted from it: the disk is its root, as switch_root leaves it.
 cat >/tmp/case/system <<END
 set -e
