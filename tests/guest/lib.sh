@@ -290,17 +290,23 @@ has_link() {
 }
 
 # has_mac PF N MAC: what the driver of its VF N has made of it. A driver asks the physical function, which resets itself when its VFs
-# become more or fewer, and on a busy machine takes longer than igbvf waits: it is bound again then, when there is a link.
+# become more or fewer, and on a busy machine takes longer than igbvf waits: it is bound again then, when there is a link, until it
+# gets an answer.
 has_mac() {
-    vf=$(basename "$(readlink "$pci/$1/virtfn$2")")
+    vf=$(basename "$(readlink "$pci/$1/virtfn$2")") times=0
     mac=$(cat "$pci/$vf"/net/*/address)
-    if [ "$mac" != "$3" ] && dmesg | grep "igbvf $vf: " | tail -n 6 | grep -q 'PF still in reset state'; then
+    while [ "$mac" != "$3" ] && [ "$times" -lt 10 ] && was_in_reset "$vf"; do
+        times=$((times + 1))
         wait_until 60 has_link "$1" || fail "$1 has no link"
         echo "$vf" >/sys/bus/pci/drivers/igbvf/unbind
         echo "$vf" >/sys/bus/pci/drivers/igbvf/bind
         mac=$(cat "$pci/$vf"/net/*/address)
-    fi
+    done
     same "$3" "$mac"
+}
+# was_in_reset VF: its physical function, when the driver asked last.
+was_in_reset() {
+    dmesg | grep "igbvf $1: " | tail -n 6 | grep -q 'PF still in reset state'
 }
 
 # in_background COMMAND...: start a `hold`, and wait until it holds what it should. Its process id is in $holder.
