@@ -25,6 +25,7 @@ mod case;
 mod monitor;
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -60,7 +61,8 @@ fn run(mut filters: Vec<String>) -> Result<bool> {
     };
     let topology_file = value("--topology=");
     let jobs = match value("--jobs=") {
-        Some(number) => number.parse().context("--jobs takes a number")?,
+        // None at a time would be all tests passed, and none run.
+        Some(number) => number.parse::<NonZeroUsize>().context("--jobs takes a number from 1 on")?.get(),
         None => thread::available_parallelism().map_or(1, usize::from).min(AT_ONCE),
     };
     if let Some(flag) = filters.iter().find(|word| word.starts_with('-')) {
