@@ -2,10 +2,11 @@
 
 use std::ops::Deref;
 
+use clap::builder::Resettable;
 use clap::error::Error;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-/// The options of one command among many. To define those of every command takes 88 of the 212 pages that a start touches, and
+/// The options of one command among many. To define those of every command takes 98 of the 220 pages that a start touches, and
 /// each run asks for one.
 ///
 /// What `derive` offers for that (`defer`) has groups of options describe the command that they are part of, and the options of
@@ -46,15 +47,7 @@ impl<A: FromArgMatches> FromArgMatches for Lazy<A> {
 fn defined(command: Command, define: fn(Command) -> Command) -> Command {
     let inherited = command.get_arguments().count();
     let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
-    let command = define(command);
-    let command = match about {
-        Some(about) => command.about(about),
-        None => command.about(None),
-    };
-    let command = match long_about {
-        Some(about) => command.long_about(about),
-        None => command.long_about(None),
-    };
+    let command = define(command).about(Resettable::from(about)).long_about(Resettable::from(long_about));
     let mut arguments: Vec<Arg> = command.get_arguments().cloned().collect();
     arguments.rotate_left(inherited);
     let mut arguments = arguments.into_iter();
