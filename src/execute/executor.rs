@@ -153,8 +153,7 @@ pub(crate) fn undo(
     let changed = steps_and_ends.filter(|((_, step), outcome)| may_have_changed(step, outcome));
     for ((index, step), _) in changed.rev() {
         for action in step.action.undo() {
-            let (file, value) = action.write(&directory_of(&action));
-            let back = Step { action: action.clone(), file, value, after: Vec::new() };
+            let back = Step::new(action.clone(), &directory_of(&action), Vec::new());
             let outcome = match undo_one(StepRef { step: first + index, undo: true }, &back, kernel) {
                 Ok(outcome) => outcome,
                 Err(unfinished) => {

@@ -83,8 +83,7 @@ mod tests {
 
     fn step() -> Step {
         let action = Action::Remove { address: "0000:01:00.0".parse().unwrap() };
-        let (file, value) = action.write("d");
-        Step { action, file, value, after: Vec::new() }
+        Step::new(action, "d", Vec::new())
     }
 
     /// Which of a step and its undoing are begun, with that journal.
@@ -102,19 +101,7 @@ mod tests {
     fn a_step_is_noted_and_then_begun() {
         let directory = tempfile::tempdir().unwrap();
         let journals = Journals::below(&directory.path().join("run"), &directory.path().join("state"));
-        let header = Header {
-            schema: 1,
-            id: "7-8".to_owned(),
-            boot: "b".to_owned(),
-            command: "pcictl".to_owned(),
-            pid: 8,
-            uid: 0,
-            began: 7,
-            steps: vec![step()],
-            places: Vec::new(),
-            functions: [].into(),
-        };
-        assert_eq!(begun(journals.begin(header).unwrap().0), MARKS);
+        assert_eq!(begun(journals.begin(Header::of(vec![step()])).unwrap().0), MARKS);
         let record = journals.list().unwrap().remove(0).record.unwrap();
         assert_eq!(record.ends, MARKS.map(|mark| (mark, None)).into());
     }

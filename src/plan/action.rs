@@ -289,6 +289,14 @@ pub struct Step {
     pub after: Vec<usize>,
 }
 
+impl Step {
+    /// What makes an action happen; `directory` is the function's or the bus's own, below `sys`.
+    pub(crate) fn new(action: Action, directory: &str, after: Vec<usize>) -> Self {
+        let (file, value) = action.write(directory);
+        Self { action, file, value, after }
+    }
+}
+
 /// Steps in an order in which each comes after all that it waits for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -300,8 +308,7 @@ pub struct Plan {
 
 impl Plan {
     pub(crate) fn push(&mut self, action: Action, directory: &str, after: Vec<usize>) -> usize {
-        let (file, value) = action.write(directory);
-        self.steps.push(Step { action, file, value, after });
+        self.steps.push(Step::new(action, directory, after));
         self.steps.len() - 1
     }
 

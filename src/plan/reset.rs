@@ -146,54 +146,41 @@ fn impossible(kind: ErrorKind, address: PciAddress, option: &str, why: &str) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::symlink;
-
     use super::*;
     use crate::host::sysfs::made::MadeTree;
 
+    const PORT: &str = "0000:00:01.0";
+    const PORT_DIRECTORY: &str = "devices/pci0000:00/0000:00:01.0";
+
     #[test]
     fn below_a_bridge_is_reset_only_where_nothing_is_and_the_kernel_can() {
-        let root = tempfile::tempdir().unwrap();
-        let address: PciAddress = "0000:00:01.0".parse().unwrap();
-        let directory = format!("devices/pci0000:00/{address}");
-        let bridge = root.path().join("sys").join(&directory);
-        fs::create_dir_all(&bridge).unwrap();
-        let sysfs = Sysfs::open(Some(root.path())).unwrap();
+        let tree = MadeTree::with(&[PORT]);
+        let (sysfs, address) = (tree.sysfs(), PORT.parse().unwrap());
         let resets = || {
-            let plan = plan_reset_below(&sysfs, address, &directory)?;
+            let plan = plan_reset_below(&sysfs, address, PORT_DIRECTORY)?;
             Some(plan.steps.into_iter().map(|step| step.action).collect::<Vec<_>>())
         };
         assert_eq!(resets(), None);
-        fs::write(bridge.join("reset_subordinate"), "").unwrap();
+        tree.write(&format!("{PORT_DIRECTORY}/reset_subordinate"), "");
         assert_eq!(resets(), Some(vec![Action::ResetBelow { address }]));
-        fs::create_dir(bridge.join("0000:01:00.0")).unwrap();
+        tree.add_at(CARD, &format!("{PORT_DIRECTORY}/{CARD}"));
         assert_eq!(resets(), None);
-        fs::remove_dir_all(&bridge).unwrap();
+        tree.remove(PORT);
         assert_eq!(resets(), None);
     }
 
     #[test]
     fn a_bus_is_reset_once_for_all_that_is_named_on_it() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir_all(root.path().join("sys/bus/pci/devices")).unwrap();
-        let link = |address: &str, directory: &str| {
-            let directory = format!("devices/pci0000:00/{directory}");
-            fs::create_dir_all(root.path().join("sys").join(&directory)).unwrap();
-            let link = root.path().join("sys/bus/pci/devices").join(address);
-            symlink(format!("../../../{directory}"), link).unwrap();
-        };
-        let port = "0000:00:01.0";
-        link(port, port);
-        let functions: Vec<PciAddress> = ["0000:01:00.0", "0000:01:00.1"].map(|text| text.parse().unwrap()).to_vec();
+        let tree = MadeTree::with(&[PORT]);
+        let functions = addresses(&[CARD, "0000:01:00.1"]);
         for address in &functions {
-            link(&address.to_string(), &format!("{port}/{address}"));
+            tree.add_at(&address.to_string(), &format!("{PORT_DIRECTORY}/{address}"));
         }
-        fs::write(root.path().join("sys/bus/pci/devices").join(port).join("reset_subordinate"), "").unwrap();
-        let sysfs = Sysfs::open(Some(root.path())).unwrap();
+        tree.write(&format!("{PORT_DIRECTORY}/reset_subordinate"), "");
+        let sysfs = tree.sysfs();
 
         let plan = plan_reset(&sysfs, &functions, &functions).unwrap();
-        let below = Action::ResetBelow { address: port.parse().unwrap() };
+        let below = Action::ResetBelow { address: PORT.parse().unwrap() };
         assert_eq!(plan.steps.iter().map(|step| &step.action).collect::<Vec<_>>(), [&below]);
         let refused = plan_reset(&sysfs, &functions[..1], &functions[..1]).unwrap_err().to_string();
         assert!(refused.contains("that would reset 0000:01:00.1, too"), "{refused}");
@@ -230,15 +217,14 @@ mod tests {
 
     #[test]
     fn a_function_that_resets_by_its_bus_does_so_only_where_it_is_alone() {
-        let tree = MadeTree::with(&["0000:00:01.0"]);
-        let port = "devices/pci0000:00/0000:00:01.0";
+        let tree = MadeTree::with(&[PORT]);
         let add = |function: &str| {
-            let directory = format!("{port}/{function}");
+            let directory = format!("{PORT_DIRECTORY}/{function}");
+            tree.add_at(function, &directory);
             tree.write(&format!("{directory}/reset"), "");
-            tree.link(&format!("bus/pci/devices/{function}"), &format!("../../../{directory}"));
         };
         let planned = |methods: &str| {
-            tree.write(&format!("{port}/{CARD}/reset_method"), methods);
+            tree.write(&format!("{PORT_DIRECTORY}/{CARD}/reset_method"), methods);
             let plan = plan_reset(&tree.sysfs(), &addresses(&[CARD]), &addresses(&[CARD]));
             let actions = |plan: Plan| plan.steps.into_iter().map(|step| step.action).collect::<Vec<_>>();
             plan.map(actions).map_err(|error| error.to_string())
@@ -251,7 +237,7 @@ mod tests {
         add("0000:01:00.1");
         assert_eq!(planned("flr bus\n"), reset(true), "another one on the bus, which flr does not touch");
         assert!(planned("bus\n").unwrap_err().contains("resets its bus only where nothing else is on it"));
-        tree.write(&format!("{port}/reset_subordinate"), "");
+        tree.write(&format!("{PORT_DIRECTORY}/reset_subordinate"), "");
         assert!(planned("bus\n").unwrap_err().contains("would reset 0000:01:00.1, too"));
     }
 }

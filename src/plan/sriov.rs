@@ -187,8 +187,7 @@ impl VfPlan {
 }
 
 fn step(action: Action, directory: &str) -> Step {
-    let (file, value) = action.write(directory);
-    Step { action, file, value, after: Vec::new() }
+    Step::new(action, directory, Vec::new())
 }
 
 /// Gives the VFs that are there and have no driver to one, and makes them what others were. `now` is what the physical

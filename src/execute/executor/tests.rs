@@ -10,8 +10,7 @@ use crate::plan::step_state::Done;
 fn step(name: &str, after: Vec<usize>) -> Step {
     let address = format!("0000:00:{name}.0").parse().unwrap();
     let action = Action::Unbind { address, driver: "x".into(), driver_override: None };
-    let (file, value) = action.write("");
-    Step { action, file, value, after }
+    Step::new(action, "", after)
 }
 
 /// Notes what was begun, ends the newest first, and fails where told to.
@@ -101,10 +100,7 @@ fn vfs_are_put_back_without_drivers_and_get_their_own_override_first() {
     let idle: crate::pci::address::PciAddress = "0000:01:00.2".parse().unwrap();
     let idle_overrides = BTreeMap::from([(idle, "pci-stub".to_owned())]);
     let disable = Action::SetVfs { address, count: 0, was: 4, autoprobe: true, idle_overrides, settings: Vec::new() };
-    let steps = [unbind, disable].map(|action| {
-        let (file, value) = action.write("d");
-        Step { action, file, value, after: Vec::new() }
-    });
+    let steps = [unbind, disable].map(|action| Step::new(action, "d", Vec::new()));
     let mut kernel = Scripted::default();
     let outcomes = execute(&steps, 0, &mut kernel, 1);
     let writes = |action: &Action| {
@@ -175,8 +171,7 @@ fn a_step_is_undone_under_the_number_that_it_has_in_the_whole_plan() {
 fn a_write_whose_end_nobody_knows_is_undone_if_it_only_sets_something() {
     let address = "0000:00:01.0".parse().unwrap();
     let set = Action::Override { address, driver: "vfio-pci".to_owned(), was: Some(String::new()) };
-    let (file, value) = set.write("");
-    let steps = [step("01", vec![]), Step { action: set, file, value, after: Vec::new() }];
+    let steps = [step("01", vec![]), Step::new(set, "", Vec::new())];
     let undone_after = |errno: Errno| {
         let outcomes = Outcomes { each: vec![Outcome::Failed(errno); 2], ..Outcomes::default() };
         undo(&steps, 0, &outcomes, &|_| String::new(), &mut Scripted::default()).each.len()
@@ -194,8 +189,7 @@ fn what_prepares_for_the_rest_is_no_use_without_it_and_a_switch_is_set_back_all_
         // Drivers are kept from VFs, which do not come back, and let to them again.
         (Action::set_vfs(address, 0, 4, true), "4", 3),
     ] {
-        let (file, value) = action.write("");
-        let steps = [Step { action, file, value, after: Vec::new() }];
+        let steps = [Step::new(action, "", Vec::new())];
         let mut kernel = Scripted { fails: Some(fails), ..Scripted::default() };
         let outcomes = Outcomes::done_where([true].into_iter());
         assert_eq!(undo(&steps, 0, &outcomes, &|_| String::new(), &mut kernel).each.len(), tried, "{fails}");

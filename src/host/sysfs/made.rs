@@ -21,8 +21,12 @@ impl MadeTree {
     }
 
     pub(crate) fn add(&self, address: &str) {
-        let directory = format!("devices/pci0000:00/{address}");
-        fs::create_dir_all(self.path(&directory)).unwrap();
+        self.add_at(address, &format!("devices/pci0000:00/{address}"));
+    }
+
+    /// A function in that directory, as below a bridge; it is not taken away again.
+    pub(crate) fn add_at(&self, address: &str, directory: &str) {
+        fs::create_dir_all(self.path(directory)).unwrap();
         self.link(&format!("bus/pci/devices/{address}"), &format!("../../../{directory}"));
     }
 

@@ -39,8 +39,7 @@ fn attention() -> Action {
 }
 
 fn step(action: Action, after: &[usize]) -> Step {
-    let (file, value) = action.write("");
-    Step { action, file, value, after: after.to_vec() }
+    Step::new(action, "", after.to_vec())
 }
 
 #[test]

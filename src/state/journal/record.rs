@@ -146,6 +146,25 @@ impl Header {
     }
 }
 
+#[cfg(test)]
+impl Header {
+    /// Of an operation with these steps, for tests.
+    pub(crate) fn of(steps: Vec<Step>) -> Self {
+        Self {
+            schema: SCHEMA,
+            id: "1-2".into(),
+            boot: "b".into(),
+            command: "pcictl remove 0000:01:00.0".into(),
+            pid: 2,
+            uid: 0,
+            began: 1,
+            steps,
+            places: Vec::new(),
+            functions: BTreeMap::new(),
+        }
+    }
+}
+
 impl OperationRecord {
     fn new(header: Header) -> Self {
         let steps = header.steps.clone();
@@ -257,8 +276,6 @@ fn sum(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -268,19 +285,8 @@ mod tests {
     fn header() -> Header {
         let address = "0000:01:00.0".parse().unwrap();
         let action = Action::Unbind { address, driver: "nvme".into(), driver_override: None };
-        let (file, value) = action.write("");
-        Header {
-            schema: SCHEMA,
-            id: "1-2".into(),
-            boot: "b".into(),
-            command: "pcictl remove 0000:01:00.0".into(),
-            pid: 2,
-            uid: 0,
-            began: 1,
-            steps: vec![Step { action, file, value, after: Vec::new() }],
-            places: vec![Place::from_chain("pci0000:00/01.0").unwrap()],
-            functions: BTreeMap::new(),
-        }
+        let places = vec![Place::from_chain("pci0000:00/01.0").unwrap()];
+        Header { places, ..Header::of(vec![Step::new(action, "", Vec::new())]) }
     }
 
     fn journal() -> String {
@@ -307,8 +313,7 @@ mod tests {
         let address = "0000:01:00.0".parse().unwrap();
         let (file, value) = ("power/control".to_owned(), "auto".to_owned());
         let action = Action::Set { address, file, value, was: "on".to_owned() };
-        let (file, value) = action.write("d");
-        let steps = vec![Step { action, file, value, after: vec![0] }];
+        let steps = vec![Step::new(action, "d", vec![0])];
         let text = JournalLine::Header(header()).text() + &JournalLine::Extended { steps: steps.clone() }.text();
         assert_eq!(OperationRecord::parse(&text).unwrap().steps[1..], steps);
     }

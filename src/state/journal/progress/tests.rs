@@ -1,7 +1,7 @@
 use super::*;
 use crate::host::sysfs::made::MadeTree;
 use crate::plan::action::{Plan, StepRef};
-use crate::state::journal::record::{Header, JournalLine, SCHEMA};
+use crate::state::journal::record::{Header, JournalLine};
 use crate::topology::vf_setting::{VfSetting, VfValue};
 
 const CARD: &str = "0000:01:00.0";
@@ -61,18 +61,8 @@ fn one_by_one(actions: &[Action]) -> Vec<Step> {
 /// The journal of an operation: `do-1` for a step that was begun, `do-1=0` for one that ended so, `undo-1 ACTION` for one that
 /// an action takes back.
 fn journal(steps: &[Step], marks: &[&str]) -> OperationRecord {
-    let header = Header {
-        schema: SCHEMA,
-        id: "1-2".into(),
-        boot: "b".into(),
-        command: "pcictl".into(),
-        pid: 2,
-        uid: 0,
-        began: 1,
-        steps: steps.to_vec(),
-        places: Vec::new(),
-        functions: [(address(CARD), "pci:card".to_owned())].into(),
-    };
+    let functions = [(address(CARD), "pci:card".to_owned())].into();
+    let header = Header { functions, ..Header::of(steps.to_vec()) };
     let line = |mark: &&str| match mark.split_once('=') {
         Some((mark, errno)) => JournalLine::Ended { mark: mark.parse().unwrap(), errno: errno.parse().unwrap() },
         None => {
