@@ -333,11 +333,11 @@ fn device_of_mount(procfs: &Procfs, mount: u64) -> Option<u64> {
 fn check_ancestors(run: &Path) -> Result<()> {
     let cannot = |error: io::Error| Error::io(format!("the lock directory {} cannot be made", run.display()), &error);
     let run = absolute(run).map_err(cannot)?;
-    // By the names that were given, and by where these lead: a link on the way has its own way.
-    let given = run.ancestors().skip(1);
+    // By the names that were given, and by where these lead if that is elsewhere: a link on the way has its own way.
     let parent = run.parent().unwrap_or(&run);
     let real = parent.canonicalize().map_err(cannot)?;
-    for path in given.chain(real.ancestors()) {
+    let elsewhere = real.ancestors().filter(|_| real != parent);
+    for path in parent.ancestors().chain(elsewhere) {
         let stat = stat(path).map_err(|errno| cannot(errno.into()))?;
         let forbidden = if stat.st_mode & STICKY == 0 { DIRECTORY_FORBIDS } else { 0 };
         check_owner(&stat, forbidden, path)?;

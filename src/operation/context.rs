@@ -28,6 +28,8 @@ pub(crate) struct Context<'a> {
     pub(crate) rehearsal: Option<&'a Rehearsal>,
     /// The operation whose begin is recorded and whose end is not.
     pub(crate) recorded: RefCell<Option<OpenRecord>>,
+    run: Location,
+    state: Location,
     told: RefCell<BTreeSet<String>>,
 }
 
@@ -44,7 +46,12 @@ pub struct Rehearsal {
 impl<'a> Context<'a> {
     /// For one command.
     pub(crate) fn new(machine: Machine, output: &'a Output, rehearsal: Option<&'a Rehearsal>) -> Self {
-        Self { machine, output, rehearsal, recorded: RefCell::default(), told: RefCell::default() }
+        let location = |path: &Path| match rehearsal {
+            None if machine.sysfs.is_dump() => Location::in_dump(path.to_path_buf(), machine.sysfs.root()),
+            _ => Location::own(path.to_path_buf()),
+        };
+        let (run, state) = (location(&machine.run), location(&machine.state));
+        Self { machine, output, rehearsal, recorded: RefCell::default(), run, state, told: RefCell::default() }
     }
 
     /// A message that is told once, however often what it is about is read.
@@ -57,24 +64,17 @@ impl<'a> Context<'a> {
 
     /// What operations note of themselves.
     pub(crate) fn journals(&self) -> Journals {
-        Journals::at(&self.location(&self.machine.run), &self.state_location())
+        Journals::at(&self.run, &self.state)
     }
 
     /// Where the ledger and the markers of operations are.
     pub(crate) fn state_location(&self) -> Location {
-        self.location(&self.machine.state)
+        self.state.clone()
     }
 
     /// What was done by all operations.
     pub(crate) fn audit_file(&self) -> AuditFile {
-        AuditFile::in_directory(self.state_location())
-    }
-
-    fn location(&self, path: &Path) -> Location {
-        match self.rehearsal {
-            None if self.machine.sysfs.is_dump() => Location::in_dump(path.to_path_buf(), self.machine.sysfs.root()),
-            _ => Location::own(path.to_path_buf()),
-        }
+        AuditFile::in_directory(self.state.clone())
     }
 
     /// Whether this is a dumped tree with nobody to change it.

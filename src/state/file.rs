@@ -12,6 +12,8 @@ use std::io::{self, ErrorKind as Io, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::dir::Dir;
@@ -38,6 +40,15 @@ pub(crate) struct Location {
     path: PathBuf,
     /// The root of the dumped tree that it must not lead out of.
     dump: Option<PathBuf>,
+    way: Arc<Way>,
+}
+
+/// The way to a directory and to all that are below it. Who could change what is above is looked at once, and not for each file of
+/// an operation: only root can make it worse meanwhile.
+#[derive(Debug)]
+struct Way {
+    to: PathBuf,
+    is_trusted: AtomicBool,
 }
 
 /// A directory that is open and was checked.
@@ -107,22 +118,43 @@ impl From<ReadError> for Invalid {
 impl Location {
     /// A directory of this machine.
     pub(crate) fn own(path: PathBuf) -> Self {
-        Self { path, dump: None }
+        Self { way: Way::to(&path), path, dump: None }
     }
 
     /// The same in a dumped tree with this root.
     pub(crate) fn in_dump(path: PathBuf, root: &Path) -> Self {
-        Self { path, dump: Some(root.to_path_buf()) }
+        Self { way: Way::to(&path), path, dump: Some(root.to_path_buf()) }
     }
 
     /// A directory below it.
     pub(crate) fn join(&self, name: &str) -> Self {
-        Self { path: self.path.join(name), dump: self.dump.clone() }
+        Self { path: self.path.join(name), ..self.clone() }
     }
 
     /// Its path, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn above(&self) -> Option<Self> {
+        Some(Self { path: self.path.parent()?.to_path_buf(), ..self.clone() })
+    }
+}
+
+impl Way {
+    fn to(path: &Path) -> Arc<Self> {
+        Arc::new(Self { to: path.to_path_buf(), is_trusted: AtomicBool::new(false) })
+    }
+
+    /// Whoever may rename a directory above could put another one in its place.
+    fn check(&self, path: &Path) -> io::Result<()> {
+        let Ok(below) = path.strip_prefix(&self.to) else { return check_above(path, usize::MAX) };
+        check_above(path, below.components().count())?;
+        if !self.is_trusted.load(Ordering::Relaxed) {
+            check_above(&self.to, usize::MAX)?;
+            self.is_trusted.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 
@@ -147,7 +179,7 @@ impl Directory {
         let directory = Self { fd, path, foreign: location.dump.is_some() };
         if !directory.foreign {
             check_owner(&fstat(&directory.fd)?, &directory.path)?;
-            check_ancestors(&directory.path)?;
+            location.way.check(&directory.path)?;
         }
         Ok(Some(directory))
     }
@@ -161,10 +193,10 @@ impl Directory {
         if let Some(directory) = Self::open(location)? {
             return Ok(directory);
         }
-        let (Some(parent), Some(name)) = (location.path.parent(), location.path.file_name()) else {
+        let (Some(above), Some(name)) = (location.above(), location.path.file_name()) else {
             return Err(Io::NotFound.into());
         };
-        let parent = Self::make(&Location { path: parent.to_path_buf(), dump: location.dump.clone() }, 0o755)?;
+        let parent = Self::make(&above, 0o755)?;
         match mkdirat(&parent.fd, name, Mode::from_bits_truncate(mode)) {
             Ok(()) => parent.sync()?,
             Err(Errno::EEXIST) => {}
@@ -354,9 +386,9 @@ fn open_in_dump(root: &Path, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> 
     openat2(top.as_fd(), relative, how)
 }
 
-/// Whoever may rename a directory above could put another one in its place.
-fn check_ancestors(path: &Path) -> io::Result<()> {
-    for ancestor in path.ancestors().skip(1) {
+/// So many directories above, the nearest first.
+fn check_above(path: &Path, count: usize) -> io::Result<()> {
+    for ancestor in path.ancestors().skip(1).take(count) {
         let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
         let stat = stat(ancestor)?;
         if stat.st_mode & STICKY == 0 {
@@ -440,6 +472,22 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
         Directory::open(&location).unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_is_above_is_looked_at_once_and_what_is_between_each_time() {
+        let (scratch, directory) = scratch();
+        directory.replace("file", b"x", 0o600).unwrap();
+        let forbid = |path: &str| {
+            std::fs::set_permissions(scratch.path().join(path), std::fs::Permissions::from_mode(0o777)).unwrap();
+        };
+        let top = Location::own(scratch.path().join("a"));
+        Directory::open(&top).unwrap().unwrap();
+        forbid("");
+        assert!(Directory::open(&top.join("b")).is_ok(), "looked at before");
+        assert!(Directory::open(&Location::own(scratch.path().join("a/b"))).is_err(), "another way");
+        forbid("a");
+        assert!(Directory::open(&top.join("b")).is_err(), "on the way from there");
     }
 
     #[test]

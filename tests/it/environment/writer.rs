@@ -80,7 +80,7 @@ fn a_removal_starts_no_program_and_one_process_for_its_writes() {
 }
 
 /// What all of a removal takes, its start left out, with nobody who uses anything and a state directory that is still empty.
-const OF_REMOVAL: usize = 590;
+const OF_REMOVAL: usize = 560;
 
 #[test]
 fn a_removal_makes_few_calls() {
