@@ -120,7 +120,7 @@ fn look(context: &Context, args: &ListArgs, wanted: &[Column]) -> Result<Vec<Fun
     }
     if args.unused {
         keep_unused(context, &mut functions)?;
-    } else if wanted.contains(&Column::InUse) && functions.iter().any(|row| row.in_use_by.is_none()) {
+    } else if wanted.contains(&Column::InUse) && functions.iter().any(|row| row.users().is_none()) {
         context.output.say("? in IN-USE: whether anybody uses it could not be checked; -v tells why");
     }
     if let Some(column) = args.sort {
@@ -158,10 +158,8 @@ fn sort(functions: &mut Vec<FunctionRow>, column: Column) {
 
 /// Leaves those that are used, or of which that is not known.
 fn keep_unused(context: &Context, functions: &mut Vec<FunctionRow>) -> Result<()> {
-    let unknown = functions.iter().filter(|row| row.in_use_by.is_none()).count();
-    functions.retain(|row| {
-        row.in_use_by.as_ref().is_some_and(Vec::is_empty) && row.in_use_below.as_ref().is_none_or(Vec::is_empty)
-    });
+    let unknown = functions.iter().filter(|row| row.users().is_none()).count();
+    functions.retain(|row| row.users().is_some_and(<[_]>::is_empty) && row.users_below().is_none_or(<[_]>::is_empty));
     if functions.is_empty() {
         let message = if unknown == 0 { "every function is in use" } else { "no function is known to be unused" };
         let error = Error::new(ErrorKind::NoSuchDevice, message);
@@ -256,11 +254,12 @@ fn fill_users(context: &Context, topology: &Topology, ids: &[FunctionId], functi
     let below = used_below(topology, &users);
     for (row, id) in functions.iter_mut().zip(ids) {
         let found = users.of(|address| address == row.address);
-        row.in_use_by = (is_known || !found.is_empty()).then_some(found);
+        let details = row.details.get_or_insert_default();
+        details.in_use_by = (is_known || !found.is_empty()).then_some(found);
         let has_below = !topology.below(*id).is_empty() || !topology.bridges_below(*id).is_empty();
         let used = |below: &BTreeSet<PciAddress>| users.of(|address| below.contains(&address));
         let found = below.get(&row.address).map(used).unwrap_or_default();
-        row.in_use_below = (has_below && (is_known || !found.is_empty())).then_some(found);
+        details.in_use_below = (has_below && (is_known || !found.is_empty())).then_some(found);
     }
 }
 

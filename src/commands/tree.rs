@@ -9,7 +9,7 @@ use crate::operation::watch::{Sources, watch};
 use crate::pci::selector::Selector;
 use crate::report::columns::{Column, chosen};
 use crate::report::inspector::{Inspector, fields_for};
-use crate::report::rows::TreeNode;
+use crate::report::rows::{NodeName, TreeNode};
 use crate::report::text::tree;
 use crate::resolve::functions::{Resolved, Resolver};
 use crate::terminal::document::Document;
@@ -100,7 +100,8 @@ impl<'a> Grow<'a> {
     fn host_bridge(&mut self, id: HostBridgeId) -> TreeNode {
         let bridge = self.topology.host_bridge(id);
         let children = self.topology.on_root_bus(id).into_iter().map(|id| self.function(id)).collect();
-        TreeNode { node: bridge.name.clone(), bus: bridge.bus(), function: None, physical_function: None, children }
+        let node = NodeName::HostBridge(bridge.name.as_str().into());
+        TreeNode { node, bus: bridge.bus(), function: None, physical_function: None, children }
     }
 
     fn function(&mut self, id: FunctionId) -> TreeNode {
@@ -110,7 +111,7 @@ impl<'a> Grow<'a> {
         children.extend(topology.bridges_below(id).iter().map(|id| self.host_bridge(*id)));
         children.extend(topology.virtual_functions(id).into_iter().map(|id| self.function(id)));
         TreeNode {
-            node: function.address.to_string(),
+            node: NodeName::Function(function.address),
             bus: function.secondary,
             function: Some(self.inspector.row(topology, id, &self.wanted)),
             physical_function: function.virtual_of.map(|of| topology.function(of.physical).address),

@@ -1,7 +1,7 @@
 //! What few columns of a listing show of a function, and `show` all of: read only where it is asked for.
 //!
-//! All of it is told from memory: nothing here asks hardware or waits for a driver. Overrides and locks, which take a look
-//! at many at once, are filled in by whoever has made that look.
+//! All of it is told from memory: nothing here asks hardware or waits for a driver. Overrides, locks and users, which take
+//! a look at many at once, are filled in by whoever has made that look.
 
 use serde::{Serialize, Serializer};
 
@@ -14,6 +14,7 @@ use crate::resolve::below::iommu_members;
 use crate::topology::aer::AerCounters;
 use crate::topology::attributes::Attributes;
 use crate::topology::reset_methods::ResetMethods;
+use crate::usage::model::User;
 
 /// What a class device says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,6 +51,10 @@ pub(crate) struct Details {
     pub(crate) iommu_group_members: Option<Vec<PciAddress>>,
     /// Who holds or waits for its lock; none if unknown.
     pub(crate) holders: Option<Vec<Holder>>,
+    /// Its users; none if unknown.
+    pub(crate) in_use_by: Option<Vec<User>>,
+    /// The users of what is below it, its own VFs left out, as far as they are known.
+    pub(crate) in_use_below: Option<Vec<User>>,
 }
 
 /// The columns that are about these fields.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::host::pci_ids::PciIds;
 use crate::host::sysfs::Sysfs;
 use crate::pci::address::PciAddress;
-use crate::pci::ids::{Ids, ids_text, subsystem_text};
+use crate::pci::ids::{Ids, ids_text};
 use crate::report::change::FunctionSummary;
 use crate::report::columns::{Column, ColumnSet};
 use crate::report::details::Details;
@@ -123,11 +123,9 @@ impl<'a> Inspector<'a> {
         FunctionRow {
             columns: ColumnSet::of(columns),
             address: function.address,
-            class_code: ids.filter(|_| wants(Column::ClassCode)).map(|ids| format!("{:06x}", ids.class)),
             class: ids.filter(|_| wants(Column::Class)).map(|ids| self.class(ids)),
             name: ids.filter(|_| wants(Column::Name)).map(|ids| self.names().function(ids)),
-            ids: ids.filter(|_| wants(Column::Ids)).map(ids_text),
-            subsystem: ids.filter(|_| wants(Column::Subsystem)).and_then(subsystem_text),
+            ids,
             driver: function.driver.clone().filter(|_| wants(Column::Driver)),
             // A virtual function's is its PF's; its own registers read zero.
             link: if wants(Column::Link) && !is_virtual { self.attributes.link(&path).map(Box::new) } else { None },
@@ -135,8 +133,6 @@ impl<'a> Inspector<'a> {
             slot: if wants(Column::Slot) { self.attributes.slot(function.address) } else { None },
             iommu_group: if wants(Column::Iommu) { self.attributes.iommu_group(&path) } else { None },
             names: wants(Column::Names).then_some(things),
-            in_use_by: None,
-            in_use_below: None,
             place: (wants(Column::Place) || wants(Column::Lock)).then(|| topology.place(id)),
             details,
         }

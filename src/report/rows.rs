@@ -1,11 +1,13 @@
 //! Functions as rows of a listing, nodes of a tree and in full: rendered as text, and as they are for `--json`.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::lock::holders::Holder;
 use crate::pci::address::{BusNumber, PciAddress};
+use crate::pci::ids::{Ids, ids_text, subsystem_text};
 use crate::pci::place::Place;
 use crate::report::change::PlannedRemoval;
 use crate::report::columns::{Column, ColumnSet};
@@ -28,16 +30,12 @@ pub(crate) struct FunctionRow {
     pub(crate) columns: ColumnSet,
     /// Its address.
     pub(crate) address: PciAddress,
-    /// The class code, six hexadecimal digits.
-    pub(crate) class_code: Option<String>,
     /// The class by name.
     pub(crate) class: Option<Arc<str>>,
     /// Vendor and device by name.
     pub(crate) name: Option<Arc<str>>,
-    /// Vendor and device id, `8086:10d3`.
-    pub(crate) ids: Option<String>,
-    /// Subsystem vendor and device id.
-    pub(crate) subsystem: Option<String>,
+    /// What it says it is: the columns of ids are put together from it when they are shown.
+    pub(crate) ids: Option<Ids>,
     /// The driver that has it.
     pub(crate) driver: Option<Arc<str>>,
     /// The link.
@@ -50,14 +48,41 @@ pub(crate) struct FunctionRow {
     pub(crate) slot: Option<String>,
     /// IOMMU group.
     pub(crate) iommu_group: Option<u32>,
-    /// Its users; `None` if unknown.
-    pub(crate) in_use_by: Option<Vec<User>>,
-    /// The users of what is below it, its own VFs left out, as far as they are known.
-    pub(crate) in_use_below: Option<Vec<User>>,
     /// Place in the device tree.
     pub(crate) place: Option<Place>,
     /// What few people ask for.
     pub(crate) details: Option<Box<Details>>,
+}
+
+impl FunctionRow {
+    /// The class code, six hexadecimal digits.
+    pub(crate) fn class_code(&self) -> Option<String> {
+        self.ids_for(Column::ClassCode).map(|ids| format!("{:06x}", ids.class))
+    }
+
+    /// Vendor and device id, `8086:10d3`.
+    pub(crate) fn ids_text(&self) -> Option<String> {
+        self.ids_for(Column::Ids).map(ids_text)
+    }
+
+    /// Subsystem vendor and device id.
+    pub(crate) fn subsystem(&self) -> Option<String> {
+        self.ids_for(Column::Subsystem).and_then(subsystem_text)
+    }
+
+    /// Its users; `None` if unknown.
+    pub(crate) fn users(&self) -> Option<&[User]> {
+        self.details.as_deref()?.in_use_by.as_deref()
+    }
+
+    /// The users of what is below it, its own VFs left out, as far as they are known.
+    pub(crate) fn users_below(&self) -> Option<&[User]> {
+        self.details.as_deref()?.in_use_below.as_deref()
+    }
+
+    fn ids_for(&self, column: Column) -> Option<Ids> {
+        self.ids.filter(|_| self.columns.has(column))
+    }
 }
 
 impl Serialize for FunctionRow {
@@ -66,11 +91,11 @@ impl Serialize for FunctionRow {
         let absent = Details::default();
         let details = self.details.as_deref().unwrap_or(&absent);
         keys.map.serialize_entry("address", &self.address)?;
-        keys.of(Column::ClassCode, "class_code", &self.class_code)?;
+        keys.of(Column::ClassCode, "class_code", &self.class_code())?;
         keys.of(Column::Class, "class", &self.class)?;
         keys.of(Column::Name, "name", &self.name)?;
-        keys.of(Column::Ids, "ids", &self.ids)?;
-        keys.of(Column::Subsystem, "subsystem", &self.subsystem)?;
+        keys.of(Column::Ids, "ids", &self.ids_text())?;
+        keys.of(Column::Subsystem, "subsystem", &self.subsystem())?;
         keys.of(Column::Revision, "revision", &details.revision)?;
         keys.of(Column::Driver, "driver", &self.driver)?;
         keys.of(Column::Override, "driver_override", &details.driver_override.as_ref().map(text_or_empty))?;
@@ -87,8 +112,8 @@ impl Serialize for FunctionRow {
         keys.of(Column::PowerState, "power_state", &details.power_state)?;
         keys.of(Column::Reset, "reset_methods", &details.reset_methods)?;
         keys.of(Column::Aer, "aer", &details.aer)?;
-        keys.of(Column::InUse, "in_use_by", &self.in_use_by)?;
-        keys.of(Column::InUse, "in_use_below", &self.in_use_below)?;
+        keys.of(Column::InUse, "in_use_by", &details.in_use_by)?;
+        keys.of(Column::InUse, "in_use_below", &details.in_use_below)?;
         keys.of(Column::Lock, "holders", &details.holders)?;
         keys.of(Column::Place, "place", &self.place)?;
         keys.map.end()
@@ -111,12 +136,32 @@ impl<M: SerializeMap> Keys<M> {
     }
 }
 
+/// What a node of `tree` is called. An address is put into words when it is shown: there may be 65,536.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(untagged)]
+pub(crate) enum NodeName {
+    /// `pci0000:00`
+    HostBridge(Box<str>),
+    /// By its address.
+    Function(PciAddress),
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostBridge(name) => f.write_str(name),
+            Self::Function(address) => address.fmt(f),
+        }
+    }
+}
+
 /// A node of `tree`.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct TreeNode {
     /// `pci0000:00` for a host bridge, else the address.
-    pub(crate) node: String,
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub(crate) node: NodeName,
     /// The bus it leads to.
     pub(crate) bus: Option<BusNumber>,
     /// The function; `None` for a host bridge.
@@ -209,4 +254,17 @@ pub(crate) struct ProtectedReport {
 
 impl Document for ProtectedReport {
     const KIND: &'static str = "protected";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::model::Function;
+
+    /// A listing may take 0.4 KiB a function: its row, what the topology has of it, its place in the index, and strings of its own.
+    #[test]
+    fn what_there_may_be_65_536_of_is_small() {
+        let (row, node, function) = (size_of::<FunctionRow>(), size_of::<TreeNode>(), size_of::<Function>());
+        assert!(row <= 192 && node <= 256 && function <= 112, "{row}, {node} and {function} bytes");
+    }
 }

@@ -71,8 +71,24 @@ pub struct Function {
     /// The driver that has it.
     pub(crate) driver: Option<Arc<str>>,
     children: Vec<FunctionId>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What hangs on few functions: there may be 65,536.
+#[derive(Clone, Debug, Default)]
+struct Rare {
     bridges: Vec<HostBridgeId>,
     virtuals: Vec<FunctionId>,
+}
+
+impl Function {
+    fn bridges(&self) -> &[HostBridgeId] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.bridges)
+    }
+
+    fn virtuals(&self) -> &[FunctionId] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.virtuals)
+    }
 }
 
 /// Functions and host bridges as they were read at one moment.
@@ -95,7 +111,7 @@ impl Topology {
         self.host_bridges.push(bridge);
         self.by_name.insert(name.to_owned(), id);
         if let Some(above) = above {
-            self.functions[above.0 as usize].bridges.push(id);
+            self.functions[above.0 as usize].rare.get_or_insert_default().bridges.push(id);
         }
         id
     }
@@ -109,7 +125,6 @@ impl Topology {
         driver: Option<Arc<str>>,
     ) -> FunctionId {
         let id = FunctionId(self.functions.len() as u32);
-        let (children, bridges, virtuals) = (Vec::new(), Vec::new(), Vec::new());
         self.functions.push(Function {
             address,
             parent,
@@ -117,9 +132,8 @@ impl Topology {
             secondary: None,
             ids,
             driver,
-            children,
-            bridges,
-            virtuals,
+            children: Vec::new(),
+            rare: None,
         });
         self.by_address.insert(address, id);
         match parent {
@@ -133,7 +147,7 @@ impl Topology {
     pub fn set_virtual(&mut self, id: FunctionId, of: VirtualOf) {
         let known = self.functions[id.0 as usize].virtual_of.replace(of);
         if known.is_none_or(|known| known.physical != of.physical) {
-            self.functions[of.physical.0 as usize].virtuals.push(id);
+            self.functions[of.physical.0 as usize].rare.get_or_insert_default().virtuals.push(id);
         }
     }
 
@@ -191,7 +205,7 @@ impl Topology {
 
     /// The host bridges that a function's driver made (VMD).
     pub(crate) fn bridges_below(&self, id: FunctionId) -> &[HostBridgeId] {
-        &self.function(id).bridges
+        self.function(id).bridges()
     }
 
     /// The virtual functions of a physical one, ordered by index, then address.
@@ -205,7 +219,7 @@ impl Topology {
             let function = self.function(*id);
             function.parent == parent && function.virtual_of.is_some_and(|of| of.physical == physical)
         };
-        let mut found: Vec<FunctionId> = self.function(physical).virtuals.iter().copied().filter(is_its).collect();
+        let mut found: Vec<FunctionId> = self.function(physical).virtuals().iter().copied().filter(is_its).collect();
         let rank = |id: &FunctionId| {
             let function = self.function(*id);
             (function.virtual_of.and_then(|of| of.index), function.address)
@@ -293,7 +307,7 @@ impl Topology {
         for child in self.below(id) {
             self.collect(child, found);
         }
-        for bridge in &self.function(id).bridges {
+        for bridge in self.function(id).bridges() {
             for child in self.on_root_bus(*bridge) {
                 self.collect(child, found);
             }

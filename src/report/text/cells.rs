@@ -39,10 +39,10 @@ pub(crate) fn cell<'a>(row: &'a FunctionRow, column: Column, cells: Cells, scrat
     let cell = match column {
         Column::Address => composed(scratch, Some(row.address)),
         Column::Class => row.class.as_deref(),
-        Column::ClassCode => row.class_code.as_deref(),
+        Column::ClassCode => composed(scratch, row.class_code()),
         Column::Name => row.name.as_deref(),
-        Column::Ids => row.ids.as_deref(),
-        Column::Subsystem => row.subsystem.as_deref(),
+        Column::Ids => composed(scratch, row.ids_text()),
+        Column::Subsystem => composed(scratch, row.subsystem()),
         Column::Driver => row.driver.as_deref(),
         Column::Link => composed(scratch, row.link.as_deref().map(link)),
         Column::Names => composed(scratch, row.names.as_deref().and_then(|names| listed(things(names), cells))),
@@ -126,8 +126,8 @@ fn holder_in_short(row: &FunctionRow, holder: &Holder) -> String {
 
 /// `eth0 qemu[812]`, `below: / eth0` of a bridge, `?` where that could not be checked.
 fn in_use(row: &FunctionRow) -> String {
-    let own = row.in_use_by.as_deref().map_or_else(|| UNKNOWN.to_owned(), short);
-    let below = row.in_use_below.as_deref().map(below).unwrap_or_default();
+    let own = row.users().map_or_else(|| UNKNOWN.to_owned(), short);
+    let below = row.users_below().map(below).unwrap_or_default();
     let parts: Vec<String> = [own, below].into_iter().filter(|part| !part.is_empty()).collect();
     parts.join(" ")
 }

@@ -26,10 +26,10 @@ pub(crate) fn function(full: &FullFunction) -> String {
     fact("path", Some(full.path.clone()));
     fact("place", row.place.as_ref().map(|place| place.chain().to_owned()));
     let details = row.details.as_deref();
-    fact("ids", row.ids.clone());
-    fact("class", row.class_code.clone());
+    fact("ids", row.ids_text());
+    fact("class", row.class_code());
     fact("revision", details.and_then(|details| details.revision.clone()));
-    fact("subsystem", row.subsystem.as_ref().map(|ids| named_subsystem(full, ids)));
+    fact("subsystem", row.subsystem().map(|ids| named_subsystem(full, &ids)));
     fact("driver", Some(row.driver.as_deref().unwrap_or("none").to_owned()));
     fact("modules", full.modules.as_ref().map(|modules| joined(modules).unwrap_or_else(|| "none known".to_owned())));
     fact("override", driver_override(full));

@@ -78,7 +78,7 @@ impl Pen<'_> {
     /// `0000:03:00.0 [04] PCI bridge: Vendor Device (pcieport)`, and `numa 0` where that was asked for.
     fn describe(&mut self, node: &TreeNode) -> fmt::Result {
         let line = &mut self.line;
-        write!(line, "{}", escaped(&node.node).bold())?;
+        write!(line, "{}", escaped(&node.node.to_string()).bold())?;
         if let Some(bus) = node.bus.filter(|_| node.function.is_some()) {
             write!(line, " [{:02x}]", bus.bus)?;
         }
