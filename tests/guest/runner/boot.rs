@@ -201,7 +201,7 @@ fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path,
             Ok(frame) => format!("it reported {} of {} instead", frame.key, frame.case),
             Err(RecvTimeoutError::Timeout) if hand.finds_interrupt_lost() => {
                 outcome.marks = vec![Mark::Emulator];
-                outcome.details.insert(0, ("QEMU lost an interrupt", tail(console, 60)));
+                outcome.details.insert(0, ("QEMU lost an interrupt", last_lines(&read(console), 60)));
                 return outcome;
             }
             Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => continue,
@@ -212,7 +212,7 @@ fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path,
         };
         outcome.marks.push(Mark::Lost);
         outcome.details.push(("the guest was lost", lost));
-        outcome.details.push(("end of its console", tail(console, 60)));
+        outcome.details.push(("its console, from the kernel's first complaint on", last_words(console)));
         return outcome;
     }
 }
@@ -282,11 +282,24 @@ fn read_frame(reader: &mut BufReader<ChildStdout>) -> Result<Option<Frame>> {
     }
 }
 
-/// The last lines of a file, or why there are none.
-fn tail(path: &Path, lines: usize) -> String {
+/// What a guest said before it was lost: from where its kernel begins to complain, which is of more use than the end, or the last
+/// lines.
+fn last_words(console: &Path) -> String {
+    const COMPLAINTS: [&str; 6] =
+        ["INFO: task ", "BUG: ", "WARNING: ", "Oops", "general protection fault", "Kernel panic"];
+    let said = read(console);
+    let first = said.lines().position(|line| COMPLAINTS.iter().any(|complaint| line.contains(complaint)));
+    match first {
+        Some(first) => said.lines().skip(first).take(400).collect::<Vec<_>>().join("\n"),
+        None => last_lines(&said, 60),
+    }
+}
+
+/// A file, or why it cannot be read.
+fn read(path: &Path) -> String {
     let mut bytes = Vec::new();
     match File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
-        Ok(_) => last_lines(&String::from_utf8_lossy(&bytes), lines),
+        Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => format!("(no console: {error})"),
     }
 }
