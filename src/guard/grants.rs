@@ -16,6 +16,7 @@ use crate::guard::inside::{anybody_has, has_open, is_inside, is_opening};
 use crate::guard::link::Granted;
 use crate::guard::opener::{is_in_call, opening_call};
 use crate::host::procfs::Procfs;
+use crate::host::procfs::texts::TaskStat;
 use crate::lock::acquire::Held;
 
 /// How soon one who may not have got the file is looked at, and then at longer and longer intervals.
@@ -27,7 +28,7 @@ const EVERY: Duration = Duration::from_millis(100);
 /// How often all processes are looked at, for one who has ended and left the open file to others.
 const HEIRS: Duration = Duration::from_millis(500);
 
-/// So long one has whose system call does not tell that he opens a file.
+/// So long one has whose system call does not tell that he opens a file. Nobody runs that long inside open(2).
 const UNTOLD: Duration = Duration::from_secs(1);
 
 /// What is held for somebody.
@@ -67,6 +68,8 @@ pub(crate) struct Grant {
     dead: bool,
     /// The call in which he waited, if it opens a file.
     call: Option<String>,
+    /// What his thread was like when he was found to take long.
+    slow: Option<TaskStat>,
     interval: Duration,
     next: Instant,
 }
@@ -134,6 +137,7 @@ impl Grants {
             closed: false,
             dead,
             call,
+            slow: None,
             interval: FIRST_LOOK,
             next: begun + FIRST_LOOK,
         });
@@ -189,11 +193,7 @@ impl Grants {
             self.all[at].next = Instant::now() + EVERY;
             return is_done;
         }
-        // The same call with the same arguments, and not one that opens something else. Nobody runs that long inside open(2).
-        // A close that was heard is his, as nobody else is let in; but for files that are for all functions.
-        let is_in_doubt = !(grant.opened && grant.closed) || file.address().is_none();
-        let is_in_it = |call: &String| is_in_call(procfs, opener.tid, call, is_in_doubt);
-        let opening = !waits && grant.begun.elapsed() < UNTOLD && grant.call.as_ref().is_some_and(is_in_it);
+        let opening = !waits && self.is_opening_still(procfs, at);
         let has_it = has_open(procfs, opener.pid, &file);
         self.all[at].opened |= has_it;
         // What was closed before that look is heard now.
@@ -213,6 +213,23 @@ impl Grants {
         grant.interval = (grant.interval * 2).min(EVERY);
         grant.next = Instant::now() + pause;
         false
+    }
+
+    /// Whether he may be between the answer and the end of open(2).
+    fn is_opening_still(&mut self, procfs: &Procfs, at: usize) -> bool {
+        let grant = &mut self.all[at];
+        let tid = grant.granted.opener.tid;
+        let is_slow = grant.begun.elapsed() >= UNTOLD;
+        let is_in_it = match &grant.call {
+            // The same call with the same arguments, and not one that opens something else. A close that was heard is his, as nobody
+            // else is let in; but for files that are for all functions.
+            Some(call) => {
+                let is_in_doubt = !(grant.opened && grant.closed) || grant.granted.file.address().is_none();
+                is_in_call(procfs, tid, call, is_in_doubt)
+            }
+            None => is_slow && !grant.opened && is_opening(procfs, tid),
+        };
+        is_in_it && (!is_slow || is_kept_from_running(procfs, tid, &mut grant.slow))
     }
 
     fn hear_closes(&mut self) {
@@ -241,6 +258,15 @@ impl Grants {
             let _ = inotify::remove_watch(&self.closes, watch);
         }
     }
+}
+
+/// Whether a thread has not had the processor for long enough since it was `first` found to take long. On a busy machine, or in a
+/// control group that has used up its share, that may be minutes. One that sleeps is not kept from anything: in open(2) of a file
+/// of sysfs there is nothing but mutexes to wait for, in which a thread does not hear signals.
+fn is_kept_from_running(procfs: &Procfs, tid: u32, first: &mut Option<TaskStat>) -> bool {
+    let Some(now) = procfs.stat(&format!("{tid}/task/{tid}")) else { return false };
+    let first = first.get_or_insert(now);
+    now.state != 'S' && now.used_since(first) < UNTOLD
 }
 
 #[cfg(test)]
@@ -282,5 +308,24 @@ mod tests {
         while grants.take_done(&procfs, &|_| false).is_empty() {}
         shell.kill().unwrap();
         shell.wait().unwrap();
+    }
+
+    #[test]
+    fn who_does_not_get_the_processor_may_be_inside_for_however_long_and_who_sleeps_is_not() {
+        let procfs = Procfs::live().unwrap();
+        let shell = |script: &str| Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let (mut busy, mut asleep) = (shell("while :; do :; done"), shell("exec sleep 600"));
+        let mut first = None;
+        assert!(is_kept_from_running(&procfs, busy.id(), &mut first), "it has only begun");
+        while is_kept_from_running(&procfs, busy.id(), &mut first) {}
+        let used = procfs.stat(&busy.id().to_string()).unwrap().used_since(&first.unwrap());
+        assert!(used >= UNTOLD, "{used:?}");
+        let mut first = None;
+        while is_kept_from_running(&procfs, asleep.id(), &mut first) {}
+        for process in [&mut busy, &mut asleep] {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+        assert!(!is_kept_from_running(&procfs, busy.id(), &mut None), "it has ended");
     }
 }

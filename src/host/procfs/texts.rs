@@ -15,6 +15,8 @@ pub(crate) struct TaskStat {
     pub(crate) threads: usize,
     /// When it started, in ticks since boot; 0 if unknown.
     pub(crate) started: u64,
+    /// How much processor time it has used, its own and the kernel's for it, in ticks.
+    pub(crate) used: u64,
     /// Where its program begins in memory, and its stack: as they were when it was executed, and as who was forked from it
     /// has them. Zeros if it has no memory, or if that may not be known.
     pub(crate) layout: (u64, u64),
@@ -26,20 +28,29 @@ impl TaskStat {
         let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
         let mut number = |skipped: usize| fields.nth(skipped).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-        // The fourth, the twentieth and the twenty-second field; the state is the third.
-        let (parent, threads, started) = (number(0), number(15), number(1));
+        // The fourth, the fourteenth and fifteenth, the twentieth and the twenty-second field; the state is the third.
+        let (parent, used, threads, started) = (number(0), number(9).saturating_add(number(0)), number(4), number(1));
         // The twenty-sixth and the twenty-eighth.
         let layout = (number(3), number(1));
         let (parent, threads) = (u32::try_from(parent).ok()?, usize::try_from(threads).ok()?);
-        Some(Self { state, parent, threads, started, layout })
+        Some(Self { state, parent, threads, started, used, layout })
     }
 
     /// How long it has been running, that long after the boot.
     pub(crate) fn age(&self, since_boot: Duration) -> Duration {
-        /// USER_HZ, which is 100 on every architecture that has PCI (include/asm-generic/param.h).
-        const TICKS_PER_SECOND: u64 = 100;
-        since_boot.saturating_sub(Duration::from_millis(self.started.saturating_mul(1000 / TICKS_PER_SECOND)))
+        since_boot.saturating_sub(ticks(self.started))
     }
+
+    /// How much processor time it has used since it was seen like that.
+    pub(crate) fn used_since(&self, before: &Self) -> Duration {
+        ticks(self.used.saturating_sub(before.used))
+    }
+}
+
+fn ticks(count: u64) -> Duration {
+    /// USER_HZ, which is 100 on every architecture that has PCI (include/asm-generic/param.h).
+    const PER_SECOND: u64 = 100;
+    Duration::from_millis(count.saturating_mul(1000 / PER_SECOND))
 }
 
 /// The time since boot in the text of /proc/uptime; none of a number that is none, as somebody may have written.
@@ -101,10 +112,10 @@ mod tests {
 
     #[test]
     fn a_command_name_may_hold_anything() {
-        let line = "7 (a) b) c) S 3 7 7 0 -1 1 0 0 0 0 0 0 0 0 20 0 4 0 812 1 1 9 26 27 28";
-        let stat = TaskStat { state: 'S', parent: 3, threads: 4, started: 812, layout: (26, 28) };
+        let line = "7 (a) b) c) S 3 7 7 0 -1 1 0 0 0 0 5 2 0 0 20 0 4 0 812 1 1 9 26 27 28";
+        let stat = TaskStat { state: 'S', parent: 3, threads: 4, started: 812, used: 7, layout: (26, 28) };
         assert_eq!(TaskStat::parse(line), Some(stat));
-        let stat = TaskStat { state: 'S', parent: 0, threads: 0, started: 0, layout: (0, 0) };
+        let stat = TaskStat { state: 'S', parent: 0, threads: 0, started: 0, used: 0, layout: (0, 0) };
         assert_eq!(TaskStat::parse("7 (a) S"), Some(stat));
         assert_eq!(TaskStat::parse("7 (a"), None);
     }
@@ -119,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_age_is_told_of_any_numbers() {
-        let stat = |started: u64| TaskStat { state: 'S', parent: 1, threads: 1, started, layout: (0, 0) };
+        let stat = |started: u64| TaskStat { state: 'S', parent: 1, threads: 1, started, used: 0, layout: (0, 0) };
         assert_eq!(stat(500).age(Duration::from_secs(7)), Duration::from_secs(2));
         assert_eq!(stat(u64::MAX).age(Duration::from_secs(7)), Duration::ZERO);
         assert_eq!(uptime("7.25 3.00\n"), Some(Duration::from_millis(7250)));
