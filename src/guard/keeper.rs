@@ -3,7 +3,7 @@
 //! It has a copy of the group, so that those who wait in open(2) wait for the next guard when this one is killed, and copies of
 //! the locks of those who were let go on. It ends a guard that has not been heard of for [`SILENCE`]; where no other one comes
 //! within [`ORPHANED`], it lets all go on as if there had never been a guard, and keeps only the locks of those who are inside,
-//! until they are done. It knows nothing of devices, and its end, too, leaves the machine as without a guard: the guard has
+//! until they are done. What is new it marks, so that its openers wait for that guard as well. It knows nothing else of devices, and its end, too, leaves the machine as without a guard: the guard has
 //! copies of all of this, and starts another one.
 
 use std::collections::BTreeMap;
@@ -22,8 +22,10 @@ use rustix::process::pidfd_send_signal;
 use crate::execute::rerun;
 use crate::guard::inside::is_inside;
 use crate::guard::link::{self, Granted, Message, Waiting};
+use crate::guard::marker::Marker;
 use crate::host::pidfd;
 use crate::host::procfs::Procfs;
+use crate::host::sysfs::Sysfs;
 
 /// The word that turns pcictl into a keeper.
 pub(crate) const SUBCOMMAND: &str = "guard-keeper";
@@ -77,6 +79,7 @@ struct Keeper {
     listener: OwnedFd,
     guard: Option<Guard>,
     group: Option<OwnedFd>,
+    marker: Option<Marker>,
     /// Those of whom nothing is known but that they have come.
     taken: Vec<Waiting>,
     waiting: BTreeMap<i32, Waiting>,
@@ -90,7 +93,18 @@ impl Keeper {
     fn new(procfs: Procfs, listener: OwnedFd, guard: Guard) -> Self {
         let (taken, waiting, granted) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let (orphaned, looked) = (Instant::now(), Instant::now());
-        Self { procfs, listener, guard: Some(guard), group: None, taken, waiting, granted, orphaned, looked }
+        Self {
+            procfs,
+            listener,
+            guard: Some(guard),
+            group: None,
+            marker: None,
+            taken,
+            waiting,
+            granted,
+            orphaned,
+            looked,
+        }
     }
 
     fn is_needed(&self) -> bool {
@@ -135,7 +149,13 @@ impl Keeper {
             guard.heard = Instant::now();
         }
         match message {
-            Message::Group => self.group = descriptors.pop(),
+            Message::Group => {
+                self.group = descriptors.pop();
+                // Without it the guard is the only one who marks what is new.
+                self.marker = self.group.as_ref().and_then(|group| Marker::start(group.as_fd()).ok());
+            }
+            Message::Sysfs(name) => self.mark_in(name, descriptors.pop()),
+            Message::NoSysfs(name) => self.marker.iter().for_each(|marker| marker.remove(&name)),
             Message::Taken(taken) => self.taken = taken,
             Message::Waiting(waiting) => {
                 self.taken.retain(|taken| taken.number != waiting.number);
@@ -164,8 +184,16 @@ impl Keeper {
         self.orphaned = Instant::now();
     }
 
+    fn mark_in(&self, name: Option<String>, mount: Option<OwnedFd>) {
+        let sysfs = mount.and_then(|mount| Sysfs::mounted(mount).ok());
+        if let (Some(marker), Some(sysfs)) = (&self.marker, sysfs) {
+            marker.add(name.unwrap_or_default(), sysfs);
+        }
+    }
+
     /// The group ends with its last descriptor, and whoever waits is let go on by the kernel.
     fn let_all_go(&mut self) {
+        self.marker = None;
         self.group = None;
         self.taken.clear();
         self.waiting.clear();

@@ -53,6 +53,10 @@ pub(crate) struct Granted {
 pub(crate) enum Message {
     /// The group goes with it.
     Group,
+    /// A sysfs goes with it in which what is new is to be marked: that of a network namespace, by its name; without one the machine's.
+    Sysfs(Option<String>),
+    /// A network namespace has gone.
+    NoSysfs(String),
     /// These have come, and nobody has decided about them yet; about those before them somebody has.
     Taken(Vec<Waiting>),
     /// Somebody waits.

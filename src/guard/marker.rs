@@ -1,38 +1,100 @@
-//! A thread that marks what is new as soon as the kernel has announced it: until then whoever opens its files is held up by
-//! nobody. It does nothing else, and comes before whoever else wants to run.
+//! A thread of the keeper that marks what is new as soon as the kernel has announced it: until then whoever opens its files is held up
+//! by nobody. It does nothing else, and comes before whoever else wants to run.
+//!
+//! It is the keeper's, so that what comes while a guard was killed and the next one has not begun waits for that one, too.
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::guard::link;
 use crate::guard::marks::Marks;
 use crate::host::sysfs::Sysfs;
 use crate::host::uevent::Announcements;
 
-/// Starts the thread, which ends with the process. What it cannot mark, and what was announced while it could not keep up, is
-/// left to the guard, who marks all of it once more.
-///
-/// # Errors
-/// There can be no thread, or it cannot hear.
-pub(super) fn start(group: BorrowedFd<'_>, sysfs: &Sysfs) -> io::Result<()> {
-    let mut marks = Marks::inherited(group.try_clone_to_owned()?);
-    let sysfs = Sysfs::mounted(sysfs.top().as_fd().try_clone_to_owned()?)?;
-    let announcements = Announcements::listen()?;
-    std::thread::Builder::new().name("pcictl-marker".to_owned()).spawn(move || {
-        come_first();
-        loop {
-            // A signal, or an error of poll, ends the wait like an event does.
-            let _ = poll(&mut [PollFd::new(announcements.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
-            announcements.take_in(&mut |announced| {
-                if announced.may_bring_files() {
-                    let _ = marks.mark_new(&sysfs, &announced.path);
-                }
-            });
+/// The sysfs of each network namespace that is known, by a name of the guard's choice.
+type Views = Arc<Mutex<Vec<(String, Sysfs)>>>;
+
+/// The thread, which ends with this.
+#[derive(Debug)]
+pub(super) struct Marker {
+    views: Views,
+    /// Its other end is closed when there is to be an end.
+    line: Option<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Marker {
+    /// Starts the thread, which marks nothing yet. What it cannot mark, and what was announced while it could not keep up, is left to
+    /// the guard, who marks all of it once more.
+    ///
+    /// # Errors
+    /// There can be no thread, or it cannot hear.
+    pub(super) fn start(group: BorrowedFd<'_>) -> io::Result<Self> {
+        let mut marks = Marks::inherited(group.try_clone_to_owned()?);
+        let announcements = Announcements::listen()?;
+        let (line, end) = link::pair()?;
+        let views = Views::default();
+        let marked = Arc::clone(&views);
+        let run = move || {
+            come_first();
+            while is_announced(&announcements, &end) {
+                mark(&mut marks, &announcements, &marked);
+            }
+        };
+        let thread = std::thread::Builder::new().name("pcictl-marker".to_owned()).spawn(run)?;
+        Ok(Self { views, line: Some(line), thread: Some(thread) })
+    }
+
+    /// Has it mark what is new in this sysfs as well, which takes the place of one with the same name.
+    pub(super) fn add(&self, name: String, sysfs: Sysfs) {
+        self.change(|views| {
+            views.retain(|(known, _)| *known != name);
+            views.push((name, sysfs));
+        });
+    }
+
+    /// Has it forget one.
+    pub(super) fn remove(&self, name: &str) {
+        self.change(|views| views.retain(|(known, _)| known != name));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<(String, Sysfs)>)) {
+        change(&mut self.views.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for Marker {
+    /// Once it has ended, its copy of the group is closed.
+    fn drop(&mut self) {
+        self.line = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
-    })?;
-    Ok(())
+    }
+}
+
+/// Waits until something was announced; false once there is nobody any more who wants to know.
+fn is_announced(announcements: &Announcements, end: &OwnedFd) -> bool {
+    let mut watched = [announcements.as_fd(), end.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    // A signal, or an error of poll, ends the wait like an event does.
+    let _ = poll(&mut watched, PollTimeout::NONE);
+    watched[1].revents().is_none_or(|events| events.is_empty())
+}
+
+fn mark(marks: &mut Marks, announcements: &Announcements, views: &Views) {
+    let views = views.lock().unwrap_or_else(PoisonError::into_inner);
+    announcements.take_in(&mut |announced| {
+        if announced.may_bring_files() {
+            for (_, sysfs) in &*views {
+                let _ = marks.mark_new(sysfs, &announced.path);
+            }
+        }
+    });
 }
 
 /// Has this thread run as soon as it can (sched(7)); processes that are started do not inherit that. Where it may not, it waits

@@ -99,6 +99,9 @@ impl Guard<'_> {
             return;
         }
         let mut told = self.keeping.tell(&Message::Group, &[self.marks.as_fd()]);
+        for (message, mount) in self.all_sysfs() {
+            told &= self.keeping.tell(&message, &[mount.as_fd()]);
+        }
         for pending in &self.pending {
             told &= self.keeping.tell(&Message::Waiting(pending.waiting.clone()), &[]);
         }
@@ -108,6 +111,22 @@ impl Guard<'_> {
         if !told {
             self.say("what must outlive the guard is not kept: its keeper ends as soon as it is started");
         }
+    }
+
+    /// Tells the keeper in which sysfs what is new is to be marked.
+    pub(super) fn tell_sysfs(&mut self) {
+        for (message, mount) in self.all_sysfs() {
+            self.tell(&message, &[mount.as_fd()]);
+        }
+    }
+
+    /// All that there are, as they are told of. None of a dumped tree, in which nothing is new.
+    fn all_sysfs(&self) -> Vec<(Message, OwnedFd)> {
+        let own = Some((Message::Sysfs(None), self.sysfs())).filter(|(_, sysfs)| !sysfs.is_dump());
+        let views = self.views.iter().map(|view| (Message::Sysfs(Some(view.id.clone())), &view.sysfs));
+        let copy =
+            |(message, sysfs): (Message, &Sysfs)| Some((message, sysfs.top().as_fd().try_clone_to_owned().ok()?));
+        own.into_iter().chain(views).filter_map(copy).collect()
     }
 
     /// Closes what the kernel opened for somebody who was answered, or is gone.
@@ -251,13 +270,19 @@ impl Guard<'_> {
     pub(super) fn look_for_views_now(&mut self) {
         self.looked_for_views = Instant::now();
         let there = namespaces::others(&self.procfs);
-        self.views.retain(|view| view.is_alive() && there.iter().any(|namespace| namespace.id == view.id));
+        let is_there = |view: &View| view.is_alive() && there.iter().any(|namespace| namespace.id == view.id);
+        let (views, gone): (Vec<View>, Vec<View>) = std::mem::take(&mut self.views).into_iter().partition(is_there);
+        self.views = views;
+        gone.into_iter().for_each(|view| self.tell(&Message::NoSysfs(view.id), &[]));
         for namespace in there {
             if self.views.iter().any(|view| view.id == namespace.id) {
                 continue;
             }
             // One that cannot be entered yet is tried again; most have gone.
             let Ok(view) = namespaces::open(&namespace) else { continue };
+            if let Ok(mount) = view.sysfs.top().as_fd().try_clone_to_owned() {
+                self.tell(&Message::Sysfs(Some(view.id.clone())), &[mount.as_fd()]);
+            }
             if let Err(error) = self.marks.mark_all(&view.sysfs) {
                 self.say(&format!("in the network namespace of {}: {error}", namespace.of));
             }

@@ -11,7 +11,6 @@ use crate::guard::grants::Locks;
 use crate::guard::inside::is_opening;
 use crate::guard::keeping::Legacy;
 use crate::guard::link::{Message, Waiting};
-use crate::guard::marker;
 use crate::guard::marks::Answer;
 use crate::guard::state::Guard;
 
@@ -38,11 +37,11 @@ impl Guard<'_> {
         for (granted, locks) in legacy.granted {
             self.grants.add(&self.procfs, granted, Rc::new(Locks::Given(locks)), Duration::ZERO, None);
         }
+        // From here on what is new is marked, and then what is there.
+        self.tell_sysfs();
         let sysfs = &self.context.machine.sysfs;
         self.marks.mark_all(sysfs)?;
         if !sysfs.is_dump() {
-            let started = marker::start(self.marks.as_fd(), sysfs);
-            started.map_err(|error| Error::io("what is new cannot be marked at once", &error))?;
             self.look_for_views_now();
         }
         self.adopt_all();

@@ -47,7 +47,7 @@ operator() {
             status=0
             # shellcheck disable=SC2086 # words
             pcictl $what --wait 300 "$target" >"/tmp/case/out.$1" 2>&1 || status=$?
-            echo "$status $1 $count $what $target: $(one_line 300 <"/tmp/case/out.$1")" >>"/tmp/case/pcictl.$1"
+            echo "$status $1 $count $what $target: $(one_line 900 <"/tmp/case/out.$1")" >>"/tmp/case/pcictl.$1"
         done
     done
     : >"/tmp/case/left.$1"
@@ -70,7 +70,10 @@ wait_until 300 both_left || fail "an operator is stuck: $(stuck_tasks) $(tail -n
 raw 1 /sys/bus/pci/rescan
 unguarded
 note "$kills guards killed; exit statuses of pcictl: $(cat /tmp/case/pcictl.* | cut -d ' ' -f 1 | sort -n | uniq -c | awk '{ printf "%d times %d, ", $1, $2 }')"
-bad=$(grep -vhE '^(0|3|5|6) ' /tmp/case/pcictl.*) && fail "unexpected exit status: $bad"
+# Where all takes thirty times as long, who uses what cannot always be told in time, and pcictl refuses to remove it then.
+expected='0|3|5|6'
+is_validating && expected='0|3|4|5|6'
+bad=$(grep -vhE "^($expected) " /tmp/case/pcictl.*) && fail "unexpected exit status: $bad"
 tell_raw $((operations / 20))
 wait_until 30 no_stuck_tasks || fail "stuck: $(stuck_tasks)"
 same "$before" "$(functions)"

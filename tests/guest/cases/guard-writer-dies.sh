@@ -87,5 +87,31 @@ sh -c "exec 9>$pci/$device/driver_override; sleep 600 & exit 0"
 held "his child has the open file"
 end_sleepers
 free "and that ends"
+
+# What comes while there is no guard: who opens it waits for the next one. The kernel brings it for a writer who was inside before.
+drop "$device"
+(
+    exec 9>/sys/bus/pci/rescan
+    : >/tmp/case/inside
+    wait_until 60 [ -e /tmp/case/scan ]
+    echo 1 >&9
+) &
+scanner=$!
+wait_until 30 [ -e /tmp/case/inside ] || fail "the scanner is not inside: $(cat /tmp/case/guard)"
+kill -9 "$guard"
+wait "$guard"
+: >/tmp/case/scan
+wait $scanner
+[ -e "$pci/$device" ] || fail "the scan brought nothing"
+( echo 1 >"$pci/$device/remove" ) &
+writer=$!
+in_line() { grep -q fanotify "/proc/$writer/wchan"; }
+wait_until 5 in_line || fail "nobody kept a writer of what had come without a guard: $(cat "/proc/$writer/stack")"
+[ -e "$pci/$device" ] || fail "it was removed"
+guarded --wait 100
+wait $writer
+[ ! -e "$pci/$device" ] || fail "it was not removed: $(cat /tmp/case/guard)"
+note "came while the guard was killed: marked all the same"
+echo 1 >/sys/bus/pci/rescan
 unguarded
 same "$before" "$(functions)"
