@@ -164,18 +164,18 @@ fn a_command_without_the_lock_is_killed_with_pcictl() {
 
 #[test]
 fn what_a_command_leaves_behind_keeps_the_lock_unless_it_is_closed() {
-    // Its stdout tells whether the one left behind still lives.
-    let leave = "exec 3<&0; sh -c 'read line <&3' & echo held";
+    // Its stdout tells whether the one left behind still lives, which is another program by the time that it says something.
+    let leave = "exec 3<&0; sh -c 'echo held; read line <&3' &";
     let machine = Machine::new();
     for (option, is_locked) in [("", true), ("--close ", false), ("-o ", false)] {
-        let mut run = machine.lock(&format!("{option}{PORT}"), leave).stdout("held\n").spawn();
+        let mut run = machine.lock(&format!("{option}{PORT}"), leave).stdout("held\n").spawn().says("held");
         run.wait_for_the_process_only();
         if is_locked {
             machine.assert_locked(PORT);
             // It is named although the process that took the lock is gone.
             let locks = machine.locks();
             let node = machine::node(&locks, PORT_PLACE);
-            assert_eq!(node["holders"][0]["command"], "sh -c read line <&3", "{locks}");
+            assert_eq!(node["holders"][0]["command"], "sh -c echo held; read line <&3", "{locks}");
         } else {
             machine.assert_free(PORT);
         }
