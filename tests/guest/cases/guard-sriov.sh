@@ -53,13 +53,13 @@ is_validating && exit
 rm /tmp/case/log.*
 begun=$(now)
 loops 1000000
+# Other loops may go on: what changes virtual functions fails at once when the driver is gone.
+# shellcheck disable=SC2317 # called by wait_until
 went_wrong() {
     complaints >/tmp/complaints && return 0
-    first=$(stuck_tasks)
-    done_then=$(cat /tmp/case/log.* | wc -l)
-    [ -n "$first" ] || return 1
+    stuck_tasks | grep '^[0-9]' >/tmp/case/stuck || return 1
     sleep 10
-    [ "$(cat /tmp/case/log.* | wc -l)" = "$done_then" ]
+    stuck_tasks | grep -qxFf /tmp/case/stuck
 }
 wait_until 200 went_wrong || fail "$(cat /tmp/case/log.* | wc -l) raw writes, and the kernel had nothing to say"
 note "without the guard, after $(($(now) - begun)) hundredths of a second and $(cat /tmp/case/log.* | wc -l) writes: $(head -n 1 /tmp/complaints) $(stuck_tasks | grep -c '^[0-9]') tasks stuck"

@@ -105,7 +105,7 @@ wait $scanner
 [ -e "$pci/$device" ] || fail "the scan brought nothing"
 ( echo 1 >"$pci/$device/remove" ) &
 writer=$!
-in_line() { grep -q fanotify "/proc/$writer/wchan"; }
+in_line() { grep -q fanotify "/proc/$writer/stack"; }
 wait_until 5 in_line || fail "nobody kept a writer of what had come without a guard: $(cat "/proc/$writer/stack")"
 [ -e "$pci/$device" ] || fail "it was removed"
 guarded --wait 100
