@@ -212,7 +212,7 @@ fn follow(name: &str, frames: &Receiver<Frame>, limit: Duration, console: &Path,
         };
         outcome.marks.push(Mark::Lost);
         outcome.details.push(("the guest was lost", lost));
-        outcome.details.push(("its console, from the kernel's first complaint on", last_words(console)));
+        outcome.details.push(("its console", telling(&read(console), 60)));
         return outcome;
     }
 }
@@ -243,7 +243,7 @@ impl Outcome {
             },
             "stderr" => return self.details.push(("stderr", frame.text)),
             "dmesg" => {
-                return self.details.push(("kernel log", last_lines(&frame.text, 80)));
+                return self.details.push(("kernel log", telling(&frame.text, 80)));
             }
             "timeout" => (Mark::Timeout, "tasks in D state at the timeout"),
             "stuck" => (Mark::Stuck, "stuck tasks"),
@@ -282,16 +282,14 @@ fn read_frame(reader: &mut BufReader<ChildStdout>) -> Result<Option<Frame>> {
     }
 }
 
-/// What a guest said before it was lost: from where its kernel begins to complain, which is of more use than the end, or the last
-/// lines.
-fn last_words(console: &Path) -> String {
+/// What of a kernel's talk is worth reading: from where it begins to complain, or else the last lines.
+fn telling(said: &str, last: usize) -> String {
     const COMPLAINTS: [&str; 6] =
         ["INFO: task ", "BUG: ", "WARNING: ", "Oops", "general protection fault", "Kernel panic"];
-    let said = read(console);
     let first = said.lines().position(|line| COMPLAINTS.iter().any(|complaint| line.contains(complaint)));
     match first {
         Some(first) => said.lines().skip(first).take(400).collect::<Vec<_>>().join("\n"),
-        None => last_lines(&said, 60),
+        None => last_lines(said, last),
     }
 }
 
