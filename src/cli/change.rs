@@ -9,7 +9,7 @@ use crate::cli::groups::{
     Applying, BackArgs, Changing, Forcing, InPlaceArgs, Jobs, RETURN, SAFETY, SCAN, SELECTION, WAITING, Waiting,
     Writing,
 };
-use crate::cli::values::{parse_duration, parse_vf_mac, switch};
+use crate::cli::values::{parse_duration, parse_vf_count, parse_vf_mac, switch};
 use crate::operation::options::{
     ChangeOptions, ForceOptions, InPlaceOptions, RemoveOptions, ReplugOptions, ResetOptions, ScanOptions,
 };
@@ -155,7 +155,7 @@ pub(crate) struct SriovArgs {
     #[arg(value_name = "PF")]
     pub(crate) selector: String,
     /// How many VFs it is to have; those that it has go first
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parse_vf_count)]
     pub(crate) count: Option<u16>,
     /// Take all VFs away
     #[arg(long, conflicts_with = "count")]

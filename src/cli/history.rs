@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use crate::cli::groups::SELECTION;
-use crate::cli::values::parse_duration;
+use crate::cli::values::{parse_duration, parse_how_many};
 use crate::host::clock::parse_moment;
 
 /// `pcictl history`
@@ -22,7 +22,7 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_since, help_heading = SELECTION)]
     pub(crate) until: Option<SystemTime>,
     /// Show only the last N
-    #[arg(long, value_name = "N", help_heading = SELECTION)]
+    #[arg(long, value_name = "N", value_parser = parse_how_many, help_heading = SELECTION)]
     pub(crate) last: Option<usize>,
 }
 

@@ -149,7 +149,9 @@ fn did_you_mean(error: &clap::Error, kind: ContextKind) -> Option<String> {
 
 /// `--wait` for `--wait <TIME>`.
 fn option(argument: &str) -> &str {
-    argument.split_whitespace().next().unwrap_or(argument)
+    let name = argument.split_whitespace().next().unwrap_or(argument);
+    // One without a dash, that may be left out, is in brackets.
+    name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name)
 }
 
 fn first_line(error: &clap::Error) -> String {

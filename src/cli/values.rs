@@ -100,6 +100,16 @@ pub(crate) fn parse_jobs(text: &str) -> Result<u16, String> {
     jobs.ok_or_else(|| "use a number from 1 to 1024".to_owned())
 }
 
+/// A number of VFs.
+pub(crate) fn parse_vf_count(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("use a number from 0 to {}", u16::MAX))
+}
+
+/// How many of them.
+pub(crate) fn parse_how_many(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "use a number".to_owned())
+}
+
 /// A VF and its MAC: `0=02:00:00:00:00:01`.
 pub(crate) fn parse_vf_mac(text: &str) -> Result<(u32, MacAddress), String> {
     let (vf, mac) = text.split_once('=').ok_or_else(|| "use VF=MAC, as in 0=02:00:00:00:00:01".to_owned())?;
