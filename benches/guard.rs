@@ -6,20 +6,18 @@
 //!
 //! On made trees in memory of 64 and 65,536 functions, whose files are marked as those of sysfs are: how long a guard takes to
 //! start and what memory it takes, and how long open(2) takes of a file that is not marked, of a marked one by a process
-//! that carries the lock (200 µs more allowed), and by a stranger on a free node (1 ms more). Needs root.
+//! that carries the lock (200 µs more allowed), and by a stranger on a free node (1 ms more). Needs root. Ratios to an open without a
+//! guard are not compared with recorded ones: that takes 2 µs or 20, as the processor happens to be asleep.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 #[path = "../tests/it/support/maketree.rs"]
 mod maketree;
-mod record;
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
-
-use crate::record::Record;
 
 const PCICTL: &str = env!("CARGO_BIN_EXE_pcictl");
 const ROUNDS: usize = 200;
@@ -39,12 +37,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let sizes: &[usize] = if measured { &[64, 65_536] } else { &[64] };
-    let mut record = Record::of("guard");
-    let are_fast: Vec<bool> = sizes.iter().map(|size| measure(*size, &mut record)).collect();
-    if !measured || record.end() && !are_fast.contains(&false) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let are_fast: Vec<bool> = sizes.iter().map(|size| measure(*size)).collect();
+    if measured && are_fast.contains(&false) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn measure(functions: usize, record: &mut Record) -> bool {
+fn measure(functions: usize) -> bool {
     let directory = tempfile::Builder::new().prefix("pcictl-guard-").tempdir_in("/dev/shm").expect("a place in memory");
     let run = tempfile::tempdir().expect("a directory");
     let root = directory.path();
@@ -78,14 +75,6 @@ fn measure(functions: usize, record: &mut Record) -> bool {
         micros(carrier),
         micros(stranger)
     );
-    for (who, open) in [("without a mark", unmarked), ("by who carries the lock", carrier), ("by a stranger", stranger)]
-    {
-        let ratio = record.note(
-            &format!("{functions} functions: open {who}, against one without a guard"),
-            open.as_secs_f64() / without.as_secs_f64(),
-        );
-        println!("  open {who}: {ratio} times one without a guard");
-    }
     carrier < without + MOST_BY_CARRIER && stranger < without + MOST_BY_STRANGER
 }
 
