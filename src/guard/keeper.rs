@@ -1,10 +1,10 @@
 //! The keeper: a process beside the guard that holds what must not end with it.
 //!
 //! It has a copy of the group, so that those who wait in open(2) wait for the next guard when this one is killed, and copies of
-//! the locks of those who were let go on. It ends a guard that has not been heard of for [`SILENCE`]; where no other one comes
-//! within [`ORPHANED`], it lets all go on as if there had never been a guard, and keeps only the locks of those who are inside,
-//! until they are done. What is new it marks, so that its openers wait for that guard as well. It knows nothing else of devices, and its end, too, leaves the machine as without a guard: the guard has
-//! copies of all of this, and starts another one.
+//! the locks of those who were let go on. What is new it marks, so that its openers wait for that guard as well. It ends a guard
+//! that has not been heard of for [`SILENCE`]; where no other one comes within [`ORPHANED`], it lets all go on as if there had
+//! never been a guard, and keeps only the locks of those who are inside, until they are done. It knows nothing else of devices,
+//! and its end, too, leaves the machine as without a guard: the guard has copies of all of this, and starts another one.
 
 use std::collections::BTreeMap;
 use std::io;
