@@ -7,7 +7,9 @@
 # kernels: all
 # append: slub_debug=FPZU
 # boot: own
-# allow: complaint stuck changed
+# expect: complaint
+# passes: 6.12-debug
+# allow: stuck changed
 # timeout: 3000
 before=$(functions)
 operations=$(($(cat /rig/storm) / 6 * 6))

@@ -6,7 +6,9 @@
 # kernels: all
 # append: slub_debug=FPZU
 # boot: own
-# allow: stuck changed
+# expect: stuck
+# passes: 6.12-debug
+# allow: changed
 # timeout: 3000
 before=$(functions)
 operations=$(($(cat /rig/storm) / 6 * 6))

@@ -1,6 +1,6 @@
 //! One boot of a guest: hands it the cases, passes on what came of each, and never waits for it without end.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -295,9 +295,8 @@ fn telling(said: &str, last: usize) -> String {
 
 /// A file, or why it cannot be read.
 fn read(path: &Path) -> String {
-    let mut bytes = Vec::new();
-    match File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
-        Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
+    match fs::read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => format!("(no console: {error})"),
     }
 }

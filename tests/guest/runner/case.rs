@@ -14,6 +14,7 @@
 //! # run: named               only when a word of the command line is a part of its name: it takes minutes, and its result
 //!                            is recorded in tests/soak/RESULTS.md; `named 5.10 6.1` says so for these kernels
 //! # expect: stuck            what must come of it; `pass` when absent
+//! # passes: 6.12-debug       on these kernels it passes all the same
 //! # allow: changed           what may come of it besides
 //! ```
 
@@ -138,6 +139,8 @@ pub struct Case {
     /// The kernels on which it runs only when it is named: `all` are all of them.
     only_named: Vec<String>,
     expect: Vec<Mark>,
+    /// The kernels on which nothing of that comes.
+    passes: Vec<String>,
     allow: Vec<Mark>,
 }
 
@@ -153,6 +156,7 @@ impl Case {
             own_boot: false,
             only_named: Vec::new(),
             expect: Vec::new(),
+            passes: Vec::new(),
             allow: Vec::new(),
             script: String::new(),
         };
@@ -172,6 +176,7 @@ impl Case {
                 "run" if value == "named" => case.only_named = vec!["all".to_owned()],
                 "run" if value.starts_with("named ") => case.only_named = words().split_off(1),
                 "expect" => case.expect = Mark::parse_list(value)?,
+                "passes" => case.passes = words(),
                 "allow" => case.allow = Mark::parse_list(value)?,
                 _ if key.contains(' ') || key == "shellcheck" => {}
                 _ => bail!("unknown header `{key}: {value}`"),
@@ -185,6 +190,16 @@ impl Case {
         }
         case.script = script;
         Ok(case)
+    }
+
+    /// As it runs on that kernel.
+    fn on(&self, kernel: &Kernel) -> Case {
+        let mut case = self.clone();
+        if case.passes.contains(&kernel.series) {
+            case.expect.clear();
+            case.allow.clear();
+        }
+        case
     }
 
     /// Whether it runs on that kernel.
@@ -310,7 +325,9 @@ pub fn plan(cases: &[Case], kernels: &[Kernel], topologies: &[String], words: &W
         let is_there = |name: &String| {
             matches!(name.as_str(), "all" | "any") || kernels.iter().any(|kernel| kernel.series == *name)
         };
-        if let Some(unknown) = case.kernels.iter().chain(&case.only_named).find(|name| !is_there(name)) {
+        if let Some(unknown) =
+            case.kernels.iter().chain(&case.only_named).chain(&case.passes).find(|name| !is_there(name))
+        {
             bail!("{} wants kernel {unknown}, which is not there", case.name);
         }
         if let Some(unknown) = case.topologies.iter().find(|topology| !topologies.contains(topology)) {
@@ -332,7 +349,7 @@ pub fn plan(cases: &[Case], kernels: &[Kernel], topologies: &[String], words: &W
                         cases: Vec::new(),
                     })
                     .cases
-                    .push(case.clone());
+                    .push(case.on(kernel));
             }
         }
     }
