@@ -1,6 +1,7 @@
 //! Values on the command line: how they are spelled and checked.
 
 use std::ffi::OsStr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -96,13 +97,17 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// A number of drivers at a time, for `--jobs`.
 pub(crate) fn parse_jobs(text: &str) -> Result<u16, String> {
-    let jobs = text.parse().ok().filter(|jobs| (1..=1024).contains(jobs));
-    jobs.ok_or_else(|| "use a number from 1 to 1024".to_owned())
+    number_in(text, 1..=1024)
 }
 
 /// A number of VFs.
 pub(crate) fn parse_vf_count(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| format!("use a number from 0 to {}", u16::MAX))
+    number_in(text, 0..=u16::MAX)
+}
+
+fn number_in(text: &str, range: RangeInclusive<u16>) -> Result<u16, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("use a number from {} to {}", range.start(), range.end()))
 }
 
 /// How many of them.

@@ -6,7 +6,6 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,13 +18,12 @@ use crate::host::uevent::Announcements;
 /// The sysfs of each network namespace that is known, by a name of the guard's choice.
 type Views = Arc<Mutex<Vec<(String, Sysfs)>>>;
 
-/// The thread, which ends with this.
+/// The thread, which ends with this, and its copy of the group with it.
 #[derive(Debug)]
 pub(super) struct Marker {
     views: Views,
-    /// Its other end is closed when there is to be an end.
-    line: Option<OwnedFd>,
-    thread: Option<JoinHandle<()>>,
+    /// The thread has the other end, and hears that this one is closed.
+    _line: OwnedFd,
 }
 
 impl Marker {
@@ -46,8 +44,8 @@ impl Marker {
                 mark(&mut marks, &announcements, &marked);
             }
         };
-        let thread = std::thread::Builder::new().name("pcictl-marker".to_owned()).spawn(run)?;
-        Ok(Self { views, line: Some(line), thread: Some(thread) })
+        std::thread::Builder::new().name("pcictl-marker".to_owned()).spawn(run)?;
+        Ok(Self { views, _line: line })
     }
 
     /// Has it mark what is new in this sysfs as well, which takes the place of one with the same name.
@@ -65,16 +63,6 @@ impl Marker {
 
     fn change(&self, change: impl FnOnce(&mut Vec<(String, Sysfs)>)) {
         change(&mut self.views.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-impl Drop for Marker {
-    /// Once it has ended, its copy of the group is closed.
-    fn drop(&mut self) {
-        self.line = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -99,8 +99,12 @@ impl Guard<'_> {
             return;
         }
         let mut told = self.keeping.tell(&Message::Group, &[self.marks.as_fd()]);
-        for (message, mount) in self.all_sysfs() {
-            told &= self.keeping.tell(&message, &[mount.as_fd()]);
+        let own = &self.context.machine.sysfs;
+        if !own.is_dump() {
+            told &= self.keeping.tell(&Message::Sysfs(None), &[own.top().as_fd()]);
+        }
+        for view in &self.views {
+            told &= self.keeping.tell(&Message::Sysfs(Some(view.id.clone())), &[view.sysfs.top().as_fd()]);
         }
         for pending in &self.pending {
             told &= self.keeping.tell(&Message::Waiting(pending.waiting.clone()), &[]);
@@ -111,22 +115,6 @@ impl Guard<'_> {
         if !told {
             self.say("what must outlive the guard is not kept: its keeper ends as soon as it is started");
         }
-    }
-
-    /// Tells the keeper in which sysfs what is new is to be marked.
-    pub(super) fn tell_sysfs(&mut self) {
-        for (message, mount) in self.all_sysfs() {
-            self.tell(&message, &[mount.as_fd()]);
-        }
-    }
-
-    /// All that there are, as they are told of. None of a dumped tree, in which nothing is new.
-    fn all_sysfs(&self) -> Vec<(Message, OwnedFd)> {
-        let own = Some((Message::Sysfs(None), self.sysfs())).filter(|(_, sysfs)| !sysfs.is_dump());
-        let views = self.views.iter().map(|view| (Message::Sysfs(Some(view.id.clone())), &view.sysfs));
-        let copy =
-            |(message, sysfs): (Message, &Sysfs)| Some((message, sysfs.top().as_fd().try_clone_to_owned().ok()?));
-        own.into_iter().chain(views).filter_map(copy).collect()
     }
 
     /// Closes what the kernel opened for somebody who was answered, or is gone.
@@ -280,9 +268,7 @@ impl Guard<'_> {
             }
             // One that cannot be entered yet is tried again; most have gone.
             let Ok(view) = namespaces::open(&namespace) else { continue };
-            if let Ok(mount) = view.sysfs.top().as_fd().try_clone_to_owned() {
-                self.tell(&Message::Sysfs(Some(view.id.clone())), &[mount.as_fd()]);
-            }
+            self.tell(&Message::Sysfs(Some(view.id.clone())), &[view.sysfs.top().as_fd()]);
             if let Err(error) = self.marks.mark_all(&view.sysfs) {
                 self.say(&format!("in the network namespace of {}: {error}", namespace.of));
             }

@@ -37,9 +37,11 @@ impl Guard<'_> {
         for (granted, locks) in legacy.granted {
             self.grants.add(&self.procfs, granted, Rc::new(Locks::Given(locks)), Duration::ZERO, None);
         }
-        // From here on what is new is marked, and then what is there.
-        self.tell_sysfs();
         let sysfs = &self.context.machine.sysfs;
+        if !sysfs.is_dump() {
+            // From here on what is new is marked, and then what is there.
+            self.tell(&Message::Sysfs(None), &[sysfs.top().as_fd()]);
+        }
         self.marks.mark_all(sysfs)?;
         if !sysfs.is_dump() {
             self.look_for_views_now();

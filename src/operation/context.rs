@@ -68,8 +68,8 @@ impl<'a> Context<'a> {
     }
 
     /// Where the ledger and the markers of operations are.
-    pub(crate) fn state_location(&self) -> Location {
-        self.state.clone()
+    pub(crate) fn state_location(&self) -> &Location {
+        &self.state
     }
 
     /// What was done by all operations.

@@ -189,7 +189,7 @@ pub(crate) fn entries_under(entries: &[RemovedDevice], targets: &[ScanTarget]) -
 }
 
 fn ledger(context: &Context) -> Ledger {
-    Ledger::at(&context.state_location())
+    Ledger::at(context.state_location())
 }
 
 fn report_failure(context: &Context, result: std::io::Result<()>, so: &str) {
